@@ -1,0 +1,1 @@
+"""The RecordIO data set that the training script reads: reading, checking, synthesising."""

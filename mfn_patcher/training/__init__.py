@@ -1,0 +1,1 @@
+"""Running the training script: command line, process, checkpoints, record of the run."""

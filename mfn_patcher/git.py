@@ -1,0 +1,208 @@
+"""The only module that runs git: GitPython beneath, bytes in and bytes out.
+
+Whatever the user's environment and configuration say, the same call gives the same bytes:
+variables that redirect git are taken out, and every setting that would change a result is
+overridden on the command line. What carries a connection (proxies, credentials, ``insteadOf``)
+is left as the user has it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+import subprocess
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mfn_patcher.errors import MfnPatchError
+
+# Without this GitPython raises while it is imported where git is missing; we say it better.
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+
+from git import Git, GitCommandNotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_OVERRIDES = (
+    "advice.detachedHead=false",
+    "apply.ignoreWhitespace=no",
+    "apply.whitespace=nowarn",
+    "color.ui=false",
+    "core.attributesFile=/dev/null",
+    "core.autocrlf=false",
+    "core.eol=lf",
+    "core.fsmonitor=false",
+    "core.hooksPath=/dev/null",
+    "core.safecrlf=false",
+    "core.splitIndex=false",
+    "diff.algorithm=myers",
+    "diff.context=3",
+    "diff.indentHeuristic=true",
+    "diff.interHunkContext=0",
+    "diff.mnemonicPrefix=false",
+    "diff.noprefix=false",
+    "diff.orderFile=/dev/null",
+    "diff.relative=false",
+    "diff.renames=false",
+    "diff.suppressBlankEmpty=false",
+    "fetch.recurseSubmodules=false",
+    "gc.auto=0",
+    "i18n.commitEncoding=UTF-8",
+    "i18n.logOutputEncoding=UTF-8",
+    "log.showSignature=false",
+    "maintenance.auto=false",
+    "protocol.version=2",
+    "submodule.recurse=false",
+)
+
+# Variables that say how to connect or what to trust stay; every other GIT_ variable (GIT_DIR
+# set by a hook, GIT_INDEX_FILE, GIT_EXTERNAL_DIFF, ...) could bend a result.
+_KEPT_VARIABLES = re.compile(
+    r"GIT_(ALLOW_PROTOCOL|ASKPASS|CONFIG_(COUNT|KEY_\d+|VALUE_\d+|GLOBAL|SYSTEM|NOSYSTEM)"
+    r"|EXEC_PATH|HTTP_\w+|PROXY_\w+|PYTHON_\w+|SSH|SSH_COMMAND|SSH_VARIANT|SSL_\w+|TRACE\w*)"
+)
+_environment_lock = threading.Lock()
+
+# How a diff is written wherever its bytes matter.
+DIFF_OPTIONS = (
+    "--no-ext-diff",
+    "--no-textconv",
+    "--no-color",
+    "--no-renames",
+    "--full-index",
+    "--binary",
+    "--unified=3",
+    "--src-prefix=a/",
+    "--dst-prefix=b/",
+)
+
+
+class GitError(MfnPatchError):
+    """git ended with a status that was not expected.
+
+    Attributes:
+        command: the arguments after ``git``, without our own overrides.
+        status: git's exit status.
+        stdout, stderr: what git wrote, as bytes.
+    """
+
+    def __init__(self, command: tuple[str, ...], status: int, stdout: bytes, stderr: bytes) -> None:
+        said = stderr.decode(errors="replace").strip() or "it said nothing"
+        super().__init__(f"git {shlex.join(command)} failed with status {status}: {said}")
+        self.command = command
+        self.status = status
+        self.stdout = stdout
+        self.stderr = stderr
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a git command left: exit status, standard output and standard error."""
+
+    status: int
+    stdout: bytes
+    stderr: bytes
+
+
+class Repository:
+    """A git directory and its work tree, named outright so that git never looks around for one.
+
+    Attributes:
+        git_dir: the ``.git`` directory.
+        work_tree: the directory whose files it tracks.
+        inherited_fd: a descriptor that every git process inherits. A lock held through it
+            lasts until the last of them has ended, even when this process is killed.
+    """
+
+    def __init__(self, work_tree: Path) -> None:
+        self.work_tree = work_tree
+        self.git_dir = work_tree / ".git"
+        self.inherited_fd: int | None = None
+
+    def run(
+        self,
+        *arguments: str,
+        stdin: bytes = b"",
+        env: Mapping[str, str] | None = None,
+        expected: tuple[int, ...] = (0,),
+        uninterruptible: bool = False,
+    ) -> Result:
+        """Run ``git ARGUMENTS`` in the work tree.
+
+        Args:
+            arguments: the command and its options.
+            stdin: bytes for its standard input.
+            env: variables to add.
+            expected: exit statuses that are no error.
+            uninterruptible: keep it out of reach of Ctrl-C and of signals to our process
+                group, and wait for its end whatever happens here.
+
+        Raises:
+            GitError: another exit status.
+            MfnPatchError: git is not installed.
+        """
+        command = ["git", "--no-pager", f"--git-dir={self.git_dir}"]
+        command.append(f"--work-tree={self.work_tree}")
+        for override in _OVERRIDES:
+            command += ["-c", override]
+        variables = {"GIT_ATTR_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0", **(env or {})}
+        with _without_git_variables():
+            try:
+                process = (
+                    Git(self.work_tree)
+                    .execute(
+                        [*command, *arguments],
+                        as_process=True,
+                        env=variables,
+                        istream=subprocess.PIPE,
+                        pass_fds=() if self.inherited_fd is None else (self.inherited_fd,),
+                        start_new_session=uninterruptible,
+                    )
+                    .proc
+                )
+            except GitCommandNotFound as error:
+                raise MfnPatchError(
+                    "git was not found", remedy="Install git and try again."
+                ) from error
+        assert process is not None  # noqa: S101  (as_process starts one)
+        try:
+            stdout, stderr = process.communicate(stdin)
+        except BaseException:
+            if uninterruptible:
+                process.wait()
+            raise
+        if process.returncode not in expected:
+            raise GitError(arguments, process.returncode, stdout, stderr)
+        return Result(process.returncode, stdout, stderr)
+
+    def out(self, *arguments: str, **options: object) -> str:
+        """Run git and return its standard output as text without the last line break."""
+        return self.run(*arguments, **options).stdout.decode(errors="surrogateescape").rstrip("\n")  # type: ignore[arg-type]
+
+    def resolve(self, revision: str) -> str | None:
+        """Return the commit that `revision` names, or None."""
+        found = self.run(
+            "rev-parse", "--quiet", "--verify", f"{revision}^{{commit}}", expected=(0, 1, 128)
+        )
+        return found.stdout.decode().strip() or None if found.status == 0 else None
+
+
+@contextlib.contextmanager
+def _without_git_variables() -> Iterator[None]:
+    # GitPython adds to os.environ and cannot take away, so what must go is taken out of it
+    # for the moment in which the process starts.
+    with _environment_lock:
+        taken = {
+            name: os.environ.pop(name)
+            for name in list(os.environ)
+            if name.startswith("GIT_") and not _KEPT_VARIABLES.fullmatch(name)
+        }
+        try:
+            yield
+        finally:
+            os.environ.update(taken)

@@ -58,6 +58,7 @@ _OVERRIDES = (
     "maintenance.auto=false",
     "protocol.version=2",
     "submodule.recurse=false",
+    "trailer.separators=:",
 )
 
 # Variables that say how to connect or what to trust stay; every other GIT_ variable (GIT_DIR
@@ -72,7 +73,6 @@ _environment_lock = threading.Lock()
 DIFF_OPTIONS = (
     "--no-ext-diff",
     "--no-textconv",
-    "--no-color",
     "--no-renames",
     "--full-index",
     "--binary",
@@ -146,29 +146,28 @@ class Repository:
             GitError: another exit status.
             MfnPatchError: git is not installed.
         """
-        command = ["git", "--no-pager", f"--git-dir={self.git_dir}"]
-        command.append(f"--work-tree={self.work_tree}")
+        command = ["git", "--no-pager"]
+        if arguments[0] != "init":  # which would write the place of the work tree into its config
+            command += [f"--git-dir={self.git_dir}", f"--work-tree={self.work_tree}"]
         for override in _OVERRIDES:
             command += ["-c", override]
         variables = {"GIT_ATTR_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0", **(env or {})}
         with _without_git_variables():
             try:
-                process = (
-                    Git(self.work_tree)
-                    .execute(
-                        [*command, *arguments],
-                        as_process=True,
-                        env=variables,
-                        istream=subprocess.PIPE,
-                        pass_fds=() if self.inherited_fd is None else (self.inherited_fd,),
-                        start_new_session=uninterruptible,
-                    )
-                    .proc
+                # Kept until the end: GitPython kills the process when the handle goes.
+                handle = Git(self.work_tree).execute(
+                    [*command, *arguments],
+                    as_process=True,
+                    env=variables,
+                    istream=subprocess.PIPE,
+                    pass_fds=() if self.inherited_fd is None else (self.inherited_fd,),
+                    start_new_session=uninterruptible,
                 )
             except GitCommandNotFound as error:
                 raise MfnPatchError(
                     "git was not found", remedy="Install git and try again."
                 ) from error
+        process = handle.proc
         assert process is not None  # noqa: S101  (as_process starts one)
         try:
             stdout, stderr = process.communicate(stdin)

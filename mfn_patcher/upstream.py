@@ -1,0 +1,128 @@
+"""Bringing the pinned commit, and only what training reads of it, into a repository."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mfn_patcher.errors import MfnPatchError
+from mfn_patcher.git import GitError
+
+if TYPE_CHECKING:
+    from mfn_patcher.git import Repository
+
+REMOTE = "mfn-patch"  # a remote of our own: a user's clone may use the common names
+
+# Sparse checkout patterns: what training, verification and model_slim read, and the licence.
+# Upstream's detector models and face arrays, some 13 MB, are neither fetched nor checked out.
+PATHS = (
+    "/.gitignore",
+    "/LICENSE",
+    "/README.md",
+    "/datasets/",
+    "/models/",
+    "/deploy/*.py",
+    "/src/*.py",
+    "/src/common/",
+    "/src/eval/",
+    "/src/losses/",
+    "/src/symbols/",
+)
+
+# A repository on this machine serves single commits and filtered fetches only if told to. Its
+# owner's configuration need not be touched for that: we start the serving side ourselves.
+_LOCAL_UPLOAD_PACK = (
+    "git -c uploadpack.allowFilter=true -c uploadpack.allowAnySHA1InWant=true upload-pack"
+)
+
+
+class FetchError(MfnPatchError):
+    """Upstream's commit could not be brought here."""
+
+
+def fetch_pin(
+    repository: Repository, address: str, pin: str, patterns: tuple[str, ...] = PATHS
+) -> None:
+    """Make the commit `pin`, its trees and the blobs of `patterns` available in `repository`.
+
+    One commit is asked for, without history and without blobs; then the blobs of `patterns` in
+    one request. A host that refuses single commits is asked for its branches instead, one that
+    does not filter sends every blob of the commit.
+
+    Raises:
+        FetchError: the address cannot be reached or does not hold the commit.
+    """
+    repository.run("config", f"remote.{REMOTE}.url", address)
+    if address.startswith("file://") or os.path.isabs(address):  # noqa: PTH117
+        repository.run("config", f"remote.{REMOTE}.uploadpack", _LOCAL_UPLOAD_PACK)
+    else:
+        repository.run("config", "--unset-all", f"remote.{REMOTE}.uploadpack", expected=(0, 5))
+    fetch = ("fetch", "--quiet", "--no-tags", "--no-prune", "--refmap=", "--no-write-fetch-head")
+    # A user's whole clone must stay whole.
+    whole = repository.resolve("HEAD") and not (repository.git_dir / "shallow").exists()
+    depth = () if whole else ("--depth=1",)
+    attempts = (
+        (*fetch, *depth, "--filter=blob:none", REMOTE, pin),
+        (*fetch, *depth, REMOTE, pin),
+        (*fetch, "--filter=blob:none", REMOTE, f"+refs/heads/*:refs/remotes/{REMOTE}/*"),
+    )
+    errors: list[GitError] = []
+    for attempt in attempts:
+        try:
+            repository.run(*attempt)
+            if repository.resolve(pin):
+                _fetch_blobs(repository, pin, patterns)
+                return
+        except GitError as error:
+            errors.append(error)
+    raise FetchError(_reason(address, pin, errors), remedy=_remedy(errors)) from (
+        errors[0] if errors else None
+    )
+
+
+def _fetch_blobs(repository: Repository, pin: str, patterns: tuple[str, ...]) -> None:
+    """Fetch what is missing of `patterns` at once; git would ask for blobs one by one."""
+    listing = repository.out("ls-tree", "-r", "-z", "--full-tree", pin)
+    wanted = {}
+    for entry in filter(None, listing.split("\0")):
+        information, _, path = entry.partition("\t")
+        if _matches(path, patterns):
+            wanted[information.split()[2]] = path
+    absent = repository.out("rev-list", "--no-walk", "--objects", "--missing=print", pin)
+    missing = [line[1:] for line in absent.splitlines() if line[1:] in wanted and line[0] == "?"]
+    if missing:
+        repository.run(
+            *("-c", "fetch.negotiationAlgorithm=noop"),
+            *("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--refmap="),
+            *("--filter=blob:none", "--stdin", REMOTE),
+            stdin="\n".join(missing).encode(),
+        )
+
+
+def _matches(path: str, patterns: tuple[str, ...]) -> bool:
+    pure = Path("/", path)
+    return any(
+        path.startswith(pattern[1:]) if pattern.endswith("/") else pure.match(pattern)
+        for pattern in patterns
+    )
+
+
+def _reason(address: str, pin: str, errors: list[GitError]) -> str:
+    if not errors:
+        return f"{address} does not hold the pinned commit {pin}"
+    said = " / ".join(errors[0].stderr.decode(errors="replace").split("\n")).strip(" /")
+    return f"the pinned commit could not be fetched from {address}: {said}"
+
+
+def _remedy(errors: list[GitError]) -> str:
+    said = b" ".join(error.stderr for error in errors)
+    if b"dubious ownership" in said:
+        return (
+            "The repository belongs to another user; if you trust it, run the command that git "
+            "names: git config --global --add safe.directory <path>."
+        )
+    return (
+        "Check the network and the address. A clone or mirror will do as well: "
+        "--upstream PATH, or MFN_PATCH_UPSTREAM=PATH."
+    )

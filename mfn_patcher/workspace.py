@@ -1,0 +1,374 @@
+"""The workspace: a clone of upstream whose branch ``mfn-patch`` is the pin plus the patches.
+
+Refs of ours, beside the branch: ``refs/mfn-patch/pin`` and ``refs/mfn-patch/applied`` are the
+two ends of the chain that was switched to last (what the branch has beyond it is the user's),
+``refs/mfn-patch/saved/*`` are commits of the user's that ``--force`` moved away from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mfn_patcher import upstream
+from mfn_patcher.chain import build_chain, read_chain
+from mfn_patcher.errors import MfnPatchError
+from mfn_patcher.git import DIFF_OPTIONS, Repository
+from mfn_patcher.switch import APPLIED, BRANCH, PIN, Switch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from mfn_patcher.chain import Link
+    from mfn_patcher.patches import Patch, Series
+
+_SAVED = "refs/mfn-patch/saved"
+_SPARSE_MARK = "# Written by mfn-patch: what training, verification and the patches need.\n"
+
+# Folders that the recipe and this tool fill below the workspace; git status need not list them.
+_EXCLUDED = "/datasets/\n/models/\n/runs/\n/saved/\n"
+
+
+class WorkspaceError(MfnPatchError):
+    """The workspace is missing, or is not what the command needs."""
+
+
+class LocalEditsError(MfnPatchError):
+    """The workspace holds edits or commits of the user's that the command would move away."""
+
+
+@dataclass(frozen=True)
+class Edits:
+    """What the user changed on top of the patches.
+
+    Attributes:
+        files: paths of tracked files with changes that are not committed.
+        commits: commits on top of the chain, "id subject", newest first.
+    """
+
+    files: tuple[str, ...]
+    commits: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.files or self.commits)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What `apply` or `revert` did.
+
+    Attributes:
+        changed: whether the workspace is another than before.
+        commit: the tip of the chain; the pin where no patch is applied.
+        links: the chain.
+        saved: the patch file into which the user's edits were saved, if any had to be.
+    """
+
+    changed: bool
+    commit: str
+    links: tuple[Link, ...]
+    saved: Path | None = None
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a workspace holds, set against a series.
+
+    Attributes:
+        pin: the commit that the chain starts from, or None before the first ``apply``.
+        address: where it was fetched from.
+        commit: the tip of the chain.
+        links: the chain.
+        edits: what the user changed on top.
+    """
+
+    pin: str | None
+    address: str
+    commit: str | None
+    links: tuple[Link, ...]
+    edits: Edits
+
+
+class Workspace:
+    """The clone at `path`; nothing is written outside it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.resolve()
+        self.repository = Repository(self.path)
+        self._own = self.repository.git_dir / "mfn-patch"
+
+    def status(self) -> Status:
+        """Return what the workspace holds.
+
+        Raises:
+            WorkspaceError: there is no workspace.
+        """
+        self._must_exist()
+        git = self.repository
+        pin, applied = git.resolve(PIN), git.resolve(APPLIED)
+        address = git.out("config", f"remote.{upstream.REMOTE}.url", expected=(0, 1))
+        links = read_chain(git, pin, applied) if pin and applied else []
+        edits = self._edits() if git.resolve("HEAD") else Edits((), ())
+        return Status(pin, address, applied, tuple(links), edits)
+
+    def chain_commit(self) -> str | None:
+        """Return the tip of the chain: the commit that says which code is trained."""
+        return self.repository.resolve(APPLIED) if self.repository.git_dir.is_dir() else None
+
+    def diff(
+        self,
+        *,
+        patch: str | None = None,
+        local: bool = False,
+        stat: bool = False,
+        colour: bool = False,
+    ) -> bytes:
+        """Return a unified diff: of all patches, of one, or of what the user changed on top.
+
+        Args:
+            patch: the name of an applied patch, as in the series.
+            local: the user's edits and commits instead.
+            stat: only count the changed lines of each file.
+            colour: with escape sequences for a terminal.
+
+        Raises:
+            WorkspaceError: no patches are applied, or not this one.
+        """
+        status = self.status()
+        if status.pin is None or status.commit is None:
+            raise WorkspaceError(
+                f"nothing was applied in {self.path} yet", remedy="Run `mfn-patch apply`."
+            )
+        revisions = [status.pin, status.commit]
+        if local:
+            revisions = [status.commit]
+        elif patch is not None:
+            link = next((link for link in status.links if link.patch == patch), None)
+            if link is None:
+                raise WorkspaceError(
+                    f"{patch} is not applied in {self.path}", remedy="Run `mfn-patch apply`."
+                )
+            revisions = [f"{link.commit}^", link.commit]
+        form = ("--no-ext-diff", "--no-renames", "--stat") if stat else DIFF_OPTIONS
+        colours = f"--color={'always' if colour else 'never'}"
+        return self.repository.run("diff", *form, colours, *revisions).stdout
+
+    def apply(
+        self,
+        series: Series,
+        patches: Sequence[Patch],
+        address: str,
+        *,
+        force: bool = False,
+        dry_run: bool = False,
+        report: Callable[[str], None] = lambda _: None,
+    ) -> Outcome:
+        """Bring the workspace to the pin plus `patches`, fetching the pin where it is missing.
+
+        The chain is built aside; the work tree moves once, when the last patch has applied.
+
+        Args:
+            series: the project's series, of which `patches` is a selection.
+            patches: what to apply, in order; none is the bare pin.
+            address: where upstream is.
+            force: save the user's edits into a patch file, and go on.
+            dry_run: build the chain, but leave the workspace as it is.
+            report: called with a line when something slow begins.
+
+        Raises:
+            MfnPatchError: the workspace stays byte for byte what it was.
+        """
+        if dry_run and not self.repository.git_dir.exists():
+            self._must_be_free()
+            with tempfile.TemporaryDirectory(prefix="mfn-patch-") as folder:
+                aside = Workspace(Path(folder, "workspace"))
+                aside.repository.git_dir.mkdir(parents=True)
+                return aside.apply(series, patches, address, dry_run=True, report=report)
+        self._must_be_free()
+        with self._locked(report) as switch:
+            unchanged = self._up_to_date(series, patches)
+            if unchanged:
+                return unchanged
+            self._bring_pin(series, address, report)
+            links = tuple(build_chain(self.repository, series, patches))
+            tip = links[-1].commit if links else series.pin
+            saved = None if dry_run else self._protect_edits(force=force)
+            if not dry_run:
+                self._write_patterns(series)
+                switch.to(series.pin, tip, discard_edits=saved is not None)
+            return Outcome(True, tip, links, saved)
+
+    def revert(self, *, force: bool = False) -> Outcome:
+        """Bring the workspace back to the pin.
+
+        Raises:
+            WorkspaceError: there is no workspace.
+            LocalEditsError: the user's edits are in the way.
+        """
+        self._must_exist()
+        with self._locked() as switch:
+            pin = self.repository.resolve(PIN)
+            if pin is None:
+                raise WorkspaceError(f"nothing was applied in {self.path} yet")
+            changed = pin != self.repository.resolve(APPLIED)
+            saved = self._protect_edits(force=force)
+            switch.to(pin, pin, discard_edits=saved is not None)
+            return Outcome(changed or saved is not None, pin, (), saved)
+
+    def _must_exist(self) -> None:
+        if not self.repository.git_dir.is_dir():
+            raise WorkspaceError(
+                f"there is no workspace at {self.path}",
+                remedy="Run `mfn-patch apply`, or name another with --workspace.",
+            )
+
+    def _must_be_free(self) -> None:
+        """Refuse a place that is neither a clone nor free to become one."""
+        if self.repository.git_dir.is_file():
+            raise WorkspaceError(
+                f"{self.path} is a linked work tree of another repository",
+                remedy="Name a clone of its own with --workspace.",
+            )
+        if self.repository.git_dir.is_dir() or not self.path.exists():
+            return
+        if not self.path.is_dir() or any(self.path.iterdir()):
+            raise WorkspaceError(
+                f"{self.path} is neither a clone of upstream nor an empty folder",
+                remedy="Name another place with --workspace.",
+            )
+
+    @contextlib.contextmanager
+    def _locked(self, report: Callable[[str], None] = lambda _: None) -> Iterator[Switch]:
+        """Hold the workspace for ourselves, and finish what a killed command left undone.
+
+        The lock lives as long as any git process that was started under it: a command that
+        follows a killed one waits for what that one still has running.
+        """
+        self._own.mkdir(parents=True, exist_ok=True)
+        with (self._own / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                report(f"another mfn-patch is at work in {self.path}; waiting for it")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            self.repository.inherited_fd = lock.fileno()
+            try:
+                switch = Switch(self.repository, self._own / "switch.json", self.path / "saved")
+                switch.finish()
+                yield switch
+            finally:
+                self.repository.inherited_fd = None
+
+    def _up_to_date(self, series: Series, patches: Sequence[Patch]) -> Outcome | None:
+        git = self.repository
+        if not (git.git_dir / "HEAD").exists() or git.resolve(PIN) != series.pin:
+            return None
+        applied = git.resolve(APPLIED)
+        if applied is None or git.out("symbolic-ref", "-q", "HEAD", expected=(0, 1)) != BRANCH:
+            return None
+        if git.run("merge-base", "--is-ancestor", applied, "HEAD", expected=(0, 1)).status:
+            return None
+        links = read_chain(git, series.pin, applied)
+        if [(link.patch, link.digest) for link in links] != [(p.name, p.digest) for p in patches]:
+            return None
+        return Outcome(False, applied, tuple(links))
+
+    def _bring_pin(self, series: Series, address: str, report: Callable[[str], None]) -> None:
+        git = self.repository
+        if not (git.git_dir / "HEAD").exists():
+            git.run("init", "--quiet", "--template=", "--initial-branch=mfn-patch", str(self.path))
+        if git.resolve("HEAD") is None:  # ours, and never switched to anything yet
+            for setting in ("core.autocrlf=false", "core.sparseCheckout=true"):
+                git.run("config", *setting.split("="))
+            (git.git_dir / "info").mkdir(exist_ok=True)
+            (git.git_dir / "info" / "exclude").write_text(_EXCLUDED)
+            (git.git_dir / "info" / "sparse-checkout").write_text(_SPARSE_MARK)
+        elif git.resolve(PIN) == series.pin:
+            return
+        elif git.resolve(PIN) is None:  # a clone of the user's own
+            if git.resolve(series.pin) is None:
+                raise WorkspaceError(
+                    f"{self.path} is a git repository, but does not hold the pinned commit "
+                    f"{series.pin}",
+                    remedy="Name an empty folder, or a clone of upstream, with --workspace.",
+                )
+            return
+        report(f"fetching {series.pin[:12]} from {address}")
+        upstream.fetch_pin(git, address, series.pin, _patterns(series))
+
+    def _write_patterns(self, series: Series) -> None:
+        path = self.repository.git_dir / "info" / "sparse-checkout"
+        if path.exists() and path.read_text().startswith(_SPARSE_MARK):
+            path.write_text(_SPARSE_MARK + "".join(f"{line}\n" for line in _patterns(series)))
+
+    def _edits(self) -> Edits:
+        git = self.repository
+        status = git.out("status", "--porcelain=v2", "-z", "--untracked-files=no", "--no-renames")
+        # "1 XY sub mH mI mW hH hI path"; unmerged entries have two fields more.
+        files = [
+            entry.split(" ", 8 if entry[0] == "1" else 10)[-1]
+            for entry in status.split("\0")
+            if entry[:1] in ("1", "u")
+        ]
+        tips = ["HEAD", *(git.out("for-each-ref", "--format=%(refname)", BRANCH).split())]
+        others = ("--not", f"--exclude={BRANCH}", "--glob=refs/")
+        commits = git.out("log", "--format=%h %s", *tips, *others)
+        return Edits(tuple(files), tuple(commits.splitlines()))
+
+    def _protect_edits(self, *, force: bool) -> Path | None:
+        """Refuse to go on over the user's edits; with `force`, save them and return where."""
+        git = self.repository
+        if git.resolve("HEAD") is None:
+            return None
+        edits = self._edits()
+        if not edits:
+            return None
+        if not force:
+            rows = [f"  edited: {path}" for path in edits.files]
+            rows += [f"  commit: {commit}" for commit in edits.commits]
+            raise LocalEditsError(
+                "\n".join([f"{self.path} has changes of yours:", *rows]),
+                remedy="See them with `mfn-patch diff --local`. Undo them, commit them to a branch "
+                "of your own, or give --force, which first saves them as a patch file.",
+            )
+        stamp = time.strftime("%Y%m%dT%H%M%S")
+        saved = self.path / "saved" / f"{stamp}.patch"
+        saved.parent.mkdir(exist_ok=True)
+        base = git.resolve(APPLIED) if edits.commits else None
+        with saved.open("xb") as file:
+            file.write(git.run("diff", *DIFF_OPTIONS, base or "HEAD").stdout)
+            file.flush()
+            os.fsync(file.fileno())
+        for name, tip in (("head", "HEAD"), ("branch", BRANCH)):
+            if edits.commits and git.resolve(tip):
+                git.run("update-ref", f"{_SAVED}/{stamp}/{name}", tip)
+        return saved
+
+
+def _patterns(series: Series) -> tuple[str, ...]:
+    patched = {f"/{path}" for patch in series.patches for path in patch.paths}
+    return (*upstream.PATHS, *sorted(patched))
+
+
+def compare(series: Series, links: Sequence[Link]) -> list[tuple[str, str, str | None]]:
+    """Set a chain against a series; return name, state and commit of each patch.
+
+    The state is ``applied``, ``missing``, ``changed`` (the patch file is another than the one
+    applied) or ``unknown`` (applied, but no longer in the series).
+    """
+    applied = {link.patch: link for link in links}
+    rows: list[tuple[str, str, str | None]] = []
+    for patch in series.patches:
+        link = applied.pop(patch.name, None)
+        if link is None:
+            rows.append((patch.name, "missing", None))
+        else:
+            state = "applied" if link.digest == patch.digest else "changed"
+            rows.append((patch.name, state, link.commit))
+    return rows + [(link.patch, "unknown", link.commit) for link in applied.values()]

@@ -34,6 +34,7 @@ _OVERRIDES = (
     "apply.whitespace=nowarn",
     "color.ui=false",
     "core.attributesFile=/dev/null",
+    "core.abbrev=12",
     "core.autocrlf=false",
     "core.eol=lf",
     "core.fsmonitor=false",
@@ -41,14 +42,10 @@ _OVERRIDES = (
     "core.safecrlf=false",
     "core.splitIndex=false",
     "diff.algorithm=myers",
-    "diff.context=3",
     "diff.indentHeuristic=true",
     "diff.interHunkContext=0",
-    "diff.mnemonicPrefix=false",
-    "diff.noprefix=false",
     "diff.orderFile=/dev/null",
     "diff.relative=false",
-    "diff.renames=false",
     "diff.suppressBlankEmpty=false",
     "fetch.recurseSubmodules=false",
     "gc.auto=0",
@@ -71,6 +68,7 @@ _environment_lock = threading.Lock()
 
 # How a diff is written wherever its bytes matter.
 DIFF_OPTIONS = (
+    "--no-color",
     "--no-ext-diff",
     "--no-textconv",
     "--no-renames",

@@ -63,8 +63,8 @@ class Hunk:
 
     Attributes:
         number: its place in the file's diff, from 1.
-        source_start: the line, from 1, at which `source` stood when the patch was made; for an
-            empty `source`, the line after which `target` goes.
+        source_start, target_start: the lines, from 1, at which `source` stood and `target` will
+            stand; 0 where there is nothing.
         leading, trailing: lines of context before the first and after the last change.
         line: the line of the patch file on which the hunk's header stands, from 1.
     """
@@ -72,6 +72,7 @@ class Hunk:
     number: int
     header: str
     source_start: int
+    target_start: int
     source: tuple[bytes, ...]
     target: tuple[bytes, ...]
     leading: int
@@ -353,6 +354,7 @@ def _parse_hunk(number: int, hunk: UnidiffHunk, first_line: int) -> Hunk:
         header=f"@@ -{hunk.source_start},{hunk.source_length} "
         f"+{hunk.target_start},{hunk.target_length} @@",
         source_start=hunk.source_start,
+        target_start=hunk.target_start,
         source=tuple(source),
         target=tuple(target),
         leading=len(body) - len(body.lstrip(" ")),

@@ -1,0 +1,79 @@
+"""Report the interpreter that runs this, as JSON on the last line of standard output.
+
+With --import, also import MXNet and report what came of it. Old versions of Python must be able
+to run this far enough to be told that they are too old, so it uses nothing that they lack.
+"""
+
+import glob
+import json
+import os
+import platform
+import sys
+
+try:
+    from importlib import metadata
+except ImportError:  # Python 3.7 and before
+    metadata = None
+
+_DISTRIBUTIONS = (
+    "mxnet",
+    "mxnet-cu112",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "scikit-image",
+    "opencv-python",
+    "opencv-python-headless",
+    "opencv-contrib-python",
+    "opencv-contrib-python-headless",
+    "easydict",
+)
+
+
+def find_versions():
+    """Return the versions of the installed distributions that training is about, by name."""
+    versions = {}
+    for name in _DISTRIBUTIONS if metadata else ():
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def find_libraries():
+    """Return the folders into which NVIDIA's packages install their shared libraries."""
+    found = []
+    for entry in sys.path:
+        # pathlib is no part of the oldest versions.
+        pattern = os.path.join(entry, "nvidia", "*", "lib")
+        found += sorted(glob.glob(pattern))
+    return found
+
+
+def try_import():
+    """Import MXNet; return its version, and the GPUs it sees or the error."""
+    try:
+        import mxnet
+
+        return {
+            "version": mxnet.__version__,
+            "cuda": mxnet.runtime.Features().is_enabled("CUDA"),
+            "gpus": mxnet.context.num_gpus(),
+        }
+    except Exception as error:
+        return {"error": "{}: {}".format(type(error).__name__, error)}
+
+
+if __name__ == "__main__":
+    # The script to train with never sees this folder.
+    del sys.path[0]
+    report = {
+        "python": platform.python_version(),
+        "executable": sys.executable,
+        "versions": find_versions(),
+        "libraries": find_libraries(),
+    }
+    if "--import" in sys.argv[1:]:
+        report["mxnet"] = try_import()
+    sys.stdout.write("\n" + json.dumps(report) + "\n")

@@ -1,0 +1,480 @@
+"""What a stage will run: the documented command, changed as little as the user's options ask.
+
+A plan is a function of the recipe and the options alone: neither files nor the environment are
+looked at. Every difference from the document carries its reason.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import posixpath
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+from mfn_patcher.errors import ExitCode, MfnPatchError
+from mfn_patcher.recipe import Recipe, Stage
+
+# Arguments of the script that the tool reckons with, and the tool's options for them.
+_OWN = {
+    "--max-steps": "--max-steps or --until-stopped",
+    "--verbose": "--verbose-every",
+    "--prefix": "--models-dir",
+    "--data-dir": "--data-dir",
+    "--pretrained": "--pretrained",
+    "--per-batch-size": "--batch-size",
+}
+_DEVICE = re.compile(r"\d+|(GPU|MIG)-[0-9A-Za-z/-]+")
+
+
+class PlanError(MfnPatchError):
+    """The options contradict one another, the recipe or the script."""
+
+    exit_code = ExitCode.USAGE
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asks for; whatever is None stays as documented.
+
+    Attributes:
+        data_dir: Of the data set; absolute, for the script runs in another folder.
+        models_dir: Where checkpoints are saved; absolute.
+        gpus: Indices or UUIDs of GPUs, separated by commas.
+        cpu: Train on the CPU.
+        batch_size: Images a step, over all devices.
+        scale_steps: Rescale step counts to `batch_size`.
+        max_steps: Steps to train for, not rescaled.
+        until_stopped: Train without an end.
+        verbose_every: Steps from one checkpoint to the next.
+        pretrained: Prefix (absolute) and number of the checkpoint to start from.
+        script_arguments: Appended to the command as they are.
+        visible_devices: ``CUDA_VISIBLE_DEVICES`` of the user's environment.
+    """
+
+    data_dir: Path | None = None
+    models_dir: Path | None = None
+    gpus: str | None = None
+    cpu: bool = False
+    batch_size: int | None = None
+    scale_steps: bool = False
+    max_steps: int | None = None
+    until_stopped: bool = False
+    verbose_every: int | None = None
+    pretrained: tuple[str, int] | None = None
+    script_arguments: tuple[str, ...] = ()
+    visible_devices: str | None = None
+
+
+@dataclass(frozen=True)
+class Added:
+    """Tokens that the document does not have, and why they are there."""
+
+    tokens: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A documented value that is replaced, and why."""
+
+    name: str
+    documented: str
+    value: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Start:
+    """The checkpoint that a stage starts from.
+
+    Attributes:
+        prefix: Of its files, as the script is told.
+        number: Of the checkpoint.
+        stage: Number of the stage that saves it; None for one that the user names.
+    """
+
+    prefix: str
+    number: int
+    stage: int | None
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """All about one run of the script, before it starts.
+
+    Attributes:
+        stage: Of the recipe.
+        script: Its file name.
+        documented: The documented tokens, with changed values in their places.
+        added: What follows them.
+        changed: The changes in `documented` and in the environment.
+        visible_devices: Value of ``CUDA_VISIBLE_DEVICES``; empty for the CPU.
+        batch_size: Images a step, over all devices.
+        steps: Number of steps; None for no end.
+        verbose: Steps from one checkpoint to the next.
+        prefix: Of the checkpoints to save, as the script is told.
+        data_dir: As the script is told.
+        start: What it starts from; None for random parameters.
+        last_checkpoint: Number of the last checkpoint of a whole run; 0 if there will be none,
+            None if that can't be told.
+        notes: What else to know.
+    """
+
+    stage: Stage
+    script: str
+    documented: tuple[str, ...]
+    added: tuple[Added, ...]
+    changed: tuple[Changed, ...]
+    visible_devices: str
+    batch_size: int
+    steps: int | None
+    verbose: int
+    prefix: str
+    data_dir: str
+    start: Start | None
+    last_checkpoint: int | None
+    notes: tuple[str, ...]
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """All tokens after the script's name."""
+        return self.documented + tuple(token for added in self.added for token in added.tokens)
+
+    @property
+    def devices(self) -> int:
+        """Number of GPUs; 0 for the CPU."""
+        return len(self.visible_devices.split(",")) if self.visible_devices else 0
+
+    @property
+    def targets(self) -> tuple[str, ...] | None:
+        """Names of the verification sets that the user asks for; None for the script's own."""
+        targets = None
+        for argument, following in zip(self.arguments, (*self.arguments[1:], "")):
+            name, equals, value = argument.partition("=")
+            if name == "--target":
+                targets = tuple((value if equals else following).split(","))
+        return targets
+
+
+def plan_chain(recipe: Recipe, stages: Sequence[Stage], options: Options) -> tuple[StagePlan, ...]:
+    """Plan stages that run one after another.
+
+    Only the first starts from the user's `pretrained`; each other one from its predecessor.
+
+    Raises:
+        PlanError: The options make no sense, or a stage would have nothing to start from.
+    """
+    if options.until_stopped and len(stages) > 1:
+        raise PlanError(
+            "--until-stopped never comes to the next stage",
+            remedy="Name one stage, or give --max-steps.",
+        )
+    following = dataclasses.replace(options, pretrained=None)
+    return tuple(
+        plan(recipe, stage, following if index else options) for index, stage in enumerate(stages)
+    )
+
+
+def plan(recipe: Recipe, stage: Stage, options: Options) -> StagePlan:
+    """Plan one stage.
+
+    Raises:
+        PlanError: The options make no sense, or the stage would have nothing to start from.
+    """
+    _check(options)
+    draft = _Draft(list(stage.arguments))
+    visible_devices = _choose_devices(recipe, options, draft)
+    batch_size = _choose_batch(recipe, options, visible_devices, draft)
+    scale = _Scale(recipe.batch_size, batch_size if options.scale_steps else recipe.batch_size)
+    _scale_lr_steps(stage, scale, draft)
+    _choose_folders(options, draft)
+    verbose = options.verbose_every or recipe.verbose
+    start = _choose_start(recipe, stage, options, scale, draft)
+
+    steps = None if options.until_stopped else options.max_steps or scale.steps(stage.steps)
+    if options.max_steps:
+        draft.add(("--max-steps", str(options.max_steps)), "given as --max-steps")
+    elif steps:
+        draft.add(("--max-steps", str(steps)), stage.steps_reason + scale.words)
+    else:
+        draft.note("it trains until it is stopped, for instance with Ctrl-C")
+    if options.verbose_every:
+        draft.add(
+            ("--verbose", str(verbose)),
+            f"verification and a checkpoint every {verbose} steps, not every {recipe.verbose}",
+        )
+    if options.script_arguments:
+        draft.add(options.script_arguments, "yours")
+
+    last_checkpoint = None if steps is None else steps // verbose
+    if any(token.partition("=")[0] == "--ckpt" for token in options.script_arguments):
+        last_checkpoint = None
+        draft.note("which checkpoints are saved is up to your --ckpt")
+    if last_checkpoint == 0:
+        draft.note(
+            f"no checkpoint will be saved: that happens every {verbose} steps, "
+            f"and the stage ends after {steps}"
+        )
+    prefix = draft.value("--prefix")
+    if start and start.prefix == prefix:
+        draft.note(
+            "it saves over the checkpoints that it starts from; mfn-patch train moves those aside "
+            "first, which this line alone does not"
+        )
+    if not visible_devices:
+        draft.note("on the CPU, OMP_NUM_THREADS is set to the number of cores unless you set it")
+    return StagePlan(
+        stage=stage,
+        script=recipe.script,
+        documented=tuple(draft.tokens),
+        added=tuple(draft.added),
+        changed=tuple(draft.changed),
+        visible_devices=visible_devices,
+        batch_size=batch_size,
+        steps=steps,
+        verbose=verbose,
+        prefix=prefix,
+        data_dir=draft.value("--data-dir"),
+        start=start,
+        last_checkpoint=last_checkpoint,
+        notes=tuple(draft.notes),
+    )
+
+
+def shell_line(plan: StagePlan, python: str = "python") -> str:
+    """Return the command as a shell takes it: the document's line, then what is added."""
+    words = [f"CUDA_VISIBLE_DEVICES='{plan.visible_devices}'", shlex.quote(python), "-u"]
+    words += map(shlex.quote, (plan.script, *plan.documented))
+    added = plan.arguments[len(plan.documented) :]
+    lines = [" ".join(words)]
+    if added:
+        lines.append("    " + " ".join(map(shlex.quote, added)))
+    return " \\\n".join(lines)
+
+
+def explain(plan: StagePlan, folder: Path, python: str) -> str:
+    """Return the command for people: where it runs, the line, and each difference's reason.
+
+    Args:
+        plan: Of the stage.
+        folder: Where the script is.
+        python: The interpreter that ``python`` stands for in the line.
+    """
+    lines = [f"{plan.stage.title}, run in {folder}, python is {python}"]
+    lines += [f"added: {shlex.join(added.tokens)} — {added.reason}" for added in plan.added]
+    for change in plan.changed:
+        values = f"{change.name} {shlex.quote(change.value)}"
+        lines.append(f"changed: {values}, documented {change.documented} — {change.reason}")
+    lines += [f"note: {note}" for note in plan.notes]
+    # A line break inside a path would end the comment and begin a command.
+    first, *others = ("# " + line.replace("\n", " ") for line in lines)
+    return "\n".join([first, shell_line(plan), *others])
+
+
+@dataclass
+class _Draft:
+    tokens: list[str]
+    added: list[Added] = field(default_factory=list)
+    changed: list[Changed] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def value(self, option: str) -> str:
+        return self.tokens[self.tokens.index(option) + 1]
+
+    def replace(self, option: str, value: str, reason: str) -> None:
+        documented = self.value(option)
+        if value != documented:
+            self.tokens[self.tokens.index(option) + 1] = value
+            self.changed.append(Changed(option, documented, value, reason))
+
+    def add(self, tokens: tuple[str, ...], reason: str) -> None:
+        self.added.append(Added(tokens, reason))
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@dataclass(frozen=True)
+class _Scale:
+    documented: int
+    batch_size: int
+
+    def steps(self, documented: int) -> int:
+        """Return the number of steps that sees as many images; a half rounds up."""
+        return (2 * documented * self.documented + self.batch_size) // (2 * self.batch_size)
+
+    @property
+    def words(self) -> str:
+        changed = self.documented != self.batch_size
+        return f", here times {self.documented}/{self.batch_size}" if changed else ""
+
+
+def _check(options: Options) -> None:
+    if options.cpu and options.gpus is not None:
+        raise PlanError("--cpu and --gpus exclude each other")
+    if options.until_stopped and options.max_steps:
+        raise PlanError("--until-stopped and --max-steps exclude each other")
+    paths = [options.data_dir, options.models_dir, (options.pretrained or ("",))[0]]
+    for path in paths:
+        if path and "," in str(path):
+            raise PlanError(
+                f"there is a comma in {str(path)!r}, at which the script splits",
+                remedy="Give a path without one, for instance a symbolic link.",
+            )
+    for token in options.script_arguments:
+        # argparse takes an option's first letters for the option.
+        name = token.partition("=")[0]
+        for own, ours in _OWN.items():
+            if len(name) > len("--") and own.startswith(name):
+                raise PlanError(
+                    f"{token!r} after -- would go past the tool, which reckons with {own}",
+                    remedy=f"Use {ours} of mfn-patch train, before the --.",
+                )
+
+
+def _choose_devices(recipe: Recipe, options: Options, draft: _Draft) -> str:
+    documented = recipe.cuda_visible_devices
+    if options.cpu:
+        value, reason = "", "given as --cpu"
+    elif options.gpus is not None:
+        value, reason = options.gpus, "given as --gpus"
+        _check_devices(value, "--gpus")
+    elif options.visible_devices is not None:
+        value, reason = options.visible_devices.strip(), "your environment has it"
+        if value:
+            _check_devices(value, "CUDA_VISIBLE_DEVICES in your environment")
+    else:
+        value, reason = documented, ""
+    if value != documented:
+        draft.changed.append(Changed("CUDA_VISIBLE_DEVICES", documented, value, reason))
+    return value
+
+
+def _check_devices(value: str, where: str) -> None:
+    devices = value.split(",")
+    for device in devices:
+        if not _DEVICE.fullmatch(device):
+            raise PlanError(
+                f"{where}: {device!r} is no GPU",
+                remedy="Give indices or UUIDs separated by commas, such as 0,1; --cpu for none.",
+            )
+    names = [device.lstrip("0") or "0" for device in devices]
+    if len(set(names)) < len(names):
+        raise PlanError(f"{where}: a GPU is named twice in {value!r}")
+
+
+def _choose_batch(recipe: Recipe, options: Options, visible_devices: str, draft: _Draft) -> int:
+    devices = len(visible_devices.split(","))
+    batch_size = options.batch_size or recipe.batch_size
+    each, rest = divmod(batch_size, devices)
+    if rest or not each:
+        nearest = [str(n * devices) for n in (each, each + 1) if n]
+        raise PlanError(
+            f"a batch of {batch_size} can't be split evenly over {devices} GPUs",
+            remedy=f"Give --batch-size {' or '.join(nearest)}.",
+        )
+    shared = f"{batch_size} images a step over {devices} GPUs"
+    draft.replace("--per-batch-size", str(each), shared if devices > 1 else "given as --batch-size")
+    if batch_size != recipe.batch_size and not options.scale_steps:
+        draft.note(
+            f"all step counts are meant for {recipe.batch_size} images a step, this has "
+            f"{batch_size}; --scale-steps rescales them"
+        )
+    return batch_size
+
+
+def _scale_lr_steps(stage: Stage, scale: _Scale, draft: _Draft) -> None:
+    if not scale.words:
+        return
+    ratio = f"{scale.documented}/{scale.batch_size}"
+    steps = [scale.steps(int(step)) for step in str(stage.value("--lr-steps")).split(",")]
+    draft.replace("--lr-steps", ",".join(map(str, steps)), f"--scale-steps, times {ratio}")
+    draft.note(
+        f"the documented step counts are multiplied by {ratio}: lr steps, the last step, and the "
+        "step of the checkpoint to start from"
+    )
+
+
+def _choose_folders(options: Options, draft: _Draft) -> None:
+    if options.data_dir:
+        draft.replace("--data-dir", str(options.data_dir), "given as --data-dir")
+    if options.models_dir:
+        prefix = _moved(draft.value("--prefix"), options.models_dir)
+        draft.replace("--prefix", prefix, "given as --models-dir")
+
+
+def _moved(prefix: str, folder: Path | None) -> str:
+    return str(folder / posixpath.basename(prefix)) if folder else prefix
+
+
+def _choose_start(
+    recipe: Recipe, stage: Stage, options: Options, scale: _Scale, draft: _Draft
+) -> Start | None:
+    feed = stage.starts_from
+    if options.pretrained:
+        start = Start(*options.pretrained, stage=None)
+        value = f"{start.prefix},{start.number}"
+        if feed:
+            draft.replace("--pretrained", value, "given as --pretrained")
+        else:
+            draft.add(("--pretrained", value), "the document starts from random parameters")
+        return start
+    if not feed:
+        return None
+    source = recipe.stage(feed.stage)
+    verbose = options.verbose_every or recipe.verbose
+    step = options.max_steps or scale.steps(feed.step)
+    number = step // verbose
+    if not number:
+        _refuse_start(stage, source, step, verbose, explicit=options.max_steps is not None)
+    prefix = _moved(str(source.value("--prefix")), options.models_dir)
+    reason = "given as --models-dir"
+    if number != feed.step // recipe.verbose:
+        reason = f"{source.title} saves every {verbose} of its {step} steps"
+    draft.replace("--pretrained", f"{prefix},{number}", reason)
+    draft.note(
+        f"it starts from checkpoint {number}, which {source.title} saves at step {number * verbose}"
+    )
+    return Start(prefix, number, source.number)
+
+
+def _refuse_start(
+    stage: Stage, source: Stage, step: int, verbose: int, *, explicit: bool
+) -> NoReturn:
+    ways = [f"--verbose-every {step} or less", "--pretrained PREFIX,EPOCH"]
+    if explicit:
+        ways.insert(0, f"--max-steps {verbose} or more")
+    raise PlanError(
+        f"{stage.title} would have nothing to start from: {source.title} saves a checkpoint every "
+        f"{verbose} steps, and ends after {step}",
+        remedy=f"Give {', or '.join(ways)}.",
+    )
+
+
+def parse_checkpoint(text: str, folder: Path) -> tuple[str, int]:
+    """Return prefix and number of ``PREFIX,EPOCH``.
+
+    Args:
+        text: As the user gives it.
+        folder: What a relative prefix is relative to.
+
+    Raises:
+        PlanError: It has another form.
+    """
+    prefix, _, number = text.rpartition(",")
+    if not prefix or not number.isdecimal():
+        raise PlanError(
+            f"--pretrained {text!r} is not PREFIX,EPOCH",
+            remedy="MODELS/model-y1-arcface,80 is MODELS/model-y1-arcface-0080.params.",
+        )
+    return absolute(Path(prefix), folder), int(number)
+
+
+def absolute(path: Path, folder: Path) -> str:
+    """Return `path` seen from `folder`, for use in any other folder."""
+    return os.path.normpath(folder / path)

@@ -1,0 +1,163 @@
+"""The training interpreter: which one, what it has, and whether it can train."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mfn_patcher.errors import MfnPatchError
+
+_PROBE = Path(__file__).parents[1] / "probes" / "environment.py"
+_OLDEST, _NEWEST = (3, 9), (3, 11)
+_PACKAGES = ("numpy", "scipy", "scikit-learn", "scikit-image", "easydict")
+_INSTALL = (
+    "Install it there with `{python} -m pip install 'mfn-patcher[cpu]'` (or '[cu112]' for GPUs), "
+    "or name another interpreter with --python."
+)
+_SECONDS = 120
+
+# What MXNet says when it can't be imported, and what helps.
+_REMEDIES = {
+    r"lib(gomp|quadmath)\.so": "Install it with `apt-get install libgomp1 libquadmath0`.",
+    r"libcuda\.so": "That is NVIDIA's driver: install it, or a CPU build of MXNet.",
+    r"has no attribute 'bool'": "Its NumPy is too new: `{python} -m pip install 'numpy<1.24'`.",
+}
+
+
+class InterpreterError(MfnPatchError):
+    """The training interpreter is missing, or can't train."""
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """What an interpreter says of itself.
+
+    Attributes:
+        path: To start it with; absolute.
+        python: Its version.
+        versions: Of what training needs and it has, by distribution.
+        libraries: Folders of NVIDIA's shared libraries.
+    """
+
+    path: str
+    python: str
+    versions: Mapping[str, str]
+    libraries: tuple[str, ...]
+
+
+def find(python: str | None) -> str:
+    """Return the absolute path of an interpreter; by default of the one that runs this.
+
+    Args:
+        python: A path, or a name to look up in ``PATH``.
+
+    Raises:
+        InterpreterError: There is none.
+    """
+    if python is None:
+        return sys.executable
+    found = shutil.which(python)
+    if found is None:
+        raise InterpreterError(
+            f"there is no interpreter {python!r}", remedy="Name one of Python 3.9 to 3.11."
+        )
+    # Links are kept: a virtual environment's interpreter is one.
+    return os.path.abspath(found)  # noqa: PTH100
+
+
+def inspect(python: str, environment: Mapping[str, str]) -> Interpreter:
+    """Ask an interpreter what it is.
+
+    Args:
+        python: Its path.
+        environment: To run it in.
+
+    Raises:
+        InterpreterError: It doesn't run, its version is unsuitable, or packages are missing.
+    """
+    report = _probe(python, environment)
+    version = tuple(int(part) for part in report["python"].split(".")[:2])
+    if not _OLDEST <= version <= _NEWEST:
+        raise InterpreterError(
+            f"{python} is Python {report['python']}; MXNet 1.9.1 trains on Python 3.9 to 3.11",
+            remedy="Name another interpreter with --python.",
+        )
+    versions = report["versions"]
+    missing = [name for name in _PACKAGES if name not in versions]
+    if not any(name.startswith("opencv-") for name in versions):
+        missing.append("opencv-python-headless")
+    if missing:
+        raise InterpreterError(
+            f"{python} lacks {', '.join(missing)}", remedy=_INSTALL.format(python=python)
+        )
+    return Interpreter(python, report["python"], versions, tuple(report["libraries"]))
+
+
+def check_mxnet(interpreter: Interpreter, environment: Mapping[str, str], devices: int) -> None:
+    """Import MXNet as the script will, and count the GPUs that it sees.
+
+    Args:
+        interpreter: To do it with.
+        environment: Of the run.
+        devices: GPUs that the run needs.
+
+    Raises:
+        InterpreterError: MXNet is missing or broken, or sees fewer GPUs.
+    """
+    found = _probe(interpreter.path, environment, "--import")["mxnet"]
+    if "error" in found:
+        remedy = _INSTALL
+        for pattern, known in _REMEDIES.items():
+            if re.search(pattern, found["error"]):
+                remedy = known
+        raise InterpreterError(
+            f"{interpreter.path} can't import MXNet: {found['error']}",
+            remedy=remedy.format(python=interpreter.path),
+        )
+    if devices <= found["gpus"]:
+        return
+    visible = environment.get("CUDA_VISIBLE_DEVICES", "")
+    wanted = f"the run needs {devices} (CUDA_VISIBLE_DEVICES='{visible}')"
+    if not found["cuda"]:
+        raise InterpreterError(
+            f"MXNet {found['version']} of {interpreter.path} is a CPU build, which uses no GPU; "
+            f"{wanted}",
+            remedy="Train on the CPU with --cpu, or install 'mfn-patcher[cu112]' there.",
+        )
+    raise InterpreterError(
+        f"MXNet sees {found['gpus']} GPUs; {wanted}",
+        remedy="Name those that nvidia-smi lists with --gpus, or train on the CPU with --cpu.",
+    )
+
+
+def _probe(python: str, environment: Mapping[str, str], *arguments: str) -> dict[str, Any]:
+    try:
+        ran = subprocess.run(
+            [python, str(_PROBE), *arguments],
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise InterpreterError(f"{python} can't be run: {error}") from error
+    try:
+        report: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
+    except (IndexError, ValueError):
+        said = "\n".join(ran.stderr.splitlines()[-5:])
+        raise InterpreterError(
+            f"{python} is no interpreter that can be asked (exit status {ran.returncode})\n{said}",
+            remedy="Name one of Python 3.9 to 3.11 with --python.",
+        ) from None
+    return report

@@ -1,0 +1,110 @@
+"""The record of a run: a folder with the output and ``run.json``, which says what was run.
+
+``docs/schema/run.json`` describes the fields.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from mfn_patcher.recipe import Stage
+from mfn_patcher.training.checkpoints import STAMP, make_folder
+
+LOG = "output.log"
+_FILE = "run.json"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was run, and what came of it.
+
+    Attributes:
+        stage: Number.
+        name: Of the stage.
+        command: Program and arguments.
+        shell_line: The same as a shell takes it.
+        folder: That it ran in.
+        environment: The variables that differ from the user's.
+        batch_size: Images a step, over all devices.
+        steps: Number of steps; None for no end.
+        verbose: Steps from one checkpoint to the next.
+        prefix: Of the checkpoints; absolute.
+        data_dir: Absolute.
+        start: Prefix and number of the checkpoint that it started from, such as ``model,20``.
+        versions: Of the tool, Python and packages.
+        chain_commit: The commit that says which code was trained.
+        archive: Folder into which former checkpoints were set aside.
+        started: UTC.
+        ended: UTC.
+        seconds: Between them.
+        exit_status: Of the script; -N if signal N ended it.
+        signal: Name of the signal that the tool received.
+        outcome: ``running``, ``completed``, ``failed`` or ``interrupted``.
+        last_checkpoint: Number of the last checkpoint that was saved.
+    """
+
+    stage: int
+    name: str
+    command: tuple[str, ...]
+    shell_line: str
+    folder: str
+    environment: Mapping[str, str]
+    batch_size: int
+    steps: int | None
+    verbose: int
+    prefix: str
+    data_dir: str
+    start: str | None
+    versions: Mapping[str, str]
+    chain_commit: str | None
+    archive: str | None
+    started: str
+    ended: str | None = None
+    seconds: float | None = None
+    exit_status: int | None = None
+    signal: str | None = None
+    outcome: str = "running"
+    last_checkpoint: int | None = None
+
+
+def new_folder(runs: Path, stage: Stage) -> Path:
+    """Make the folder of a new run.
+
+    Args:
+        runs: The folder of all runs.
+        stage: To be run.
+    """
+    stamp = datetime.now(timezone.utc).strftime(STAMP)
+    return make_folder(runs / f"{stamp}-stage{stage.number}-{stage.name}")
+
+
+def utc_now() -> str:
+    """Return the time as ISO 8601 has it, in UTC."""
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+
+
+def write(record: Record, folder: Path) -> None:
+    """Write a record into a run's folder, whole or not at all."""
+    partial = folder / f"{_FILE}.partial"
+    with partial.open("w", encoding="utf-8") as file:
+        json.dump(dataclasses.asdict(record), file, indent=2, ensure_ascii=False)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(folder / _FILE)
+
+
+def read_all(runs: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Return folder and record of each run, newest first; unreadable records are passed over."""
+    for path in sorted(runs.glob(f"*/{_FILE}"), reverse=True):
+        try:
+            yield path.parent, json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue

@@ -1,0 +1,335 @@
+"""Running stages: look before, set checkpoints aside, run the script, keep a record."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO, Callable
+
+from mfn_patcher.dataset import check
+from mfn_patcher.dataset.verification_set import NAMES
+from mfn_patcher.errors import ExitCode, MfnPatchError
+from mfn_patcher.training import checkpoints, process, record
+from mfn_patcher.training.checkpoints import Archive
+from mfn_patcher.training.command import StagePlan, shell_line
+from mfn_patcher.training.environment import child_environment
+from mfn_patcher.training.interpreter import Interpreter, check_mxnet, inspect
+from mfn_patcher.training.process import Ended
+from mfn_patcher.training.record import Record
+
+
+class TrainingError(MfnPatchError):
+    """A stage can't start, or failed."""
+
+
+class TrainingInterruptedError(MfnPatchError):
+    """A signal ended a stage; its record is kept."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Where stages run.
+
+    Attributes:
+        workspace: The patched clone; absolute.
+        python: Path of the training interpreter.
+        environment: The variables to start from.
+        chain_commit: The commit that says which code is trained, if known.
+    """
+
+    workspace: Path
+    python: str
+    environment: Mapping[str, str]
+    chain_commit: str | None = None
+
+    @property
+    def source(self) -> Path:
+        """The folder that the script is in and runs in."""
+        return self.workspace / "src"
+
+    @property
+    def runs(self) -> Path:
+        """The folder of all runs' folders."""
+        return self.workspace / "runs"
+
+    def place(self, path: str) -> Path:
+        """Return where a path that the script is told is, links in its folder followed."""
+        told = self.source / path
+        return told.parent.resolve() / told.name
+
+
+def run_stages(
+    plans: Sequence[StagePlan],
+    surroundings: Surroundings,
+    output: BinaryIO,
+    report: Callable[[str], None] = lambda _: None,
+) -> list[Path]:
+    """Run stages one after another, to the first that fails.
+
+    All that can be looked at for any of them is looked at before the first starts.
+
+    Args:
+        plans: Of the stages, in order.
+        surroundings: Where they run.
+        output: Gets the script's output, live.
+        report: Called with a line when a stage starts or ends.
+
+    Returns:
+        The folders of the runs.
+
+    Raises:
+        TrainingError: Something is missing, or the script failed.
+        TrainingInterruptedError: A signal ended a stage.
+        InterpreterError: The interpreter can't train.
+    """
+    interpreter = _check_code(plans[0], surroundings)
+    made: dict[Path, int | None] = {}
+    for plan in plans:
+        _check_data(plan, surroundings)
+        _check_models(plan, surroundings)
+        _check_start(plan, surroundings, made)
+        made[surroundings.place(plan.prefix)] = plan.last_checkpoint
+    check_mxnet(interpreter, _environment(plans[0], surroundings, interpreter), plans[0].devices)
+    folders = []
+    for plan in plans:
+        _check_start(plan, surroundings, {})
+        folders.append(_run_stage(plan, surroundings, interpreter, output, report))
+    return folders
+
+
+# -- before -------------------------------------------------------------------------------
+
+
+def _check_code(plan: StagePlan, surroundings: Surroundings) -> Interpreter:
+    if not (surroundings.source / plan.script).is_file():
+        raise TrainingError(
+            f"there is no {surroundings.source / plan.script}",
+            remedy="Run `mfn-patch apply`, or name the workspace with --workspace.",
+        )
+    return inspect(surroundings.python, surroundings.environment)
+
+
+def _check_data(plan: StagePlan, surroundings: Surroundings) -> None:
+    folder = surroundings.place(plan.data_dir)
+    targets = NAMES if plan.targets is None else plan.targets
+    findings = check.preflight(folder, plan.batch_size, targets)
+    if not findings:
+        return
+    lines = [f"  {finding.check}: {finding.detail}" for finding in findings]
+    remedies = [finding.remedy for finding in findings if finding.remedy]
+    raise TrainingError(
+        "\n".join([f"{plan.stage.title} can't train on {folder}:", *lines]),
+        remedy=" ".join([*dict.fromkeys(remedies), "--data-dir names another data set."]),
+    )
+
+
+def _check_models(plan: StagePlan, surroundings: Surroundings) -> None:
+    prefix = surroundings.place(plan.prefix)
+    folder = next(parent for parent in prefix.parents if parent.exists())
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise TrainingError(
+            f"{plan.stage.title} can't save its checkpoints: {folder} can't be written",
+            remedy="Name another folder with --models-dir.",
+        )
+    for run, entry in record.read_all(surroundings.runs):
+        if entry.get("prefix") == str(prefix) and process.is_written(run / record.LOG):
+            raise TrainingError(
+                f"a run that saves to {prefix} is still at work; its record is in {run}",
+                remedy="Wait for it or stop it, or name another folder with --models-dir.",
+            )
+
+
+def _check_start(
+    plan: StagePlan, surroundings: Surroundings, made: Mapping[Path, int | None]
+) -> None:
+    start = plan.start
+    if start is None:
+        return
+    prefix = surroundings.place(start.prefix)
+    if start.stage is not None and prefix in made:
+        # An earlier stage of this chain saves it.
+        return
+    existing = checkpoints.find(prefix)
+    if start.number not in existing or not checkpoints.symbol_path(prefix).exists():
+        ways = ["Name one that exists with --pretrained PREFIX,EPOCH."]
+        if start.stage is not None:
+            command = f"mfn-patch train --stage {start.stage}"
+            ways.insert(0, f"Run `{command}` first, with the same options as here.")
+        if existing:
+            numbers = ", ".join(map(str, existing))
+            ways.append(f"There are {numbers}: for instance --pretrained {prefix},{max(existing)}.")
+        raise TrainingError(
+            f"{plan.stage.title} starts from checkpoint {start.number} of {prefix}, "
+            "which does not exist",
+            remedy=" ".join(ways),
+        )
+    if start.stage is not None:
+        _check_writer(plan, prefix, existing[start.number], start.stage, surroundings)
+
+
+def _check_writer(
+    plan: StagePlan, prefix: Path, file: Path, stage: int, surroundings: Surroundings
+) -> None:
+    """Refuse a checkpoint that another stage of the same prefix has saved over the right one."""
+    saved = file.stat().st_mtime
+    for run, entry in record.read_all(surroundings.runs):
+        if entry.get("prefix") != str(prefix) or not _lasted_at(entry, saved):
+            continue
+        if entry["stage"] == stage:
+            return
+        remedy = f"Run `mfn-patch train --stage {stage}` again, or choose with --pretrained."
+        archived = Path(entry.get("archive") or "", file.name)
+        if entry.get("archive") and archived.exists():
+            name = f"{archived.parent / prefix.name},{plan.start.number if plan.start else ''}"
+            remedy = f"The one that it replaced is kept: --pretrained {name}"
+        raise TrainingError(
+            f"{plan.stage.title} starts from what stage {stage} saves, but {file.name} was saved "
+            f"by stage {entry['stage']}, in {run}",
+            remedy=remedy,
+        )
+
+
+def _lasted_at(entry: Mapping[str, Any], moment: float) -> bool:
+    if not entry.get("ended"):
+        return False
+    started, ended = (datetime.fromisoformat(entry[key]) for key in ("started", "ended"))
+    return started.timestamp() <= moment <= ended.timestamp()
+
+
+# -- a stage ------------------------------------------------------------------------------
+
+
+def _environment(
+    plan: StagePlan, surroundings: Surroundings, interpreter: Interpreter
+) -> dict[str, str]:
+    return child_environment(surroundings.environment, plan.visible_devices, interpreter.libraries)
+
+
+def _run_stage(
+    plan: StagePlan,
+    surroundings: Surroundings,
+    interpreter: Interpreter,
+    output: BinaryIO,
+    report: Callable[[str], None],
+) -> Path:
+    environment = _environment(plan, surroundings, interpreter)
+    prefix = surroundings.place(plan.prefix)
+    folder = record.new_folder(surroundings.runs, plan.stage)
+    archive = checkpoints.set_aside(prefix, _kept(plan, surroundings))
+    before = checkpoints.state(prefix)
+    entry = _open_record(plan, surroundings, interpreter, environment, archive)
+    record.write(entry, folder)
+    if archive:
+        report(f"former checkpoints of {prefix} are kept in {archive.folder}")
+    length = f"{plan.steps} steps" if plan.steps else "until it is stopped"
+    report(f"{plan.stage.title}: {length} of {plan.batch_size} images; record in {folder}")
+    ended = None
+    try:
+        ended = process.run(
+            entry.command,
+            folder=surroundings.source,
+            environment=environment,
+            log=folder / record.LOG,
+            output=output,
+            report=report,
+        )
+    finally:
+        # Also when the tool itself fails, checkpoints are put back and the record is closed.
+        saved = checkpoints.saved_since(prefix, before)
+        if archive and not saved and archive.restore():
+            entry = dataclasses.replace(entry, archive=None)
+        entry = dataclasses.replace(
+            entry,
+            ended=record.utc_now(),
+            seconds=round(ended.seconds, 3) if ended else None,
+            exit_status=ended.status if ended else None,
+            signal=ended.signal.name if ended and ended.signal else None,
+            outcome=_outcome(plan, ended, saved),
+            last_checkpoint=max(saved, default=None),
+        )
+        record.write(entry, folder)
+    _raise_unless_completed(plan, ended, entry, folder)
+    last = f"last checkpoint {prefix},{max(saved)}" if saved else "no checkpoint"
+    report(f"{plan.stage.title}: completed after {ended.seconds:.0f} s; {last}")
+    return folder
+
+
+def _open_record(
+    plan: StagePlan,
+    surroundings: Surroundings,
+    interpreter: Interpreter,
+    environment: Mapping[str, str],
+    archive: Archive | None,
+) -> Record:
+    start = plan.start
+    return Record(
+        stage=plan.stage.number,
+        name=plan.stage.name,
+        command=(surroundings.python, "-u", plan.script, *plan.arguments),
+        shell_line=shell_line(plan, surroundings.python),
+        folder=str(surroundings.source),
+        environment={
+            name: value
+            for name, value in environment.items()
+            if surroundings.environment.get(name) != value
+        },
+        batch_size=plan.batch_size,
+        steps=plan.steps,
+        verbose=plan.verbose,
+        prefix=str(surroundings.place(plan.prefix)),
+        data_dir=str(surroundings.place(plan.data_dir)),
+        start=f"{surroundings.place(start.prefix)},{start.number}" if start else None,
+        versions={
+            "mfn-patcher": importlib.metadata.version("mfn-patcher"),
+            "python": interpreter.python,
+            **interpreter.versions,
+        },
+        chain_commit=surroundings.chain_commit,
+        archive=str(archive.folder) if archive else None,
+        started=record.utc_now(),
+    )
+
+
+def _kept(plan: StagePlan, surroundings: Surroundings) -> int | None:
+    start = plan.start
+    same = start and surroundings.place(start.prefix) == surroundings.place(plan.prefix)
+    return start.number if start and same else None
+
+
+def _outcome(plan: StagePlan, ended: Ended | None, saved: Sequence[int]) -> str:
+    if ended is None:
+        return "failed"
+    if ended.signal:
+        return "interrupted"
+    if ended.status or (plan.last_checkpoint and plan.last_checkpoint not in saved):
+        return "failed"
+    return "completed"
+
+
+def _raise_unless_completed(plan: StagePlan, ended: Ended, entry: Record, folder: Path) -> None:
+    title = plan.stage.title
+    if entry.outcome == "interrupted":
+        last = entry.last_checkpoint
+        raise TrainingInterruptedError(
+            f"{title} was interrupted by {entry.signal} after {ended.seconds:.0f} s, with "
+            + (f"checkpoint {last} saved" if last else "no checkpoint saved"),
+            remedy=f"Its record and output are in {folder}.",
+        )
+    if entry.outcome == "failed":
+        reason = f"exit status {ended.status}"
+        if ended.status < 0:
+            reason = f"killed by {signal.Signals(-ended.status).name}"
+        elif not ended.status:
+            reason = f"it ended without saving checkpoint {plan.last_checkpoint}"
+        raise TrainingError(
+            "\n".join([f"{title} failed: {reason}; its last lines:", *ended.tail]),
+            remedy=f"All of its output is in {folder / record.LOG}.",
+        )

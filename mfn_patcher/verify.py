@@ -1,0 +1,203 @@
+"""What patching achieved, asked of the real code.
+
+The training interpreter runs upstream's own ``main()`` up to ``Module.fit`` on a tiny data set,
+for each distinct loss type of the recipe and for each network whose initializer it names. What
+was handed over there is compared with what the recipe expects.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mfn_patcher.dataset.synth import MINIMUM_PAIRS, synthesise
+from mfn_patcher.errors import ExitCode, MfnPatchError
+from mfn_patcher.training import interpreter
+from mfn_patcher.training.environment import child_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from mfn_patcher.recipe import Recipe, Stage
+    from mfn_patcher.workspace import Workspace
+
+_PROBE = Path(__file__).parent / "probes" / "handed_to_fit.py"
+_BATCH = "2"
+
+
+class VerificationError(MfnPatchError):
+    """The code could not be asked, or is not what the recipe expects."""
+
+    exit_code = ExitCode.VERIFICATION
+
+
+@dataclass(frozen=True)
+class Check:
+    """One expectation of the recipe, and what the code makes of it.
+
+    Attributes:
+        name: what was looked at: ``arguments``, ``multipliers`` or ``initializer``.
+        case: of which network and loss type.
+        ok: whether it is as expected.
+        expected: what the recipe wants.
+        found: what the code does.
+    """
+
+    name: str
+    case: str
+    ok: bool
+    expected: str
+    found: str
+
+
+def verify(workspace: Workspace, recipe: Recipe, python: str | None = None) -> list[Check]:
+    """Ask the code in `workspace` what it would train with, and compare it with `recipe`.
+
+    Args:
+        workspace: with patches applied.
+        recipe: whose expectations count.
+        python: the training interpreter; by default the one that runs the tool.
+
+    Raises:
+        VerificationError: the code does not run as far as ``Module.fit``.
+        InterpreterError: the training interpreter cannot run it.
+    """
+    stacks = {link.patch.partition("/")[0] for link in workspace.status().links}
+    path = interpreter.find(python)
+    facts = interpreter.inspect(path, os.environ)
+    environment = child_environment(os.environ, "", facts.libraries)
+    interpreter.check_mxnet(facts, environment, 0)
+
+    by_loss = {stage.value("--loss-type"): stage for stage in recipe.stages}
+    losses = [(_network(stage), stage) for stage in by_loss.values()]
+    networks = [(network, recipe.stages[-1]) for network in recipe.expect.initializer]
+    cases = list(dict.fromkeys([*losses, *networks]))
+    with tempfile.TemporaryDirectory(prefix="mfn-patch-") as folder:
+        report = _ask(workspace, path, environment, cases, Path(folder))
+    _raise_unless_reached(report, python3="python3" in stacks)
+
+    handed = dict(zip(cases, report["cases"]))
+    checks: list[Check] = []
+    for case in losses:
+        checks += _check_loss(recipe, case, handed[case])
+    checks += [_check_initializer(recipe, network, handed[network, s]) for network, s in networks]
+    return checks
+
+
+def _network(stage: Stage) -> str:
+    return stage.value("--network") or ""
+
+
+def _title(network: str, stage: Stage) -> str:
+    return f"{network}, loss type {stage.value('--loss-type')}"
+
+
+def _ask(
+    workspace: Workspace,
+    python: str,
+    environment: Mapping[str, str],
+    cases: Iterable[tuple[str, Stage]],
+    folder: Path,
+) -> Any:
+    """Run the probe; return what each case handed over, or the error that ended it."""
+    data, output = folder / "data", folder / "report.json"
+    synthesise(data, identities=2, images_per_identity=2, pairs=MINIMUM_PAIRS)
+    replaced = {
+        "--data-dir": str(data),
+        "--prefix": str(folder / "model" / "model"),
+        "--per-batch-size": _BATCH,
+    }
+    arguments = []
+    for network, stage in cases:
+        pairs = dict(zip(stage.arguments[::2], stage.arguments[1::2]))
+        pairs.pop("--pretrained", None)
+        pairs.update(replaced, **{"--network": network, "--target": ""})
+        arguments.append([token for pair in pairs.items() for token in pair])
+    ran = subprocess.run(
+        [python, str(_PROBE), str(output)],
+        cwd=workspace.path / "src",
+        env=dict(environment),
+        input=json.dumps(arguments),
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+    if not output.exists():
+        said = "\n".join(ran.stderr.splitlines()[-15:])
+        raise VerificationError(f"{python} ended with status {ran.returncode}:\n{said}")
+    return json.loads(output.read_text())
+
+
+def _raise_unless_reached(report: Mapping[str, Any], *, python3: bool) -> None:
+    """Refuse code of Python 2, even where it came as far as Module.fit by luck."""
+    reasons = [f"{path} uses {', '.join(names)}" for path, names in report["python2"].items()]
+    reasons += [report["error"]] if "error" in report else []
+    if not reasons:
+        return
+    if python3:
+        raise VerificationError("main() does not run on Python 3: " + "; ".join(reasons))
+    raise VerificationError(
+        f"the code is Python 2, the stack python3 is not applied: {'; '.join(reasons)}",
+        remedy="Run `mfn-patch apply`.",
+    )
+
+
+def _check_loss(recipe: Recipe, case: tuple[str, Stage], handed: Mapping[str, Any]) -> list[Check]:
+    title = _title(*case)
+    unwanted = recipe.expect.absent_arguments
+    present = [name for name in unwanted if name in handed["arguments"]]
+    absence = Check(
+        "arguments",
+        title,
+        not present,
+        f"no {', '.join(unwanted)}",
+        ", ".join(present) or f"{len(handed['arguments'])} arguments, none of these",
+    )
+    decay = float(case[1].value("--wd") or handed["optimizer"]["wd"])
+    factor = float(case[1].value("--fc7-wd-mult") or 1)
+    rate = handed["optimizer"]["lr"]
+    wanted = {
+        name: (rate, decay * (factor if name in recipe.expect.wd_multiplied else 1))
+        for name in handed["parameters"]
+    }
+    # A multiplied parameter that the symbol lacks is as wrong as one without its multiplier.
+    complete = set(recipe.expect.wd_multiplied) <= set(wanted)
+    found = {name: (lr, wd) for name, (lr, wd) in handed["parameters"].items()}
+    equal = all(
+        math.isclose(a, b, rel_tol=1e-6)
+        for name in wanted
+        for a, b in zip(wanted[name], found[name])
+    )
+    return [
+        absence,
+        Check("multipliers", title, complete and equal, _summary(wanted), _summary(found)),
+    ]
+
+
+def _summary(values: Mapping[str, tuple[float, float]]) -> str:
+    """Say which parameters get which learning rate and weight decay, the most common last."""
+    *others, (common, count) = reversed(Counter(values.values()).most_common())
+    parts = []
+    for pair, _ in others:
+        names = ", ".join(name for name in values if values[name] == pair)
+        parts.append(f"{names}: lr {pair[0]:g}, wd {pair[1]:g}")
+    rest = f"{'other ' if others else ''}{count} parameters"
+    return "; ".join([*parts, f"{rest}: lr {common[0]:g}, wd {common[1]:g}"])
+
+
+def _check_initializer(recipe: Recipe, network: str, handed: Mapping[str, Any]) -> Check:
+    expected = recipe.expect.initializer[network]
+    initializer = handed["initializer"]
+    kind = initializer["settings"].get("rnd_type", "")
+    found = (
+        f"{initializer['class']}, {kind}, factor type {initializer['settings'].get('factor_type')}"
+    )
+    return Check("initializer", network, kind == expected, expected, found)

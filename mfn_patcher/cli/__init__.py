@@ -1,0 +1,83 @@
+"""The command line: parse, call, print. Commands stand in modules of their names."""
+
+from __future__ import annotations
+
+import errno
+import sys
+import traceback
+
+import click
+
+from mfn_patcher.cli.apply import apply
+from mfn_patcher.cli.data import data
+from mfn_patcher.cli.demo import demo
+from mfn_patcher.cli.diff import diff
+from mfn_patcher.cli.lint import lint
+from mfn_patcher.cli.revert import revert
+from mfn_patcher.cli.status import status
+from mfn_patcher.cli.train import train
+from mfn_patcher.cli.verify import verify
+from mfn_patcher.errors import ExitCode, MfnPatchError
+
+# What a machine can do to a program that writes files; not a bug of the program.
+_ENVIRONMENT = {
+    errno.EACCES: "Check who owns it and its permissions.",
+    errno.EDQUOT: "Make room and try again; nothing was lost.",
+    errno.ENOSPC: "Make room and try again; nothing was lost.",
+    errno.EPERM: "Check who owns it and its permissions.",
+    errno.EROFS: "Choose a place that can be written, for instance with --workspace.",
+}
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="mfn-patcher", prog_name="mfn-patch")
+def cli() -> None:
+    """Patch insightface at a pinned commit, prove it, and train MobileFaceNet with it.
+
+    \b
+    A first run on a CPU:         mfn-patch demo
+    The recipe on a GPU machine:  mfn-patch apply && mfn-patch train --stage all
+    """
+
+
+for command in (apply, status, diff, revert, lint, verify, data, train, demo):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line and exit with the documented code."""
+    sys.exit(run())
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line with `arguments` (default: the process's); return its exit code."""
+    try:
+        return int(cli.main(arguments, standalone_mode=False) or ExitCode.DONE)
+    except MfnPatchError as error:
+        _complain(str(error), error.remedy)
+        return error.exit_code
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.USAGE
+    except (KeyboardInterrupt, click.Abort):
+        _complain("interrupted", "")
+        return ExitCode.INTERRUPTED
+    except OSError as error:
+        if error.errno not in _ENVIRONMENT:
+            return _bug()
+        _complain(f"{error.filename or 'the disk'}: {error.strerror}", _ENVIRONMENT[error.errno])
+        return ExitCode.ERROR
+    except Exception:
+        return _bug()
+
+
+def _complain(message: str, remedy: str) -> None:
+    click.echo(f"mfn-patch: {message}" + (f"\n{remedy}" if remedy else ""), err=True)
+
+
+def _bug() -> int:
+    traceback.print_exc()
+    _complain("this is a bug in mfn-patch", "Please report it with the lines above.")
+    return ExitCode.BUG

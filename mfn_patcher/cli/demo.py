@@ -1,0 +1,92 @@
+"""``mfn-patch demo``."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from mfn_patcher.cli.options import (
+    load_project_series,
+    project_option,
+    python_option,
+    report,
+    upstream_option,
+    workspace_option,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Enough for two verifications and two checkpoints a stage, in a minute or two on two cores.
+_BATCH_SIZE, _STEPS, _INTERVAL = 4, 6, 3
+
+
+@click.command()
+@workspace_option
+@upstream_option
+@python_option
+@project_option
+def demo(workspace: Path, address: str, python: str | None, project: Path | None) -> None:
+    """Go the whole way once, small: apply, verify, make a data set, train the three stages.
+
+    Runs on the CPU in a few minutes. The data set is synthetic and the stages last six steps:
+    it shows that everything works here, and nothing about accuracy.
+
+    \b
+    Example:
+      mfn-patch demo
+    """
+    import sys
+
+    from mfn_patcher import recipe
+    from mfn_patcher.dataset.synth import synthesise
+    from mfn_patcher.training import command, interpreter
+    from mfn_patcher.training.run import Surroundings, run_stages
+    from mfn_patcher.verify import VerificationError, verify
+    from mfn_patcher.workspace import Workspace
+
+    path = interpreter.find(python)
+    documented = recipe.load()
+    place = Workspace(workspace)
+    data, models = place.path / "datasets" / "synthetic", place.path / "models" / "demo"
+
+    report("1/4 patching upstream")
+    series = load_project_series(project)
+    outcome = place.apply(series, series.patches, address, report=report)
+    report(f"{len(outcome.links)} patches are applied, the code is {outcome.commit}")
+
+    report("2/4 asking the patched code what it would train with")
+    checks = verify(place, documented, path)
+    failed = [f"{check.name} ({check.case}): {check.found}" for check in checks if not check.ok]
+    if failed:
+        raise VerificationError("the code is not what the recipe expects: " + "; ".join(failed))
+    report(f"{len(checks)} checks against the recipe passed")
+
+    report(f"3/4 drawing a data set in {data}")
+    if not (data / "property").exists():
+        synthesise(data)
+
+    report(f"4/4 training {len(documented.stages)} stages of {_STEPS} steps on the CPU")
+    options = command.Options(
+        data_dir=data,
+        models_dir=models,
+        cpu=True,
+        batch_size=_BATCH_SIZE,
+        max_steps=_STEPS,
+        verbose_every=_INTERVAL,
+    )
+    plans = command.plan_chain(documented, documented.stages, options)
+    surroundings = Surroundings(place.path, path, dict(os.environ), outcome.commit)
+    folders = run_stages(plans, surroundings, sys.stdout.buffer, report)
+
+    click.echo("\nAll of it worked. Where things are:")
+    for title, where in (
+        ("patched code", place.path),
+        ("data set", data),
+        ("checkpoints", models),
+        *((plan.stage.title, folder) for plan, folder in zip(plans, folders)),
+    ):
+        click.echo(f"  {title:20} {where}")
+    click.echo("Next, on a GPU machine with MS1M: mfn-patch train --stage all --data-dir DIR")

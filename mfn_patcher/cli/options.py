@@ -1,0 +1,89 @@
+"""Options and ways of printing that commands share."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
+
+import click
+
+from mfn_patcher.project import PUBLIC_ADDRESS, project_root, resolve_address
+
+if TYPE_CHECKING:
+    from mfn_patcher.patches import Series
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def workspace_option(function: _Function) -> _Function:
+    """Add ``-w/--workspace``, passed as `workspace`."""
+    return click.option(
+        "-w",
+        "--workspace",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=Path("insightface"),
+        envvar="MFN_PATCH_WORKSPACE",
+        show_default="./insightface",
+        show_envvar=True,
+        metavar="DIR",
+        help="The patched clone of upstream.",
+    )(function)
+
+
+def project_option(function: _Function) -> _Function:
+    """Add ``--project``, passed as `project`."""
+    return click.option(
+        "--project",
+        type=click.Path(file_okay=False, exists=True, path_type=Path),
+        envvar="MFN_PATCH_PROJECT",
+        show_envvar=True,
+        metavar="DIR",
+        help="The folder with pinned_commit.txt and patches/, if not the tool's own.",
+    )(function)
+
+
+def upstream_option(function: _Function) -> _Function:
+    """Add ``--upstream``, passed as `address`, resolved where it is a folder."""
+    return click.option(
+        "--upstream",
+        "address",
+        default=PUBLIC_ADDRESS,
+        envvar="MFN_PATCH_UPSTREAM",
+        show_default=True,
+        show_envvar=True,
+        metavar="ADDRESS",
+        callback=lambda _context, _parameter, value: resolve_address(value),
+        help="Where to fetch upstream from: an address, or a clone or mirror on this machine.",
+    )(function)
+
+
+python_option = click.option(
+    "--python",
+    metavar="PYTHON",
+    help="The interpreter that has MXNet, if not the one that runs mfn-patch.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
+
+def load_project_series(project: Path | None) -> Series:
+    """Return the series of `project`, or of the tool's own."""
+    from mfn_patcher.patches import load_series
+
+    return load_series(project_root(project))
+
+
+def print_json(value: object) -> None:
+    """Print `value` as JSON on standard output."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def report(line: str) -> None:
+    """Tell what is going on, on standard error, so that standard output stays for results."""
+    click.echo(f"mfn-patch: {line}", err=True)
+
+
+def is_terminal() -> bool:
+    """Return whether standard output is a terminal."""
+    return sys.stdout.isatty()

@@ -1,0 +1,67 @@
+"""``mfn-patch status``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from mfn_patcher.cli.options import (
+    json_option,
+    load_project_series,
+    print_json,
+    project_option,
+    workspace_option,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_COLOURS = {"applied": "green", "missing": "yellow", "changed": "red", "unknown": "red"}
+
+
+@click.command()
+@workspace_option
+@project_option
+@json_option
+def status(workspace: Path, project: Path | None, as_json: bool) -> None:
+    """Show the pin, each patch (applied, missing or changed since), and edits of yours.
+
+    \b
+    Example:
+      mfn-patch status
+    """
+    from mfn_patcher.workspace import Workspace, compare
+
+    series = load_project_series(project)
+    place = Workspace(workspace)
+    now = place.status()
+    patches = compare(series, now.links)
+    if as_json:
+        print_json(
+            {
+                "workspace": str(place.path),
+                "address": now.address,
+                "pin": {"project": series.pin, "workspace": now.pin},
+                "commit": now.commit,
+                "patches": [
+                    {"patch": name, "state": state, "commit": commit}
+                    for name, state, commit in patches
+                ],
+                "local": {"files": list(now.edits.files), "commits": list(now.edits.commits)},
+            }
+        )
+        return
+    click.echo(f"workspace  {place.path}")
+    click.echo(f"upstream   {now.address or 'a clone of yours'}")
+    moved = "" if now.pin == series.pin else f" (the project's is {series.pin[:12]})"
+    click.echo(f"pin        {now.pin[:12] if now.pin else 'nothing applied yet'}{moved}")
+    click.echo(f"chain      {now.commit or '-'}")
+    for name, state, commit in patches:
+        click.echo(
+            f"  {click.style(f'{state:8}', fg=_COLOURS[state])} {(commit or '')[:12]:12} {name}"
+        )
+    for path in now.edits.files:
+        click.echo(f"  edited   {path}")
+    for commit in now.edits.commits:
+        click.echo(f"  commit   {commit}")

@@ -1,0 +1,113 @@
+"""``mfn-patch train``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from mfn_patcher.cli.options import report, workspace_option
+
+_POSITIVE = click.IntRange(min=1)
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+_EXAMPLE = """\b
+Example:
+  mfn-patch train --stage all --dry-run
+  mfn-patch train --stage 2,3 --gpus 0,1 --batch-size 256 --scale-steps -- --target lfw
+"""
+
+
+@click.command(epilog=_EXAMPLE)
+@workspace_option
+@click.option(
+    "--stage",
+    "stages",
+    required=True,
+    metavar="STAGES",
+    help="2, 3 or 4 (softmax, arcface, finetune); several with commas, or all: run in order.",
+)
+@click.option("--dry-run", is_flag=True, help="Print the commands and what differs, run nothing.")
+@click.option("--data-dir", type=_FOLDER, metavar="DIR", help="The data set.")
+@click.option("--models-dir", type=_FOLDER, metavar="DIR", help="Where checkpoints are saved.")
+@click.option("--gpus", metavar="LIST", help="GPUs to train on, such as 0,1.")
+@click.option("--cpu", is_flag=True, help="Train on the CPU.")
+@click.option(
+    "--batch-size", type=_POSITIVE, metavar="N", help="Images a step, over all GPUs together."
+)
+@click.option("--scale-steps", is_flag=True, help="Multiply all step counts by 512/N.")
+@click.option("--max-steps", type=_POSITIVE, metavar="N", help="Steps to train for.")
+@click.option("--until-stopped", is_flag=True, help="Train until Ctrl-C.")
+@click.option(
+    "--verbose-every", type=_POSITIVE, metavar="N", help="Steps from one checkpoint to the next."
+)
+@click.option("--pretrained", metavar="PREFIX,EPOCH", help="The checkpoint to start from.")
+@click.option("--python", metavar="PATH", help="The interpreter to train with, which has MXNet.")
+@click.argument("script_args", nargs=-1, type=click.UNPROCESSED)
+def train(
+    *,
+    workspace: Path,
+    stages: str,
+    dry_run: bool,
+    data_dir: Path | None,
+    models_dir: Path | None,
+    gpus: str | None,
+    cpu: bool,
+    batch_size: int | None,
+    scale_steps: bool,
+    max_steps: int | None,
+    until_stopped: bool,
+    verbose_every: int | None,
+    pretrained: str | None,
+    python: str | None,
+    script_args: tuple[str, ...],
+) -> None:
+    """Train stages of the documented recipe with the patched script.
+
+    Whatever is not asked for otherwise is as documented: the data set in datasets/ and the
+    checkpoints in models/ of the workspace, GPU 0, 512 images a step. SCRIPT_ARGS after -- go to
+    the script as they are.
+
+    Checkpoints that a run would overwrite are moved aside first. Its output, command and outcome
+    are kept in a folder under runs/ of the workspace. Ctrl-C stops the script and waits for it.
+    """
+    from mfn_patcher import recipe
+    from mfn_patcher.training import command, interpreter
+
+    here = Path.cwd()
+    workspace = workspace.resolve()
+    options = command.Options(
+        data_dir=data_dir and Path(command.absolute(data_dir, here)),
+        models_dir=models_dir and Path(command.absolute(models_dir, here)),
+        gpus=gpus,
+        cpu=cpu,
+        batch_size=batch_size,
+        scale_steps=scale_steps,
+        max_steps=max_steps,
+        until_stopped=until_stopped,
+        verbose_every=verbose_every,
+        pretrained=command.parse_checkpoint(pretrained, here) if pretrained else None,
+        script_arguments=script_args,
+        visible_devices=os.environ.get("CUDA_VISIBLE_DEVICES"),
+    )
+    documented = recipe.load()
+    plans = command.plan_chain(documented, documented.choose(stages), options)
+    path = interpreter.find(python)
+    if dry_run:
+        source = workspace / "src"
+        click.echo("\n\n".join(command.explain(plan, source, path) for plan in plans))
+        return
+
+    from mfn_patcher.training.run import Surroundings, run_stages
+
+    surroundings = Surroundings(workspace, path, dict(os.environ), _chain_commit(workspace))
+    run_stages(plans, surroundings, sys.stdout.buffer, report)
+
+
+def _chain_commit(workspace: Path) -> str | None:
+    """Return the commit that says which code is trained."""
+    from mfn_patcher.workspace import Workspace
+
+    return Workspace(workspace).chain_commit()

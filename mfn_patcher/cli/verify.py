@@ -1,0 +1,66 @@
+"""``mfn-patch verify``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from mfn_patcher.cli.options import json_option, print_json, python_option, workspace_option
+from mfn_patcher.errors import ExitCode
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@click.command()
+@workspace_option
+@python_option
+@json_option
+@click.pass_context
+def verify(context: click.Context, workspace: Path, python: str | None, as_json: bool) -> None:
+    """Ask the patched code what it would train with, and compare that with the recipe.
+
+    Upstream's own main() runs, on a tiny data set and the CPU, until it hands the network and
+    the optimizer over for training. A difference from the recipe exits with 4.
+
+    \b
+    Example:
+      mfn-patch verify
+    """
+    from mfn_patcher import recipe
+    from mfn_patcher.verify import verify as check_code
+    from mfn_patcher.workspace import Workspace
+
+    place = Workspace(workspace)
+    checks = check_code(place, recipe.load(), python)
+    failed = [check for check in checks if not check.ok]
+    if as_json:
+        print_json(
+            {
+                "workspace": str(place.path),
+                "commit": place.chain_commit(),
+                "ok": not failed,
+                "checks": [
+                    {
+                        "check": check.name,
+                        "case": check.case,
+                        "ok": check.ok,
+                        "expected": check.expected,
+                        "found": check.found,
+                    }
+                    for check in checks
+                ],
+            }
+        )
+    else:
+        for check in checks:
+            word, colour = ("ok", "green") if check.ok else ("failed", "red")
+            click.echo(f"{click.style(f'{word:8}', fg=colour)}{check.name} ({check.case})")
+            if not check.ok:
+                click.echo(f"{'':8}  expected: {check.expected}")
+            click.echo(f"{'':8}  found:    {check.found}")
+    if failed:
+        names = ", ".join(dict.fromkeys(check.name for check in failed))
+        click.echo(f"mfn-patch: the code is not what the recipe expects: {names}", err=True)
+        context.exit(ExitCode.VERIFICATION)

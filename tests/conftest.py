@@ -1,0 +1,136 @@
+"""What all tests share: a hermetic environment, a stand-in for upstream, and upstream itself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable
+
+import pytest
+
+from mfn_patcher.cli import run
+from mfn_patcher.project import PUBLIC_ADDRESS
+from tests.preimages import StandIn, make_stand_in
+
+REQUIRED = os.environ.get("MFN_PATCH_REQUIRE_UPSTREAM") == "1"
+ADDRESS = os.environ.get("MFN_PATCH_UPSTREAM") or PUBLIC_ADDRESS
+
+# How the user's git reaches upstream. Nothing else of their configuration gets into a test.
+_CONNECTION = r"^(url|http|safe|uploadpack)\."
+_unreachable: list[str] = []
+
+
+def _reach_upstream() -> tuple[str, bool]:
+    """Return how the user's git reaches hosts, as settings, and whether it reaches upstream."""
+    listing = subprocess.run(
+        ["git", "config", "--global", "--null", "--get-regexp", _CONNECTION],
+        capture_output=True,
+        check=False,
+    ).stdout.decode()
+    sections = []
+    for entry in filter(None, listing.split("\0")):
+        key, _, value = entry.partition("\n")
+        section, _, rest = key.partition(".")
+        subsection, _, name = rest.rpartition(".")
+        title = f'{section} "{subsection}"' if subsection else section
+        sections.append(f"[{title}]\n\t{name} = {value}\n")
+    try:
+        found = subprocess.run(
+            ["git", "ls-remote", "--exit-code", ADDRESS, "HEAD"],
+            env={**os.environ, "GIT_TERMINAL_PROMPT": "0"},
+            capture_output=True,
+            check=False,
+            timeout=30,
+        )
+        reached = found.returncode == 0
+    except subprocess.TimeoutExpired:
+        reached = False
+    return "".join(sections), reached
+
+
+@pytest.fixture(scope="session")
+def connection() -> tuple[str, bool]:
+    return _reach_upstream()
+
+
+@pytest.fixture(autouse=True)
+def hermetic(
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    connection: tuple[str, bool],
+) -> Path:
+    """Give every test its own HOME and no GIT_ or MFN_PATCH_ variables; return that HOME."""
+    home = tmp_path_factory.mktemp("home")
+    for name in list(os.environ):
+        if name.startswith(("GIT_", "MFN_PATCH_", "XDG_")):
+            monkeypatch.delenv(name)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    (home / ".gitconfig").write_text(connection[0])
+    return home
+
+
+@pytest.fixture
+def upstream_address(connection: tuple[str, bool], request: pytest.FixtureRequest) -> str:
+    """The address of the real upstream; a test that cannot reach it is skipped, or fails."""
+    if not connection[1]:
+        message = f"upstream is not reachable at {ADDRESS}"
+        if REQUIRED:
+            pytest.fail(message)
+        _unreachable.append(request.node.nodeid)
+        pytest.skip(message)
+    return ADDRESS
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say last, and loudly, what was not proven."""
+    if _unreachable:
+        terminalreporter.section("NOT PROVEN: upstream was not reachable", sep="!", red=True)
+        terminalreporter.write_line(f"{len(_unreachable)} tests on the real upstream were skipped:")
+        for name in _unreachable:
+            terminalreporter.write_line(f"  {name}")
+        terminalreporter.write_line(
+            "Give the path of a clone or mirror to run them: MFN_PATCH_UPSTREAM=PATH make test"
+        )
+
+
+@pytest.fixture(scope="session")
+def _stand_in_once(tmp_path_factory: pytest.TempPathFactory) -> StandIn:
+    return make_stand_in(tmp_path_factory.mktemp("stand-in"))
+
+
+@pytest.fixture
+def stand_in(_stand_in_once: StandIn, tmp_path: Path) -> StandIn:
+    """A stand-in for upstream of the test's own, with a project that fits it."""
+    folder = tmp_path / "stand in"
+    shutil.copytree(_stand_in_once.upstream.parent, folder)
+    return StandIn(folder / "upstream", folder / "project", _stand_in_once.pin)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+Tool = Callable[..., Ran]
+
+
+@pytest.fixture
+def tool(capfdbinary: pytest.CaptureFixture[bytes]) -> Tool:
+    """Run `mfn-patch ARGUMENTS` in this process, as its main program does."""
+
+    def run_tool(*arguments: str | Path) -> Ran:
+        capfdbinary.readouterr()
+        code = run([str(argument) for argument in arguments])
+        out, err = capfdbinary.readouterr()
+        return Ran(code, out.decode(), err.decode())
+
+    return run_tool

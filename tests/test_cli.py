@@ -1,0 +1,101 @@
+"""The command line as a whole: help, exit codes, errors."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from mfn_patcher.cli import cli
+from mfn_patcher.errors import ExitCode
+from tests.conftest import Tool
+from tests.preimages import ROOT, StandIn
+
+COMMANDS = sorted([*cli.commands, "data synth", "data check"])
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(tool: Tool, command: str) -> None:
+    ran = tool(*command.split(), "--help")
+    assert ran.code == 0
+    if command != "data":
+        assert f"mfn-patch {command}" in ran.out.partition("Example:")[2]
+
+
+def test_help_imports_nothing_slow() -> None:
+    program = "import sys; from mfn_patcher.cli import run; run(['--help']); print(*sys.modules)"
+    ran = subprocess.run(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, check=True, text=True
+    )
+    loaded = {name.partition(".")[0] for name in ran.stdout.splitlines()[-1].split()}
+    assert not loaded & {"git", "mxnet", "numpy", "PIL", "rich", "unidiff"}
+
+
+def test_without_git(
+    tool: Tool, stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    ran = tool("apply", "-w", tmp_path / "w", "--upstream", stand_in.upstream)
+    assert ran.code == ExitCode.ERROR
+    assert "git was not found" in ran.err
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC, errno.EACCES])
+def test_what_a_disk_can_do(tool: Tool, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, "it cannot be done", "/some/file")
+
+    monkeypatch.setattr("mfn_patcher.workspace.Workspace.status", fail)
+    ran = tool("status")
+    assert ran.code == ExitCode.ERROR
+    assert ran.err.startswith("mfn-patch: /some/file: it cannot be done\n")
+    assert "Traceback" not in ran.err
+
+
+def test_a_bug_says_so(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mfn_patcher.workspace.Workspace.status", lambda _: 1 / 0)
+    ran = tool("status")
+    assert ran.code == ExitCode.BUG
+    assert "ZeroDivisionError" in ran.err
+    assert "this is a bug in mfn-patch" in ran.err
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, click.Abort])
+def test_an_interruption(
+    tool: Tool, monkeypatch: pytest.MonkeyPatch, interruption: type[BaseException]
+) -> None:
+    def interrupt(_: object) -> None:
+        raise interruption
+
+    monkeypatch.setattr("mfn_patcher.workspace.Workspace.status", interrupt)
+    ran = tool("status")
+    assert ran.code == ExitCode.INTERRUPTED
+    assert "Traceback" not in ran.err
+
+
+def test_usage(tool: Tool) -> None:
+    assert tool("apply", "--nonsense").code == ExitCode.USAGE
+    assert tool("nonsense").code == ExitCode.USAGE
+
+
+def test_a_reader_that_has_seen_enough(stand_in: StandIn, tool: Tool, tmp_path: Path) -> None:
+    workspace = tmp_path / "w"
+    tool("apply", "-w", workspace, "--upstream", stand_in.upstream, "--project", stand_in.project)
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "mfn_patcher", "diff", "-w", str(workspace)]
+    ran = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (ran.returncode, ran.stderr) == (1, b"")
+
+
+def test_the_table_of_exit_codes_is_documented() -> None:
+    text = (ROOT / "docs" / "commands.md").read_text()
+    documented = [int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)]
+    assert documented == [code.value for code in ExitCode]

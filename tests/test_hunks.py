@@ -1,0 +1,114 @@
+"""Where hunks fit: the same as git says, on random files, edits and shifts."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mfn_patcher.hunks import fit
+from mfn_patcher.patches import Hunk, parse_patch
+from tests.preimages import git
+
+# Few distinct lines, so that a context often stands in several places.
+LINES = st.lists(
+    st.sampled_from([b"a\n", b"b\n", b"\n", b"c\r\n", b"d\n"]), min_size=1, max_size=30
+)
+EDITS = st.lists(
+    st.tuples(st.integers(0, 29), st.sampled_from([b"x\n", b"a\n", b"", b"y\nz\n"])), max_size=4
+)
+
+
+def edit(lines: list[bytes], edits: list[tuple[int, bytes]]) -> list[bytes]:
+    edited = list(lines)
+    for place, text in edits:
+        edited[place % len(edited)] = text
+    return b"".join(edited).splitlines(keepends=True) or [b"\n"]
+
+
+def hunks_of(folder: Path, old: bytes, new: bytes) -> tuple[Hunk, ...]:
+    """Return the hunks by which git turns `old` into `new`."""
+    (folder / "old").write_bytes(old)
+    (folder / "new").write_bytes(new)
+    diff = subprocess.run(
+        ["git", "diff", "--no-index", "--full-index", "old", "new"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        check=False,
+    ).stdout
+    if not diff:
+        return ()
+    patch = folder / "stack" / "0001-it.patch"
+    patch.parent.mkdir(exist_ok=True)
+    header = (
+        b"From: A <a@b>\nDate: Tue, 24 Nov 2026 00:00:00 +0000\nSubject: It\n\n"
+        b"Why: it\nOrigin: it\nEffect: it\n---\n"
+    )
+    diff = diff.replace(b"a/old", b"a/file").replace(b"b/new", b"b/file")
+    patch.write_bytes(header + diff)
+    return parse_patch(folder, "stack/0001-it.patch").files[0].hunks
+
+
+def git_applies(folder: Path, content: bytes) -> tuple[bool, bytes]:
+    (folder / "file").write_bytes(content)
+    applied = subprocess.run(
+        ["git", "apply", "--whitespace=nowarn", "stack/0001-it.patch"],
+        cwd=folder,
+        capture_output=True,
+        check=False,
+    )
+    return applied.returncode == 0, (folder / "file").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hunks")
+    git(folder, "init", "--quiet")
+    return folder
+
+
+@given(lines=LINES, edits=EDITS, drift=EDITS, above=st.integers(0, 5))
+@settings(
+    max_examples=250,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_as_git_says(
+    folder: Path,
+    lines: list[bytes],
+    edits: list[tuple[int, bytes]],
+    drift: list[tuple[int, bytes]],
+    above: int,
+) -> None:
+    hunks = hunks_of(folder, b"".join(lines), b"".join(edit(lines, edits)))
+    if not hunks:
+        return
+    content = b"q\n" * above + b"".join(edit(lines, drift))
+    fits = fit(content, hunks)
+    applies, result = git_applies(folder, content)
+    assert all(entry.found is None for entry in fits) == applies
+    if applies:
+        image = content.splitlines(keepends=True)
+        for entry in fits:
+            at = entry.line - 1
+            image[at : at + len(entry.hunk.source)] = entry.hunk.target
+        assert b"".join(image) == result
+
+
+def test_no_line_break_at_the_end(folder: Path) -> None:
+    hunks = hunks_of(folder, b"a\nb", b"a\nc")
+    assert [entry.found for entry in fit(b"a\nb", hunks)] == [None]
+    assert [entry.found for entry in fit(b"a\nb\n", hunks)] == [(b"a\n", b"b\n")]
+
+
+def test_the_found_text_is_where_most_of_it_stands(folder: Path) -> None:
+    old = b"".join(b"line %d\n" % number for number in range(40))
+    hunks = hunks_of(folder, old, old.replace(b"line 20\n", b"changed\n"))
+    moved = b"above\n" * 7 + old.replace(b"line 20\n", b"drifted\n")
+    (entry,) = fit(moved, hunks)
+    assert entry.offset == 7
+    assert entry.found is not None
+    assert entry.found[3] == b"drifted\n"

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import shutil
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mfn_patcher.training import checkpoints
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+
+
+@pytest.fixture
+def prefix(tmp_path: Path) -> Path:
+    """A prefix with checkpoints 1, 2 and 12345, and other files that look like its own."""
+    prefix = tmp_path / "mödels (1)" / "model+y1"
+    prefix.parent.mkdir()
+    for number in ("0001", "0002", "12345"):
+        Path(f"{prefix}-{number}.params").write_text(number)
+    Path(f"{prefix}-symbol.json").write_text("symbol")
+    for other in ("model+y1-001.params", "model+y1-b-0001.params", "modell+y1-0001.params"):
+        (prefix.parent / other).write_text("other")
+    return prefix
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in folder.iterdir() if path.is_file()}
+
+
+def test_find(prefix: Path, tmp_path: Path) -> None:
+    assert list(checkpoints.find(prefix)) == [1, 2, 12345]
+    assert checkpoints.find(tmp_path / "missing" / "model") == {}
+
+
+def test_nothing_to_set_aside(tmp_path: Path) -> None:
+    assert checkpoints.set_aside(tmp_path / "models" / "model", None) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_set_aside_moves_all(prefix: Path) -> None:
+    archive = checkpoints.set_aside(prefix, None, NOW)
+    assert archive
+    assert archive.folder == prefix.parent / "model+y1.20260102T030405"
+    assert sorted(contents(archive.folder)) == [
+        "model+y1-0001.params", "model+y1-0002.params", "model+y1-12345.params",
+        "model+y1-symbol.json",
+    ]  # fmt: skip
+    assert set(contents(prefix.parent).values()) == {"other"}
+
+
+def test_the_start_stays_and_writing_into_it_spares_the_archive(prefix: Path) -> None:
+    archive = checkpoints.set_aside(prefix, 2, NOW)
+    assert archive
+    assert list(checkpoints.find(prefix)) == [2]
+    assert checkpoints.symbol_path(prefix).read_text() == "symbol"
+    with checkpoints.find(prefix)[2].open("r+") as file:
+        file.write("NEW!")
+    checkpoints.symbol_path(prefix).write_text("new")
+    assert contents(archive.folder)["model+y1-0002.params"] == "0002"
+    assert contents(archive.folder)["model+y1-symbol.json"] == "symbol"
+
+
+def test_folders_never_clash(prefix: Path) -> None:
+    folders = []
+    for _ in range(3):
+        archive = checkpoints.set_aside(prefix, 2, NOW)
+        assert archive
+        folders.append(archive.folder.name)
+    assert folders == [f"model+y1.20260102T030405{end}" for end in ("", "-2", "-3")]
+
+
+@pytest.mark.parametrize("keep", [None, 2])
+def test_restore(prefix: Path, keep: int | None) -> None:
+    before = contents(prefix.parent)
+    archive = checkpoints.set_aside(prefix, keep, NOW)
+    assert archive
+    assert archive.restore()
+    assert contents(prefix.parent) == before
+    assert not archive.folder.exists()
+
+
+def test_restore_overwrites_nothing(prefix: Path) -> None:
+    archive = checkpoints.set_aside(prefix, 2, NOW)
+    assert archive
+    checkpoints.find(prefix)[2].write_text("new")
+    checkpoints.symbol_path(prefix).write_text("new")
+    Path(f"{prefix}-0001.params").write_text("new")
+    assert not archive.restore()
+    assert contents(archive.folder) == {
+        "model+y1-0001.params": "0001",
+        "model+y1-0002.params": "0002",
+        "model+y1-symbol.json": "symbol",
+    }
+    assert Path(f"{prefix}-0001.params").read_text() == "new"
+
+
+def test_saved_since(prefix: Path) -> None:
+    before = checkpoints.state(prefix)
+    assert checkpoints.saved_since(prefix, before) == []
+    Path(f"{prefix}-0003.params").write_text("3")
+    Path(f"{prefix}-0002.params").write_text("another")
+    assert checkpoints.saved_since(prefix, before) == [2, 3]
+
+
+class KilledError(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("moment", range(20))
+def test_killed_at_any_moment(prefix: Path, moment: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It dies before each change of the disk; nothing is lost, the start is there."""
+    left = [moment]
+
+    def dying(real: Any, *, half: bool = False) -> Any:
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            left[0] -= 1
+            if left[0] < 0:
+                if half:
+                    Path(arguments[1]).write_text("ha")
+                raise KilledError
+            return real(*arguments, **keywords)
+
+        return call
+
+    monkeypatch.setattr(Path, "rename", dying(Path.rename))
+    monkeypatch.setattr(Path, "replace", dying(Path.replace))
+    monkeypatch.setattr(Path, "mkdir", dying(Path.mkdir))
+    monkeypatch.setattr(shutil, "copy2", dying(shutil.copy2, half=True))
+    died = True
+    try:
+        checkpoints.set_aside(prefix, 2, NOW)
+        died = False
+    except KilledError:
+        pass
+    monkeypatch.undo()
+    assert died == (moment < 7)  # mkdir, two copies renamed into place, two moves
+    assert checkpoints.find(prefix)[2].read_text() == "0002"
+    assert checkpoints.symbol_path(prefix).read_text() == "symbol"
+    kept = {
+        path.name: path.read_text()
+        for path in prefix.parent.rglob("model+y1-*")
+        if path.suffix != ".partial"
+    }
+    assert {kept[f"model+y1-{n}.params"] for n in ("0001", "0002", "12345")} == {
+        "0001", "0002", "12345",
+    }  # fmt: skip
+    # The next run just does it again.
+    assert checkpoints.set_aside(prefix, 2, NOW)
+    assert list(checkpoints.find(prefix)) == [2]

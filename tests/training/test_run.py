@@ -1,0 +1,191 @@
+"""Running stages: what is looked at before, kept during and said after.
+
+A small script stands in for the training script; the real one is trained in `tests/upstream`.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from mfn_patcher import recipe
+from mfn_patcher.dataset.synth import synthesise
+from mfn_patcher.errors import ExitCode
+from mfn_patcher.training import run
+from mfn_patcher.training.command import Options, plan_chain
+from mfn_patcher.training.interpreter import Interpreter
+from mfn_patcher.training.run import (
+    Surroundings,
+    TrainingError,
+    TrainingInterruptedError,
+    run_stages,
+)
+from tests.preimages import ROOT
+
+# Saves checkpoints numbered as the real script numbers them, with what it was started from.
+SCRIPT = """
+import pathlib, signal, sys, time
+value = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+prefix = pathlib.Path(value["--prefix"])
+prefix.parent.mkdir(parents=True, exist_ok=True)
+print("started", value["--loss-type"], value.get("--pretrained"), flush=True)
+if "--pretrained" in value:
+    name, number = value["--pretrained"].rsplit(",", 1)
+    start = pathlib.Path(f"{name}-{int(number):04d}.params").read_text()
+if "--fail" in value:
+    sys.exit("it went wrong")
+if "--wait" in value:
+    print("waiting", flush=True)
+    time.sleep(60)
+for number in range(1, int(value["--max-steps"]) // int(value["--verbose"]) + 1):
+    pathlib.Path(f"{prefix}-{number:04d}.params").write_text(f"{value['--lr-steps']} {number}")
+    pathlib.Path(f"{prefix}-symbol.json").write_text("{}")
+"""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    synthesise(folder, identities=2, images_per_identity=4)
+    return folder
+
+
+@pytest.fixture
+def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Surroundings:
+    workspace = tmp_path / "work space"
+    (workspace / "src").mkdir(parents=True)
+    (workspace / "src" / "train_softmax.py").write_text(SCRIPT)
+    facts = Interpreter(sys.executable, "3.11.0", {"mxnet": "1.9.1"}, ())
+    monkeypatch.setattr(run, "inspect", lambda *_: facts)
+    monkeypatch.setattr(run, "check_mxnet", lambda *_: None)
+    return Surroundings(workspace, sys.executable, dict(os.environ), "c" * 40)
+
+
+def train(surroundings: Surroundings, data: Path, stages: str, *script: str) -> list[Path]:
+    documented = recipe.load()
+    options = Options(
+        data_dir=data,
+        cpu=True,
+        batch_size=4,
+        max_steps=10,
+        verbose_every=5,
+        script_arguments=script,
+    )
+    plans = plan_chain(documented, documented.choose(stages), options)
+    return run_stages(plans, surroundings, io.BytesIO())
+
+
+def read(folder: Path) -> Any:
+    record = json.loads((folder / "run.json").read_text())
+    schema = json.loads((ROOT / "docs" / "schema" / "run.json").read_text())
+    jsonschema.validate(record, schema)
+    return record
+
+
+def models(surroundings: Surroundings) -> Path:
+    return surroundings.workspace / "models" / "MobileFaceNet"
+
+
+def test_a_chain(surroundings: Surroundings, data: Path) -> None:
+    folders = train(surroundings, data, "all")
+    records = [read(folder) for folder in folders]
+    assert [record["outcome"] for record in records] == ["completed"] * 3
+    assert [record["last_checkpoint"] for record in records] == [2, 2, 2]
+    assert [bool(record["archive"]) for record in records] == [False, False, True]
+    assert (folders[0] / "output.log").read_text() == "started 0 None\n"
+    assert records[0]["environment"]["CUDA_VISIBLE_DEVICES"] == ""
+    assert records[0]["chain_commit"] == "c" * 40
+    archive = Path(records[2]["archive"])
+    assert (archive / "model-y1-arcface-0002.params").read_text().startswith("80000")
+    assert (models(surroundings) / "model-y1-arcface-0002.params").read_text().startswith("20000")
+
+
+def test_the_stage_before_is_missing(surroundings: Surroundings, data: Path) -> None:
+    with pytest.raises(TrainingError) as error:
+        train(surroundings, data, "3")
+    assert "mfn-patch train --stage 2" in error.value.remedy
+    assert not surroundings.runs.exists()
+
+
+def test_the_stage_before_left_other_checkpoints(surroundings: Surroundings, data: Path) -> None:
+    train(surroundings, data, "2")
+    (models(surroundings) / "model-y1-softmax-0002.params").unlink()
+    with pytest.raises(TrainingError) as error:
+        train(surroundings, data, "3")
+    assert "model-y1-softmax,1" in error.value.remedy
+
+
+def test_stage_4_does_not_start_from_its_own(surroundings: Surroundings, data: Path) -> None:
+    train(surroundings, data, "all")
+    with pytest.raises(TrainingError, match="was saved by stage 4"):
+        train(surroundings, data, "4")
+
+
+def test_a_failure(surroundings: Surroundings, data: Path) -> None:
+    train(surroundings, data, "2")
+    before = {path.name: path.read_text() for path in models(surroundings).iterdir()}
+    with pytest.raises(TrainingError) as error:
+        train(surroundings, data, "2,3", "--fail", "1")
+    assert "it went wrong" in str(error.value)
+    assert "output.log" in f"{error.value} {error.value.remedy}"
+    assert {path.name: path.read_text() for path in models(surroundings).iterdir()} == before
+    newest = max(surroundings.runs.iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    record = read(newest)
+    assert (record["outcome"], record["exit_status"], record["archive"]) == ("failed", 1, None)
+    assert len(list(surroundings.runs.iterdir())) == 2, "stage 3 was not started"
+
+
+def test_an_interruption(surroundings: Surroundings, data: Path) -> None:
+    class Watch(io.BytesIO):
+        def write(self, chunk: Any) -> int:
+            if b"waiting" in bytes(chunk):
+                os.kill(os.getpid(), signal.SIGTERM)
+            return super().write(chunk)
+
+    documented = recipe.load()
+    options = Options(
+        data_dir=data,
+        cpu=True,
+        batch_size=4,
+        max_steps=10,
+        verbose_every=5,
+        script_arguments=("--wait", "1"),
+    )
+    plans = plan_chain(documented, documented.choose("2"), options)
+    with pytest.raises(TrainingInterruptedError) as error:
+        run_stages(plans, surroundings, Watch())
+    assert error.value.exit_code == ExitCode.INTERRUPTED
+    (folder,) = surroundings.runs.iterdir()
+    record = read(folder)
+    assert (record["outcome"], record["signal"]) == ("interrupted", "SIGTERM")
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [("train.idx", "train.idx: is missing"), ("property", "property: is missing")],
+)
+def test_a_data_set_that_cannot_be_trained_on(
+    surroundings: Surroundings, data: Path, tmp_path: Path, file: str, message: str
+) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for path in data.iterdir():
+        if path.name != file:
+            os.link(path, broken / path.name)
+    with pytest.raises(TrainingError, match=message):
+        train(surroundings, broken, "2")
+
+
+def test_without_a_workspace(surroundings: Surroundings, data: Path) -> None:
+    (surroundings.source / "train_softmax.py").unlink()
+    with pytest.raises(TrainingError) as error:
+        train(surroundings, data, "2")
+    assert "mfn-patch apply" in error.value.remedy

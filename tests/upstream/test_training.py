@@ -1,0 +1,137 @@
+"""The real script trains the three stages on a synthetic data set, and nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mfn_patcher.dataset.synth import synthesise
+from tests.conftest import Tool
+
+pytestmark = pytest.mark.mxnet
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("daten 数据") / "faces"
+    synthesise(folder, identities=4, images_per_identity=6)
+    return folder
+
+
+def train(tool: Tool, workspace: Path, data: Path, *options: str) -> str:
+    common = ("--cpu", "--batch-size", "4", "--verbose-every", "5", "--data-dir", str(data))
+    ran = tool("train", "-w", workspace, *common, *options)
+    assert ran.code == 0, ran.err
+    return ran.out
+
+
+def records(workspace: Path) -> list[dict[str, object]]:
+    return [json.loads(file.read_text()) for file in sorted(workspace.glob("runs/*/run.json"))]
+
+
+def test_three_stages_in_a_chain(
+    tool: Tool, workspace: Path, data: Path, training_environment: dict[str, str]
+) -> None:
+    out = train(
+        tool, workspace, data, "--stage", "2,3,4", "--max-steps", "10", "--", "--target", "lfw"
+    )
+    models = workspace / "models" / "MobileFaceNet"
+    for prefix in ("model-y1-softmax", "model-y1-arcface"):
+        names = sorted(path.name for path in models.glob(f"{prefix}-*.params"))
+        assert names == [f"{prefix}-0001.params", f"{prefix}-0002.params"]
+    assert re.findall(r"^saving (\d)", out, re.MULTILINE) == ["1", "2"] * 3
+    assert re.findall(r"\[lfw\]\[(\d+)\]Accuracy-Flip", out) == ["5", "10"] * 3
+    assert "loading ['../models/MobileFaceNet/model-y1-softmax', '2']" in out
+    assert "margin_s=128.0" in out
+
+    # Stage 4 has the prefix of stage 3, whose checkpoints are all still there.
+    (aside,) = (path for path in models.iterdir() if path.is_dir())
+    assert sorted(path.name for path in aside.iterdir()) == [
+        "model-y1-arcface-0001.params",
+        "model-y1-arcface-0002.params",
+        "model-y1-arcface-symbol.json",
+    ]
+    last, before = (folder / "model-y1-arcface-0002.params" for folder in (models, aside))
+    assert last.read_bytes() != before.read_bytes()
+
+    runs = records(workspace)
+    assert [run["outcome"] for run in runs] == ["completed"] * 3
+    head = subprocess.run(
+        ["git", "-C", workspace, "rev-parse", "HEAD"], stdout=subprocess.PIPE, check=True
+    )
+    assert {run["chain_commit"] for run in runs} == {head.stdout.decode().strip()}
+
+    verified = verify_checkpoint(workspace, data, training_environment)
+    assert re.search(r"\[lfw\]Accuracy-Flip: [01]\.\d{5}", verified)
+
+
+def verify_checkpoint(workspace: Path, data: Path, environment: dict[str, str]) -> str:
+    """Run upstream's own eval/verification.py on the CPU."""
+    model = workspace / "models" / "MobileFaceNet" / "model-y1-arcface,2"
+    arguments = ["--data-dir", str(data), "--model", str(model), "--gpu", "-1", "--target", "lfw"]
+    ran = subprocess.run(
+        [sys.executable, "eval/verification.py", *arguments, "--batch-size", "8"],
+        cwd=workspace / "src",
+        env=environment,
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    )
+    return ran.stdout
+
+
+def test_one_stage_after_another_by_themselves(tool: Tool, workspace: Path, data: Path) -> None:
+    short = ("--max-steps", "5", "--", "--target", "")
+    refused = tool(
+        "train",
+        "-w",
+        workspace,
+        "--stage",
+        "3",
+        "--cpu",
+        "--batch-size",
+        "4",
+        "--verbose-every",
+        "5",
+        "--data-dir",
+        data,
+        *short,
+    )
+    assert refused.code == 1
+    assert "mfn-patch train --stage 2" in refused.err
+    train(tool, workspace, data, "--stage", "softmax", *short)
+    train(tool, workspace, data, "--stage", "3", *short)
+    assert (workspace / "models" / "MobileFaceNet" / "model-y1-arcface-0001.params").exists()
+
+
+def test_a_script_that_fails_is_reported_and_costs_no_checkpoint(
+    tool: Tool, workspace: Path, data: Path
+) -> None:
+    short = ("--stage", "2", "--max-steps", "5", "--", "--target", "")
+    train(tool, workspace, data, *short)
+    models = workspace / "models" / "MobileFaceNet"
+    before = {path.name: path.read_bytes() for path in models.iterdir()}
+    ran = tool(
+        "train",
+        "-w",
+        workspace,
+        "--cpu",
+        "--batch-size",
+        "4",
+        "--verbose-every",
+        "5",
+        "--data-dir",
+        data,
+        *short,
+        "--no-such-option",
+    )
+    assert ran.code == 1
+    assert "unrecognized arguments: --no-such-option" in ran.err
+    assert "output.log" in ran.err
+    assert {path.name: path.read_bytes() for path in models.iterdir()} == before
+    assert records(workspace)[-1]["outcome"] == "failed"

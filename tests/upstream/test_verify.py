@@ -1,0 +1,157 @@
+"""What patching achieved, asked of the real code on real MXNet; and each patch's own proof."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mfn_patcher.dataset.synth import synthesise
+from tests.conftest import Tool
+from tests.preimages import ROOT
+from tests.test_workspace import validated
+
+pytestmark = pytest.mark.mxnet
+
+PROGRAMS = Path(__file__).parent / "programs"
+
+FIGURES = json.loads((ROOT / "tests" / "data" / "legacy_trajectory.json").read_text())
+
+
+def failed(tool: Tool, workspace: Path) -> set[tuple[str, str]]:
+    ran = tool("verify", "-w", workspace, "--json")
+    report = validated("verify", ran.out)
+    assert ran.code == (0 if report["ok"] else 4), ran.err
+    return {(check["check"], check["case"]) for check in report["checks"] if not check["ok"]}
+
+
+def edit(workspace: Path, old: str, new: str) -> None:
+    script = workspace / "src" / "train_softmax.py"
+    text = script.read_text()
+    assert old in text
+    script.write_text(text.replace(old, new, 1))
+
+
+def test_all_patches(tool: Tool, patched: Path) -> None:
+    ran = tool("verify", "-w", patched)
+    assert ran.code == 0, ran.err
+    assert (
+        "fc1_weight, fc7_weight: lr 0.1, wd 0.0004; other 183 parameters: lr 0.1, wd 4e-05"
+        in ran.out
+    )
+
+
+def test_without_the_recipe(tool: Tool, workspace: Path) -> None:
+    tool("apply", "-w", workspace, "--stack", "python3")
+    assert failed(tool, workspace) == {
+        ("arguments", "y1, loss type 0"),
+        ("multipliers", "y1, loss type 0"),
+        ("multipliers", "y1, loss type 4"),
+        ("initializer", "y1"),
+    }
+    assert "arguments, multipliers, initializer" in tool("verify", "-w", workspace).err
+
+
+@pytest.mark.parametrize("command", [("revert",), ("apply", "--stack", "recipe")])
+def test_code_of_python_2(tool: Tool, workspace: Path, command: tuple[str, ...]) -> None:
+    assert tool(*command, "-w", workspace).code == 0
+    ran = tool("verify", "-w", workspace)
+    assert ran.code == 4
+    assert "the code is Python 2, the stack python3 is not applied" in ran.err
+    assert "train_softmax.py uses xrange" in ran.err
+
+
+def test_broken_fc7_without_bias(tool: Tool, workspace: Path) -> None:
+    edit(
+        workspace,
+        "weight = _weight, no_bias = True, num_hidden=args.num_classes, name='fc7')",
+        "weight = _weight, bias = mx.symbol.Variable('fc7_bias'), "
+        "num_hidden=args.num_classes, name='fc7')",
+    )
+    assert failed(tool, workspace) == {("arguments", "y1, loss type 0")}
+
+
+def test_broken_multipliers(tool: Tool, workspace: Path) -> None:
+    edit(workspace, ", sym=sym)", ")")
+    assert failed(tool, workspace) == {
+        ("multipliers", "y1, loss type 0"),
+        ("multipliers", "y1, loss type 4"),
+    }
+
+
+def test_names_of_parameters_would_take_decay_off_biases(tool: Tool, workspace: Path) -> None:
+    edit(
+        workspace, ", sym=sym)", ", sym=sym, param_idx2name=dict(enumerate(sym.list_arguments())))"
+    )
+    assert ("multipliers", "y1, loss type 4") in failed(tool, workspace)
+
+
+def test_broken_initializer(tool: Tool, workspace: Path) -> None:
+    edit(workspace, "if args.network[0]=='r':", "if args.network[0]=='r' or args.network[0]=='y':")
+    assert failed(tool, workspace) == {("initializer", "y1")}
+
+
+def test_the_learning_rate_multiplier(
+    patched: Path, tmp_path: Path, training_environment: dict[str, str]
+) -> None:
+    synthesise(tmp_path / "data", identities=2, images_per_identity=2)
+    case = "--network y1 --emb-size 128 --loss-type 4 --per-batch-size 2 --fc7-lr-mult 3 --lr 0.5"
+    arguments = [
+        *case.split(),
+        "--data-dir",
+        str(tmp_path / "data"),
+        "--prefix",
+        str(tmp_path / "m" / "m"),
+    ]
+    report = tmp_path / "report.json"
+    subprocess.run(
+        [sys.executable, str(ROOT / "mfn_patcher" / "probes" / "handed_to_fit.py"), str(report)],
+        cwd=patched / "src",
+        env=training_environment,
+        input=json.dumps([arguments]),
+        text=True,
+        check=True,
+        capture_output=True,
+    )
+    (handed,) = json.loads(report.read_text())["cases"]
+    rates = {name: lr for name, (lr, _) in handed["parameters"].items()}
+    assert rates.pop("fc7_weight") == pytest.approx(1.5)
+    assert set(rates.values()) == {0.5}
+
+
+@pytest.mark.parametrize(
+    ("loss", "loss_type", "tolerance"), [("softmax", 0, 1e-3), ("arcface", 4, 3e-2)]
+)
+def test_the_trajectory_of_2018(
+    patched: Path,
+    training_environment: dict[str, str],
+    loss: str,
+    loss_type: int,
+    tolerance: float,
+) -> None:
+    """The patches for Python 3 change no number: training goes as under Python 2.7, MXNet 1.1.0."""
+    wanted = FIGURES["loss"][loss]
+    ran = subprocess.run(
+        [
+            sys.executable,
+            str(PROGRAMS / "trajectory.py"),
+            str(loss_type),
+            str(len(wanted)),
+        ],
+        cwd=patched / "src",
+        env=training_environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    found = json.loads(ran.stdout.splitlines()[-1])
+    assert found["embedding"] == pytest.approx(FIGURES["embedding"][loss], rel=1e-4, abs=1e-4)
+    assert found["loss"][0] == pytest.approx(wanted[0], abs=1e-4)
+    assert len(found["loss"]) == len(wanted) == 8
+    for step, (a, b) in enumerate(zip(found["loss"], wanted)):
+        assert math.isclose(a, b, rel_tol=tolerance), f"step {step}: {a} instead of {b}"

@@ -248,13 +248,8 @@ def plan(recipe: Recipe, stage: Stage, options: Options) -> StagePlan:
 
 def shell_line(plan: StagePlan, python: str = "python") -> str:
     """Return the command as a shell takes it: the document's line, then what is added."""
-    words = [f"CUDA_VISIBLE_DEVICES='{plan.visible_devices}'", shlex.quote(python), "-u"]
-    words += map(shlex.quote, (plan.script, *plan.documented))
-    added = plan.arguments[len(plan.documented) :]
-    lines = [" ".join(words)]
-    if added:
-        lines.append("    " + " ".join(map(shlex.quote, added)))
-    return " \\\n".join(lines)
+    words = [shlex.quote(python), "-u", *map(shlex.quote, (plan.script, *plan.arguments))]
+    return " ".join([f"CUDA_VISIBLE_DEVICES='{plan.visible_devices}'", *words])
 
 
 def explain(plan: StagePlan, folder: Path, python: str) -> str:

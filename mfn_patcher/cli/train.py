@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from mfn_patcher.cli.options import report, workspace_option
+from mfn_patcher.cli.options import python_option, report, workspace_option
 
 _POSITIVE = click.IntRange(min=1)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -44,7 +44,7 @@ Example:
     "--verbose-every", type=_POSITIVE, metavar="N", help="Steps from one checkpoint to the next."
 )
 @click.option("--pretrained", metavar="PREFIX,EPOCH", help="The checkpoint to start from.")
-@click.option("--python", metavar="PATH", help="The interpreter to train with, which has MXNet.")
+@python_option
 @click.argument("script_args", nargs=-1, type=click.UNPROCESSED)
 def train(
     *,

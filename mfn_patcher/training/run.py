@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import signal
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -91,16 +92,17 @@ def run_stages(
         InterpreterError: The interpreter can't train.
     """
     interpreter = _check_code(plans[0], surroundings)
-    made: dict[Path, int | None] = {}
+    made: set[Path] = set()
     for plan in plans:
         _check_data(plan, surroundings)
         _check_models(plan, surroundings)
         _check_start(plan, surroundings, made)
-        made[surroundings.place(plan.prefix)] = plan.last_checkpoint
+        made.add(surroundings.place(plan.prefix))
     check_mxnet(interpreter, _environment(plans[0], surroundings, interpreter), plans[0].devices)
     folders = []
     for plan in plans:
-        _check_start(plan, surroundings, {})
+        # Again, for now the earlier stages of this chain have saved what they did.
+        _check_start(plan, surroundings, set())
         folders.append(_run_stage(plan, surroundings, interpreter, output, report))
     return folders
 
@@ -147,9 +149,7 @@ def _check_models(plan: StagePlan, surroundings: Surroundings) -> None:
             )
 
 
-def _check_start(
-    plan: StagePlan, surroundings: Surroundings, made: Mapping[Path, int | None]
-) -> None:
+def _check_start(plan: StagePlan, surroundings: Surroundings, made: AbstractSet[Path]) -> None:
     start = plan.start
     if start is None:
         return
@@ -229,7 +229,7 @@ def _run_stage(
     record.write(entry, folder)
     if archive:
         report(f"former checkpoints of {prefix} are kept in {archive.folder}")
-    length = f"{plan.steps} steps" if plan.steps else "until it is stopped"
+    length = f"{plan.steps} steps" if plan.steps else "steps without end"
     report(f"{plan.stage.title}: {length} of {plan.batch_size} images; record in {folder}")
     ended = None
     try:
@@ -246,6 +246,7 @@ def _run_stage(
         saved = checkpoints.saved_since(prefix, before)
         if archive and not saved and archive.restore():
             entry = dataclasses.replace(entry, archive=None)
+            report("it saved no checkpoint, so the former ones are back in their place")
         entry = dataclasses.replace(
             entry,
             ended=record.utc_now(),

@@ -16,7 +16,7 @@ import pytest
 from mfn_patcher.training import process
 from mfn_patcher.training.process import Ended
 
-# Ends at a signal, and says so; or, told to, holds out.
+# Ends at a signal, and says so; or, told to, holds out. Ends of itself, lest a test hang.
 WAIT = """
 import signal, sys, time
 def leave(number, _):
@@ -26,7 +26,7 @@ def leave(number, _):
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     signal.signal(number, leave)
 print("ready")
-while True:
+for _ in range(1000):
     time.sleep(0.02)
 """
 
@@ -159,6 +159,7 @@ def test_a_signal_reaches_the_childs_children(log: Path) -> None:
 def test_a_signal_is_passed_on_while_output_is_stuck(log: Path) -> None:
     """The reader of our output has stopped reading, as `less` does; Ctrl-C works all the same."""
     reading, writing = os.pipe()
+    log.touch()
     code = "print('x' * 1000000)\n" + WAIT
 
     def interrupt() -> None:

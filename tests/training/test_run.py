@@ -5,6 +5,7 @@ A small script stands in for the training script; the real one is trained in `te
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import os
@@ -19,7 +20,7 @@ import pytest
 from mfn_patcher import recipe
 from mfn_patcher.dataset.synth import synthesise
 from mfn_patcher.errors import ExitCode
-from mfn_patcher.training import run
+from mfn_patcher.training import process, run
 from mfn_patcher.training.command import Options, plan_chain
 from mfn_patcher.training.interpreter import Interpreter
 from mfn_patcher.training.run import (
@@ -189,3 +190,62 @@ def test_without_a_workspace(surroundings: Surroundings, data: Path) -> None:
     with pytest.raises(TrainingError) as error:
         train(surroundings, data, "2")
     assert "mfn-patch apply" in error.value.remedy
+
+
+def test_an_end_without_the_last_checkpoint_is_a_failure(
+    surroundings: Surroundings, data: Path
+) -> None:
+    script = surroundings.source / "train_softmax.py"
+    script.write_text(SCRIPT.replace("+ 1):", "):"))
+    with pytest.raises(TrainingError, match="without saving checkpoint 2"):
+        train(surroundings, data, "2")
+    (folder,) = surroundings.runs.iterdir()
+    record = read(folder)
+    assert (record["outcome"], record["exit_status"]) == ("failed", 0)
+    assert record["last_checkpoint"] == 1
+
+
+def test_a_checkpoint_that_stayed_counts_only_when_saved_anew(
+    surroundings: Surroundings, data: Path
+) -> None:
+    """Stage 4 starts from a checkpoint 2 of its own prefix, and has to save another."""
+    train(surroundings, data, "2,3")
+    (surroundings.source / "train_softmax.py").write_text("print('did nothing')")
+    with pytest.raises(TrainingError, match="without saving checkpoint 2"):
+        train(surroundings, data, "4")
+
+
+def test_a_tool_that_fails_itself_closes_the_record(
+    surroundings: Surroundings, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("a bug of ours")
+
+    train(surroundings, data, "2")
+    before = sorted(path.name for path in models(surroundings).iterdir())
+    monkeypatch.setattr(process, "run", fail)
+    with pytest.raises(RuntimeError):
+        train(surroundings, data, "2")
+    assert sorted(path.name for path in models(surroundings).iterdir()) == before
+    records = [read(folder) for folder in surroundings.runs.iterdir()]
+    assert sorted(record["outcome"] for record in records) == ["completed", "failed"]
+
+
+def test_two_runs_never_save_to_one_prefix(surroundings: Surroundings, data: Path) -> None:
+    (folder,) = train(surroundings, data, "2")
+    train(surroundings, data, "2")
+    with (folder / "output.log").open("rb") as log:
+        fcntl.flock(log, fcntl.LOCK_EX)  # as the script's own output has it
+        with pytest.raises(TrainingError, match="still at work"):
+            train(surroundings, data, "2")
+        train(surroundings, data, "3")
+
+
+def test_models_that_cannot_be_saved(
+    surroundings: Surroundings, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(TrainingError, match="can't save its checkpoints") as error:
+        train(surroundings, data, "2")
+    assert "--models-dir" in error.value.remedy
+    assert not surroundings.runs.exists()

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from mfn_patcher import recipe
+from mfn_patcher.training import record
+from mfn_patcher.training.record import Record
+from tests.preimages import ROOT
+
+RECORD = Record(
+    stage=2,
+    name="softmax",
+    command=("python", "-u", "train_softmax.py"),
+    shell_line="python -u train_softmax.py",
+    folder="/w/src",
+    environment={},
+    batch_size=512,
+    steps=None,
+    verbose=2000,
+    prefix="/w/数据/model",
+    data_dir="/w/data",
+    start=None,
+    versions={},
+    chain_commit=None,
+    archive=None,
+    started=record.utc_now(),
+)
+
+
+def test_the_schema_has_the_fields_of_a_record() -> None:
+    schema = json.loads((ROOT / "docs" / "schema" / "run.json").read_text())
+    names = [field.name for field in dataclasses.fields(Record)]
+    assert schema["required"] == names
+    assert list(schema["properties"]) == names
+
+
+def test_folders_are_unique(tmp_path: Path) -> None:
+    stage = recipe.load().stage(2)
+    folders = [record.new_folder(tmp_path / "runs", stage) for _ in range(3)]
+    assert len(set(folders)) == 3
+    assert all("-stage2-softmax" in folder.name for folder in folders)
+
+
+def test_a_record_is_written_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record.write(RECORD, tmp_path)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(json, "dump", full)
+    with pytest.raises(OSError, match="disk full"):
+        record.write(dataclasses.replace(RECORD, outcome="failed"), tmp_path)
+    assert json.loads((tmp_path / "run.json").read_text())["outcome"] == "running"
+
+
+def test_read_all_passes_over_what_is_no_record(tmp_path: Path) -> None:
+    for name in ("1", "3", "2"):
+        (tmp_path / name).mkdir()
+        record.write(RECORD, tmp_path / name)
+    (tmp_path / "3" / "run.json").write_text("{")
+    (tmp_path / "4").mkdir()
+    found = list(record.read_all(tmp_path))
+    assert [folder.name for folder, _ in found] == ["2", "1"]
+    assert found[0][1]["prefix"] == "/w/数据/model"
+    assert list(record.read_all(tmp_path / "none")) == []

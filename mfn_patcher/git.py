@@ -91,7 +91,11 @@ class GitError(MfnPatchError):
 
     def __init__(self, command: tuple[str, ...], status: int, stdout: bytes, stderr: bytes) -> None:
         said = stderr.decode(errors="replace").strip() or "it said nothing"
-        super().__init__(f"git {shlex.join(command)} failed with status {status}: {said}")
+        full = "No space left on device" in said
+        super().__init__(
+            f"git {shlex.join(command)} failed with status {status}: {said}",
+            remedy="Make room and try again; nothing was lost." if full else "",
+        )
         self.command = command
         self.status = status
         self.stdout = stdout

@@ -20,7 +20,6 @@ ADDRESS = os.environ.get("MFN_PATCH_UPSTREAM") or PUBLIC_ADDRESS
 
 # How the user's git reaches upstream. Nothing else of their configuration gets into a test.
 _CONNECTION = r"^(url|http|safe|uploadpack)\."
-_unreachable: list[str] = []
 
 
 def _reach_upstream() -> tuple[str, bool]:
@@ -75,27 +74,32 @@ def hermetic(
 
 
 @pytest.fixture
-def upstream_address(connection: tuple[str, bool], request: pytest.FixtureRequest) -> str:
+def upstream_address(connection: tuple[str, bool]) -> str:
     """The address of the real upstream; a test that cannot reach it is skipped, or fails."""
     if not connection[1]:
-        message = f"upstream is not reachable at {ADDRESS}"
+        message = (
+            f"upstream is not reachable at {ADDRESS}; "
+            "a clone or mirror will do: MFN_PATCH_UPSTREAM=PATH make test"
+        )
         if REQUIRED:
             pytest.fail(message)
-        _unreachable.append(request.node.nodeid)
         pytest.skip(message)
     return ADDRESS
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say last, and loudly, what was not proven."""
-    if _unreachable:
-        terminalreporter.section("NOT PROVEN: upstream was not reachable", sep="!", red=True)
-        terminalreporter.write_line(f"{len(_unreachable)} tests on the real upstream were skipped:")
-        for name in _unreachable:
+    skipped = terminalreporter.stats.get("skipped", [])
+    if not skipped:
+        return
+    terminalreporter.section(f"NOT PROVEN HERE: {len(skipped)} tests were skipped", "!", red=True)
+    reasons: dict[str, list[str]] = {}
+    for report in skipped:
+        reasons.setdefault(report.longrepr[2].removeprefix("Skipped: "), []).append(report.nodeid)
+    for reason, names in reasons.items():
+        terminalreporter.write_line(f"{reason}:")
+        for name in names:
             terminalreporter.write_line(f"  {name}")
-        terminalreporter.write_line(
-            "Give the path of a clone or mirror to run them: MFN_PATCH_UPSTREAM=PATH make test"
-        )
 
 
 @pytest.fixture(scope="session")

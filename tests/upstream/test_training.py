@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mfn_patcher.dataset.synth import synthesise
-from tests.conftest import Tool
+from tests.conftest import Ran, Tool
 
 pytestmark = pytest.mark.mxnet
 
@@ -23,11 +23,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def train(tool: Tool, workspace: Path, data: Path, *options: str) -> str:
+def train(tool: Tool, workspace: Path, data: Path, *options: str) -> Ran:
     common = ("--cpu", "--batch-size", "4", "--verbose-every", "5", "--data-dir", str(data))
-    ran = tool("train", "-w", workspace, *common, *options)
-    assert ran.code == 0, ran.err
-    return ran.out
+    return tool("train", "-w", workspace, *common, *options)
 
 
 def records(workspace: Path) -> list[dict[str, object]]:
@@ -37,9 +35,10 @@ def records(workspace: Path) -> list[dict[str, object]]:
 def test_three_stages_in_a_chain(
     tool: Tool, workspace: Path, data: Path, training_environment: dict[str, str]
 ) -> None:
-    out = train(
-        tool, workspace, data, "--stage", "2,3,4", "--max-steps", "10", "--", "--target", "lfw"
-    )
+    chain = ("--stage", "2,3,4", "--max-steps", "10", "--", "--target", "lfw")
+    ran = train(tool, workspace, data, *chain)
+    assert ran.code == 0, ran.err
+    out = ran.out
     models = workspace / "models" / "MobileFaceNet"
     for prefix in ("model-y1-softmax", "model-y1-arcface"):
         names = sorted(path.name for path in models.glob(f"{prefix}-*.params"))
@@ -87,25 +86,11 @@ def verify_checkpoint(workspace: Path, data: Path, environment: dict[str, str]) 
 
 def test_one_stage_after_another_by_themselves(tool: Tool, workspace: Path, data: Path) -> None:
     short = ("--max-steps", "5", "--", "--target", "")
-    refused = tool(
-        "train",
-        "-w",
-        workspace,
-        "--stage",
-        "3",
-        "--cpu",
-        "--batch-size",
-        "4",
-        "--verbose-every",
-        "5",
-        "--data-dir",
-        data,
-        *short,
-    )
+    refused = train(tool, workspace, data, "--stage", "3", *short)
     assert refused.code == 1
     assert "mfn-patch train --stage 2" in refused.err
-    train(tool, workspace, data, "--stage", "softmax", *short)
-    train(tool, workspace, data, "--stage", "3", *short)
+    assert train(tool, workspace, data, "--stage", "softmax", *short).code == 0
+    assert train(tool, workspace, data, "--stage", "3", *short).code == 0
     assert (workspace / "models" / "MobileFaceNet" / "model-y1-arcface-0001.params").exists()
 
 
@@ -113,23 +98,10 @@ def test_a_script_that_fails_is_reported_and_costs_no_checkpoint(
     tool: Tool, workspace: Path, data: Path
 ) -> None:
     short = ("--stage", "2", "--max-steps", "5", "--", "--target", "")
-    train(tool, workspace, data, *short)
+    assert train(tool, workspace, data, *short).code == 0
     models = workspace / "models" / "MobileFaceNet"
     before = {path.name: path.read_bytes() for path in models.iterdir()}
-    ran = tool(
-        "train",
-        "-w",
-        workspace,
-        "--cpu",
-        "--batch-size",
-        "4",
-        "--verbose-every",
-        "5",
-        "--data-dir",
-        data,
-        *short,
-        "--no-such-option",
-    )
+    ran = train(tool, workspace, data, *short, "--no-such-option")
     assert ran.code == 1
     assert "unrecognized arguments: --no-such-option" in ran.err
     assert "output.log" in ran.err

@@ -24,12 +24,14 @@ class Fit:
             nowhere, at which most of it stands. Hunks before it count as applied.
         offset: how many lines that is from where the patch says.
         found: None where the hunk fits, else the lines that stand at `line`.
+        ambiguous: whether it fits somewhere else as well; never where it fits without offset.
     """
 
     hunk: Hunk
     line: int
     offset: int
     found: tuple[bytes, ...] | None
+    ambiguous: bool = False
 
 
 def fit(content: bytes, hunks: Sequence[Hunk]) -> list[Fit]:
@@ -39,32 +41,45 @@ def fit(content: bytes, hunks: Sequence[Hunk]) -> list[Fit]:
     to both sides; one at line 1 must stand at the file's beginning, one without context after
     it at its end; and lines that an earlier hunk put there are never matched.
     """
-    image = [line + b"\n" for line in content.split(b"\n")]
-    image[-1] = image[-1][:-1]
-    if not image[-1]:
-        image.pop()
+    image = _split(content)
     patched = [False] * len(image)
     fits = []
     for hunk in hunks:
         guess = min(max(hunk.target_start - 1, 0), len(image))
         size = len(hunk.source)
-        at = next(
-            (
-                start
-                for start in _candidates(hunk, guess, len(image))
-                if tuple(image[start : start + size]) == hunk.source
-                and not any(patched[start : start + size])
-            ),
-            None,
+        places = (
+            start
+            for start in _candidates(hunk, guess, len(image))
+            if tuple(image[start : start + size]) == hunk.source
+            and not any(patched[start : start + size])
         )
+        at = next(places, None)
         if at is None:
             best = _most_alike(image, hunk.source, guess)
             fits.append(Fit(hunk, best + 1, best - guess, tuple(image[best : best + size])))
         else:
+            ambiguous = at != guess and next(places, None) is not None
             image[at : at + size] = hunk.target
             patched[at : at + size] = [True] * len(hunk.target)
-            fits.append(Fit(hunk, at + 1, at - guess, None))
+            fits.append(Fit(hunk, at + 1, at - guess, None, ambiguous))
     return fits
+
+
+def apply_fits(content: bytes, fits: Sequence[Fit]) -> bytes:
+    """Return `content` with the hunks applied where they fit; those that do not are left out."""
+    image = _split(content)
+    for entry in fits:
+        if entry.found is None:
+            at = entry.line - 1
+            image[at : at + len(entry.hunk.source)] = entry.hunk.target
+    return b"".join(image)
+
+
+def _split(content: bytes) -> list[bytes]:
+    """Split into lines with their ends; only a line feed ends a line, as for git."""
+    lines = [line + b"\n" for line in content.split(b"\n")]
+    lines[-1] = lines[-1][:-1]
+    return lines if lines[-1] else lines[:-1]
 
 
 def _candidates(hunk: Hunk, guess: int, length: int) -> Iterator[int]:

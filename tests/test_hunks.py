@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mfn_patcher.hunks import fit
+from mfn_patcher.hunks import apply_fits, fit
 from mfn_patcher.patches import Hunk, parse_patch
 from tests.preimages import git
 
@@ -91,11 +91,7 @@ def test_as_git_says(
     applies, result = git_applies(folder, content)
     assert all(entry.found is None for entry in fits) == applies
     if applies:
-        image = content.splitlines(keepends=True)
-        for entry in fits:
-            at = entry.line - 1
-            image[at : at + len(entry.hunk.source)] = entry.hunk.target
-        assert b"".join(image) == result
+        assert apply_fits(content, fits) == result
 
 
 def test_no_line_break_at_the_end(folder: Path) -> None:
@@ -112,3 +108,16 @@ def test_the_found_text_is_where_most_of_it_stands(folder: Path) -> None:
     assert entry.offset == 7
     assert entry.found is not None
     assert entry.found[3] == b"drifted\n"
+
+
+def test_a_context_that_stands_twice_is_ambiguous_only_with_an_offset(folder: Path) -> None:
+    block = b"1\n2\n3\nold\n4\n5\n6\n"
+    filler = b"".join(b"filler %d\n" % number for number in range(9))
+    hunks = hunks_of(
+        folder, filler + block + filler, filler + block.replace(b"old", b"new") + filler
+    )
+    twice = filler + block + filler + block
+    assert [entry.ambiguous for entry in fit(twice, hunks)] == [False]
+    (entry,) = fit(b"one more\n" + twice, hunks)
+    assert (entry.offset, entry.ambiguous) == (1, True)
+    assert [entry.ambiguous for entry in fit(b"one more\n" + filler + block, hunks)] == [False]

@@ -126,6 +126,12 @@ class Repository:
         self.git_dir = work_tree / ".git"
         self.inherited_fd: int | None = None
 
+    def init(self) -> None:
+        """Make it an empty repository; nothing of the user's templates gets in."""
+        self.work_tree.mkdir(parents=True, exist_ok=True)
+        place = str(self.work_tree)
+        self.run("init", "--quiet", "--template=", "--initial-branch=mfn-patch", place)
+
     def run(
         self,
         *arguments: str,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,9 +37,11 @@ _LOCAL_UPLOAD_PACK = (
     "git -c uploadpack.allowFilter=true -c uploadpack.allowAnySHA1InWant=true upload-pack"
 )
 
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
 
 class FetchError(MfnPatchError):
-    """Upstream's commit could not be brought here."""
+    """A commit of upstream could not be brought here."""
 
 
 def fetch_pin(
@@ -81,6 +84,43 @@ def fetch_pin(
     )
 
 
+def fetch_revision(
+    repository: Repository, address: str, revision: str, patterns: tuple[str, ...]
+) -> str:
+    """Make a revision of upstream available, as `fetch_pin` does, and return its commit id.
+
+    Args:
+        repository: to fetch into.
+        address: where upstream is.
+        revision: a whole commit id, the name of a branch or tag, or ``upstream`` for the default
+            branch.
+        patterns: the paths whose blobs are wanted.
+
+    Raises:
+        FetchError: the address cannot be reached or does not hold the revision.
+    """
+    commit = revision
+    if not _COMMIT.fullmatch(revision):
+        name = "HEAD" if revision == "upstream" else revision
+        # The peeled entry of a tag comes last.
+        wanted = [name] if name == "HEAD" else [f"refs/heads/{name}", f"refs/tags/{name}"]
+        peeled = [f"{reference}^{{}}" for reference in wanted]
+        try:
+            listing = repository.out("ls-remote", address, *wanted, *peeled)
+        except GitError as error:
+            raise FetchError(
+                _reason(address, revision, [error]), remedy=_remedy([error])
+            ) from error
+        if not listing:
+            raise FetchError(
+                f"{address} has no branch or tag {revision!r}",
+                remedy="Name one that `git ls-remote` lists, or a commit by its 40 hex digits.",
+            )
+        commit = listing.splitlines()[-1].split()[0]
+    fetch_pin(repository, address, commit, patterns)
+    return commit
+
+
 def _fetch_blobs(repository: Repository, pin: str, patterns: tuple[str, ...]) -> None:
     """Fetch what is missing of `patterns` at once; git would ask for blobs one by one."""
     listing = repository.out("ls-tree", "-r", "-z", "--full-tree", pin)
@@ -110,9 +150,9 @@ def _matches(path: str, patterns: tuple[str, ...]) -> bool:
 
 def _reason(address: str, pin: str, errors: list[GitError]) -> str:
     if not errors:
-        return f"{address} does not hold the pinned commit {pin}"
+        return f"{address} does not hold the commit {pin}"
     said = " / ".join(errors[0].stderr.decode(errors="replace").split("\n")).strip(" /")
-    return f"the pinned commit could not be fetched from {address}: {said}"
+    return f"commit {pin[:12]} could not be fetched from {address}: {said}"
 
 
 def _remedy(errors: list[GitError]) -> str:

@@ -282,7 +282,7 @@ class Workspace:
     def _bring_pin(self, series: Series, address: str, report: Callable[[str], None]) -> None:
         git = self.repository
         if not (git.git_dir / "HEAD").exists():
-            git.run("init", "--quiet", "--template=", "--initial-branch=mfn-patch", str(self.path))
+            git.init()
         if git.resolve("HEAD") is None:  # ours, and never switched to anything yet
             for setting in ("core.autocrlf=false", "core.sparseCheckout=true"):
                 git.run("config", *setting.split("="))

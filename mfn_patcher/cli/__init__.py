@@ -9,6 +9,7 @@ import traceback
 import click
 
 from mfn_patcher.cli.apply import apply
+from mfn_patcher.cli.check import check
 from mfn_patcher.cli.data import data
 from mfn_patcher.cli.demo import demo
 from mfn_patcher.cli.diff import diff
@@ -40,7 +41,7 @@ def cli() -> None:
     """
 
 
-for command in (apply, status, diff, revert, lint, verify, data, train, demo):
+for command in (apply, status, diff, revert, lint, check, verify, data, train, demo):
     cli.add_command(command)
 
 

@@ -1,0 +1,178 @@
+"""The drift check on a stand-in for upstream: one test for each verdict."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+from tests.conftest import Ran, Tool
+from tests.preimages import StandIn, commit, git
+from tests.test_workspace import validated
+
+FDPN = "src/symbols/fdpn.py"
+DIVISION = "python3/0004-whole-number-division.patch"
+Check = Callable[..., Ran]
+
+
+@pytest.fixture
+def check(tool: Tool, stand_in: StandIn) -> Check:
+    places = ("--upstream", stand_in.upstream, "--project", stand_in.project)
+    return lambda *options: tool("check", *places, *options)
+
+
+@pytest.fixture
+def later(stand_in: StandIn) -> Path:
+    """The work tree of upstream, back at the pin, to make another revision of."""
+    git(stand_in.upstream, "checkout", "--quiet", "-B", "later", stand_in.pin)
+    return stand_in.upstream
+
+
+def edit(upstream: Path, path: str, old: bytes, new: bytes) -> None:
+    file = upstream / path
+    data = file.read_bytes()
+    assert old in data
+    file.write_bytes(data.replace(old, new, 1))
+
+
+def judged(check: Check, upstream: Path, code: int) -> dict[str, Any]:
+    """Check against a new revision; return the patches by name."""
+    commit(upstream, "A later revision")
+    ran = check("--against", "later", "--format", "json")
+    assert ran.code == code, ran.err
+    (revision,) = validated("check", ran.out)["revisions"]
+    return {patch["patch"]: patch for patch in revision["patches"]}
+
+
+def test_the_pin(check: Check) -> None:
+    ran = check()
+    assert ran.code == 0, ran.err
+    assert "0 of 13 patches drift at pin" in ran.out
+
+
+def test_the_pin_must_match_to_the_byte(check: Check, stand_in: StandIn, later: Path) -> None:
+    edit(later, FDPN, b"# filler 1\n", b"# another line, which no patch quotes\n")
+    (stand_in.project / "pinned_commit.txt").write_text(commit(later, "Another pin"))
+    ran = check()
+    assert ran.code == 3
+    assert f"{FDPN}: hunk 1: the text fits, but the file is not the one" in ran.out
+    assert check("--against", "later").code == 0
+
+
+def test_lint_comes_first(check: Check, stand_in: StandIn) -> None:
+    (stand_in.project / "patches" / "stray").touch()
+    ran = check()
+    assert ran.code == 1
+    assert "stray: is not in the series" in ran.out
+
+
+def test_offset(check: Check, later: Path) -> None:
+    file = later / FDPN
+    file.write_bytes(b"one line\nand another\n" + file.read_bytes())
+    patches = judged(check, later, 0)
+    assert patches[DIVISION]["verdict"] == "offset"
+    hunk = next(hunk for hunk in patches[DIVISION]["hunks"] if hunk["path"] == FDPN)
+    assert (hunk["verdict"], hunk["offset"], hunk["line"]) == ("offset", 2, 66)
+    assert check("--against", "later", "--allow", "exact").code == 3
+
+
+def test_conflict(check: Check, later: Path) -> None:
+    edit(later, FDPN, b"    pw = (kw-1)/2\n", b"    pw = kw/2\n")
+    patches = judged(check, later, 3)
+    hunk = next(hunk for hunk in patches[DIVISION]["hunks"] if hunk["verdict"] == "conflict")
+    assert (hunk["path"], hunk["hunk"]) == (FDPN, 1)
+    assert "    pw = (kw-1)/2" in hunk["expected"]
+    assert "    pw = kw/2" in hunk["found"]
+    text = check("--against", "later").out
+    assert "expected:     pw = (kw-1)/2" in text
+    assert "found:        pw = kw/2" in text
+    assert "1 of 13 patches drift" in text
+
+
+def test_already_applied(check: Check, later: Path) -> None:
+    edit(
+        later,
+        "src/image_iter.py",
+        b"range(1, int(header.label[0]))",
+        b"list(range(1, int(header.label[0])))",
+    )
+    patches = judged(check, later, 3)
+    assert patches["python3/0002-shuffle-a-list.patch"]["verdict"] == "merged"
+    assert check("--against", "later", "--allow", "merged").code == 0
+
+
+def test_applied_in_part_is_a_conflict(check: Check, later: Path) -> None:
+    edit(
+        later,
+        FDPN,
+        b"    pw = (kw-1)/2\n    ph = (kh-1)/2\n",
+        b"    pw = (kw-1)//2\n    ph = (kh-1)//2\n",
+    )
+    patch = judged(check, later, 3)[DIVISION]
+    assert patch["verdict"] == "conflict"
+    assert "already-applied" in {hunk["verdict"] for hunk in patch["hunks"]}
+
+
+def test_a_patch_that_builds_on_one_that_fails_says_so(check: Check, later: Path) -> None:
+    edit(later, "src/train_softmax.py", b"bias = _bias, num_hidden", b"bias=_bias, num_hidden")
+    patches = judged(check, later, 3)
+    assert patches["recipe/0001-fc7-without-bias.patch"]["verdict"] == "conflict"
+    second = patches["recipe/0002-effective-lr-and-wd-multipliers.patch"]
+    assert second["needs"] == ["recipe/0001-fc7-without-bias.patch"]
+    assert "builds on recipe/0001" in check("--against", "later").out
+
+
+def test_file_moved(check: Check, later: Path) -> None:
+    (later / "recognition").mkdir()
+    git(later, "mv", "src/symbols/spherenet.py", "recognition/spherenet.py")
+    patch = judged(check, later, 3)["python3/0003-dictionary-items.patch"]
+    assert patch["verdict"] == "gone"
+    (hunk,) = patch["hunks"]
+    assert (hunk["verdict"], hunk["moved_to"]) == ("file-moved", "recognition/spherenet.py")
+    assert hunk["similarity"] > 0.9
+    assert "the file moved to recognition/spherenet.py" in check("--against", "later").out
+
+
+def test_file_gone(check: Check, later: Path) -> None:
+    git(later, "rm", "--quiet", "src/symbols/spherenet.py")
+    patch = judged(check, later, 3)["python3/0003-dictionary-items.patch"]
+    assert [hunk["verdict"] for hunk in patch["hunks"]] == ["file-gone"]
+
+
+def test_crlf_that_upstream_gave_up_is_a_conflict(check: Check, later: Path) -> None:
+    file = later / "src" / "symbols" / "fxception.py"
+    file.write_bytes(file.read_bytes().replace(b"\r\n", b"\n"))
+    patch = judged(check, later, 3)["python3/0001-range-for-xrange.patch"]
+    (hunk,) = (hunk for hunk in patch["hunks"] if hunk["verdict"] != "exact")
+    assert (hunk["path"], hunk["verdict"]) == ("src/symbols/fxception.py", "conflict")
+
+
+def test_annotations(check: Check, later: Path) -> None:
+    edit(later, FDPN, b"    pw = (kw-1)/2\n", b"    pw = kw/2 # 50%\n")
+    commit(later, "A later revision")
+    ran = check("--against", "later", "--format", "github")
+    (line,) = ran.out.splitlines()
+    assert line.startswith(f"::error file=patches/{DIVISION},line=")
+    assert "%0Afound:     pw = kw/2 # 50%25" in line
+
+
+@pytest.mark.parametrize("revision", ["no-such-branch", "f" * 40])
+def test_what_cannot_be_found_out_is_no_drift(check: Check, revision: str) -> None:
+    ran = check("--against", revision, "--format", "json")
+    assert (ran.code, ran.out) == (1, "")
+    assert revision[:12] in ran.err
+
+
+def test_no_network_is_no_drift(tool: Tool) -> None:
+    ran = tool("check", "--upstream", "file:///nowhere")
+    assert ran.code == 1
+    assert "could not be fetched" in ran.err
+
+
+def test_several_revisions(check: Check, later: Path) -> None:
+    revision = git(later, "rev-parse", "HEAD").decode().strip()
+    ran = check("--against", "upstream", "--against", revision, "--format", "json")
+    names = [entry["revision"] for entry in json.loads(ran.out)["revisions"]]
+    assert names == ["upstream", revision]

@@ -1,0 +1,103 @@
+"""The drift check on upstream's history: it says what git says, at every revision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mfn_patcher.drift import HunkState, PatchState, RevisionVerdict, judge
+from mfn_patcher.git import GitError, Repository
+from mfn_patcher.patches import load_series
+from tests.conftest import ADDRESS, Tool
+from tests.preimages import ROOT
+
+SERIES = load_series(ROOT)
+PATHS = sorted({path for patch in SERIES.patches for path in patch.paths})
+
+
+@pytest.fixture(scope="session")
+def _history(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """Upstream's default branch: all commits and trees, and the blobs of the patched files."""
+    repository = Repository(tmp_path_factory.mktemp("history"))
+    repository.init()
+    repository.run("remote", "add", "origin", ADDRESS)
+    repository.run("fetch", "--quiet", "--filter=blob:none", "--no-tags", "origin", "HEAD:refs/it")
+    raw = repository.out("log", "--format=", "--raw", "--no-abbrev", "-z", "refs/it", "--", *PATHS)
+    fields = [field for field in raw.split("\0") if field.startswith(":")]
+    blobs = {blob for field in fields for blob in field.split()[2:4]} - {"0" * 40}
+    fetch = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--filter=blob:none")
+    repository.run(*fetch, "--stdin", "origin", stdin="\n".join(sorted(blobs)).encode())
+    return repository
+
+
+@pytest.fixture
+def history(upstream_address: str, request: pytest.FixtureRequest) -> Repository:
+    assert upstream_address
+    repository: Repository = request.getfixturevalue("_history")
+    return repository
+
+
+def applied_by_git(repository: Repository, commit: str, index: Path) -> list[bool]:
+    """Return which patches `git apply` takes, in order, each on top of those it took."""
+    env = {"GIT_INDEX_FILE": str(index)}
+    entries = repository.run("ls-tree", "-r", "-z", "--full-tree", commit, "--", *PATHS).stdout
+    repository.run("read-tree", "--empty", env=env)
+    repository.run("update-index", "-z", "--index-info", stdin=entries, env=env)
+    taken = []
+    for patch in SERIES.patches:
+        try:
+            repository.run("apply", "--cached", "-", stdin=patch.diff, env=env)
+            taken.append(True)
+        except GitError:
+            taken.append(False)
+    return taken
+
+
+def is_ambiguous(verdict: RevisionVerdict, number: int) -> bool:
+    hunks = verdict.patches[number].hunks
+    allowed = {HunkState.EXACT, HunkState.OFFSET, HunkState.AMBIGUOUS}
+    return {hunk.state for hunk in hunks} <= allowed
+
+
+def test_every_revision_as_git_says(history: Repository, tmp_path: Path) -> None:
+    commits = history.out("log", "--format=%H", "refs/it", "--", *PATHS).split()
+    script = history.out("log", "--format=%H", "refs/it", "--", "src/train_softmax.py").split()
+    assert len(script) == 118
+    assert set(script) < set(commits)
+    taken_somewhere = set()
+    ambiguous = []
+    for commit in commits:
+        verdict = judge(history, commit, commit, SERIES.patches)
+        by_git = applied_by_git(history, commit, tmp_path / "index")
+        for number, (patch, taken) in enumerate(zip(verdict.patches, by_git)):
+            ours = patch.state in (PatchState.CLEAN, PatchState.OFFSET)
+            if taken and not ours and is_ambiguous(verdict, number):
+                # From here on both sides have other trees, so the rest is not compared.
+                ambiguous.append((commit, patch.patch.name))
+                break
+            assert ours == taken, (commit, patch.patch.name, patch.state)
+            if taken:
+                taken_somewhere.add(patch.patch.name)
+    assert taken_somewhere == {patch.name for patch in SERIES.patches}
+    assert ambiguous == [], "no case on upstream so far: git took no offset that we refuse"
+
+
+def test_against_the_default_branch(tool: Tool, upstream_address: str) -> None:
+    ran = tool("check", "--upstream", upstream_address, "--against", "upstream")
+    assert ran.code == 3, ran.err
+    assert "src/train_softmax.py: hunk 1: the file" in ran.out
+
+
+def test_the_pin_is_exact(tool: Tool, upstream_address: str) -> None:
+    ran = tool("check", "--upstream", upstream_address)
+    assert ran.code == 0, ran.err
+    assert "0 of 13 patches drift" in ran.out
+
+
+def test_no_work_tree_is_needed(
+    tool: Tool, upstream_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert tool("check", "--upstream", upstream_address).code == 0
+    assert list(tmp_path.iterdir()) == []

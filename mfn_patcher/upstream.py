@@ -11,6 +11,8 @@ from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.git import GitError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from mfn_patcher.git import Repository
 
 REMOTE = "mfn-patch"  # a remote of our own: a user's clone may use the common names
@@ -37,6 +39,14 @@ _LOCAL_UPLOAD_PACK = (
     "git -c uploadpack.allowFilter=true -c uploadpack.allowAnySHA1InWant=true upload-pack"
 )
 
+_FETCH = (
+    "fetch",
+    "--quiet",
+    "--no-tags",
+    "--no-prune",
+    "--refmap=",
+    "--no-write-fetch-head",
+)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -56,26 +66,21 @@ def fetch_pin(
     Raises:
         FetchError: the address cannot be reached or does not hold the commit.
     """
-    repository.run("config", f"remote.{REMOTE}.url", address)
-    if address.startswith("file://") or os.path.isabs(address):  # noqa: PTH117
-        repository.run("config", f"remote.{REMOTE}.uploadpack", _LOCAL_UPLOAD_PACK)
-    else:
-        repository.run("config", "--unset-all", f"remote.{REMOTE}.uploadpack", expected=(0, 5))
-    fetch = ("fetch", "--quiet", "--no-tags", "--no-prune", "--refmap=", "--no-write-fetch-head")
+    _configure_remote(repository, address)
     # A user's whole clone must stay whole.
     whole = repository.resolve("HEAD") and not (repository.git_dir / "shallow").exists()
     depth = () if whole else ("--depth=1",)
     attempts = (
-        (*fetch, *depth, "--filter=blob:none", REMOTE, pin),
-        (*fetch, *depth, REMOTE, pin),
-        (*fetch, "--filter=blob:none", REMOTE, f"+refs/heads/*:refs/remotes/{REMOTE}/*"),
+        (*_FETCH, *depth, "--filter=blob:none", REMOTE, pin),
+        (*_FETCH, *depth, REMOTE, pin),
+        (*_FETCH, "--filter=blob:none", REMOTE, f"+refs/heads/*:refs/remotes/{REMOTE}/*"),
     )
     errors: list[GitError] = []
     for attempt in attempts:
         try:
             repository.run(*attempt)
             if repository.resolve(pin):
-                _fetch_blobs(repository, pin, patterns)
+                _fetch_files(repository, pin, patterns)
                 return
         except GitError as error:
             errors.append(error)
@@ -99,45 +104,85 @@ def fetch_revision(
     Raises:
         FetchError: the address cannot be reached or does not hold the revision.
     """
-    commit = revision
-    if not _COMMIT.fullmatch(revision):
-        name = "HEAD" if revision == "upstream" else revision
-        # The peeled entry of a tag comes last.
-        wanted = [name] if name == "HEAD" else [f"refs/heads/{name}", f"refs/tags/{name}"]
-        peeled = [f"{reference}^{{}}" for reference in wanted]
-        try:
-            listing = repository.out("ls-remote", address, *wanted, *peeled)
-        except GitError as error:
-            raise FetchError(
-                _reason(address, revision, [error]), remedy=_remedy([error])
-            ) from error
-        if not listing:
-            raise FetchError(
-                f"{address} has no branch or tag {revision!r}",
-                remedy="Name one that `git ls-remote` lists, or a commit by its 40 hex digits.",
-            )
-        commit = listing.splitlines()[-1].split()[0]
+    commit = _resolve(repository, address, revision)
     fetch_pin(repository, address, commit, patterns)
     return commit
 
 
-def _fetch_blobs(repository: Repository, pin: str, patterns: tuple[str, ...]) -> None:
-    """Fetch what is missing of `patterns` at once; git would ask for blobs one by one."""
+def fetch_history(
+    repository: Repository, address: str, revisions: Sequence[str]
+) -> tuple[str, ...]:
+    """Make the whole history of `revisions` available, without blobs; return their commit ids.
+
+    Args:
+        repository: to fetch into; it must not be shallow.
+        address: where upstream is.
+        revisions: as `fetch_revision` takes them.
+
+    Raises:
+        FetchError: the address cannot be reached or does not hold a revision.
+    """
+    commits = tuple(_resolve(repository, address, revision) for revision in revisions)
+    _configure_remote(repository, address)
+    try:
+        repository.run(*_FETCH, "--filter=blob:none", REMOTE, *commits)
+    except GitError as error:
+        raise FetchError(_reason(address, commits[-1], [error]), remedy=_remedy([error])) from error
+    return commits
+
+
+def fetch_blobs(repository: Repository, blobs: Iterable[str]) -> None:
+    """Fetch blobs at once; git would ask for them one by one."""
+    ids = "\n".join(sorted(blobs))
+    if ids:
+        repository.run(
+            "-c",
+            "fetch.negotiationAlgorithm=noop",
+            *_FETCH,
+            "--filter=blob:none",
+            "--stdin",
+            REMOTE,
+            stdin=ids.encode(),
+        )
+
+
+def _resolve(repository: Repository, address: str, revision: str) -> str:
+    if _COMMIT.fullmatch(revision):
+        return revision
+    name = "HEAD" if revision == "upstream" else revision
+    # The peeled entry of a tag comes last.
+    wanted = [name] if name == "HEAD" else [f"refs/heads/{name}", f"refs/tags/{name}"]
+    peeled = [f"{reference}^{{}}" for reference in wanted]
+    try:
+        listing = repository.out("ls-remote", address, *wanted, *peeled)
+    except GitError as error:
+        raise FetchError(_reason(address, revision, [error]), remedy=_remedy([error])) from error
+    if not listing:
+        raise FetchError(
+            f"{address} has no branch or tag {revision!r}",
+            remedy="Name one that `git ls-remote` lists, or a commit by its 40 hex digits.",
+        )
+    return listing.splitlines()[-1].split()[0]
+
+
+def _configure_remote(repository: Repository, address: str) -> None:
+    repository.run("config", f"remote.{REMOTE}.url", address)
+    if address.startswith("file://") or os.path.isabs(address):  # noqa: PTH117
+        repository.run("config", f"remote.{REMOTE}.uploadpack", _LOCAL_UPLOAD_PACK)
+    else:
+        repository.run("config", "--unset-all", f"remote.{REMOTE}.uploadpack", expected=(0, 5))
+
+
+def _fetch_files(repository: Repository, pin: str, patterns: tuple[str, ...]) -> None:
     listing = repository.out("ls-tree", "-r", "-z", "--full-tree", pin)
-    wanted = {}
+    wanted = set()
     for entry in filter(None, listing.split("\0")):
         information, _, path = entry.partition("\t")
         if _matches(path, patterns):
-            wanted[information.split()[2]] = path
+            wanted.add(information.split()[2])
     absent = repository.out("rev-list", "--no-walk", "--objects", "--missing=print", pin)
-    missing = [line[1:] for line in absent.splitlines() if line[1:] in wanted and line[0] == "?"]
-    if missing:
-        repository.run(
-            *("-c", "fetch.negotiationAlgorithm=noop"),
-            *("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--refmap="),
-            *("--filter=blob:none", "--stdin", REMOTE),
-            stdin="\n".join(missing).encode(),
-        )
+    missing = {line[1:] for line in absent.splitlines() if line[0] == "?"}
+    fetch_blobs(repository, missing & wanted)
 
 
 def _matches(path: str, patterns: tuple[str, ...]) -> bool:

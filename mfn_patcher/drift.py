@@ -7,24 +7,29 @@ a hunk that would move although its context stands in several places is taken fo
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import enum
 import hashlib
+import re
 import tempfile
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from mfn_patcher.git import Repository
 from mfn_patcher.hunks import apply_fits, fit
 from mfn_patcher.patches import ABSENT
-from mfn_patcher.upstream import fetch_revision
+from mfn_patcher.upstream import fetch_blobs, fetch_history, fetch_revision
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from mfn_patcher.hunks import Fit
     from mfn_patcher.patches import FilePatch, Hunk, Patch, Series
+
+_EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 
 # Below this two files of a name have nothing to do with each other.
 _SIMILAR = 0.5
@@ -113,30 +118,69 @@ class RevisionVerdict:
         return max((p.state for p in self.patches), key=lambda s: s.rank, default=PatchState.CLEAN)
 
 
-class Tree:
-    """The files of one commit, with what the patches made of them so far."""
+class Blobs:
+    """Reads contents of files from a repository, each once."""
 
-    def __init__(self, repository: Repository, commit: str) -> None:
-        self._repository = repository
-        listing = repository.out("ls-tree", "-r", "-z", "--full-tree", commit)
-        entries = (entry.partition("\t") for entry in filter(None, listing.split("\0")))
-        self.blobs = {path: information.split()[2] for information, _, path in entries}
+    def __init__(self, repository: Repository) -> None:
+        self.repository = repository
         self._contents: dict[str, bytes] = {}
+
+    def read(self, blob: str) -> bytes:
+        """Return the content of a blob."""
+        if blob not in self._contents:
+            self.load([blob])
+        return self._contents[blob]
+
+    def load(self, blobs: Iterable[str]) -> None:
+        """Read many at once."""
+        ids = "".join(f"{blob}\n" for blob in blobs)
+        out = self.repository.run("cat-file", "--batch", stdin=ids.encode()).stdout
+        start = 0
+        while start < len(out):
+            head, _, _ = out[start:].partition(b"\n")
+            blob, _, size = head.decode().split()
+            start += len(head) + 1
+            self._contents[blob] = out[start : start + int(size)]
+            start += int(size) + 1
+
+    def add(self, content: bytes) -> str:
+        """Keep a content that is not in the repository; return its id."""
+        blob = blob_id(content)
+        self._contents[blob] = content
+        return blob
+
+
+class Tree:
+    """The files of one commit by their blobs, with what the patches made of them so far.
+
+    Args:
+        commit: its id.
+        blobs: where contents are read from.
+        files: the blobs of the patched files, where they are known; else they are asked for.
+    """
+
+    def __init__(self, commit: str, blobs: Blobs, files: Mapping[str, str] | None = None) -> None:
+        self.commit = commit
+        self._contents = blobs
+        self.files = dict(files if files is not None else self.everything())
+
+    def everything(self) -> dict[str, str]:
+        """Return the blobs of all files of the commit, as upstream has it."""
+        git = self._contents.repository
+        listing = git.out("ls-tree", "-r", "-z", "--full-tree", self.commit)
+        entries = (entry.partition("\t") for entry in filter(None, listing.split("\0")))
+        return {path: information.split()[2] for information, _, path in entries}
 
     def read(self, path: str) -> bytes | None:
         """Return the content of a file, or None where there is none."""
-        if path not in self._contents and path in self.blobs:
-            blob = self.blobs[path]
-            self._contents[path] = self._repository.run("cat-file", "blob", blob).stdout
-        return self._contents.get(path)
+        return self._contents.read(self.files[path]) if path in self.files else None
 
     def write(self, path: str, content: bytes | None) -> None:
         """Change a file; None takes it away."""
-        self.blobs.pop(path, None)
-        self._contents.pop(path, None)
-        if content is not None:
-            self._contents[path] = content
-            self.blobs[path] = blob_id(content)
+        if content is None:
+            self.files.pop(path, None)
+        else:
+            self.files[path] = self._contents.add(content)
 
 
 def blob_id(content: bytes) -> str:
@@ -144,64 +188,99 @@ def blob_id(content: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
-def judge(
-    repository: Repository,
-    revision: str,
-    commit: str,
-    patches: Sequence[Patch],
-    before: Tree | None = None,
-    *,
-    exact: bool = False,
-) -> RevisionVerdict:
-    """Judge `patches` at a commit that `repository` holds.
+class Judge:
+    """Judges a series at one commit after another; what it has seen it does not judge again.
 
     Args:
-        repository: with the commit's trees and the blobs of the patched files.
-        revision: what to call the commit.
-        commit: its id.
-        patches: in order.
-        before: the pin, to tell where a file went that is no longer in its place.
-        exact: also want the blob ids that the patches name, as on the pin.
+        patches: the series, in order.
+        blobs: where contents are read from.
+        pin: the pin's commit, to tell where a file went that is no longer in its place.
     """
-    tree = Tree(repository, commit)
-    failed: list[Patch] = []
-    verdicts = []
-    for patch in patches:
-        verdict, contents = _judge_patch(patch, tree, before, exact=exact)
-        if verdict.state.rank <= PatchState.OFFSET.rank:
-            for path, content in contents.items():
-                tree.write(path, content)
-        elif verdict.state is not PatchState.MERGED:
-            if verdict.state is PatchState.CONFLICT:
-                needs = tuple(other.name for other in failed if _expects(patch, other))
-                verdict = replace(verdict, needs=needs)
-            failed.append(patch)
-        verdicts.append(verdict)
-        if before:
-            _advance(before, patch)
-    return RevisionVerdict(revision, commit, tuple(verdicts))
 
+    def __init__(self, patches: Sequence[Patch], blobs: Blobs, pin: str) -> None:
+        self._patches = patches
+        self._blobs = blobs
+        self._pin = pin
+        self._seen: dict[object, tuple[PatchVerdict, dict[str, bytes | None]]] = {}
+        self._expected: dict[tuple[str, str], bytes | None] = {}
 
-def _judge_patch(
-    patch: Patch, tree: Tree, before: Tree | None, *, exact: bool
-) -> tuple[PatchVerdict, dict[str, bytes | None]]:
-    verdicts: list[HunkVerdict] = []
-    contents: dict[str, bytes | None] = {}
-    for file in patch.files:
-        content = tree.read(file.path)
-        if file.source_blob == ABSENT:
-            verdicts.append(_judge_new_file(file, content))
-            contents[file.path] = b"".join(file.hunks[0].target)
-        elif content is None:
-            verdicts += _judge_absence(file, tree, before)
-        else:
-            fits = fit(content, file.hunks)
-            after = apply_fits(content, fits)
-            named = blob_id(content), blob_id(after)
-            wrong = exact and named != (file.source_blob, file.target_blob)
-            verdicts += [_judge_hunk(file.path, entry, content, wrong=wrong) for entry in fits]
-            contents[file.path] = after if file.target_blob != ABSENT else None
-    return PatchVerdict(patch, _summarise(verdicts), tuple(verdicts)), contents
+    def judge(self, revision: str, tree: Tree, *, exact: bool = False) -> RevisionVerdict:
+        """Judge the series at the commit of `tree`.
+
+        Args:
+            revision: what to call the commit.
+            tree: changed as the patches that apply change it.
+            exact: also want the blob ids that the patches name, as on the pin.
+        """
+        failed: list[Patch] = []
+        verdicts = []
+        for patch in self._patches:
+            key = patch.name, exact, *(tree.files.get(path) for path in patch.paths)
+            if key not in self._seen:
+                self._seen[key] = self._judge_patch(patch, tree, exact=exact)
+            verdict, contents = self._seen[key]
+            if verdict.state.rank <= PatchState.OFFSET.rank:
+                for path, content in contents.items():
+                    tree.write(path, content)
+            elif verdict.state is not PatchState.MERGED:
+                if verdict.state is PatchState.CONFLICT:
+                    needs = tuple(other.name for other in failed if _expects(patch, other))
+                    verdict = replace(verdict, needs=needs)
+                failed.append(patch)
+            verdicts.append(verdict)
+        return RevisionVerdict(revision, tree.commit, tuple(verdicts))
+
+    def _judge_patch(
+        self, patch: Patch, tree: Tree, *, exact: bool
+    ) -> tuple[PatchVerdict, dict[str, bytes | None]]:
+        verdicts: list[HunkVerdict] = []
+        contents: dict[str, bytes | None] = {}
+        for file in patch.files:
+            content = tree.read(file.path)
+            if file.source_blob == ABSENT:
+                verdicts.append(_judge_new_file(file, content))
+                contents[file.path] = b"".join(file.hunks[0].target)
+            elif content is None:
+                verdicts += self._judge_absence(patch, file, tree)
+            else:
+                fits = fit(content, file.hunks)
+                after = apply_fits(content, fits)
+                named = blob_id(content), blob_id(after)
+                wrong = exact and named != (file.source_blob, file.target_blob)
+                verdicts += [_judge_hunk(file.path, entry, content, wrong=wrong) for entry in fits]
+                contents[file.path] = after if file.target_blob != ABSENT else None
+        return PatchVerdict(patch, _summarise(verdicts), tuple(verdicts)), contents
+
+    def _judge_absence(self, patch: Patch, file: FilePatch, tree: Tree) -> list[HunkVerdict]:
+        gone = [HunkVerdict(file.path, hunk, HunkState.FILE_GONE) for hunk in file.hunks]
+        old = self._expects_to_find(patch, file)
+        if old is None:
+            return gone
+        name = PurePosixPath(file.path).name
+        everything = tree.everything()
+        found = {
+            path: blob for path, blob in everything.items() if PurePosixPath(path).name == name
+        }
+        alike = {path: _similarity(old, self._blobs.read(blob)) for path, blob in found.items()}
+        best = max(alike, key=lambda path: alike[path], default="")
+        if not best or alike[best] < _SIMILAR:
+            return gone
+        return [
+            replace(verdict, state=HunkState.FILE_MOVED, moved_to=best, similarity=alike[best])
+            for verdict in gone
+        ]
+
+    def _expects_to_find(self, patch: Patch, file: FilePatch) -> bytes | None:
+        """Return the file as the patch finds it on the pin, after the patches before it."""
+        if not self._expected:
+            pin = Tree(self._pin, self._blobs)
+            for other in self._patches:
+                for changed in other.files:
+                    content = pin.read(changed.path)
+                    self._expected[other.name, changed.path] = content
+                    if content is not None:
+                        pin.write(changed.path, apply_fits(content, fit(content, changed.hunks)))
+        return self._expected[patch.name, file.path]
 
 
 def _judge_hunk(path: str, entry: Fit, content: bytes, *, wrong: bool) -> HunkVerdict:
@@ -229,33 +308,8 @@ def _judge_new_file(file: FilePatch, content: bytes | None) -> HunkVerdict:
     return HunkVerdict(file.path, hunk, state, 1, found=tuple(content.splitlines(True)[:10]))
 
 
-def _judge_absence(file: FilePatch, tree: Tree, before: Tree | None) -> list[HunkVerdict]:
-    gone = [HunkVerdict(file.path, hunk, HunkState.FILE_GONE) for hunk in file.hunks]
-    old = before.read(file.path) if before else None
-    if old is None:
-        return gone
-    name = PurePosixPath(file.path).name
-    found = [path for path in tree.blobs if PurePosixPath(path).name == name]
-    alike = {path: _similarity(old, tree.read(path) or b"") for path in found}
-    best = max(alike, key=lambda path: alike[path], default="")
-    if not best or alike[best] < _SIMILAR:
-        return gone
-    return [
-        replace(verdict, state=HunkState.FILE_MOVED, moved_to=best, similarity=alike[best])
-        for verdict in gone
-    ]
-
-
 def _similarity(a: bytes, b: bytes) -> float:
     return difflib.SequenceMatcher(None, a.split(b"\n"), b.split(b"\n"), autojunk=False).ratio()
-
-
-def _advance(before: Tree, patch: Patch) -> None:
-    """Apply a patch to the pin's files, so that a file that moved is compared as it was then."""
-    for file in patch.files:
-        content = before.read(file.path)
-        if content is not None and file.target_blob != ABSENT:
-            before.write(file.path, apply_fits(content, fit(content, file.hunks)))
 
 
 def _summarise(hunks: Sequence[HunkVerdict]) -> PatchState:
@@ -285,6 +339,32 @@ def _expects(patch: Patch, other: Patch) -> bool:
     return False
 
 
+@dataclass(frozen=True)
+class Change:
+    """A commit of upstream at which the verdict on a patch became another."""
+
+    commit: str
+    date: str
+    subject: str
+    verdict: PatchVerdict
+
+
+@dataclass(frozen=True)
+class History:
+    """How the verdicts went from one revision of upstream to another.
+
+    Attributes:
+        first, last: the verdicts at both ends.
+        commits: how many commits between them touch a patched file.
+        changes: by the name of a patch, the commits at which its verdict changed, in order.
+    """
+
+    first: RevisionVerdict
+    last: RevisionVerdict
+    commits: int
+    changes: Mapping[str, tuple[Change, ...]]
+
+
 def check(
     series: Series, address: str, revisions: Sequence[str], report: Callable[[str], None]
 ) -> list[RevisionVerdict]:
@@ -301,19 +381,121 @@ def check(
     Raises:
         FetchError: a revision could not be had, which says nothing about the patches.
     """
-    paths = tuple(sorted({f"/{path}" for patch in series.patches for path in patch.paths}))
-    with tempfile.TemporaryDirectory(prefix="mfn-patch-") as folder:
-        repository = Repository(Path(folder, "upstream"))
-        repository.init()
+    paths = tuple(f"/{path}" for path in _paths(series))
+    with _repository() as repository:
         report(f"fetching {series.pin[:12]} from {address}")
         fetch_revision(repository, address, series.pin, paths)
+        blobs = Blobs(repository)
+        judge = Judge(series.patches, blobs, series.pin)
         if not revisions:
-            return [judge(repository, "pin", series.pin, series.patches, exact=True)]
+            return [judge.judge("pin", Tree(series.pin, blobs), exact=True)]
         verdicts = []
         for revision in revisions:
             report(f"fetching {revision} from {address}")
-            # Blobs of a file's new place are fetched when it is looked at.
             commit = fetch_revision(repository, address, revision, paths)
-            before = Tree(repository, series.pin)
-            verdicts.append(judge(repository, revision, commit, series.patches, before))
+            verdicts.append(judge.judge(revision, Tree(commit, blobs)))
         return verdicts
+
+
+def check_history(
+    series: Series, address: str, first: str, last: str, report: Callable[[str], None]
+) -> History:
+    """Judge a series at every commit from `first` to `last` that touches a patched file.
+
+    Args:
+        series: all of it is judged.
+        address: where upstream is.
+        first: where to begin, a name as `fetch_history` takes it.
+        last: where to end, likewise.
+        report: called with a line when something slow begins.
+
+    Raises:
+        FetchError: the history could not be had, which says nothing about the patches.
+    """
+    with _repository() as repository:
+        report(f"fetching the history of {last} from {address}")
+        start, end, pin = fetch_history(repository, address, (first, last, series.pin))
+        fetch = partial(fetch_blobs, repository)
+        ends = {"first": (first, start), "last": (last, end)}
+        return walk(repository, series.patches, pin, **ends, fetch=fetch)
+
+
+def walk(
+    repository: Repository,
+    patches: Sequence[Patch],
+    pin: str,
+    *,
+    first: tuple[str, str],
+    last: tuple[str, str],
+    fetch: Callable[[set[str]], None] = lambda _: None,
+) -> History:
+    """Judge `patches` along the history that `repository` holds.
+
+    Args:
+        repository: with the commits and trees.
+        patches: in order.
+        pin: the commit that they are made for.
+        first: name and commit id of the beginning.
+        last: the same of the end.
+        fetch: called with the ids of all blobs that will be read.
+    """
+    paths = sorted({path for patch in patches for path in patch.paths})
+    commits = _touching(repository, first[1], last[1], paths)
+    files = _files(repository, [first[1], *(commit for commit, _, _ in commits), pin], paths)
+    blobs = Blobs(repository)
+    wanted = {blob for found in files.values() for blob in found.values()}
+    fetch(wanted)
+    blobs.load(sorted(wanted))
+    judge = Judge(patches, blobs, pin)
+    start = now = judge.judge(first[0], Tree(first[1], blobs, files[first[1]]))
+    changes: dict[str, tuple[Change, ...]] = {patch.name: () for patch in patches}
+    for commit, date, subject in commits:
+        then, now = now, judge.judge(commit, Tree(commit, blobs, files[commit]))
+        for old, new in zip(then.patches, now.patches):
+            if old.state is not new.state:
+                name = new.patch.name
+                changes[name] = (*changes[name], Change(commit, date, subject, new))
+    end = replace(now, revision=last[0], commit=last[1])
+    return History(start, end, len(commits), changes)
+
+
+def _touching(
+    repository: Repository, first: str, last: str, paths: Sequence[str]
+) -> list[tuple[str, str, str]]:
+    """Return id, date and subject of the commits that touch `paths`, oldest first."""
+    form = "--format=%H%x09%cs%x09%s"
+    order = ("--reverse", "--topo-order", form, f"{first}..{last}", "--", *paths)
+    rows = (line.split("\t", 2) for line in repository.out("log", *order).splitlines())
+    return [(commit, date, subject) for commit, date, subject in rows]
+
+
+def _files(
+    repository: Repository, commits: Sequence[str], paths: Sequence[str]
+) -> dict[str, dict[str, str]]:
+    """Return the blobs of `paths` at each of `commits`; only trees are read."""
+    listing = repository.out("log", "--no-walk=unsorted", "--format=%H %T", *commits)
+    trees = dict(line.split() for line in listing.splitlines())
+    pairs = "".join(f"{_EMPTY_TREE} {tree}\n" for tree in set(trees.values()))
+    compare = ("diff-tree", "--stdin", "-r", "-z", "--no-abbrev", "--", *paths)
+    out = repository.run(*compare, stdin=pairs.encode()).stdout.decode(errors="surrogateescape")
+    found: dict[str, dict[str, str]] = {tree: {} for tree in trees.values()}
+    tree = ""
+    fields = iter(re.split("[\0\n]", out))
+    for field in fields:
+        if field.startswith(":"):
+            found[tree][next(fields)] = field.split()[3]
+        elif field:
+            tree = field.split()[1]
+    return {commit: found[tree] for commit, tree in trees.items()}
+
+
+def _paths(series: Series) -> list[str]:
+    return sorted({path for patch in series.patches for path in patch.paths})
+
+
+@contextlib.contextmanager
+def _repository() -> Iterator[Repository]:
+    with tempfile.TemporaryDirectory(prefix="mfn-patch-") as folder:
+        repository = Repository(Path(folder, "upstream"))
+        repository.init()
+        yield repository

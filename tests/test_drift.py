@@ -176,3 +176,32 @@ def test_several_revisions(check: Check, later: Path) -> None:
     ran = check("--against", "upstream", "--against", revision, "--format", "json")
     names = [entry["revision"] for entry in json.loads(ran.out)["revisions"]]
     assert names == ["upstream", revision]
+
+
+def test_history_names_the_commit(check: Check, later: Path) -> None:
+    file = later / "src" / "symbols" / "spherenet.py"
+    file.write_bytes(b"above\n" + file.read_bytes())
+    moved = commit(later, "Insert a line")
+    (later / "README.md").write_text("no patched file\n")
+    commit(later, "Say something")
+    edit(later, "src/symbols/spherenet.py", b".iteritems()", b".viewitems()")
+    broken = commit(later, "View the items")
+    ran = check("--history", "pin..later", "--format", "json")
+    assert ran.code == 3
+    history = validated("check", ran.out)["history"]
+    assert history["commits"] == 2
+    changes = [(c["patch"][:12], c["commit"], c["verdict"]) for c in history["changes"]]
+    assert changes == [
+        ("python3/0001", moved, "offset"),
+        ("python3/0003", moved, "offset"),
+        ("python3/0003", broken, "conflict"),
+    ]
+    text = check("--history", "pin..later").out
+    assert f"python3/0003-dictionary-items.patch: conflict since {broken[:12]} (" in text
+    assert "): View the items" in text
+    assert "recipe/0001-fc7-without-bias.patch: clean all along" in text
+
+
+def test_history_takes_two_ends(check: Check) -> None:
+    assert check("--history", "pin").code == 2
+    assert check("--history").code == 0, "upstream's later commit touches no patched file"

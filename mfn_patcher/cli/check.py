@@ -18,7 +18,7 @@ from mfn_patcher.errors import ExitCode
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mfn_patcher.drift import HunkVerdict, PatchVerdict, RevisionVerdict
+    from mfn_patcher.drift import History, HunkVerdict, PatchState, PatchVerdict, RevisionVerdict
 
 # What --allow calls a patch verdict; the pin allows `exact` alone.
 _ALLOWED = {"exact": "clean", "offset": "offset", "merged": "merged"}
@@ -32,6 +32,13 @@ _COLOURS = {"clean": "green", "offset": "yellow", "merged": "yellow"}
     multiple=True,
     metavar="REV",
     help="A branch, tag or whole commit id of upstream; upstream is its default branch.",
+)
+@click.option(
+    "--history",
+    metavar="FROM..TO",
+    is_flag=False,
+    flag_value="pin..upstream",
+    help="Also find the commits at which verdicts changed; by default from the pin to upstream.",
 )
 @click.option(
     "--allow",
@@ -52,6 +59,7 @@ _COLOURS = {"clean": "green", "offset": "yellow", "merged": "yellow"}
 def check(
     context: click.Context,
     revisions: tuple[str, ...],
+    history: str | None,
     allow: str | None,
     form: str,
     address: str,
@@ -59,33 +67,91 @@ def check(
 ) -> None:
     """Check whether the patches still fit upstream; exit with 3 if they drift.
 
-    Without --against: lint, then the whole series on the pin, to the byte. Nothing is patched and
-    no workspace is needed.
+    Without --against and --history: lint, then the whole series on the pin, to the byte. Nothing
+    is patched and no workspace is needed.
 
     \b
     Example:
       mfn-patch check
-      mfn-patch check --against upstream --against 4bc813215a4603474c840c85fa2113f5354c7180
+      mfn-patch check --against upstream --history
     """
     from mfn_patcher import drift
     from mfn_patcher.lint import lint
     from mfn_patcher.project import project_root
 
-    problems = [] if revisions else lint(project_root(project))
+    elsewhere = bool(revisions or history)
+    problems = [] if elsewhere else lint(project_root(project))
     for problem in problems:
         click.echo(problem, err=form == "json")
     if problems:
         context.exit(ExitCode.ERROR)
     series = load_project_series(project)
-    verdicts = drift.check(series, address, revisions, report)
-    allowed = drift.PatchState(_ALLOWED[allow or ("offset" if revisions else "exact")])
+    verdicts = []
+    if revisions or not history:
+        verdicts = drift.check(series, address, revisions, report)
+    walked = None
+    if history:
+        first, last = (series.pin if name == "pin" else name for name in _ends(history))
+        walked = drift.check_history(series, address, first, last, report)
+    allowed = drift.PatchState(_ALLOWED[allow or ("offset" if elsewhere else "exact")])
     if form == "json":
-        print_json({"revisions": [_as_json(verdict) for verdict in verdicts]})
+        print_json(
+            {
+                "revisions": [_as_json(verdict) for verdict in verdicts],
+                "history": walked and _history_as_json(walked),
+            }
+        )
     else:
         for verdict in verdicts:
             (_print_annotations if form == "github" else _print_text)(verdict, allowed)
-    if any(verdict.worst.rank > allowed.rank for verdict in verdicts):
+        if walked:
+            for line in _describe_history(walked):
+                click.echo(f"::notice title=history::{_escape(line)}" if form == "github" else line)
+    ends = [*verdicts, walked.last] if walked else verdicts
+    if any(verdict.worst.rank > allowed.rank for verdict in ends):
         context.exit(ExitCode.DRIFT)
+
+
+def _ends(history: str) -> tuple[str, str]:
+    first, dots, last = history.partition("..")
+    if not (first and dots and last):
+        raise click.UsageError(f"--history takes FROM..TO, not {history!r}.")
+    return first, last
+
+
+def _describe_history(history: History) -> list[str]:
+    """Say when each patch's verdict changed; the last change is the one it is in now."""
+    lines = [
+        f"{history.commits} commits from {history.first.commit[:12]} to "
+        f"{history.last.commit[:12]} touch patched files."
+    ]
+    for patch in history.last.patches:
+        changes = history.changes[patch.patch.name]
+        if not changes:
+            lines.append(f"{patch.patch.name}: {patch.state.value} all along")
+        for change in changes:
+            when = f"since {change.commit[:12]} ({change.date}): {change.subject}"
+            lines.append(f"{patch.patch.name}: {change.verdict.state.value} {when}")
+    return lines
+
+
+def _history_as_json(history: History) -> dict[str, Any]:
+    return {
+        "from": _as_json(history.first),
+        "to": _as_json(history.last),
+        "commits": history.commits,
+        "changes": [
+            {
+                "patch": name,
+                "commit": change.commit,
+                "date": change.date,
+                "subject": change.subject,
+                "verdict": change.verdict.state.value,
+            }
+            for name, changes in history.changes.items()
+            for change in changes
+        ],
+    }
 
 
 def _as_json(verdict: RevisionVerdict) -> dict[str, Any]:
@@ -148,7 +214,7 @@ def _differences(hunk: HunkVerdict) -> list[tuple[str, str]]:
     return [(a, b) for a, b in pairs if a != b]
 
 
-def _print_text(verdict: RevisionVerdict, allowed: Any) -> None:
+def _print_text(verdict: RevisionVerdict, allowed: PatchState) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -180,7 +246,7 @@ def _needs(patch: PatchVerdict) -> str:
     return f" (builds on {', '.join(patch.needs)}, which does not apply)" if patch.needs else ""
 
 
-def _print_annotations(verdict: RevisionVerdict, allowed: Any) -> None:
+def _print_annotations(verdict: RevisionVerdict, allowed: PatchState) -> None:
     """Write workflow commands, which GitHub shows on the lines of the patch files."""
     for patch in verdict.patches:
         level = "error" if patch.state.rank > allowed.rank else "notice"

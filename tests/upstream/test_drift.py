@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mfn_patcher.drift import HunkState, PatchState, RevisionVerdict, judge
+from mfn_patcher.drift import Blobs, HunkState, Judge, PatchState, RevisionVerdict, Tree
 from mfn_patcher.git import GitError, Repository
 from mfn_patcher.patches import load_series
 from tests.conftest import ADDRESS, Tool
@@ -67,8 +67,10 @@ def test_every_revision_as_git_says(history: Repository, tmp_path: Path) -> None
     assert set(script) < set(commits)
     taken_somewhere = set()
     ambiguous = []
+    blobs = Blobs(history)
+    judge = Judge(SERIES.patches, blobs, SERIES.pin)
     for commit in commits:
-        verdict = judge(history, commit, commit, SERIES.patches)
+        verdict = judge.judge(commit, Tree(commit, blobs))
         by_git = applied_by_git(history, commit, tmp_path / "index")
         for number, (patch, taken) in enumerate(zip(verdict.patches, by_git)):
             ours = patch.state in (PatchState.CLEAN, PatchState.OFFSET)
@@ -101,3 +103,11 @@ def test_no_work_tree_is_needed(
     monkeypatch.chdir(tmp_path)
     assert tool("check", "--upstream", upstream_address).code == 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_commit_that_took_the_script_away(tool: Tool, upstream_address: str) -> None:
+    ran = tool("check", "--upstream", upstream_address, "--history")
+    assert ran.code == 3, ran.err
+    lines = [line for line in ran.out.splitlines() if line.startswith("recipe/0003")]
+    assert "gone since" in lines[-1]
+    assert "(2020-11-" in lines[-1]

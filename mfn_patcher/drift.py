@@ -441,32 +441,43 @@ def walk(
     """
     paths = sorted({path for patch in patches for path in patch.paths})
     commits = _touching(repository, first[1], last[1], paths)
-    files = _files(repository, [first[1], *(commit for commit, _, _ in commits), pin], paths)
+    files = _files(repository, [first[1], *(commit.id for commit in commits), pin], paths)
     blobs = Blobs(repository)
     wanted = {blob for found in files.values() for blob in found.values()}
     fetch(wanted)
     blobs.load(sorted(wanted))
     judge = Judge(patches, blobs, pin)
-    start = now = judge.judge(first[0], Tree(first[1], blobs, files[first[1]]))
+    start = judge.judge(first[0], Tree(first[1], blobs, files[first[1]]))
+    verdicts: dict[str, RevisionVerdict] = {}
     changes: dict[str, tuple[Change, ...]] = {patch.name: () for patch in patches}
-    for commit, date, subject in commits:
-        then, now = now, judge.judge(commit, Tree(commit, blobs, files[commit]))
-        for old, new in zip(then.patches, now.patches):
-            if old.state is not new.state:
-                name = new.patch.name
-                changes[name] = (*changes[name], Change(commit, date, subject, new))
-    end = replace(now, revision=last[0], commit=last[1])
-    return History(start, end, len(commits), changes)
+    for commit in commits:
+        now = judge.judge(commit.id, Tree(commit.id, blobs, files[commit.id]))
+        # Branches run side by side: what a merge only brings together is no change by it.
+        parents = [verdicts.get(parent, start) for parent in commit.parents] or [start]
+        for number, verdict in enumerate(now.patches):
+            if all(parent.patches[number].state is not verdict.state for parent in parents):
+                name = verdict.patch.name
+                change = Change(commit.id, commit.date, commit.subject, verdict)
+                changes[name] = (*changes[name], change)
+        verdicts[commit.id] = now
+    end = verdicts[commits[-1].id] if commits else start
+    return History(start, replace(end, revision=last[0], commit=last[1]), len(commits), changes)
 
 
-def _touching(
-    repository: Repository, first: str, last: str, paths: Sequence[str]
-) -> list[tuple[str, str, str]]:
-    """Return id, date and subject of the commits that touch `paths`, oldest first."""
-    form = "--format=%H%x09%cs%x09%s"
-    order = ("--reverse", "--topo-order", form, f"{first}..{last}", "--", *paths)
-    rows = (line.split("\t", 2) for line in repository.out("log", *order).splitlines())
-    return [(commit, date, subject) for commit, date, subject in rows]
+@dataclass(frozen=True)
+class _Commit:
+    id: str
+    parents: tuple[str, ...]
+    date: str
+    subject: str
+
+
+def _touching(repository: Repository, first: str, last: str, paths: Sequence[str]) -> list[_Commit]:
+    """Return the commits that touch `paths`, parents first; their parents are such as well."""
+    form = "--format=%H%x09%P%x09%cs%x09%s"
+    order = ("--reverse", "--topo-order", "--parents", form, f"{first}..{last}", "--", *paths)
+    rows = (line.split("\t", 3) for line in repository.out("log", *order).splitlines())
+    return [_Commit(row[0], tuple(row[1].split()), row[2], row[3]) for row in rows]
 
 
 def _files(

@@ -14,12 +14,12 @@ import hashlib
 import re
 import tempfile
 from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path, PurePosixPath
+from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mfn_patcher.git import Repository
-from mfn_patcher.hunks import apply_fits, fit
+from mfn_patcher.hunks import already_applied, apply_fits, fit
 from mfn_patcher.patches import ABSENT
 from mfn_patcher.upstream import fetch_blobs, fetch_history, fetch_revision
 
@@ -162,10 +162,11 @@ class Tree:
     def __init__(self, commit: str, blobs: Blobs, files: Mapping[str, str] | None = None) -> None:
         self.commit = commit
         self._contents = blobs
-        self.files = dict(files if files is not None else self.everything())
+        self.files = dict(files if files is not None else self.everything)
 
+    @cached_property
     def everything(self) -> dict[str, str]:
-        """Return the blobs of all files of the commit, as upstream has it."""
+        """The blobs of all files of the commit, as upstream has it."""
         git = self._contents.repository
         listing = git.out("ls-tree", "-r", "-z", "--full-tree", self.commit)
         entries = (entry.partition("\t") for entry in filter(None, listing.split("\0")))
@@ -201,7 +202,7 @@ class Judge:
         self._patches = patches
         self._blobs = blobs
         self._pin = pin
-        self._seen: dict[object, tuple[PatchVerdict, dict[str, bytes | None]]] = {}
+        self._seen: dict[object, tuple[list[HunkVerdict], bytes | None]] = {}
         self._expected: dict[tuple[str, str], bytes | None] = {}
 
     def judge(self, revision: str, tree: Tree, *, exact: bool = False) -> RevisionVerdict:
@@ -215,10 +216,15 @@ class Judge:
         failed: list[Patch] = []
         verdicts = []
         for patch in self._patches:
-            key = patch.name, exact, *(tree.files.get(path) for path in patch.paths)
-            if key not in self._seen:
-                self._seen[key] = self._judge_patch(patch, tree, exact=exact)
-            verdict, contents = self._seen[key]
+            hunks: list[HunkVerdict] = []
+            contents: dict[str, bytes | None] = {}
+            for file in patch.files:
+                key = patch.name, file.path, tree.files.get(file.path), exact
+                if key not in self._seen:
+                    self._seen[key] = self._judge_file(patch, file, tree, exact=exact)
+                found, contents[file.path] = self._seen[key]
+                hunks += found
+            verdict = PatchVerdict(patch, _summarise(hunks), tuple(hunks))
             if verdict.state.rank <= PatchState.OFFSET.rank:
                 for path, content in contents.items():
                     tree.write(path, content)
@@ -230,37 +236,30 @@ class Judge:
             verdicts.append(verdict)
         return RevisionVerdict(revision, tree.commit, tuple(verdicts))
 
-    def _judge_patch(
-        self, patch: Patch, tree: Tree, *, exact: bool
-    ) -> tuple[PatchVerdict, dict[str, bytes | None]]:
-        verdicts: list[HunkVerdict] = []
-        contents: dict[str, bytes | None] = {}
-        for file in patch.files:
-            content = tree.read(file.path)
-            if file.source_blob == ABSENT:
-                verdicts.append(_judge_new_file(file, content))
-                contents[file.path] = b"".join(file.hunks[0].target)
-            elif content is None:
-                verdicts += self._judge_absence(patch, file, tree)
-            else:
-                fits = fit(content, file.hunks)
-                after = apply_fits(content, fits)
-                named = blob_id(content), blob_id(after)
-                wrong = exact and named != (file.source_blob, file.target_blob)
-                verdicts += [_judge_hunk(file.path, entry, content, wrong=wrong) for entry in fits]
-                contents[file.path] = after if file.target_blob != ABSENT else None
-        return PatchVerdict(patch, _summarise(verdicts), tuple(verdicts)), contents
+    def _judge_file(
+        self, patch: Patch, file: FilePatch, tree: Tree, *, exact: bool
+    ) -> tuple[list[HunkVerdict], bytes | None]:
+        """Return the verdicts on a file's hunks, and what is left of it where they fit."""
+        content = tree.read(file.path)
+        if file.source_blob == ABSENT:
+            return [_judge_new_file(file, content)], b"".join(file.hunks[0].target)
+        if content is None:
+            return self._judge_absence(patch, file, tree), None
+        fits = fit(content, file.hunks)
+        after = apply_fits(content, fits)
+        named = blob_id(content), blob_id(after) if file.target_blob != ABSENT else ABSENT
+        wrong = exact and named != (file.source_blob, file.target_blob)
+        verdicts = [_judge_hunk(file.path, entry, content, wrong=wrong) for entry in fits]
+        return verdicts, after if file.target_blob != ABSENT else None
 
     def _judge_absence(self, patch: Patch, file: FilePatch, tree: Tree) -> list[HunkVerdict]:
         gone = [HunkVerdict(file.path, hunk, HunkState.FILE_GONE) for hunk in file.hunks]
         old = self._expects_to_find(patch, file)
         if old is None:
             return gone
-        name = PurePosixPath(file.path).name
-        everything = tree.everything()
-        found = {
-            path: blob for path, blob in everything.items() if PurePosixPath(path).name == name
-        }
+        name = file.path.rpartition("/")[2]
+        places = tree.everything.items()
+        found = {path: blob for path, blob in places if path.rpartition("/")[2] == name}
         alike = {path: _similarity(old, self._blobs.read(blob)) for path, blob in found.items()}
         best = max(alike, key=lambda path: alike[path], default="")
         if not best or alike[best] < _SIMILAR:
@@ -288,10 +287,9 @@ def _judge_hunk(path: str, entry: Fit, content: bytes, *, wrong: bool) -> HunkVe
     if entry.ambiguous:
         state = HunkState.AMBIGUOUS
     elif entry.found is not None:
-        reverse = replace(entry.hunk, source=entry.hunk.target, target=entry.hunk.source)
-        (undone,) = fit(content, [reverse])
-        if undone.found is None and not undone.ambiguous:
-            return HunkVerdict(path, entry.hunk, HunkState.ALREADY_APPLIED, undone.line)
+        line = already_applied(content, entry.hunk)
+        if line:
+            return HunkVerdict(path, entry.hunk, HunkState.ALREADY_APPLIED, line)
         state = HunkState.CONFLICT
     elif wrong:
         # The text fits, but the file is not the one that the patch was made for.

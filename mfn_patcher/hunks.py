@@ -6,7 +6,8 @@ hunk, with the lines that were expected and found.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -47,12 +48,7 @@ def fit(content: bytes, hunks: Sequence[Hunk]) -> list[Fit]:
     for hunk in hunks:
         guess = min(max(hunk.target_start - 1, 0), len(image))
         size = len(hunk.source)
-        places = (
-            start
-            for start in _candidates(hunk, guess, len(image))
-            if tuple(image[start : start + size]) == hunk.source
-            and not any(patched[start : start + size])
-        )
+        places = _places(image, patched, hunk, guess)
         at = next(places, None)
         if at is None:
             best = _most_alike(image, hunk.source, guess)
@@ -63,6 +59,16 @@ def fit(content: bytes, hunks: Sequence[Hunk]) -> list[Fit]:
             patched[at : at + size] = [True] * len(hunk.target)
             fits.append(Fit(hunk, at + 1, at - guess, None, ambiguous))
     return fits
+
+
+def already_applied(content: bytes, hunk: Hunk) -> int | None:
+    """Return the line, from 1, at which what `hunk` leaves stands already, in one place only."""
+    image = _split(content)
+    undone = replace(hunk, source=hunk.target, target=hunk.source)
+    guess = min(max(hunk.target_start - 1, 0), len(image))
+    places = list(islice(_places(image, [False] * len(image), undone, guess), 2))
+    alone = len(places) == 1 or (places and places[0] == guess)
+    return places[0] + 1 if alone else None
 
 
 def apply_fits(content: bytes, fits: Sequence[Fit]) -> bytes:
@@ -82,24 +88,36 @@ def _split(content: bytes) -> list[bytes]:
     return lines if lines[-1] else lines[:-1]
 
 
-def _candidates(hunk: Hunk, guess: int, length: int) -> Iterator[int]:
-    last = length - len(hunk.source)
-    at_beginning = hunk.source_start <= 1
-    at_end = not hunk.trailing
-    if at_beginning or at_end:
-        start = 0 if at_beginning else last
-        if start == last or not (at_beginning and at_end):
+def _places(image: list[bytes], patched: list[bool], hunk: Hunk, guess: int) -> Iterator[int]:
+    """Yield where the pre-image stands, the nearest to `guess` first, then the upper one."""
+    source = hunk.source
+    size = len(source)
+    last = len(image) - size
+    # The longest line stands in fewer places than most.
+    anchor = max(range(size), key=lambda number: len(source[number]), default=None)
+    if anchor is None:
+        starts = list(range(len(image) + 1))
+    else:
+        text = source[anchor]
+        starts = [number - anchor for number, line in enumerate(image) if line == text]
+    if hunk.source_start <= 1:
+        starts = [start for start in starts if start == 0]
+    if not hunk.trailing:
+        starts = [start for start in starts if start == last]
+    for start in sorted(starts, key=lambda start: (abs(start - guess), start)):
+        end = start + size
+        if 0 <= start <= last and tuple(image[start:end]) == source and not any(patched[start:end]):
             yield start
-        return
-    for distance in range(length + 1):
-        for start in dict.fromkeys((guess - distance, guess + distance)):
-            if 0 <= start <= last:
-                yield start
 
 
 def _most_alike(image: list[bytes], source: tuple[bytes, ...], guess: int) -> int:
-    def likeness(start: int) -> tuple[int, int]:
-        equal = sum(a == b for a, b in zip(image[start:], source))
-        return equal, -abs(start - guess)
-
-    return max(range(max(1, len(image))), key=likeness)
+    """Return where most of `source` stands line for line; of equals, the nearest to `guess`."""
+    wanted: dict[bytes, list[int]] = {}
+    for number, line in enumerate(source):
+        wanted.setdefault(line, []).append(number)
+    equal: dict[int, int] = {min(guess, max(0, len(image) - 1)): 0}
+    for number, line in enumerate(image):
+        for place in wanted.get(line, ()):
+            equal[number - place] = equal.get(number - place, 0) + 1
+    starts = (start for start in equal if start >= 0)
+    return max(starts, key=lambda start: (equal[start], -abs(start - guess)), default=0)

@@ -1,0 +1,69 @@
+"""`mfn-patch check --history` against what a careful shell user would write.
+
+    python benchmarks/history.py [ADDRESS]
+
+Both judge every patch at every commit of upstream's default branch that touches a patched file,
+objects local, taking turns. The yardstick is a loop of `git read-tree` and `git apply --cached`
+in a private index. Prints the medians and their ratio.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from mfn_patcher.drift import walk
+from mfn_patcher.git import Repository
+from mfn_patcher.patches import Series, load_series
+from mfn_patcher.project import PUBLIC_ADDRESS, project_root
+from mfn_patcher.upstream import fetch_blobs, fetch_history
+
+ROUNDS = 3
+
+
+def shell_loop(repository: Repository, series: Series, commits: list[str], index: Path) -> None:
+    """Apply every patch at every commit, each on top of those that apply."""
+    env = {**os.environ, "GIT_DIR": str(repository.git_dir), "GIT_INDEX_FILE": str(index)}
+    for commit in commits:
+        subprocess.run(["git", "read-tree", commit], env=env, check=True)
+        for patch in series.patches:
+            apply = ["git", "apply", "--cached", str(patch.path.resolve())]
+            subprocess.run(
+                apply, env=env, cwd=repository.work_tree, stderr=subprocess.DEVNULL, check=False
+            )
+
+
+def main() -> None:
+    """Fetch once, measure in turns, print."""
+    address = sys.argv[1] if len(sys.argv) > 1 else PUBLIC_ADDRESS
+    series = load_series(project_root())
+    paths = sorted({path for patch in series.patches for path in patch.paths})
+    with tempfile.TemporaryDirectory() as folder:
+        repository = Repository(Path(folder, "upstream"))
+        repository.init()
+        head, pin = fetch_history(repository, address, ("upstream", series.pin))
+        log = repository.out("log", "--reverse", "--format=%H", head, "--", *paths)
+        commits = log.split()
+        ends = {"first": ("first", commits[0]), "last": ("upstream", head)}
+        walk(repository, series.patches, pin, **ends, fetch=lambda b: fetch_blobs(repository, b))
+        ours, theirs = [], []
+        for _ in range(ROUNDS):
+            began = time.perf_counter()
+            walk(repository, series.patches, pin, **ends)
+            between = time.perf_counter()
+            shell_loop(repository, series, commits, Path(folder, "index"))
+            ours.append(between - began)
+            theirs.append(time.perf_counter() - between)
+    a, b = statistics.median(ours), statistics.median(theirs)
+    print(f"{len(series.patches)} patches, {len(commits)} commits, median of {ROUNDS}:")
+    print(f"  mfn-patch {a:6.2f} s")
+    print(f"  git loop  {b:6.2f} s, {b / a:.1f} times as long")
+
+
+if __name__ == "__main__":
+    main()

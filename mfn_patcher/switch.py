@@ -47,7 +47,9 @@ class Switch:
         head = self._git.resolve("HEAD")
         if head:
             added = self._git.out("diff", "--name-only", "-z", "--diff-filter=A", head, tip)
-            blocking = [p for p in added.split("\0") if p and (self._git.work_tree / p).exists()]
+            tracked = self._git.out("ls-files", "-z").split("\0")
+            wanted = set(filter(None, added.split("\0"))) - set(tracked)
+            blocking = sorted(path for path in wanted if (self._git.work_tree / path).exists())
             if blocking:
                 raise MfnPatchError(
                     f"untracked files are in the way of the patches: {', '.join(blocking)}",

@@ -20,6 +20,8 @@ from mfn_patcher import upstream
 from mfn_patcher.chain import build_chain, read_chain
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.git import DIFF_OPTIONS, Repository
+from mfn_patcher.mend import fold, write_patches
+from mfn_patcher.patches import load_series
 from mfn_patcher.switch import APPLIED, BRANCH, PIN, Switch
 
 if TYPE_CHECKING:
@@ -221,6 +223,41 @@ class Workspace:
             switch.to(pin, pin, discard_edits=saved is not None)
             return Outcome(changed or saved is not None, pin, (), saved)
 
+    def refresh(self, series: Series, patch: Patch) -> list[str]:
+        """Put the user's edits and commits into `patch`, and carry the patches above it over.
+
+        Args:
+            series: the project's; all of it must be applied.
+            patch: one of it.
+
+        Returns:
+            The names of the patch files that are others now; none without edits.
+
+        Raises:
+            WorkspaceError: the workspace does not have the whole series applied.
+            MendError: the edits do not fit into `patch`; nothing was changed.
+        """
+        self._must_exist()
+        with self._locked() as switch:
+            applied = self._up_to_date(series, series.patches)
+            if applied is None:
+                raise WorkspaceError(
+                    f"{self.path} does not have the series applied, so edits cannot be told",
+                    remedy="Run `mfn-patch apply` first.",
+                )
+            edits = self._edits()
+            if not edits:
+                return []
+            renewed = fold(self.repository, series, applied.links, patch)
+            write_patches(series, renewed)
+            if edits.commits:
+                self._keep_commits(time.strftime("%Y%m%dT%H%M%S"))
+            now = load_series(series.root)
+            tip = build_chain(self.repository, now, now.patches)[-1].commit
+            # The work tree is as the new chain makes it; only the index and the branch move.
+            switch.to(now.pin, tip, discard_edits=True)
+            return list(renewed)
+
     def _must_exist(self) -> None:
         if not self.repository.git_dir.is_dir():
             raise WorkspaceError(
@@ -345,10 +382,15 @@ class Workspace:
             file.write(git.run("diff", *DIFF_OPTIONS, base or "HEAD").stdout)
             file.flush()
             os.fsync(file.fileno())
-        for name, tip in (("head", "HEAD"), ("branch", BRANCH)):
-            if edits.commits and git.resolve(tip):
-                git.run("update-ref", f"{_SAVED}/{stamp}/{name}", tip)
+        if edits.commits:
+            self._keep_commits(stamp)
         return saved
+
+    def _keep_commits(self, stamp: str) -> None:
+        """Give the user's commits names, so that git keeps them."""
+        for name, tip in (("head", "HEAD"), ("branch", BRANCH)):
+            if self.repository.resolve(tip):
+                self.repository.run("update-ref", f"{_SAVED}/{stamp}/{name}", tip)
 
 
 def _patterns(series: Series) -> tuple[str, ...]:

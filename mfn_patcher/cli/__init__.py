@@ -14,6 +14,7 @@ from mfn_patcher.cli.data import data
 from mfn_patcher.cli.demo import demo
 from mfn_patcher.cli.diff import diff
 from mfn_patcher.cli.lint import lint
+from mfn_patcher.cli.refresh import refresh
 from mfn_patcher.cli.revert import revert
 from mfn_patcher.cli.status import status
 from mfn_patcher.cli.train import train
@@ -41,7 +42,7 @@ def cli() -> None:
     """
 
 
-for command in (apply, status, diff, revert, lint, check, verify, data, train, demo):
+for command in (apply, status, diff, revert, refresh, lint, check, verify, data, train, demo):
     cli.add_command(command)
 
 

@@ -46,6 +46,11 @@ def test_the_patches_are_what_git_am_makes_of_them(workspace: Path) -> None:
     assert git(workspace, "rev-parse", "HEAD^{tree}") == tree
 
 
+def test_every_patch_is_what_an_export_gives(tool: Tool, patched: Path) -> None:
+    for patch in load_series(ROOT).patches:
+        assert tool("diff", "-w", patched, patch.name).out.encode() == patch.diff, patch.name
+
+
 def test_little_is_fetched(patched: Path) -> None:
     objects = patched / ".git" / "objects"
     size = sum(path.stat().st_size for path in objects.rglob("*") if path.is_file())

@@ -1,0 +1,37 @@
+"""``mfn-patch refresh``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from mfn_patcher.cli.options import load_project_series, project_option, workspace_option
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@click.command()
+@click.argument("patch", required=False)
+@workspace_option
+@project_option
+def refresh(patch: str | None, workspace: Path, project: Path | None) -> None:
+    """Put what you edited in the workspace into PATCH, by default the last one.
+
+    The patches above it are carried over, and headers stay. New files count once `git add` knows
+    them. Without edits no byte of any patch changes.
+
+    \b
+    Example:
+      mfn-patch refresh recipe/0002
+    """
+    from mfn_patcher.workspace import Workspace
+
+    series = load_project_series(project)
+    chosen = series.find(patch) if patch else series.patches[-1]
+    renewed = Workspace(workspace).refresh(series, chosen)
+    if not renewed:
+        click.echo("Nothing to do: nothing was edited on top of the patches.")
+    for name in renewed:
+        click.echo(f"written: {series.root / 'patches' / name}")

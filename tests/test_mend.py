@@ -109,10 +109,9 @@ def test_the_series_must_be_applied(bench: Bench) -> None:
     assert "mfn-patch apply" in ran.err
 
 
-def test_a_binary_file_is_refused(bench: Bench) -> None:
+def test_binary_content_is_refused(bench: Bench) -> None:
     before = patches(bench)
-    (bench.workspace / "src" / "model.bin").write_bytes(bytes(range(256)))
-    git(bench.workspace, "add", "src/model.bin")
+    (bench.workspace / "src" / "image_iter.py").write_bytes(bytes(range(256)))
     ran = refresh(bench)
     assert ran.code == 1
     assert "binary" in ran.err

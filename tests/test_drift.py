@@ -149,13 +149,18 @@ def test_crlf_that_upstream_gave_up_is_a_conflict(check: Check, later: Path) -> 
     assert (hunk["path"], hunk["verdict"]) == ("src/symbols/fxception.py", "conflict")
 
 
-def test_annotations(check: Check, later: Path) -> None:
+def test_annotations(
+    check: Check, later: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summary = tmp_path / "summary.md"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
     edit(later, FDPN, b"    pw = (kw-1)/2\n", b"    pw = kw/2 # 50%\n")
     commit(later, "A later revision")
     ran = check("--against", "later", "--format", "github")
     (line,) = ran.out.splitlines()
     assert line.startswith(f"::error file=patches/{DIVISION},line=")
     assert "%0Afound:     pw = kw/2 # 50%25" in line
+    assert f"| conflict | `{DIVISION}` | {FDPN}: hunk 1: conflict near line" in summary.read_text()
 
 
 @pytest.mark.parametrize("revision", ["no-such-branch", "f" * 40])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,8 +18,6 @@ from mfn_patcher.cli.options import (
 from mfn_patcher.errors import ExitCode
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mfn_patcher.drift import History, HunkVerdict, PatchState, PatchVerdict, RevisionVerdict
 
 # What --allow calls a patch verdict; the pin allows `exact` alone.
@@ -107,6 +107,10 @@ def check(
         if walked:
             for line in _describe_history(walked):
                 click.echo(f"::notice title=history::{_escape(line)}" if form == "github" else line)
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if form == "github" and summary:
+        with Path(summary).open("a", encoding="utf-8") as file:
+            file.write(_summary(verdicts, walked))
     ends = [*verdicts, walked.last] if walked else verdicts
     if any(verdict.worst.rank > allowed.rank for verdict in ends):
         context.exit(ExitCode.DRIFT)
@@ -259,6 +263,21 @@ def _print_annotations(verdict: RevisionVerdict, allowed: PatchState) -> None:
             message = _escape("\n".join(text))
             title = f"title={patch.state.value} at {verdict.revision}"
             click.echo(f"::{level} {place},{title}::{message}")
+
+
+def _summary(verdicts: list[RevisionVerdict], history: History | None) -> str:
+    """Return the job summary of a GitHub workflow: a table a revision, then the history."""
+    lines = []
+    for verdict in verdicts:
+        lines += [f"### Patches at {verdict.revision}, `{verdict.commit[:12]}`", ""]
+        lines += ["| verdict | patch | hunks that do not fit |", "|---|---|---|"]
+        for patch in verdict.patches:
+            bad = [_describe(h) for h in patch.hunks if h.state.value not in ("exact", "offset")]
+            lines.append(f"| {patch.state.value} | `{patch.patch.name}` | {'<br>'.join(bad)} |")
+        lines.append("")
+    if history:
+        lines += ["### Since when", "", *(f"* {line}" for line in _describe_history(history)), ""]
+    return "\n".join(lines)
 
 
 def _escape(text: str) -> str:

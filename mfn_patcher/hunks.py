@@ -46,7 +46,7 @@ def fit(content: bytes, hunks: Sequence[Hunk]) -> list[Fit]:
     patched = [False] * len(image)
     fits = []
     for hunk in hunks:
-        guess = min(max(hunk.target_start - 1, 0), len(image))
+        guess = _guess(hunk, image)
         size = len(hunk.source)
         places = _places(image, patched, hunk, guess)
         at = next(places, None)
@@ -65,7 +65,7 @@ def already_applied(content: bytes, hunk: Hunk) -> int | None:
     """Return the line, from 1, at which what `hunk` leaves stands already, in one place only."""
     image = _split(content)
     undone = replace(hunk, source=hunk.target, target=hunk.source)
-    guess = min(max(hunk.target_start - 1, 0), len(image))
+    guess = _guess(hunk, image)
     places = list(islice(_places(image, [False] * len(image), undone, guess), 2))
     alone = len(places) == 1 or (places and places[0] == guess)
     return places[0] + 1 if alone else None
@@ -86,6 +86,11 @@ def _split(content: bytes) -> list[bytes]:
     lines = [line + b"\n" for line in content.split(b"\n")]
     lines[-1] = lines[-1][:-1]
     return lines if lines[-1] else lines[:-1]
+
+
+def _guess(hunk: Hunk, image: list[bytes]) -> int:
+    """Return where the patch says that a hunk stands, from 0, hunks before it applied."""
+    return min(max(hunk.target_start - 1, 0), len(image))
 
 
 def _places(image: list[bytes], patched: list[bool], hunk: Hunk, guess: int) -> Iterator[int]:

@@ -70,7 +70,13 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Surrounding
     return Surroundings(workspace, sys.executable, dict(os.environ), "c" * 40)
 
 
-def train(surroundings: Surroundings, data: Path, stages: str, *script: str) -> list[Path]:
+def train(
+    surroundings: Surroundings,
+    data: Path,
+    stages: str,
+    *script: str,
+    output: io.BytesIO | None = None,
+) -> list[Path]:
     documented = recipe.load()
     options = Options(
         data_dir=data,
@@ -81,7 +87,7 @@ def train(surroundings: Surroundings, data: Path, stages: str, *script: str) -> 
         script_arguments=script,
     )
     plans = plan_chain(documented, documented.choose(stages), options)
-    return run_stages(plans, surroundings, io.BytesIO())
+    return run_stages(plans, surroundings, output or io.BytesIO())
 
 
 def read(folder: Path) -> Any:
@@ -151,18 +157,8 @@ def test_an_interruption(surroundings: Surroundings, data: Path) -> None:
                 os.kill(os.getpid(), signal.SIGTERM)
             return super().write(chunk)
 
-    documented = recipe.load()
-    options = Options(
-        data_dir=data,
-        cpu=True,
-        batch_size=4,
-        max_steps=10,
-        verbose_every=5,
-        script_arguments=("--wait", "1"),
-    )
-    plans = plan_chain(documented, documented.choose("2"), options)
     with pytest.raises(TrainingInterruptedError) as error:
-        run_stages(plans, surroundings, Watch())
+        train(surroundings, data, "2", "--wait", "1", output=Watch())
     assert error.value.exit_code == ExitCode.INTERRUPTED
     (folder,) = surroundings.runs.iterdir()
     record = read(folder)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.patches import ABSENT
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from mfn_patcher.git import Repository
@@ -22,6 +23,16 @@ if TYPE_CHECKING:
 BRANCH = "refs/heads/mfn-patch"
 PIN = "refs/mfn-patch/pin"
 APPLIED = "refs/mfn-patch/applied"
+
+
+def write_note(path: Path, note: Mapping[str, Any]) -> None:
+    """Write a note for the command that follows a killed one; it is there whole or not at all."""
+    new = path.with_suffix(".new")
+    with new.open("w") as file:
+        json.dump(note, file)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
 
 
 class Switch:
@@ -55,12 +66,7 @@ class Switch:
                     f"untracked files are in the way of the patches: {', '.join(blocking)}",
                     remedy="Move them away and try again.",
                 )
-        note = self._note.with_suffix(".new")
-        with note.open("w") as file:
-            json.dump({"from": head, "to": tip, "pin": pin}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        note.replace(self._note)
+        write_note(self._note, {"from": head, "to": tip, "pin": pin})
         self._checkout(tip, "--force" if discard_edits else "--no-force")
         self._settle(pin, tip)
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
+import shutil
 import tempfile
 import time
 from dataclasses import dataclass
@@ -18,18 +20,19 @@ from typing import TYPE_CHECKING
 
 from mfn_patcher import upstream
 from mfn_patcher.chain import build_chain, read_chain
+from mfn_patcher.draft import install, write_draft
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.git import DIFF_OPTIONS, Repository
-from mfn_patcher.mend import fold, write_patches
 from mfn_patcher.patches import load_series
-from mfn_patcher.switch import APPLIED, BRANCH, PIN, Switch
+from mfn_patcher.switch import APPLIED, BRANCH, PIN, Switch, write_note
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mfn_patcher.chain import Link
     from mfn_patcher.patches import Patch, Series
 
+REBASE = "rebase.json"  # among our notes: the state of a rebase that is under way
 _SAVED = "refs/mfn-patch/saved"
 _SPARSE_MARK = "# Written by mfn-patch: what training, verification and the patches need.\n"
 
@@ -88,6 +91,7 @@ class Status:
         commit: the tip of the chain.
         links: the chain.
         edits: what the user changed on top.
+        rebasing: the commit that a rebase which is under way goes onto.
     """
 
     pin: str | None
@@ -95,6 +99,7 @@ class Status:
     commit: str | None
     links: tuple[Link, ...]
     edits: Edits
+    rebasing: str | None = None
 
 
 class Workspace:
@@ -111,16 +116,21 @@ class Workspace:
         Raises:
             WorkspaceError: there is no workspace.
         """
-        self._must_exist()
+        self.must_exist()
         git = self.repository
         pin, applied = git.resolve(PIN), git.resolve(APPLIED)
         address = git.out("config", f"remote.{upstream.REMOTE}.url", expected=(0, 1))
         links = read_chain(git, pin, applied) if pin and applied else []
-        edits = self._edits() if git.resolve("HEAD") else Edits((), ())
-        return Status(pin, address, applied, tuple(links), edits)
+        edits = self.edits() if git.resolve("HEAD") else Edits((), ())
+        return Status(pin, address, applied, tuple(links), edits, self.rebasing())
 
     def chain_commit(self) -> str | None:
-        """Return the tip of the chain: the commit that says which code is trained."""
+        """Return the tip of the chain: the commit that says which code is trained.
+
+        Raises:
+            WorkspaceError: a rebase is under way, so no commit says it.
+        """
+        self._must_not_rebase()
         return self.repository.resolve(APPLIED) if self.repository.git_dir.is_dir() else None
 
     def diff(
@@ -193,8 +203,8 @@ class Workspace:
                 aside.repository.git_dir.mkdir(parents=True)
                 return aside.apply(series, patches, address, dry_run=True, report=report)
         self._must_be_free()
-        with self._locked(report) as switch:
-            unchanged = self._up_to_date(series, patches)
+        with self.locked(report) as held:
+            unchanged = self.applied(series, patches)
             if unchanged:
                 return unchanged
             self._bring_pin(series, address, report)
@@ -202,8 +212,8 @@ class Workspace:
             tip = links[-1].commit if links else series.pin
             saved = None if dry_run else self._protect_edits(force=force)
             if not dry_run:
-                self._write_patterns(series)
-                switch.to(series.pin, tip, discard_edits=saved is not None)
+                self.write_patterns(series)
+                held.switch.to(series.pin, tip, discard_edits=saved is not None)
             return Outcome(True, tip, links, saved)
 
     def revert(self, *, force: bool = False) -> Outcome:
@@ -213,56 +223,35 @@ class Workspace:
             WorkspaceError: there is no workspace.
             LocalEditsError: the user's edits are in the way.
         """
-        self._must_exist()
-        with self._locked() as switch:
+        self.must_exist()
+        with self.locked() as held:
             pin = self.repository.resolve(PIN)
             if pin is None:
                 raise WorkspaceError(f"nothing was applied in {self.path} yet")
             changed = pin != self.repository.resolve(APPLIED)
             saved = self._protect_edits(force=force)
-            switch.to(pin, pin, discard_edits=saved is not None)
+            held.switch.to(pin, pin, discard_edits=saved is not None)
             return Outcome(changed or saved is not None, pin, (), saved)
 
-    def refresh(self, series: Series, patch: Patch) -> list[str]:
-        """Put the user's edits and commits into `patch`, and carry the patches above it over.
-
-        Args:
-            series: the project's; all of it must be applied.
-            patch: one of it.
-
-        Returns:
-            The names of the patch files that are others now; none without edits.
-
-        Raises:
-            WorkspaceError: the workspace does not have the whole series applied.
-            MendError: the edits do not fit into `patch`; nothing was changed.
-        """
-        self._must_exist()
-        with self._locked() as switch:
-            applied = self._up_to_date(series, series.patches)
-            if applied is None:
-                raise WorkspaceError(
-                    f"{self.path} does not have the series applied, so edits cannot be told",
-                    remedy="Run `mfn-patch apply` first.",
-                )
-            edits = self._edits()
-            if not edits:
-                return []
-            renewed = fold(self.repository, series, applied.links, patch)
-            write_patches(series, renewed)
-            if edits.commits:
-                self._keep_commits(time.strftime("%Y%m%dT%H%M%S"))
-            now = load_series(series.root)
-            tip = build_chain(self.repository, now, now.patches)[-1].commit
-            # The work tree is as the new chain makes it; only the index and the branch move.
-            switch.to(now.pin, tip, discard_edits=True)
-            return list(renewed)
-
-    def _must_exist(self) -> None:
+    def must_exist(self) -> None:
+        """Raise WorkspaceError unless there is a workspace."""
         if not self.repository.git_dir.is_dir():
             raise WorkspaceError(
                 f"there is no workspace at {self.path}",
                 remedy="Run `mfn-patch apply`, or name another with --workspace.",
+            )
+
+    def rebasing(self) -> str | None:
+        """Return what a rebase that is under way goes onto."""
+        state = self._own / REBASE
+        return json.loads(state.read_text())["onto"] if state.exists() else None
+
+    def _must_not_rebase(self) -> None:
+        onto = self.rebasing()
+        if onto:
+            raise WorkspaceError(
+                f"a rebase onto {onto[:12]} is under way in {self.path}",
+                remedy="End it with `mfn-patch rebase --continue` or `mfn-patch rebase --abort`.",
             )
 
     def _must_be_free(self) -> None:
@@ -281,11 +270,20 @@ class Workspace:
             )
 
     @contextlib.contextmanager
-    def _locked(self, report: Callable[[str], None] = lambda _: None) -> Iterator[Switch]:
+    def locked(
+        self, report: Callable[[str], None] = lambda _: None, *, rebasing: bool = False
+    ) -> Iterator[Held]:
         """Hold the workspace for ourselves, and finish what a killed command left undone.
 
         The lock lives as long as any git process that was started under it: a command that
         follows a killed one waits for what that one still has running.
+
+        Args:
+            report: called with a line when something slow begins.
+            rebasing: the caller goes on with a rebase.
+
+        Raises:
+            WorkspaceError: a rebase is under way, and the caller is something else.
         """
         self._own.mkdir(parents=True, exist_ok=True)
         with (self._own / "lock").open("w") as lock:
@@ -298,11 +296,16 @@ class Workspace:
             try:
                 switch = Switch(self.repository, self._own / "switch.json", self.path / "saved")
                 switch.finish()
-                yield switch
+                held = Held(self, switch, self._own)
+                held.finish_adoption(report)
+                if not rebasing:
+                    self._must_not_rebase()
+                yield held
             finally:
                 self.repository.inherited_fd = None
 
-    def _up_to_date(self, series: Series, patches: Sequence[Patch]) -> Outcome | None:
+    def applied(self, series: Series, patches: Sequence[Patch]) -> Outcome | None:
+        """Return the chain where it is `patches` on the pin of `series`, else None."""
         git = self.repository
         if not (git.git_dir / "HEAD").exists() or git.resolve(PIN) != series.pin:
             return None
@@ -337,14 +340,16 @@ class Workspace:
                 )
             return
         report(f"fetching {series.pin[:12]} from {address}")
-        upstream.fetch_pin(git, address, series.pin, _patterns(series))
+        upstream.fetch_pin(git, address, series.pin, patterns(series))
 
-    def _write_patterns(self, series: Series) -> None:
+    def write_patterns(self, series: Series) -> None:
+        """Have the work tree show the files that `series` patches, where it is ours to say."""
         path = self.repository.git_dir / "info" / "sparse-checkout"
         if path.exists() and path.read_text().startswith(_SPARSE_MARK):
-            path.write_text(_SPARSE_MARK + "".join(f"{line}\n" for line in _patterns(series)))
+            path.write_text(_SPARSE_MARK + "".join(f"{line}\n" for line in patterns(series)))
 
-    def _edits(self) -> Edits:
+    def edits(self) -> Edits:
+        """Return what the user changed on top of the patches."""
         git = self.repository
         status = git.out("status", "--porcelain=v2", "-z", "--untracked-files=no", "--no-renames")
         # "1 XY sub mH mI mW hH hI path"; unmerged entries have two fields more.
@@ -363,7 +368,7 @@ class Workspace:
         git = self.repository
         if git.resolve("HEAD") is None:
             return None
-        edits = self._edits()
+        edits = self.edits()
         if not edits:
             return None
         if not force:
@@ -375,25 +380,115 @@ class Workspace:
                 "of your own, or give --force, which first saves them as a patch file.",
             )
         stamp = time.strftime("%Y%m%dT%H%M%S")
-        saved = self.path / "saved" / f"{stamp}.patch"
-        saved.parent.mkdir(exist_ok=True)
         base = git.resolve(APPLIED) if edits.commits else None
-        with saved.open("xb") as file:
-            file.write(git.run("diff", *DIFF_OPTIONS, base or "HEAD").stdout)
-            file.flush()
-            os.fsync(file.fileno())
+        saved = self.save(base or "HEAD", stamp)
         if edits.commits:
-            self._keep_commits(stamp)
+            self.keep_commits(stamp)
         return saved
 
-    def _keep_commits(self, stamp: str) -> None:
+    def save(self, base: str, stamp: str) -> Path:
+        """Save what the work tree has on top of `base` as a patch file."""
+        saved = self.path / "saved" / f"{stamp}.patch"
+        saved.parent.mkdir(exist_ok=True)
+        with saved.open("xb") as file:
+            file.write(self.repository.run("diff", *DIFF_OPTIONS, base).stdout)
+            file.flush()
+            os.fsync(file.fileno())
+        return saved
+
+    def keep_commits(self, stamp: str) -> None:
         """Give the user's commits names, so that git keeps them."""
         for name, tip in (("head", "HEAD"), ("branch", BRANCH)):
             if self.repository.resolve(tip):
                 self.repository.run("update-ref", f"{_SAVED}/{stamp}/{name}", tip)
 
 
-def _patterns(series: Series) -> tuple[str, ...]:
+class Held:
+    """The workspace while a command has it for itself, and means to write patches.
+
+    Args:
+        workspace: whose lock is held.
+        switch: moves its work tree.
+        own: the folder for our notes.
+    """
+
+    def __init__(self, workspace: Workspace, switch: Switch, own: Path) -> None:
+        self.switch = switch
+        self.own = own
+        self._workspace = workspace
+        self._git = workspace.repository
+        self._draft = own / "draft"
+        self._note = own / "adopt.json"
+
+    def applied(self, series: Series) -> tuple[Link, ...]:
+        """Return the chain of the whole series.
+
+        Raises:
+            WorkspaceError: something else is applied, so edits cannot be told.
+        """
+        applied = self._workspace.applied(series, series.patches)
+        if applied is None:
+            raise WorkspaceError(
+                f"{self._workspace.path} does not have the series applied, so edits cannot be told",
+                remedy="Run `mfn-patch apply` first.",
+            )
+        return applied.links
+
+    def edits(self) -> Edits:
+        """Return what the user changed on top of the patches."""
+        return self._workspace.edits()
+
+    def tree(self) -> str:
+        """Return the tree of what the work tree holds; new files count once git knows them."""
+        with tempfile.TemporaryDirectory(prefix="mfn-patch-") as folder:
+            index = {"GIT_INDEX_FILE": str(Path(folder, "index"))}
+            shutil.copyfile(self._git.git_dir / "index", index["GIT_INDEX_FILE"])
+            self._git.run("add", "--update", env=index)
+            return self._git.out("write-tree", "--missing-ok", env=index)
+
+    def adopt(self, series: Series, changed: Mapping[str, bytes], names: Mapping[str, str]) -> None:
+        """Put a changed series in the place of `series`, and move the workspace to it.
+
+        All is written aside and tried first. From then on it is done even if we are killed: the
+        next command does the rest.
+
+        Args:
+            series: the project's.
+            changed: as `write_draft` takes it.
+            names: likewise.
+
+        Raises:
+            DraftError: the changed series would not be one; nothing was changed.
+        """
+        shutil.rmtree(self._draft, ignore_errors=True)
+        draft = write_draft(self._draft, series, changed, names=names)
+        links = build_chain(self._git, draft, draft.patches)
+        tip = links[-1].commit if links else draft.pin
+        note = {"root": str(series.root.resolve()), "pin": draft.pin, "tip": tip}
+        write_note(self._note, {**note, "tree": self.tree()})
+        self.finish_adoption()
+
+    def finish_adoption(self, report: Callable[[str], None] = lambda _: None) -> None:
+        """Do what `adopt` has left to do, if anything."""
+        if not self._note.exists():
+            return
+        note = json.loads(self._note.read_text())
+        now = self.tree()
+        stamp = time.strftime("%Y%m%dT%H%M%S")
+        if now not in (note["tree"], self._git.out("rev-parse", f"{note['tip']}^{{tree}}")):
+            report(f"your changes were saved: {self._workspace.save(note['tip'], stamp)}")
+        install(self._draft, Path(note["root"]))
+        if self.edits().commits:
+            self._workspace.keep_commits(stamp)
+        self._workspace.write_patterns(load_series(self._draft))
+        self.switch.to(note["pin"], note["tip"], discard_edits=True)
+        (self.own / REBASE).unlink(missing_ok=True)
+        self._note.unlink()
+        shutil.rmtree(self._draft)
+
+
+def patterns(series: Series) -> tuple[str, ...]:
+    """Return the sparse checkout patterns of what training and the patches of `series` need."""
     patched = {f"/{path}" for patch in series.patches for path in patch.paths}
     return (*upstream.PATHS, *sorted(patched))
 

@@ -40,7 +40,8 @@ def project_option(function: _Function) -> _Function:
         envvar="MFN_PATCH_PROJECT",
         show_envvar=True,
         metavar="DIR",
-        help="The folder with pinned_commit.txt and patches/, if not the tool's own.",
+        show_default="this folder if it is one, else the tool's own",
+        help="The folder with pinned_commit.txt and patches/.",
     )(function)
 
 
@@ -67,11 +68,11 @@ python_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
 
-def load_project_series(project: Path | None) -> Series:
-    """Return the series of `project`, or of the tool's own."""
+def load_project_series(project: Path | None, *, writable: bool = False) -> Series:
+    """Return the series of `project`, or of the tool's own; `writable` to write patches anew."""
     from mfn_patcher.patches import load_series
 
-    return load_series(project_root(project))
+    return load_series(project_root(project, writable=writable))
 
 
 def print_json(value: object) -> None:

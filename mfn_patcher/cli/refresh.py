@@ -26,11 +26,14 @@ def refresh(patch: str | None, workspace: Path, project: Path | None) -> None:
     Example:
       mfn-patch refresh recipe/0002
     """
+    from mfn_patcher import mend
     from mfn_patcher.workspace import Workspace
 
-    series = load_project_series(project)
+    series = load_project_series(project, writable=True)
     chosen = series.find(patch) if patch else series.patches[-1]
-    renewed = Workspace(workspace).refresh(series, chosen)
+    place = Workspace(workspace)
+    place.must_exist()
+    renewed = mend.refresh(place, series, chosen)
     if not renewed:
         click.echo("Nothing to do: nothing was edited on top of the patches.")
     for name in renewed:

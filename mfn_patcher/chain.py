@@ -100,7 +100,7 @@ def build_chain(repository: Repository, series: Series, patches: Sequence[Patch]
                     )
             # --missing-ok: in a blob-filtered clone git would fetch every blob of the tree.
             tree = repository.out("write-tree", "--missing-ok", env=index)
-            parent = _commit(repository, patch, tree, parent)
+            parent = commit_patch(repository, patch, tree, parent)
             links.append(Link(patch.name, patch.digest, parent, offsets))
     return links
 
@@ -175,7 +175,8 @@ def _remedy(missing: list[Patch]) -> str:
     return "Run `mfn-patch lint`; a patch made for another commit must be exported again."
 
 
-def _commit(repository: Repository, patch: Patch, tree: str, parent: str) -> str:
+def commit_patch(repository: Repository, patch: Patch, tree: str, parent: str) -> str:
+    """Make the commit of `patch`, which leaves `tree`, on top of `parent`; return its id."""
     header = patch.header
     date = f"@{int(header.date.timestamp())} {header.date:%z}"
     env = {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mfn_patcher.errors import MfnPatchError
-from mfn_patcher.git import GitError
+from mfn_patcher.git import GitError, Repository
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    from mfn_patcher.git import Repository
 
 REMOTE = "mfn-patch"  # a remote of our own: a user's clone may use the common names
 
@@ -48,6 +47,7 @@ _FETCH = (
     "--no-write-fetch-head",
 )
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_ABBREVIATION = re.compile(r"[0-9a-f]{4,39}")
 
 
 class FetchError(MfnPatchError):
@@ -97,8 +97,8 @@ def fetch_revision(
     Args:
         repository: to fetch into.
         address: where upstream is.
-        revision: a whole commit id, the name of a branch or tag, or ``upstream`` for the default
-            branch.
+        revision: a commit id, whole or abbreviated, the name of a branch or tag, or ``upstream``
+            for the default branch.
         patterns: the paths whose blobs are wanted.
 
     Raises:
@@ -157,12 +157,32 @@ def _resolve(repository: Repository, address: str, revision: str) -> str:
         listing = repository.out("ls-remote", address, *wanted, *peeled)
     except GitError as error:
         raise FetchError(_reason(address, revision, [error]), remedy=_remedy([error])) from error
-    if not listing:
+    if listing:
+        return listing.splitlines()[-1].split()[0]
+    found = _complete(address, revision) if _ABBREVIATION.fullmatch(revision) else []
+    if len(found) != 1:
+        what = f"{len(found)} commits that begin with" if found else "no branch, tag or commit"
         raise FetchError(
-            f"{address} has no branch or tag {revision!r}",
-            remedy="Name one that `git ls-remote` lists, or a commit by its 40 hex digits.",
+            f"{address} has {what} {revision!r}",
+            remedy="Name a branch or tag that `git ls-remote` lists, or a commit by its id.",
         )
-    return listing.splitlines()[-1].split()[0]
+    return found[0]
+
+
+def _complete(address: str, abbreviation: str) -> list[str]:
+    """Return the commits of upstream's branches whose ids begin so; no host can be asked that."""
+    with tempfile.TemporaryDirectory(prefix="mfn-patch-") as folder:
+        commits = Repository(Path(folder, "commits"))
+        commits.init()
+        _configure_remote(commits, address)
+        branches = f"+refs/heads/*:refs/remotes/{REMOTE}/*"
+        try:
+            commits.run(*_FETCH, "--filter=tree:0", REMOTE, branches)
+        except GitError as error:
+            reason = _reason(address, abbreviation, [error])
+            raise FetchError(reason, remedy=_remedy([error])) from error
+        ids = commits.out("rev-list", "--all").splitlines()
+    return [commit for commit in ids if commit.startswith(abbreviation)]
 
 
 def _configure_remote(repository: Repository, address: str) -> None:

@@ -48,6 +48,7 @@ def status(workspace: Path, project: Path | None, as_json: bool) -> None:
                     {"patch": name, "state": state, "commit": commit}
                     for name, state, commit in patches
                 ],
+                "rebasing": now.rebasing,
                 "local": {"files": list(now.edits.files), "commits": list(now.edits.commits)},
             }
         )
@@ -57,6 +58,8 @@ def status(workspace: Path, project: Path | None, as_json: bool) -> None:
     moved = "" if now.pin == series.pin else f" (the project's is {series.pin[:12]})"
     click.echo(f"pin        {now.pin[:12] if now.pin else 'nothing applied yet'}{moved}")
     click.echo(f"chain      {now.commit or '-'}")
+    if now.rebasing:
+        click.echo(f"rebase     onto {now.rebasing[:12]}, waits for --continue or --abort")
     for name, state, commit in patches:
         click.echo(
             f"  {click.style(f'{state:8}', fg=_COLOURS[state])} {(commit or '')[:12]:12} {name}"

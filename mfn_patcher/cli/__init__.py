@@ -14,6 +14,7 @@ from mfn_patcher.cli.data import data
 from mfn_patcher.cli.demo import demo
 from mfn_patcher.cli.diff import diff
 from mfn_patcher.cli.lint import lint
+from mfn_patcher.cli.new import new
 from mfn_patcher.cli.rebase import rebase
 from mfn_patcher.cli.refresh import refresh
 from mfn_patcher.cli.revert import revert
@@ -44,7 +45,7 @@ def cli() -> None:
 
 
 _WORKSPACE = (apply, status, diff, revert)
-_PATCHES = (refresh, rebase, lint, check)
+_PATCHES = (new, refresh, rebase, lint, check)
 _TRAINING = (verify, data, train, demo)
 for command in (*_WORKSPACE, *_PATCHES, *_TRAINING):
     cli.add_command(command)

@@ -1,0 +1,101 @@
+"""Whatever was edited: a refreshed series makes the edited tree, or nothing has changed."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mfn_patcher import mend
+from mfn_patcher.errors import MfnPatchError
+from mfn_patcher.lint import lint
+from mfn_patcher.patches import load_series
+from mfn_patcher.workspace import Workspace
+from tests.preimages import commit, git
+
+SIZE = 24
+TEXTS = [b"mine\n", b"line 3\n", b"one\n", b"", b"two\nlines\n", b"no end"]
+EDITS = st.lists(
+    st.tuples(st.sampled_from(["a", "b"]), st.integers(0, SIZE - 1), st.sampled_from(TEXTS)),
+    min_size=1,
+    max_size=4,
+)
+HEADER = (
+    b"From: A <a@b>\nDate: Tue, 24 Nov 2026 00:00:00 +0000\nSubject: It\n\n"
+    b"Why: it\nOrigin: it\nEffect: it\n---\n"
+)
+
+
+@pytest.fixture(scope="module")
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An upstream, a project with three patches on top of each other, and a workspace."""
+    folder = tmp_path_factory.mktemp("properties")
+    upstream, project = folder / "upstream", folder / "project"
+    upstream.mkdir()
+    for name in ("a", "b"):
+        lines = [b"line %d\n" % number for number in range(SIZE)]
+        (upstream / name).write_bytes(b"".join(lines))
+    git(upstream, "init", "--quiet", "--initial-branch=master")
+    pin = commit(upstream, "The pin")
+    (project / "patches" / "it").mkdir(parents=True)
+    (project / "pinned_commit.txt").write_text(f"{pin}\n")
+    changes = [
+        [("a", b"line 5\n", b"one\nand\n")],
+        [("a", b"line 6\n", b"two\n"), ("b", b"line 0\n", b"")],
+        [("a", b"line 20\n", b"three\n"), ("b", b"line 12\n", b"three\n")],
+    ]
+    names = [f"it/{number:04d}-it.patch" for number in range(1, len(changes) + 1)]
+    for name, edits in zip(names, changes):
+        for path, old, new in edits:
+            file = upstream / path
+            file.write_bytes(file.read_bytes().replace(old, new))
+        diff = git(upstream, "diff", "--full-index", "HEAD")
+        (project / "patches" / name).write_bytes(HEADER + diff)
+        commit(upstream, name)
+    (project / "patches" / "series").write_text("".join(f"{name}\n" for name in names))
+    assert lint(project) == []
+    series = load_series(project)
+    Workspace(folder / "workspace").apply(series, series.patches, str(upstream))
+    return folder
+
+
+@given(edits=EDITS, number=st.integers(0, 2))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+def test_refreshed_then_applied(
+    origin: Path, edits: list[tuple[str, int, bytes]], number: int
+) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for part in ("project", "workspace"):
+            shutil.copytree(origin / part, folder / part)
+        workspace = Workspace(folder / "workspace")
+        for path, place, text in edits:
+            file = workspace.path / path
+            lines = file.read_bytes().splitlines(keepends=True) or [b""]
+            lines[place % len(lines)] = text
+            file.write_bytes(b"".join(lines))
+        wanted = contents(workspace.path)
+        series = load_series(folder / "project")
+        before = [patch.data for patch in series.patches]
+        try:
+            mend.refresh(workspace, series, series.patches[number])
+        except MfnPatchError:
+            assert [patch.data for patch in load_series(series.root).patches] == before
+            assert contents(workspace.path) == wanted
+            return
+        assert contents(workspace.path) == wanted
+        assert not workspace.edits()
+        assert lint(series.root) == []
+        elsewhere = Workspace(folder / "elsewhere")
+        now = load_series(series.root)
+        elsewhere.apply(now, now.patches, str(origin / "upstream"))
+        assert contents(elsewhere.path) == wanted
+        assert [patch.data for patch in now.patches[:number]] == before[:number]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in ("a", "b") if (folder / name).exists()}

@@ -13,7 +13,7 @@ import pytest
 
 from mfn_patcher.cli import run
 from mfn_patcher.project import PUBLIC_ADDRESS
-from tests.preimages import StandIn, make_stand_in
+from tests.preimages import StandIn, git, make_stand_in
 
 REQUIRED = os.environ.get("MFN_PATCH_REQUIRE_UPSTREAM") == "1"
 ADDRESS = os.environ.get("MFN_PATCH_UPSTREAM") or PUBLIC_ADDRESS
@@ -125,6 +125,7 @@ class Ran:
 
 
 Tool = Callable[..., Ran]
+Check = Callable[..., Ran]
 
 
 @pytest.fixture
@@ -138,3 +139,17 @@ def tool(capfdbinary: pytest.CaptureFixture[bytes]) -> Tool:
         return Ran(code, out.decode(), err.decode())
 
     return run_tool
+
+
+@pytest.fixture
+def check(tool: Tool, stand_in: StandIn) -> Check:
+    """Run `mfn-patch check OPTIONS` against the stand-in."""
+    places = ("--upstream", stand_in.upstream, "--project", stand_in.project)
+    return lambda *options: tool("check", *places, *options)
+
+
+@pytest.fixture
+def later(stand_in: StandIn) -> Path:
+    """The work tree of upstream, back at the pin, to make another revision of."""
+    git(stand_in.upstream, "checkout", "--quiet", "-B", "later", stand_in.pin)
+    return stand_in.upstream

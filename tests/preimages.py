@@ -68,6 +68,14 @@ def commit(folder: Path, message: str) -> str:
     return git(folder, "rev-parse", "HEAD").decode().strip()
 
 
+def edit(folder: Path, path: str, old: bytes, new: bytes) -> None:
+    """Replace the first `old` in a file of `folder`."""
+    file = folder / path
+    data = file.read_bytes()
+    assert old in data
+    file.write_bytes(data.replace(old, new, 1))
+
+
 def preimages() -> dict[str, bytes]:
     """Return the content of every patched file before the first patch."""
     originals: dict[str, list[Line]] = {}

@@ -4,37 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import pytest
 
-from tests.conftest import Ran, Tool
-from tests.preimages import StandIn, commit, git
+from tests.conftest import Check, Tool
+from tests.preimages import StandIn, commit, edit, git
 from tests.test_workspace import validated
 
 FDPN = "src/symbols/fdpn.py"
 DIVISION = "python3/0004-whole-number-division.patch"
-Check = Callable[..., Ran]
-
-
-@pytest.fixture
-def check(tool: Tool, stand_in: StandIn) -> Check:
-    places = ("--upstream", stand_in.upstream, "--project", stand_in.project)
-    return lambda *options: tool("check", *places, *options)
-
-
-@pytest.fixture
-def later(stand_in: StandIn) -> Path:
-    """The work tree of upstream, back at the pin, to make another revision of."""
-    git(stand_in.upstream, "checkout", "--quiet", "-B", "later", stand_in.pin)
-    return stand_in.upstream
-
-
-def edit(upstream: Path, path: str, old: bytes, new: bytes) -> None:
-    file = upstream / path
-    data = file.read_bytes()
-    assert old in data
-    file.write_bytes(data.replace(old, new, 1))
 
 
 def judged(check: Check, upstream: Path, code: int) -> dict[str, Any]:
@@ -66,6 +45,11 @@ def test_lint_comes_first(check: Check, stand_in: StandIn) -> None:
     ran = check()
     assert ran.code == 1
     assert "stray: is not in the series" in ran.out
+    ran = check("--format", "json")
+    assert (ran.code, ran.err) == (1, "")
+    document = validated("check", ran.out)
+    message = {"file": "patches/stray", "line": None, "message": "is not in the series"}
+    assert document == {"problems": [message], "revisions": [], "history": None}
 
 
 def test_offset(check: Check, later: Path) -> None:
@@ -147,20 +131,6 @@ def test_crlf_that_upstream_gave_up_is_a_conflict(check: Check, later: Path) -> 
     patch = judged(check, later, 3)["python3/0001-range-for-xrange.patch"]
     (hunk,) = (hunk for hunk in patch["hunks"] if hunk["verdict"] != "exact")
     assert (hunk["path"], hunk["verdict"]) == ("src/symbols/fxception.py", "conflict")
-
-
-def test_annotations(
-    check: Check, later: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    summary = tmp_path / "summary.md"
-    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
-    edit(later, FDPN, b"    pw = (kw-1)/2\n", b"    pw = kw/2 # 50%\n")
-    commit(later, "A later revision")
-    ran = check("--against", "later", "--format", "github")
-    (line,) = ran.out.splitlines()
-    assert line.startswith(f"::error file=patches/{DIVISION},line=")
-    assert "%0Afound:     pw = kw/2 # 50%25" in line
-    assert f"| conflict | `{DIVISION}` | {FDPN}: hunk 1: conflict near line" in summary.read_text()
 
 
 @pytest.mark.parametrize("revision", ["no-such-branch", "f" * 40])

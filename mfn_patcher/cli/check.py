@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from mfn_patcher.cli.options import (
-    load_project_series,
-    print_json,
+    is_terminal,
     project_option,
     report,
     upstream_option,
@@ -18,11 +18,12 @@ from mfn_patcher.cli.options import (
 from mfn_patcher.errors import ExitCode
 
 if TYPE_CHECKING:
-    from mfn_patcher.drift import History, HunkVerdict, PatchState, PatchVerdict, RevisionVerdict
+    from collections.abc import Callable
+
+    from mfn_patcher.report.findings import Report
 
 # What --allow calls a patch verdict; the pin allows `exact` alone.
 _ALLOWED = {"exact": "clean", "offset": "offset", "merged": "merged"}
-_COLOURS = {"clean": "green", "offset": "yellow", "merged": "yellow"}
 
 
 @click.command()
@@ -77,15 +78,18 @@ def check(
     """
     from mfn_patcher import drift
     from mfn_patcher.lint import lint
+    from mfn_patcher.patches import load_series
     from mfn_patcher.project import project_root
+    from mfn_patcher.report.findings import Report
 
+    root = project_root(project)
     elsewhere = bool(revisions or history)
-    problems = [] if elsewhere else lint(project_root(project))
-    for problem in problems:
-        click.echo(problem, err=form == "json")
+    allowed = drift.PatchState(_ALLOWED[allow or ("offset" if elsewhere else "exact")])
+    problems = [] if elsewhere else lint(root)
     if problems:
+        _show(Report(root, Path.cwd(), allowed, problems), form)
         context.exit(ExitCode.ERROR)
-    series = load_project_series(project)
+    series = load_series(root)
     verdicts = []
     if revisions or not history:
         verdicts = drift.check(series, address, revisions, report)
@@ -93,27 +97,25 @@ def check(
     if history:
         first, last = (series.pin if name == "pin" else name for name in _ends(history))
         walked = drift.check_history(series, address, first, last, report)
-    allowed = drift.PatchState(_ALLOWED[allow or ("offset" if elsewhere else "exact")])
-    if form == "json":
-        print_json(
-            {
-                "revisions": [_as_json(verdict) for verdict in verdicts],
-                "history": walked and _history_as_json(walked),
-            }
-        )
-    else:
-        for verdict in verdicts:
-            (_print_annotations if form == "github" else _print_text)(verdict, allowed)
-        if walked:
-            for line in _describe_history(walked):
-                click.echo(f"::notice title=history::{_escape(line)}" if form == "github" else line)
+    found = Report(root, Path.cwd(), allowed, (), verdicts, walked)
+    _show(found, form)
+    if found.drifted:
+        context.exit(ExitCode.DRIFT)
+
+
+def _show(found: Report, form: str) -> None:
+    from mfn_patcher.report import as_json, github, text
+
+    renderers: dict[str, Callable[[Report], str]] = {
+        "text": partial(text.render, colour=is_terminal()),
+        "json": as_json.render,
+        "github": github.render,
+    }
+    click.echo(renderers[form](found), nl=False)
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if form == "github" and summary:
         with Path(summary).open("a", encoding="utf-8") as file:
-            file.write(_summary(verdicts, walked))
-    ends = [*verdicts, walked.last] if walked else verdicts
-    if any(verdict.worst.rank > allowed.rank for verdict in ends):
-        context.exit(ExitCode.DRIFT)
+            file.write(github.summary(found))
 
 
 def _ends(history: str) -> tuple[str, str]:
@@ -121,166 +123,3 @@ def _ends(history: str) -> tuple[str, str]:
     if not (first and dots and last):
         raise click.UsageError(f"--history takes FROM..TO, not {history!r}.")
     return first, last
-
-
-def _describe_history(history: History) -> list[str]:
-    """Say when each patch's verdict changed; the last change is the one it is in now."""
-    lines = [
-        f"{history.commits} commits from {history.first.commit[:12]} to "
-        f"{history.last.commit[:12]} touch patched files."
-    ]
-    for patch in history.last.patches:
-        changes = history.changes[patch.patch.name]
-        if not changes:
-            lines.append(f"{patch.patch.name}: {patch.state.value} all along")
-        for change in changes:
-            when = f"since {change.commit[:12]} ({change.date}): {change.subject}"
-            lines.append(f"{patch.patch.name}: {change.verdict.state.value} {when}")
-    return lines
-
-
-def _history_as_json(history: History) -> dict[str, Any]:
-    return {
-        "from": _as_json(history.first),
-        "to": _as_json(history.last),
-        "commits": history.commits,
-        "changes": [
-            {
-                "patch": name,
-                "commit": change.commit,
-                "date": change.date,
-                "subject": change.subject,
-                "verdict": change.verdict.state.value,
-            }
-            for name, changes in history.changes.items()
-            for change in changes
-        ],
-    }
-
-
-def _as_json(verdict: RevisionVerdict) -> dict[str, Any]:
-    return {
-        "revision": verdict.revision,
-        "commit": verdict.commit,
-        "patches": [
-            {
-                "patch": patch.patch.name,
-                "verdict": patch.state.value,
-                "needs": list(patch.needs),
-                "hunks": [
-                    {
-                        "path": hunk.path,
-                        "hunk": hunk.hunk.number,
-                        "verdict": hunk.state.value,
-                        "line": hunk.line or None,
-                        "offset": hunk.offset,
-                        "expected": _lines(hunk.hunk.source) if hunk.found else None,
-                        "found": _lines(hunk.found) if hunk.found else None,
-                        "moved_to": hunk.moved_to or None,
-                        "similarity": round(hunk.similarity, 3) if hunk.moved_to else None,
-                    }
-                    for hunk in patch.hunks
-                ],
-            }
-            for patch in verdict.patches
-        ],
-    }
-
-
-def _lines(lines: tuple[bytes, ...]) -> list[str]:
-    return [line.decode(errors="replace").rstrip("\r\n") for line in lines]
-
-
-def _describe(hunk: HunkVerdict) -> str:
-    """Say what became of a hunk, in a line."""
-    place = f"{hunk.path}: hunk {hunk.hunk.number}"
-    state = hunk.state.value
-    if hunk.moved_to:
-        return f"{place}: the file moved to {hunk.moved_to} ({hunk.similarity:.0%} alike)"
-    if state == "file-gone":
-        return f"{place}: the file is gone"
-    if state == "offset":
-        return f"{place}: offset {hunk.offset:+d}, now at line {hunk.line}"
-    if state == "already-applied":
-        return f"{place}: already applied, at line {hunk.line}"
-    if state == "ambiguous":
-        return f"{place}: ambiguous: its context stands in several places, one at line {hunk.line}"
-    if state == "conflict" and not hunk.found:
-        return f"{place}: the text fits, but the file is not the one that the patch was made for"
-    return f"{place}: {state} near line {hunk.line}"
-
-
-def _differences(hunk: HunkVerdict) -> list[tuple[str, str]]:
-    """Return expected and found lines where they differ, side by side."""
-    expected, found = _lines(hunk.hunk.source), _lines(hunk.found)
-    width = max(len(expected), len(found))
-    pairs = zip(*(side + [""] * (width - len(side)) for side in (expected, found)))
-    return [(a, b) for a, b in pairs if a != b]
-
-
-def _print_text(verdict: RevisionVerdict, allowed: PatchState) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(highlight=False, soft_wrap=True)
-    title = f"{verdict.revision}, {verdict.commit[:12]}"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for column in ("verdict", "patch", "hunks"):
-        table.add_column(column)
-    for patch in verdict.patches:
-        good = sum(hunk.state.value in ("exact", "offset") for hunk in patch.hunks)
-        state = Text(patch.state.value, style=_COLOURS.get(patch.state.value, "red"))
-        table.add_row(state, patch.patch.name, f"{good} of {len(patch.hunks)} fit")
-    console.print(table)
-    for patch in verdict.patches:
-        bad = [hunk for hunk in patch.hunks if hunk.state.value != "exact"]
-        if bad:
-            console.print(f"\n{patch.patch.name}{_needs(patch)}", style="bold", markup=False)
-        for hunk in bad:
-            console.print(f"  {_describe(hunk)}", markup=False)
-            for expected, found in _differences(hunk) if hunk.found else ():
-                console.print(f"    expected: {expected}", markup=False)
-                console.print(f"    found:    {found}", markup=False)
-    drifted = sum(patch.state.rank > allowed.rank for patch in verdict.patches)
-    console.print(f"\n{drifted} of {len(verdict.patches)} patches drift at {title}.")
-
-
-def _needs(patch: PatchVerdict) -> str:
-    return f" (builds on {', '.join(patch.needs)}, which does not apply)" if patch.needs else ""
-
-
-def _print_annotations(verdict: RevisionVerdict, allowed: PatchState) -> None:
-    """Write workflow commands, which GitHub shows on the lines of the patch files."""
-    for patch in verdict.patches:
-        level = "error" if patch.state.rank > allowed.rank else "notice"
-        for hunk in patch.hunks:
-            if hunk.state.value == "exact":
-                continue
-            place = f"file=patches/{patch.patch.name},line={hunk.hunk.line}"
-            differences = [f"expected: {a}\nfound: {b}" for a, b in _differences(hunk)]
-            text = [_describe(hunk) + _needs(patch), *(differences if hunk.found else ())]
-            message = _escape("\n".join(text))
-            title = f"title={patch.state.value} at {verdict.revision}"
-            click.echo(f"::{level} {place},{title}::{message}")
-
-
-def _summary(verdicts: list[RevisionVerdict], history: History | None) -> str:
-    """Return the job summary of a GitHub workflow: a table a revision, then the history."""
-    lines = []
-    for verdict in verdicts:
-        lines += [f"### Patches at {verdict.revision}, `{verdict.commit[:12]}`", ""]
-        lines += ["| verdict | patch | hunks that do not fit |", "|---|---|---|"]
-        for patch in verdict.patches:
-            bad = [_describe(h) for h in patch.hunks if h.state.value not in ("exact", "offset")]
-            lines.append(f"| {patch.state.value} | `{patch.patch.name}` | {'<br>'.join(bad)} |")
-        lines.append("")
-    if history:
-        lines += ["### Since when", "", *(f"* {line}" for line in _describe_history(history)), ""]
-    return "\n".join(lines)
-
-
-def _escape(text: str) -> str:
-    for character, code in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A")):
-        text = text.replace(character, code)
-    return text

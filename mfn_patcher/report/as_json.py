@@ -1,0 +1,74 @@
+"""For programs: JSON by ``docs/schema/check.json``."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from mfn_patcher.report.findings import text_of
+
+if TYPE_CHECKING:
+    from mfn_patcher.drift import History, RevisionVerdict
+    from mfn_patcher.report.findings import Finding, Report
+
+
+def render(report: Report) -> str:
+    """Return a report as JSON."""
+    document = {
+        "problems": [_problem(report.problem(problem)) for problem in report.problems],
+        "revisions": [_revision(verdict) for verdict in report.verdicts],
+        "history": report.history and _history(report.history),
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _problem(finding: Finding) -> dict[str, Any]:
+    return {"file": finding.file, "line": finding.line or None, "message": finding.text}
+
+
+def _history(history: History) -> dict[str, Any]:
+    return {
+        "from": _revision(history.first),
+        "to": _revision(history.last),
+        "commits": history.commits,
+        "changes": [
+            {
+                "patch": name,
+                "commit": change.commit,
+                "date": change.date,
+                "subject": change.subject,
+                "verdict": change.verdict.state.value,
+            }
+            for name, changes in history.changes.items()
+            for change in changes
+        ],
+    }
+
+
+def _revision(verdict: RevisionVerdict) -> dict[str, Any]:
+    return {
+        "revision": verdict.revision,
+        "commit": verdict.commit,
+        "patches": [
+            {
+                "patch": patch.patch.name,
+                "verdict": patch.state.value,
+                "needs": list(patch.needs),
+                "hunks": [
+                    {
+                        "path": hunk.path,
+                        "hunk": hunk.hunk.number,
+                        "verdict": hunk.state.value,
+                        "line": hunk.line or None,
+                        "offset": hunk.offset,
+                        "expected": text_of(hunk.hunk.source) if hunk.found else None,
+                        "found": text_of(hunk.found) if hunk.found else None,
+                        "moved_to": hunk.moved_to or None,
+                        "similarity": round(hunk.similarity, 3) if hunk.moved_to else None,
+                    }
+                    for hunk in patch.hunks
+                ],
+            }
+            for patch in verdict.patches
+        ],
+    }

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from mfn_patcher.git import Repository
 from mfn_patcher.hunks import already_applied, apply_fits, fit
 from mfn_patcher.patches import ABSENT
-from mfn_patcher.upstream import fetch_blobs, fetch_history, fetch_revision
+from mfn_patcher.upstream import FetchError, fetch_blobs, fetch_history, fetch_revision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -63,6 +63,18 @@ class PatchState(str, enum.Enum):
 
 
 @dataclass(frozen=True)
+class Commit:
+    """A commit of upstream as it is named to people; `date` is YYYY-MM-DD."""
+
+    id: str
+    date: str
+    subject: str
+
+    def __str__(self) -> str:
+        return f"{self.id[:12]} ({self.date}): {self.subject}"
+
+
+@dataclass(frozen=True)
 class HunkVerdict:
     """What became of one hunk.
 
@@ -75,6 +87,7 @@ class HunkVerdict:
         found: for a conflict, the lines that stand there.
         moved_to: where the file went.
         similarity: of the file there to what the patches before leave of it, from 0 to 1.
+        removed_by: the commit that took a missing file from its place, where it is known.
     """
 
     path: str
@@ -85,6 +98,7 @@ class HunkVerdict:
     found: tuple[bytes, ...] = ()
     moved_to: str = ""
     similarity: float = 0.0
+    removed_by: Commit | None = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +130,13 @@ class RevisionVerdict:
     def worst(self) -> PatchState:
         """The worst verdict of a patch."""
         return max((p.state for p in self.patches), key=lambda s: s.rank, default=PatchState.CLEAN)
+
+    @property
+    def missing(self) -> set[str]:
+        """The files that patches change and that are not in their place."""
+        states = (HunkState.FILE_GONE, HunkState.FILE_MOVED)
+        hunks = (hunk for patch in self.patches for hunk in patch.hunks)
+        return {hunk.path for hunk in hunks if hunk.state in states}
 
 
 class Blobs:
@@ -341,9 +362,7 @@ def _expects(patch: Patch, other: Patch) -> bool:
 class Change:
     """A commit of upstream at which the verdict on a patch became another."""
 
-    commit: str
-    date: str
-    subject: str
+    commit: Commit
     verdict: PatchVerdict
 
 
@@ -364,58 +383,101 @@ class History:
 
 
 def check(
-    series: Series, address: str, revisions: Sequence[str], report: Callable[[str], None]
-) -> list[RevisionVerdict]:
-    """Judge a series at its pin and at other revisions, in a repository made for it.
+    series: Series,
+    address: str,
+    revisions: Sequence[str],
+    report: Callable[[str], None],
+    *,
+    history: tuple[str, str] | None = None,
+) -> tuple[list[RevisionVerdict], History | None]:
+    """Judge a series at its pin, at other revisions, or along upstream's history.
 
-    No work tree is touched, and only blobs of patched files are fetched.
+    No work tree is touched, and only blobs of patched files are fetched. Where files are not in
+    their place, the commits that took them are looked up, in a history fetched without blobs.
 
     Args:
         series: all of it is judged.
         address: where upstream is.
-        revisions: names as `fetch_revision` takes them; none is the pin, judged to the byte.
+        revisions: names as `fetch_revision` takes them; none, and no history either, is the pin,
+            judged to the byte.
         report: called with a line when something slow begins.
+        history: judge every commit from the first to the second that touches a patched file.
+
+    Returns:
+        The verdicts at `revisions`, and the walk along `history`.
 
     Raises:
         FetchError: a revision could not be had, which says nothing about the patches.
     """
-    paths = tuple(f"/{path}" for path in _paths(series))
-    with _repository() as repository:
-        report(f"fetching {series.pin[:12]} from {address}")
-        fetch_revision(repository, address, series.pin, paths)
-        blobs = Blobs(repository)
-        judge = Judge(series.patches, blobs, series.pin)
-        if not revisions:
-            return [judge.judge("pin", Tree(series.pin, blobs), exact=True)]
+    with _repository() as snapshots, _repository() as whole:
         verdicts = []
-        for revision in revisions:
-            report(f"fetching {revision} from {address}")
-            commit = fetch_revision(repository, address, revision, paths)
-            verdicts.append(judge.judge(revision, Tree(commit, blobs)))
-        return verdicts
+        if revisions or not history:
+            verdicts = _check_revisions(snapshots, series, address, revisions, report)
+        walked = None
+        if history:
+            report(f"fetching the history of {history[1]} from {address}")
+            start, end, pin = fetch_history(whole, address, (*history, series.pin))
+            fetch = partial(fetch_blobs, whole)
+            ends = {"first": (history[0], start), "last": (history[1], end)}
+            walked = walk(whole, series.patches, pin, **ends, fetch=fetch)
+        incomplete = [verdict for verdict in verdicts if verdict.missing]
+        if incomplete:
+            if not history:
+                report(f"fetching the history from {address}, to name who took files away")
+            try:
+                fetch_history(whole, address, [verdict.commit for verdict in incomplete])
+            except FetchError as error:
+                report(f"who took files away cannot be named: {error}")
+            else:
+                verdicts = [name_removals(whole, verdict) for verdict in verdicts]
+        return verdicts, walked
 
 
-def check_history(
-    series: Series, address: str, first: str, last: str, report: Callable[[str], None]
-) -> History:
-    """Judge a series at every commit from `first` to `last` that touches a patched file.
+def _check_revisions(
+    repository: Repository,
+    series: Series,
+    address: str,
+    revisions: Sequence[str],
+    report: Callable[[str], None],
+) -> list[RevisionVerdict]:
+    paths = tuple(sorted({f"/{path}" for patch in series.patches for path in patch.paths}))
+    report(f"fetching {series.pin[:12]} from {address}")
+    fetch_revision(repository, address, series.pin, paths)
+    blobs = Blobs(repository)
+    judge = Judge(series.patches, blobs, series.pin)
+    if not revisions:
+        return [judge.judge("pin", Tree(series.pin, blobs), exact=True)]
+    verdicts = []
+    for revision in revisions:
+        report(f"fetching {revision} from {address}")
+        commit = fetch_revision(repository, address, revision, paths)
+        verdicts.append(judge.judge(revision, Tree(commit, blobs)))
+    return verdicts
+
+
+def name_removals(repository: Repository, verdict: RevisionVerdict) -> RevisionVerdict:
+    """Return `verdict` with the commits that took missing files from their places.
 
     Args:
-        series: all of it is judged.
-        address: where upstream is.
-        first: where to begin, a name as `fetch_history` takes it.
-        last: where to end, likewise.
-        report: called with a line when something slow begins.
-
-    Raises:
-        FetchError: the history could not be had, which says nothing about the patches.
+        repository: with the commits and trees up to the verdict's; no blob is read.
+        verdict: of a revision at which some file may be missing.
     """
-    with _repository() as repository:
-        report(f"fetching the history of {last} from {address}")
-        start, end, pin = fetch_history(repository, address, (first, last, series.pin))
-        fetch = partial(fetch_blobs, repository)
-        ends = {"first": (first, start), "last": (last, end)}
-        return walk(repository, series.patches, pin, **ends, fetch=fetch)
+    # A merge is shown only where the file is in all its parents: else a parent's side took it.
+    how = ("-1", "-c", "--raw", "--no-renames", "--diff-filter=D", f"--format={_FORMAT}")
+    removals = {
+        path: _commit(found.partition("\n")[0])
+        for path in sorted(verdict.missing)
+        if (found := repository.out("log", *how, verdict.commit, "--", path))
+    }
+    patches = (
+        replace(patch, hunks=tuple(_removed_by(hunk, removals) for hunk in patch.hunks))
+        for patch in verdict.patches
+    )
+    return replace(verdict, patches=tuple(patches))
+
+
+def _removed_by(hunk: HunkVerdict, removals: Mapping[str, Commit]) -> HunkVerdict:
+    return replace(hunk, removed_by=removals[hunk.path]) if hunk.path in removals else hunk
 
 
 def walk(
@@ -438,8 +500,8 @@ def walk(
         fetch: called with the ids of all blobs that will be read.
     """
     paths = sorted({path for patch in patches for path in patch.paths})
-    commits = _touching(repository, first[1], last[1], paths)
-    files = _files(repository, [first[1], *(commit.id for commit in commits), pin], paths)
+    steps = _touching(repository, first[1], last[1], paths)
+    files = _files(repository, [first[1], *(step.commit.id for step in steps), pin], paths)
     blobs = Blobs(repository)
     wanted = {blob for found in files.values() for blob in found.values()}
     fetch(wanted)
@@ -448,34 +510,43 @@ def walk(
     start = judge.judge(first[0], Tree(first[1], blobs, files[first[1]]))
     verdicts: dict[str, RevisionVerdict] = {}
     changes: dict[str, tuple[Change, ...]] = {patch.name: () for patch in patches}
-    for commit in commits:
+    for step in steps:
+        commit = step.commit
         now = judge.judge(commit.id, Tree(commit.id, blobs, files[commit.id]))
         # Branches run side by side: what a merge only brings together is no change by it.
-        parents = [verdicts.get(parent, start) for parent in commit.parents] or [start]
+        parents = [verdicts.get(parent, start) for parent in step.parents] or [start]
         for number, verdict in enumerate(now.patches):
             if all(parent.patches[number].state is not verdict.state for parent in parents):
                 name = verdict.patch.name
-                change = Change(commit.id, commit.date, commit.subject, verdict)
-                changes[name] = (*changes[name], change)
+                changes[name] = (*changes[name], Change(commit, verdict))
         verdicts[commit.id] = now
-    end = verdicts[commits[-1].id] if commits else start
-    return History(start, replace(end, revision=last[0], commit=last[1]), len(commits), changes)
+    end = verdicts[steps[-1].commit.id] if steps else start
+    end = name_removals(repository, replace(end, revision=last[0], commit=last[1]))
+    return History(name_removals(repository, start), end, len(steps), changes)
 
 
 @dataclass(frozen=True)
-class _Commit:
-    id: str
+class _Step:
+    commit: Commit
     parents: tuple[str, ...]
-    date: str
-    subject: str
 
 
-def _touching(repository: Repository, first: str, last: str, paths: Sequence[str]) -> list[_Commit]:
+_FORMAT = "%H%x09%cs%x09%s"
+
+
+def _commit(line: str) -> Commit:
+    """Parse a line of `_FORMAT`; a subject that is not UTF-8 must not spoil what is printed."""
+    commit, date, subject = line.split("\t", 2)
+    subject = subject.encode(errors="surrogateescape").decode(errors="replace")
+    return Commit(commit, date, subject)
+
+
+def _touching(repository: Repository, first: str, last: str, paths: Sequence[str]) -> list[_Step]:
     """Return the commits that touch `paths`, parents first; their parents are such as well."""
-    form = "--format=%H%x09%P%x09%cs%x09%s"
-    order = ("--reverse", "--topo-order", "--parents", form, f"{first}..{last}", "--", *paths)
-    rows = (line.split("\t", 3) for line in repository.out("log", *order).splitlines())
-    return [_Commit(row[0], tuple(row[1].split()), row[2], row[3]) for row in rows]
+    how = ("--reverse", "--topo-order", "--parents", f"--format=%P%x09{_FORMAT}")
+    out = repository.out("log", *how, f"{first}..{last}", "--", *paths)
+    rows = (line.partition("\t") for line in out.split("\n") if line)
+    return [_Step(_commit(commit), tuple(parents.split())) for parents, _, commit in rows]
 
 
 def _files(
@@ -496,10 +567,6 @@ def _files(
         elif field:
             tree = field.split()[1]
     return {commit: found[tree] for commit, tree in trees.items()}
-
-
-def _paths(series: Series) -> list[str]:
-    return sorted({path for patch in series.patches for path in patch.paths})
 
 
 @contextlib.contextmanager

@@ -111,18 +111,86 @@ def test_a_patch_that_builds_on_one_that_fails_says_so(check: Check, later: Path
 def test_file_moved(check: Check, later: Path) -> None:
     (later / "recognition").mkdir()
     git(later, "mv", "src/symbols/spherenet.py", "recognition/spherenet.py")
+    moved = commit(later, "Move it to recognition/")
+    (later / "README.md").write_text("no patched file\n")
     patch = judged(check, later, 3)["python3/0003-dictionary-items.patch"]
     assert patch["verdict"] == "gone"
     (hunk,) = patch["hunks"]
     assert (hunk["verdict"], hunk["moved_to"]) == ("file-moved", "recognition/spherenet.py")
     assert hunk["similarity"] > 0.9
+    assert hunk["removed_by"]["commit"] == moved
+    assert hunk["removed_by"]["subject"] == "Move it to recognition/"
     assert "the file moved to recognition/spherenet.py" in check("--against", "later").out
 
 
 def test_file_gone(check: Check, later: Path) -> None:
     git(later, "rm", "--quiet", "src/symbols/spherenet.py")
+    gone = commit(later, "Drop sphere\u00adnet")
+    (later / "README.md").write_text("no patched file\n")
     patch = judged(check, later, 3)["python3/0003-dictionary-items.patch"]
     assert [hunk["verdict"] for hunk in patch["hunks"]] == ["file-gone"]
+    date = git(later, "log", "-1", "--format=%cs", gone).decode().strip()
+    told = f"the file is gone since {gone[:12]} ({date}): Drop sphere\u00adnet"
+    assert told in check("--against", "later").out
+    history = validated("check", check("--history", "pin..later", "--format", "json").out)
+    last = history["history"]["to"]["patches"]
+    (hunk,) = next(entry for entry in last if entry["patch"] == patch["patch"])["hunks"]
+    assert hunk["removed_by"] == patch["hunks"][0]["removed_by"]
+
+
+def test_a_file_that_a_side_branch_took(check: Check, later: Path) -> None:
+    git(later, "checkout", "--quiet", "-b", "side")
+    git(later, "rm", "--quiet", "src/symbols/spherenet.py")
+    gone = commit(later, "Drop it on a side")
+    git(later, "checkout", "--quiet", "later")
+    (later / "README.md").write_text("no patched file\n")
+    commit(later, "Go on")
+    git(later, "merge", "--quiet", "--no-edit", "side")
+    assert f"the file is gone since {gone[:12]} (" in check("--against", "later").out
+
+
+def test_a_file_that_a_merge_took(check: Check, later: Path) -> None:
+    git(later, "checkout", "--quiet", "-b", "side")
+    (later / "README.md").write_text("no patched file\n")
+    commit(later, "Go aside")
+    git(later, "checkout", "--quiet", "later")
+    git(later, "merge", "--quiet", "--no-ff", "--no-commit", "side")
+    git(later, "rm", "--quiet", "src/symbols/spherenet.py")
+    gone = commit(later, "Merge, and drop it")
+    assert f"the file is gone since {gone[:12]} (" in check("--against", "later").out
+
+
+def test_a_file_that_is_not_there_yet(check: Check, later: Path) -> None:
+    git(later, "checkout", "--quiet", "--orphan", "before")
+    git(later, "rm", "--quiet", "--force", "src/symbols/spherenet.py")
+    commit(later, "Before it was written")
+    ran = check("--against", "before")
+    assert ran.code == 3
+    assert "src/symbols/spherenet.py: hunk 1: the file is gone\n" in ran.out
+
+
+def test_drift_is_told_where_history_cannot_be_had(check: Check, later: Path) -> None:
+    git(later, "rm", "--quiet", "src/symbols/spherenet.py")
+    gone = commit(later, "Drop it")
+    (later / "README.md").write_text("no patched file\n")
+    commit(later, "Go on")
+    (later / ".git" / "objects" / gone[:2] / gone[2:]).unlink()
+    ran = check("--against", "later")
+    assert ran.code == 3
+    assert "src/symbols/spherenet.py: hunk 1: the file is gone\n" in ran.out
+    assert "who took files away cannot be named" in ran.err
+
+
+def test_a_subject_that_is_not_utf_8(check: Check, later: Path) -> None:
+    edit(later, "src/symbols/spherenet.py", b".iteritems()", b".viewitems()")
+    commit(later, "SUBJECT")
+    raw = git(later, "cat-file", "commit", "HEAD")
+    raw = raw.replace(b"SUBJECT", b"caf\xe9\x0c\xc2\x85 ol\xc3\xa9")
+    broken = git(later, "hash-object", "-t", "commit", "-w", "--stdin", stdin=raw)
+    git(later, "reset", "--quiet", "--hard", broken.decode().strip())
+    for form in ("text", "json", "github"):
+        ran = check("--history", "pin..later", "--format", form)
+        assert (ran.code, "caf\ufffd" in ran.out) == (3, True), ran.err
 
 
 def test_crlf_that_upstream_gave_up_is_a_conflict(check: Check, later: Path) -> None:

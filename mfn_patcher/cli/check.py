@@ -90,13 +90,11 @@ def check(
         _show(Report(root, Path.cwd(), allowed, problems), form)
         context.exit(ExitCode.ERROR)
     series = load_series(root)
-    verdicts = []
-    if revisions or not history:
-        verdicts = drift.check(series, address, revisions, report)
-    walked = None
+    ends = None
     if history:
         first, last = (series.pin if name == "pin" else name for name in _ends(history))
-        walked = drift.check_history(series, address, first, last, report)
+        ends = first, last
+    verdicts, walked = drift.check(series, address, revisions, report, history=ends)
     found = Report(root, Path.cwd(), allowed, (), verdicts, walked)
     _show(found, form)
     if found.drifted:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mfn_patcher.report.findings import text_of
 
 if TYPE_CHECKING:
-    from mfn_patcher.drift import History, RevisionVerdict
+    from mfn_patcher.drift import Commit, History, RevisionVerdict
     from mfn_patcher.report.findings import Finding, Report
 
 
@@ -34,15 +34,17 @@ def _history(history: History) -> dict[str, Any]:
         "changes": [
             {
                 "patch": name,
-                "commit": change.commit,
-                "date": change.date,
-                "subject": change.subject,
+                **_commit(change.commit),
                 "verdict": change.verdict.state.value,
             }
             for name, changes in history.changes.items()
             for change in changes
         ],
     }
+
+
+def _commit(commit: Commit) -> dict[str, Any]:
+    return {"commit": commit.id, "date": commit.date, "subject": commit.subject}
 
 
 def _revision(verdict: RevisionVerdict) -> dict[str, Any]:
@@ -65,6 +67,7 @@ def _revision(verdict: RevisionVerdict) -> dict[str, Any]:
                         "found": text_of(hunk.found) if hunk.found else None,
                         "moved_to": hunk.moved_to or None,
                         "similarity": round(hunk.similarity, 3) if hunk.moved_to else None,
+                        "removed_by": hunk.removed_by and _commit(hunk.removed_by),
                     }
                     for hunk in patch.hunks
                 ],

@@ -104,7 +104,7 @@ class Report:
     def remarks(self, verdict: RevisionVerdict, patch: PatchVerdict) -> list[str]:
         """Return what there is to tell about a patch as a whole, a line each."""
         change = self.since(verdict, patch)
-        since = [f"{patch.state.value} {describe_change(change)}"] if change else []
+        since = [f"{patch.state.value} since {change.commit}"] if change else []
         return [*needs(patch), *since]
 
     def problem(self, problem: Problem) -> Finding:
@@ -138,11 +138,6 @@ def needs(patch: PatchVerdict) -> list[str]:
     return [f"builds on {', '.join(patch.needs)}, which does not apply"] if patch.needs else []
 
 
-def describe_change(change: Change) -> str:
-    """Say since which commit a verdict holds."""
-    return f"since {change.commit[:12]} ({change.date}): {change.subject}"
-
-
 def describe_history(history: History) -> list[str]:
     """Say when each patch's verdict changed; the last change is the one it is in now."""
     lines = [
@@ -155,7 +150,7 @@ def describe_history(history: History) -> list[str]:
             lines.append(f"{patch.patch.name}: {patch.state.value} all along")
         for change in changes:
             state = change.verdict.state.value
-            lines.append(f"{patch.patch.name}: {state} {describe_change(change)}")
+            lines.append(f"{patch.patch.name}: {state} since {change.commit}")
     return lines
 
 
@@ -170,10 +165,12 @@ def _describe(hunks: Sequence[HunkVerdict]) -> str:
     numbers = f"hunk {hunk.hunk.number}" if len(hunks) == 1 else f"all {len(hunks)} hunks"
     place = f"{hunk.path}: {numbers}"
     state = hunk.state.value
+    since = f" since {hunk.removed_by}" if hunk.removed_by else ""
     if hunk.moved_to:
-        return f"{place}: the file moved to {hunk.moved_to} ({hunk.similarity:.0%} alike)"
+        alike = f"{hunk.similarity:.0%} alike"
+        return f"{place}: the file moved to {hunk.moved_to} ({alike}){since}"
     if state == "file-gone":
-        return f"{place}: the file is gone"
+        return f"{place}: the file is gone{since}"
     if state == "offset":
         return f"{place}: offset {hunk.offset:+d}, now at line {hunk.line}"
     if state == "already-applied":

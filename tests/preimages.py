@@ -13,9 +13,10 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from mfn_patcher.patches import Hunk, load_series, series_entries
+from mfn_patcher.patches import ABSENT, Hunk, load_series, series_entries
 
 ROOT = Path(__file__).resolve().parent.parent
+SERIES = load_series(ROOT)
 IDENTITY = ("-c", "user.name=Upstream", "-c", "user.email=upstream@example.invalid")
 
 
@@ -80,8 +81,11 @@ def preimages() -> dict[str, bytes]:
     """Return the content of every patched file before the first patch."""
     originals: dict[str, list[Line]] = {}
     images: dict[str, list[Line]] = {}
-    for patch in load_series(ROOT).patches:
+    added = set()
+    for patch in SERIES.patches:
         for file in patch.files:
+            if file.source_blob == ABSENT:
+                added.add(file.path)
             image = images.setdefault(file.path, [])
             original = originals.setdefault(file.path, [])
             for hunk in file.hunks:
@@ -96,6 +100,7 @@ def preimages() -> dict[str, bytes]:
             for number, line in enumerate(lines, 1)
         )
         for path, lines in originals.items()
+        if path not in added
     }
 
 
@@ -129,4 +134,5 @@ def rewrite_blob_ids(upstream: Path, project: Path, pin: str) -> None:
 
 
 def staged(upstream: Path, file: str) -> str:
-    return git(upstream, "ls-files", "--stage", "--", file).decode().split()[1]
+    entry = git(upstream, "ls-files", "--stage", "--", file).decode().split()
+    return entry[1] if entry else ABSENT

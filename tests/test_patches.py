@@ -11,7 +11,7 @@ from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.lint import lint
 from mfn_patcher.patches import PatchFormatError, load_series, parse_patch
 from tests.conftest import Tool
-from tests.preimages import ROOT
+from tests.preimages import ROOT, SERIES
 
 FIRST = "recipe/0001-fc7-without-bias.patch"
 CRLF = "python3/0001-range-for-xrange.patch"
@@ -39,7 +39,7 @@ def test_the_projects_own_series_is_clean() -> None:
     assert lint(ROOT) == []
     series = load_series(ROOT)
     assert series.pin == "4bc813215a4603474c840c85fa2113f5354c7180"
-    assert series.stacks == ("recipe", "python3")
+    assert series.stacks[:2] == ("recipe", "python3")
     assert sum(patch.stack == "recipe" for patch in series.patches) == 3
 
 
@@ -150,7 +150,8 @@ def test_files_that_are_missing(project: Path) -> None:
 
 def test_the_command(tool: Tool, project: Path) -> None:
     ran = tool("lint", "--project", project)
-    assert (ran.code, ran.out) == (0, "13 patches in 2 stacks: no problems.\n")
+    counts = f"{len(SERIES.patches)} patches in {len(SERIES.stacks)} stacks"
+    assert (ran.code, ran.out) == (0, f"{counts}: no problems.\n")
     replace(project, FIRST, b"Why: ", b"Because: ")
     ran = tool("lint", "--project", project)
     assert ran.code == 1

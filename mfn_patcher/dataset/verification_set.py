@@ -34,8 +34,8 @@ class UnsafePickleError(VerificationSetError):
     def __init__(self, path: Path, wanted: str) -> None:
         super().__init__(
             f"{path} asks for {wanted}: it carries code, none of which was run",
-            remedy="Don't train on this data set: the training script would run that code. "
-            "Get the file from a source you trust.",
+            remedy="Don't train on this data set: without stack safety the training script would "
+            "run that code. Get the file from a source you trust.",
         )
 
 

@@ -33,7 +33,7 @@ def test_the_diff_applies_to_a_fresh_pin(tool: Tool, workspace: Path) -> None:
     diff = tool("diff", "-w", workspace).out
     assert tool("revert", "-w", workspace).code == 0
     git(workspace, "apply", "--check", "-", stdin=diff.encode())
-    git(workspace, "apply", "-", stdin=diff.encode())
+    git(workspace, "apply", "--index", "-", stdin=diff.encode())
     assert git(workspace, "diff", "refs/heads/mfn-patch@{1}") == b""
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from mfn_patcher.cli.options import print_findings
 from mfn_patcher.errors import ExitCode
 
 
@@ -73,15 +74,6 @@ def check(context: click.Context, directory: Path, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(report.as_json(), indent=2))
     else:
-        for finding in report.findings:
-            colour, word = {
-                "ok": ("green", "ok"),
-                "warning": ("yellow", "warning"),
-                "error": ("red", "failed"),
-            }[finding.level.value]
-            level = click.style(f"{word:<8}", fg=colour, bold=True)
-            click.echo(f"{level}{finding.check}: {finding.detail}")
-            if finding.remedy:
-                click.echo(f"        {finding.remedy}")
+        print_findings(report.findings)
     if not report.ok:
         context.exit(ExitCode.VERIFICATION)

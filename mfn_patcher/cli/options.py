@@ -12,6 +12,9 @@ import click
 from mfn_patcher.project import PUBLIC_ADDRESS, project_root, resolve_address
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mfn_patcher.finding import Finding
     from mfn_patcher.patches import Series
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -78,6 +81,17 @@ def load_project_series(project: Path | None, *, writable: bool = False) -> Seri
 def print_json(value: object) -> None:
     """Print `value` as JSON on standard output."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_findings(findings: Iterable[Finding]) -> None:
+    """Print a line a finding, and its remedy below."""
+    colours = {"ok": "green", "warning": "yellow", "failed": "red"}
+    for finding in findings:
+        word = finding.level.word
+        level = click.style(f"{word:<8}", fg=colours[word], bold=True)
+        click.echo(f"{level}{finding.check}: {finding.detail}")
+        if finding.remedy:
+            click.echo(f"{'':8}{finding.remedy}")
 
 
 def report(line: str) -> None:

@@ -9,13 +9,14 @@ from mfn_patcher.dataset.check_records import check_records, read_layout
 from mfn_patcher.dataset.check_verification import check_verification_set
 from mfn_patcher.dataset.property_file import IMAGE_SIDE, Property, PropertyError, read_property
 from mfn_patcher.dataset.recordio import Index, RecordIOError, RecordReader
-from mfn_patcher.dataset.report import Finding, Level, Report, VerificationFacts
+from mfn_patcher.dataset.report import Report, VerificationFacts
 from mfn_patcher.dataset.verification_set import (
     NAMES,
     VerificationSet,
     VerificationSetError,
     read_verification_set,
 )
+from mfn_patcher.finding import Finding, Level
 
 _SIZE = (IMAGE_SIDE, IMAGE_SIDE)
 _SAMPLES_OF_A_SET = 16

@@ -10,7 +10,7 @@ import numpy as np
 
 from mfn_patcher.dataset.images import sampled_image_problems, spread
 from mfn_patcher.dataset.recordio import Index, Int64Array, RecordIOError, RecordReader, unpack
-from mfn_patcher.dataset.report import Finding, Level
+from mfn_patcher.finding import Finding, Level
 
 _AGAIN = "Copy or download train.rec and train.idx again, both from one source."
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from mfn_patcher.dataset.images import sampled_image_problems, spread
-from mfn_patcher.dataset.report import Finding, Level
 from mfn_patcher.dataset.verification_set import VerificationSet
+from mfn_patcher.finding import Finding, Level
 
 FOLDS = 10
 """The script's cross-validation: contiguous folds, in the order of the file."""

@@ -2,39 +2,12 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-
-class Level(str, enum.Enum):
-    """How bad a finding is.
-
-    An error stops the training, or spoils it; a warning may be meant so.
-    """
-
-    OK = "ok"
-    WARNING = "warning"
-    ERROR = "error"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was checked.
-
-    Attributes:
-        level: How bad it is.
-        check: What was checked: a file, or a part of one.
-        detail: What was found.
-        remedy: What to do about it; empty where nothing is to do.
-    """
-
-    level: Level
-    check: str
-    detail: str
-    remedy: str = ""
+from mfn_patcher.finding import Finding, Level
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from PIL import Image
 
 from mfn_patcher.dataset.check import check, preflight
 from mfn_patcher.dataset.recordio import Index, RecordReader, RecordWriter, pack
-from mfn_patcher.dataset.report import Level, Report, VerificationFacts
+from mfn_patcher.dataset.report import Report, VerificationFacts
 from mfn_patcher.dataset.verification_set import read_verification_set, write_verification_set
+from mfn_patcher.finding import Level
 
 
 def encoded(size: tuple[int, int] = (112, 112), mode: str = "RGB") -> bytes:

@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 from mfn_patcher.dataset.synth import MINIMUM_PAIRS, synthesise
 from mfn_patcher.errors import ExitCode, MfnPatchError
+from mfn_patcher.recipe import RecipeError
 from mfn_patcher.training import interpreter
 from mfn_patcher.training.environment import child_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from mfn_patcher.recipe import Recipe, Stage
+    from mfn_patcher.recipe import Expectations, Recipe, Stage
     from mfn_patcher.workspace import Workspace
 
 _PROBE = Path(__file__).parent / "probes" / "handed_to_fit.py"
@@ -67,8 +68,15 @@ def verify(workspace: Workspace, recipe: Recipe, python: str | None = None) -> l
 
     Raises:
         VerificationError: the code does not run as far as ``Module.fit``.
+        RecipeError: the recipe does not say what to expect.
         InterpreterError: the training interpreter cannot run it.
     """
+    expect = recipe.expect
+    if expect is None:
+        raise RecipeError(
+            f"recipe {recipe.name} does not say what the code should make of its arguments",
+            remedy="Give it a table [expect], as `mfn-patch recipes show mobilefacenet` has it.",
+        )
     stacks = {link.patch.partition("/")[0] for link in workspace.status().links}
     path = interpreter.find(python)
     facts = interpreter.inspect(path, os.environ)
@@ -77,7 +85,7 @@ def verify(workspace: Workspace, recipe: Recipe, python: str | None = None) -> l
 
     by_loss = {stage.value("--loss-type"): stage for stage in recipe.stages}
     losses = [(_network(stage), stage) for stage in by_loss.values()]
-    networks = [(network, recipe.stages[-1]) for network in recipe.expect.initializer]
+    networks = [(network, recipe.stages[-1]) for network in expect.initializer]
     cases = list(dict.fromkeys([*losses, *networks]))
     with tempfile.TemporaryDirectory(prefix="mfn-patch-") as folder:
         report = _ask(workspace, path, environment, cases, Path(folder))
@@ -86,8 +94,8 @@ def verify(workspace: Workspace, recipe: Recipe, python: str | None = None) -> l
     handed = dict(zip(cases, report["cases"]))
     checks: list[Check] = []
     for case in losses:
-        checks += _check_loss(recipe, case, handed[case])
-    checks += [_check_initializer(recipe, network, handed[network, s]) for network, s in networks]
+        checks += _check_loss(expect, case, handed[case])
+    checks += [_check_initializer(expect, network, handed[network, s]) for network, s in networks]
     return checks
 
 
@@ -150,9 +158,11 @@ def _raise_unless_reached(report: Mapping[str, Any], *, python3: bool) -> None:
     )
 
 
-def _check_loss(recipe: Recipe, case: tuple[str, Stage], handed: Mapping[str, Any]) -> list[Check]:
+def _check_loss(
+    expect: Expectations, case: tuple[str, Stage], handed: Mapping[str, Any]
+) -> list[Check]:
     title = _title(*case)
-    unwanted = recipe.expect.absent_arguments
+    unwanted = expect.absent_arguments
     present = [name for name in unwanted if name in handed["arguments"]]
     absence = Check(
         "arguments",
@@ -165,11 +175,11 @@ def _check_loss(recipe: Recipe, case: tuple[str, Stage], handed: Mapping[str, An
     factor = float(case[1].value("--fc7-wd-mult") or 1)
     rate = handed["optimizer"]["lr"]
     wanted = {
-        name: (rate, decay * (factor if name in recipe.expect.wd_multiplied else 1))
+        name: (rate, decay * (factor if name in expect.wd_multiplied else 1))
         for name in handed["parameters"]
     }
     # A multiplied parameter that the symbol lacks is as wrong as one without its multiplier.
-    complete = set(recipe.expect.wd_multiplied) <= set(wanted)
+    complete = set(expect.wd_multiplied) <= set(wanted)
     found = {name: (lr, wd) for name, (lr, wd) in handed["parameters"].items()}
     equal = all(
         math.isclose(a, b, rel_tol=1e-6)
@@ -193,8 +203,8 @@ def _summary(values: Mapping[str, tuple[float, float]]) -> str:
     return "; ".join([*parts, f"{rest}: lr {common[0]:g}, wd {common[1]:g}"])
 
 
-def _check_initializer(recipe: Recipe, network: str, handed: Mapping[str, Any]) -> Check:
-    expected = recipe.expect.initializer[network]
+def _check_initializer(expect: Expectations, network: str, handed: Mapping[str, Any]) -> Check:
+    expected = expect.initializer[network]
     initializer = handed["initializer"]
     kind = initializer["settings"].get("rnd_type", "")
     found = (

@@ -16,6 +16,7 @@ from mfn_patcher.cli.diff import diff
 from mfn_patcher.cli.lint import lint
 from mfn_patcher.cli.new import new
 from mfn_patcher.cli.rebase import rebase
+from mfn_patcher.cli.recipes import recipes
 from mfn_patcher.cli.refresh import refresh
 from mfn_patcher.cli.revert import revert
 from mfn_patcher.cli.status import status
@@ -44,10 +45,26 @@ def cli() -> None:
     """
 
 
-_WORKSPACE = (apply, status, diff, revert)
-_PATCHES = (new, refresh, rebase, lint, check)
-_TRAINING = (verify, data, train, demo)
-for command in (*_WORKSPACE, *_PATCHES, *_TRAINING):
+_COMMANDS = (
+    # The workspace.
+    apply,
+    status,
+    diff,
+    revert,
+    # The patches.
+    new,
+    refresh,
+    rebase,
+    lint,
+    check,
+    # Training.
+    verify,
+    data,
+    recipes,
+    train,
+    demo,
+)
+for command in _COMMANDS:
     cli.add_command(command)
 
 

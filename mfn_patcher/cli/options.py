@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar
 import click
 
 from mfn_patcher.project import PUBLIC_ADDRESS, project_root, resolve_address
+from mfn_patcher.recipe import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -67,6 +68,14 @@ python_option = click.option(
     "--python",
     metavar="PYTHON",
     help="The interpreter that has MXNet, if not the one that runs mfn-patch.",
+)
+recipe_option = click.option(
+    "--recipe",
+    "recipe_name",
+    default=DEFAULT,
+    show_default=True,
+    metavar="NAME|FILE",
+    help="A recipe of the tool's own (recipes list), or a TOML file of yours.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 

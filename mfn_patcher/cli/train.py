@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from mfn_patcher.cli.options import python_option, report, workspace_option
+from mfn_patcher.cli.options import python_option, recipe_option, report, workspace_option
 
 _POSITIVE = click.IntRange(min=1)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -22,12 +22,13 @@ Example:
 
 @click.command(epilog=_EXAMPLE)
 @workspace_option
+@recipe_option
 @click.option(
     "--stage",
     "stages",
     required=True,
     metavar="STAGES",
-    help="2, 3 or 4 (softmax, arcface, finetune); several with commas, or all: run in order.",
+    help="By number or name (2 is softmax, ...); several with commas, or all: run in order.",
 )
 @click.option("--dry-run", is_flag=True, help="Print the commands and what differs, run nothing.")
 @click.option("--data-dir", type=_FOLDER, metavar="DIR", help="The data set.")
@@ -37,7 +38,9 @@ Example:
 @click.option(
     "--batch-size", type=_POSITIVE, metavar="N", help="Images a step, over all GPUs together."
 )
-@click.option("--scale-steps", is_flag=True, help="Multiply all step counts by 512/N.")
+@click.option(
+    "--scale-steps", is_flag=True, help="Multiply step counts by 512/N (the recipe's batch)."
+)
 @click.option("--max-steps", type=_POSITIVE, metavar="N", help="Steps to train for.")
 @click.option("--until-stopped", is_flag=True, help="Train until Ctrl-C.")
 @click.option(
@@ -49,6 +52,7 @@ Example:
 def train(
     *,
     workspace: Path,
+    recipe_name: str,
     stages: str,
     dry_run: bool,
     data_dir: Path | None,
@@ -64,7 +68,7 @@ def train(
     python: str | None,
     script_args: tuple[str, ...],
 ) -> None:
-    """Train stages of the documented recipe with the patched script.
+    """Train stages of a recipe with the patched script.
 
     Whatever is not asked for otherwise is as documented: the data set in datasets/ and the
     checkpoints in models/ of the workspace, GPU 0, 512 images a step. SCRIPT_ARGS after -- go to
@@ -92,8 +96,8 @@ def train(
         script_arguments=script_args,
         visible_devices=os.environ.get("CUDA_VISIBLE_DEVICES"),
     )
-    documented = recipe.load()
-    plans = command.plan_chain(documented, documented.choose(stages), options)
+    chosen = recipe.load(recipe_name)
+    plans = command.plan_chain(chosen, chosen.choose(stages), options)
     path = interpreter.find(python)
     if dry_run:
         source = workspace / "src"

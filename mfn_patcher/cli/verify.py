@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mfn_patcher.cli.options import json_option, print_json, python_option, workspace_option
+from mfn_patcher.cli.options import (
+    json_option,
+    print_json,
+    python_option,
+    recipe_option,
+    workspace_option,
+)
 from mfn_patcher.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -16,9 +22,12 @@ if TYPE_CHECKING:
 @click.command()
 @workspace_option
 @python_option
+@recipe_option
 @json_option
 @click.pass_context
-def verify(context: click.Context, workspace: Path, python: str | None, as_json: bool) -> None:
+def verify(
+    context: click.Context, workspace: Path, python: str | None, recipe_name: str, as_json: bool
+) -> None:
     """Ask the patched code what it would train with, and compare that with the recipe.
 
     Upstream's own main() runs, on a tiny data set and the CPU, until it hands the network and
@@ -33,7 +42,7 @@ def verify(context: click.Context, workspace: Path, python: str | None, as_json:
     from mfn_patcher.workspace import Workspace
 
     place = Workspace(workspace)
-    checks = check_code(place, recipe.load(), python)
+    checks = check_code(place, recipe.load(recipe_name), python)
     failed = [check for check in checks if not check.ok]
     if as_json:
         print_json(

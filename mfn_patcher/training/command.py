@@ -1,7 +1,7 @@
 """What a stage will run: the documented command, changed as little as the user's options ask.
 
 A plan is a function of the recipe and the options alone: neither files nor the environment are
-looked at. Every difference from the document carries its reason.
+looked at. Every difference from the recipe carries its reason.
 """
 
 from __future__ import annotations
@@ -108,6 +108,7 @@ class StagePlan:
     """All about one run of the script, before it starts.
 
     Attributes:
+        recipe: Its name.
         stage: Of the recipe.
         script: Its file name.
         documented: The documented tokens, with changed values in their places.
@@ -125,6 +126,7 @@ class StagePlan:
         notes: What else to know.
     """
 
+    recipe: str
     stage: Stage
     script: str
     documented: tuple[str, ...]
@@ -197,15 +199,20 @@ def plan(recipe: Recipe, stage: Stage, options: Options) -> StagePlan:
     start = _choose_start(recipe, stage, options, scale, draft)
 
     steps = None if options.until_stopped else options.max_steps or scale.steps(stage.steps)
-    if options.max_steps:
-        draft.add(("--max-steps", str(options.max_steps)), "given as --max-steps")
-    elif steps:
-        draft.add(("--max-steps", str(steps)), stage.steps_reason + scale.words)
-    else:
+    if steps is None:
+        # The script takes 0 for no end.
+        if stage.value("--max-steps"):
+            draft.put("--max-steps", "0", "given as --until-stopped")
         draft.note("it trains until it is stopped, for instance with Ctrl-C")
+    else:
+        reason = "given as --max-steps" if options.max_steps else stage.steps_reason + scale.words
+        draft.put("--max-steps", str(steps), reason)
+    if stage.late_lr_steps and not options.max_steps and steps is not None:
+        draft.note(f"lr steps come after its end: {stage.late_lr_steps}")
     if options.verbose_every:
-        draft.add(
-            ("--verbose", str(verbose)),
+        draft.put(
+            "--verbose",
+            str(verbose),
             f"verification and a checkpoint every {verbose} steps, not every {recipe.verbose}",
         )
     if options.script_arguments:
@@ -215,6 +222,11 @@ def plan(recipe: Recipe, stage: Stage, options: Options) -> StagePlan:
     if any(token.partition("=")[0] == "--ckpt" for token in options.script_arguments):
         last_checkpoint = None
         draft.note("which checkpoints are saved is up to your --ckpt")
+    elif not stage.saves_all:
+        last_checkpoint = None
+        draft.note(
+            "the script saves only checkpoints that it finds good enough; -- --ckpt 2 saves all"
+        )
     if last_checkpoint == 0:
         draft.note(
             f"no checkpoint will be saved: that happens every {verbose} steps, "
@@ -229,6 +241,7 @@ def plan(recipe: Recipe, stage: Stage, options: Options) -> StagePlan:
     if not visible_devices:
         draft.note("on the CPU, OMP_NUM_THREADS is set to the number of cores unless you set it")
     return StagePlan(
+        recipe=recipe.name,
         stage=stage,
         script=recipe.script,
         documented=tuple(draft.tokens),
@@ -286,6 +299,13 @@ class _Draft:
         if value != documented:
             self.tokens[self.tokens.index(option) + 1] = value
             self.changed.append(Changed(option, documented, value, reason))
+
+    def put(self, option: str, value: str, reason: str) -> None:
+        """Replace the documented value; where there is none, add it."""
+        if option in self.tokens:
+            self.replace(option, value, reason)
+        else:
+            self.add((option, value), reason)
 
     def add(self, tokens: tuple[str, ...], reason: str) -> None:
         self.added.append(Added(tokens, reason))
@@ -373,8 +393,10 @@ def _choose_batch(recipe: Recipe, options: Options, visible_devices: str, draft:
             f"a batch of {batch_size} can't be split evenly over {devices} GPUs",
             remedy=f"Give --batch-size {' or '.join(nearest)}.",
         )
-    shared = f"{batch_size} images a step over {devices} GPUs"
-    draft.replace("--per-batch-size", str(each), shared if devices > 1 else "given as --batch-size")
+    reason = "given as --batch-size"
+    if devices > 1 or not options.batch_size:
+        reason = f"{batch_size} images a step over {devices} device{'s' if devices > 1 else ''}"
+    draft.replace("--per-batch-size", str(each), reason)
     if batch_size != recipe.batch_size and not options.scale_steps:
         draft.note(
             f"all step counts are meant for {recipe.batch_size} images a step, this has "
@@ -413,11 +435,8 @@ def _choose_start(
     feed = stage.starts_from
     if options.pretrained:
         start = Start(*options.pretrained, stage=None)
-        value = f"{start.prefix},{start.number}"
-        if feed:
-            draft.replace("--pretrained", value, "given as --pretrained")
-        else:
-            draft.add(("--pretrained", value), "the document starts from random parameters")
+        reason = "given as --pretrained" if feed else "the recipe starts from random parameters"
+        draft.put("--pretrained", f"{start.prefix},{start.number}", reason)
         return start
     if not feed:
         return None

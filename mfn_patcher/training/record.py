@@ -26,6 +26,7 @@ class Record:
     """What was run, and what came of it.
 
     Attributes:
+        recipe: Name.
         stage: Number.
         name: Of the stage.
         command: Program and arguments.
@@ -50,6 +51,7 @@ class Record:
         last_checkpoint: Number of the last checkpoint that was saved.
     """
 
+    recipe: str
     stage: int
     name: str
     command: tuple[str, ...]

@@ -183,7 +183,7 @@ def _check_writer(
     for run, entry in record.read_all(surroundings.runs):
         if entry.get("prefix") != str(prefix) or not _lasted_at(entry, saved):
             continue
-        if entry["stage"] == stage:
+        if (entry["recipe"], entry["stage"]) == (plan.recipe, stage):
             return
         remedy = f"Run `mfn-patch train --stage {stage}` again, or choose with --pretrained."
         archived = Path(entry.get("archive") or "", file.name)
@@ -192,7 +192,7 @@ def _check_writer(
             remedy = f"The one that it replaced is kept: --pretrained {name}"
         raise TrainingError(
             f"{plan.stage.title} starts from what stage {stage} saves, but {file.name} was saved "
-            f"by stage {entry['stage']}, in {run}",
+            f"by stage {entry['stage']} of {entry['recipe']}, in {run}",
             remedy=remedy,
         )
 
@@ -272,6 +272,7 @@ def _open_record(
 ) -> Record:
     start = plan.start
     return Record(
+        recipe=plan.recipe,
         stage=plan.stage.number,
         name=plan.stage.name,
         command=(surroundings.python, "-u", plan.script, *plan.arguments),

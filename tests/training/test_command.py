@@ -102,6 +102,39 @@ def test_relative_paths_are_the_users(tmp_path: Path, monkeypatch: pytest.Monkey
     assert f"{tmp_path}/m/model,7" in tokens
 
 
+def test_a_recipe_of_four_gpus_with_an_end_of_its_own() -> None:
+    issue = recipe.load("issue-214")
+    for made, steps in zip(plan_chain(issue, issue.stages, Options()), ("140002", "170000")):
+        assert (made.recipe, made.visible_devices, made.batch_size) == ("issue-214", "0,1,2,3", 512)
+        assert made.changed == ()
+        assert made.arguments[: len(made.stage.arguments)] == made.stage.arguments
+        assert made.arguments.count("--max-steps") == 1
+        assert value(made, "--max-steps") == steps
+    softmax, arcface = plan_chain(
+        issue, issue.stages, Options(gpus="0", batch_size=256, scale_steps=True, verbose_every=1000)
+    )
+    assert changes(softmax) == {
+        "CUDA_VISIBLE_DEVICES": "0",
+        "--per-batch-size": "256",
+        "--lr-steps": "480000,720000,880000",
+        "--max-steps": "280004",
+    }
+    assert arcface.start == Start("../models/issue-214/model-y1-softmax", 280, 1)
+    # The issue has the script save what it finds good: whether that is the last, nobody knows.
+    assert (softmax.last_checkpoint, arcface.last_checkpoint) == (280, None)
+    assert any("--ckpt 2 saves all" in note for note in arcface.notes)
+    alone = plan(issue, issue.stage(1), Options(gpus="0"))
+    assert changes(alone) == {"CUDA_VISIBLE_DEVICES": "0", "--per-batch-size": "512"}
+    assert alone.changed[1].reason == "512 images a step over 1 device"
+    endless = plan(issue, issue.stage("softmax"), Options(until_stopped=True))
+    assert (value(endless, "--max-steps"), endless.steps) == ("0", None)
+
+
+def test_lr_steps_that_never_come_are_told() -> None:
+    assert any("lr steps come after its end" in note for note in make(2).notes)
+    assert not any("lr steps come" in note for note in make(3).notes)
+
+
 # -- steps --------------------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ from mfn_patcher.training.record import Record
 from tests.preimages import ROOT
 
 RECORD = Record(
+    recipe="mobilefacenet",
     stage=2,
     name="softmax",
     command=("python", "-u", "train_softmax.py"),

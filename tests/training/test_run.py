@@ -136,6 +136,15 @@ def test_stage_4_does_not_start_from_its_own(surroundings: Surroundings, data: P
         train(surroundings, data, "4")
 
 
+def test_a_stage_of_this_number_of_another_recipe(surroundings: Surroundings, data: Path) -> None:
+    for folder in train(surroundings, data, "2"):
+        record = read(folder)
+        assert record["recipe"] == "mobilefacenet"
+        (folder / "run.json").write_text(json.dumps({**record, "recipe": "mine"}))
+    with pytest.raises(TrainingError, match="was saved by stage 2 of mine"):
+        train(surroundings, data, "3")
+
+
 def test_a_failure(surroundings: Surroundings, data: Path) -> None:
     train(surroundings, data, "2")
     before = {path.name: path.read_text() for path in models(surroundings).iterdir()}

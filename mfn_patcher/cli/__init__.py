@@ -14,6 +14,7 @@ from mfn_patcher.cli.data import data
 from mfn_patcher.cli.demo import demo
 from mfn_patcher.cli.diff import diff
 from mfn_patcher.cli.lint import lint
+from mfn_patcher.cli.log import log
 from mfn_patcher.cli.new import new
 from mfn_patcher.cli.rebase import rebase
 from mfn_patcher.cli.recipes import recipes
@@ -62,6 +63,7 @@ _COMMANDS = (
     data,
     recipes,
     train,
+    log,
     demo,
 )
 for command in _COMMANDS:

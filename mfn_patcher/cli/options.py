@@ -13,7 +13,7 @@ from mfn_patcher.project import PUBLIC_ADDRESS, project_root, resolve_address
 from mfn_patcher.recipe import DEFAULT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from mfn_patcher.finding import Finding
     from mfn_patcher.patches import Series
@@ -89,7 +89,28 @@ def load_project_series(project: Path | None, *, writable: bool = False) -> Seri
 
 def print_json(value: object) -> None:
     """Print `value` as JSON on standard output."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], right: str = "") -> None:
+    """Print columns on standard output, as wide as they are; nothing is cut or wrapped.
+
+    Args:
+        header: Names of the columns; in a terminal they are underlined.
+        rows: Cells.
+        right: Which columns are aligned at the right: ``x`` for those, by position.
+    """
+    from rich.cells import cell_len
+
+    lines = [tuple(header), *map(tuple, rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*lines)]
+    for number, line in enumerate(lines):
+        cells = []
+        for position, (cell, width) in enumerate(zip(line, widths)):
+            space = " " * (width - cell_len(cell))
+            text = click.style(cell, underline=True) if not number and cell else cell
+            cells.append(space + text if right[position : position + 1] == "x" else text + space)
+        click.echo("  ".join(cells).rstrip())
 
 
 def print_findings(findings: Iterable[Finding]) -> None:

@@ -1,0 +1,135 @@
+"""``mfn-patch log``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mfn_patcher.cli.options import print_json, print_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from mfn_patcher.training.log import Verification
+    from mfn_patcher.training.summary import RunSummary
+
+_CSV = ("run", "set", "step", "accuracy", "std", "xnorm", "checkpoint")
+
+
+@click.command()
+@click.argument(
+    "file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "json"]),
+    default="table",
+    show_default=True,
+    help="csv has the verifications alone.",
+)
+def log(file: Path, form: str) -> None:
+    """Tell what a log of the training script holds; FILE is - for standard input.
+
+    Reads the script's output as it is, or with a time stamp before each line, of MXNet 1.1 or
+    1.9.1, with one run in it or several: arguments, speed, every verification, learning rates,
+    checkpoints, and the best of each verification set.
+
+    \b
+    Example:
+      mfn-patch log training.log
+      mfn-patch log insightface/runs/20260101T000000-stage2-softmax/output.log --format json
+    """
+    from mfn_patcher.training.log import read_events
+    from mfn_patcher.training.summary import as_json, summarise
+
+    if str(file) == "-":
+        runs, name = summarise(read_events(sys.stdin.buffer), "standard input"), "-"
+    else:
+        name = str(file)
+        with file.open("rb") as opened:
+            runs = summarise(read_events(opened), name)
+    if form == "json":
+        print_json(as_json(runs, name))
+    elif form == "csv":
+        _print_csv(runs)
+    else:
+        for run in runs:
+            _print_run(run, several=len(runs) > 1)
+
+
+def _print_csv(runs: Sequence[RunSummary]) -> None:
+    import csv
+
+    table = csv.writer(sys.stdout, lineterminator="\n")
+    table.writerow(_CSV)
+    for run in runs:
+        for entry in run.verifications:
+            number = run.checkpoint_at(entry.step)
+            of = (run.number, entry.set, entry.step, entry.accuracy, entry.std, entry.xnorm, number)
+            table.writerow("" if value is None else value for value in of)
+
+
+def _print_run(run: RunSummary, *, several: bool) -> None:
+    if several:
+        click.secho(f"{'' if run.number == 1 else chr(10)}run {run.number}", bold=True)
+    for name, text in _facts(run):
+        click.echo(f"{name:<14} {text}")
+    if not run.verifications:
+        return
+    click.echo()
+    best = list(run.best().values())
+    for title, entries in (("best", best), ("all verifications", run.verifications)):
+        click.secho(title, bold=True)
+        print_table(
+            ("step", "set", "accuracy", "std", "XNorm", "checkpoint"),
+            (_row(run, entry) for entry in entries),
+            right="x xxxx",
+        )
+
+
+def _facts(run: RunSummary) -> Iterator[tuple[str, str]]:
+    words = [f"{name}={value}" for name, value in run.arguments.items()]
+    yield "arguments", " ".join(words) or "not in this log"
+    if run.training_set:
+        epoch = run.training_set.steps_per_epoch
+        length = f", {epoch:,} steps an epoch" if epoch else ""
+        yield "training set", f"{run.training_set.images:,} images{length}"
+    if run.started:
+        yield "time", f"{run.started} to {run.ended}"
+    yield "last step", f"{run.last_step:,}" if run.last_step else "not in this log"
+    median, mean = run.curve.median_speed, run.curve.mean_speed
+    if median and mean:
+        yield "speed", f"{median:,.1f} images/s; {mean:,.1f} with verification and saving"
+    if run.curve.accuracy is not None:
+        yield "accuracy", f"{run.curve.accuracy:.4f} in the last training steps"
+    for rate in run.learning_rates:
+        yield "learning rate", f"{rate.value:g} from step {_text(rate.step)}"
+    if run.checkpoints:
+        last = run.checkpoints[-1]
+        count = f"{len(run.checkpoints)}, the last is {last.number} at step {_text(last.step)}"
+        yield "checkpoints", f"{count}: {last.path}"
+    for entry in run.not_finite.values():
+        of = f" of {entry.set}" if entry.set else ""
+        yield "not a number", f"{entry.what}{of} is {entry.value} at step {_text(entry.step)}"
+    if run.error:
+        yield "error", run.error
+
+
+def _row(run: RunSummary, entry: Verification) -> tuple[str, ...]:
+    number = run.checkpoint_at(entry.step)
+    return (
+        f"{entry.step:,}",
+        entry.set,
+        f"{entry.accuracy:.5f}",
+        f"{entry.std:.5f}",
+        "-" if entry.xnorm is None else f"{entry.xnorm:.3f}",
+        "-" if number is None else str(number),
+    )
+
+
+def _text(step: int | None) -> str:
+    return "unknown" if step is None else f"{step:,}"

@@ -7,7 +7,7 @@ BIN := .venv/bin
 demo: .venv/cpu  ## the main job, small: patch, verify, train three stages on the CPU
 	$(BIN)/mfn-patch demo --workspace demo/insightface
 
-test: .venv/dev  ## lint, types and tests
+test: .venv/dev .venv/junit-10.xsd  ## lint, types and tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -24,3 +24,9 @@ clean:
 .venv/dev: .venv/cpu
 	$(BIN)/pip install --quiet --editable '.[cpu,dev]'
 	touch $@
+
+# The schema of JUnit reports is Jenkins's, and pytest's source distribution carries it.
+.venv/junit-10.xsd: .venv/dev
+	$(BIN)/pip download --quiet --no-deps --no-binary pytest --dest .venv/sdist pytest==8.4.2
+	tar --extract --to-stdout --wildcards --file .venv/sdist/pytest-8.4.2.tar.gz '*/junit-10.xsd' > $@.part
+	mv $@.part $@

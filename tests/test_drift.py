@@ -199,6 +199,9 @@ def test_crlf_that_upstream_gave_up_is_a_conflict(check: Check, later: Path) -> 
     patch = judged(check, later, 3)["python3/0001-range-for-xrange.patch"]
     (hunk,) = (hunk for hunk in patch["hunks"] if hunk["verdict"] != "exact")
     assert (hunk["path"], hunk["verdict"]) == ("src/symbols/fxception.py", "conflict")
+    text = check("--against", "later").out
+    assert "expected:     for i in xrange(round):\\r\\n" in text
+    assert "found:        for i in xrange(round):\\n" in text
 
 
 @pytest.mark.parametrize("revision", ["no-such-branch", "f" * 40])

@@ -49,10 +49,11 @@ _ALLOWED = {"exact": "clean", "offset": "offset", "merged": "merged"}
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["text", "json", "github"]),
+    type=click.Choice(["text", "json", "github", "junit", "sarif"]),
     default="text",
     show_default=True,
-    help="For people, for programs, or as annotations of a GitHub workflow.",
+    help="For people, for programs, as annotations of a GitHub workflow, for test reports of CI "
+    "servers, or for code scanning.",
 )
 @upstream_option
 @project_option
@@ -102,12 +103,14 @@ def check(
 
 
 def _show(found: Report, form: str) -> None:
-    from mfn_patcher.report import as_json, github, text
+    from mfn_patcher.report import as_json, github, junit, sarif, text
 
     renderers: dict[str, Callable[[Report], str]] = {
         "text": partial(text.render, colour=is_terminal()),
         "json": as_json.render,
         "github": github.render,
+        "junit": junit.render,
+        "sarif": sarif.render,
     }
     click.echo(renderers[form](found), nl=False)
     summary = os.environ.get("GITHUB_STEP_SUMMARY")

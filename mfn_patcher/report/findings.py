@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, zip_longest
 from typing import TYPE_CHECKING
 
 from mfn_patcher.drift import HunkState, PatchState
@@ -39,6 +39,7 @@ class Finding:
         rule: the verdict on a hunk, or `LINT`.
         level: an error where it is drift.
         text: what is the matter, in a line.
+        subject: what it is about, whatever has become of that: the hunk, or the problem.
         differences: expected and found lines where they differ.
     """
 
@@ -47,7 +48,13 @@ class Finding:
     rule: str
     level: Level
     text: str
+    subject: str
     differences: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def place(self) -> str:
+        """The file and, where there is one, its line."""
+        return f"{self.file}:{self.line}" if self.line else self.file
 
 
 @dataclass(frozen=True)
@@ -104,12 +111,15 @@ class Report:
     def remarks(self, verdict: RevisionVerdict, patch: PatchVerdict) -> list[str]:
         """Return what there is to tell about a patch as a whole, a line each."""
         change = self.since(verdict, patch)
-        since = [f"{patch.state.value} since {change.commit}"] if change else []
-        return [*needs(patch), *since]
+        # What the findings say of a file that is gone need not be said again.
+        told = {hunk.removed_by for hunk in patch.hunks}
+        since = change and change.commit not in told and f"since {change.commit}"
+        return [*needs(patch), *([f"{patch.state.value} {since}"] if since else [])]
 
     def problem(self, problem: Problem) -> Finding:
         """Return a problem that lint found as a finding."""
-        return Finding(self._shown(problem.path), problem.line, LINT, Level.ERROR, problem.message)
+        file, text = self._shown(problem.path), problem.message
+        return Finding(file, problem.line, LINT, Level.ERROR, text, text)
 
     def _shown(self, path: Path) -> str:
         """Return how the reader names a file of the project."""
@@ -129,6 +139,7 @@ class Report:
             first.state.value,
             level,
             _describe(hunks),
+            f"{first.path}:{first.hunk.number}",
             tuple(_differences(first)) if first.found else (),
         )
 
@@ -162,8 +173,8 @@ def text_of(lines: Sequence[bytes]) -> list[str]:
 def _describe(hunks: Sequence[HunkVerdict]) -> str:
     """Say what became of a hunk, or of all hunks of a file that is not there, in a line."""
     hunk = hunks[0]
-    numbers = f"hunk {hunk.hunk.number}" if len(hunks) == 1 else f"all {len(hunks)} hunks"
-    place = f"{hunk.path}: {numbers}"
+    numbers = f"hunks {hunk.hunk.number} to {hunks[-1].hunk.number}"
+    place = f"{hunk.path}: {numbers if len(hunks) > 1 else f'hunk {hunk.hunk.number}'}"
     state = hunk.state.value
     since = f" since {hunk.removed_by}" if hunk.removed_by else ""
     if hunk.moved_to:
@@ -184,7 +195,13 @@ def _describe(hunks: Sequence[HunkVerdict]) -> str:
 
 def _differences(hunk: HunkVerdict) -> list[tuple[str, str]]:
     """Return expected and found lines where they differ, side by side."""
-    expected, found = text_of(hunk.hunk.source), text_of(hunk.found)
-    width = max(len(expected), len(found))
-    pairs = zip(*(side + [""] * (width - len(side)) for side in (expected, found)))
-    return [(a, b) for a, b in pairs if a != b]
+    pairs = zip_longest(hunk.hunk.source, hunk.found, fillvalue=b"")
+    return [_side_by_side(a, b) for a, b in pairs if a != b]
+
+
+def _side_by_side(expected: bytes, found: bytes) -> tuple[str, str]:
+    a, b = text_of([expected, found])
+    if a == b:  # then their ends differ, which nobody would see
+        a += repr(expected[len(expected.rstrip(b"\r\n")) :].decode())[1:-1]
+        b += repr(found[len(found.rstrip(b"\r\n")) :].decode())[1:-1]
+    return a, b

@@ -33,7 +33,7 @@ def summary(report: Report) -> str:
     if report.problems:
         lines += ["### Problems of the patch files", "", "| file | problem |", "|---|---|"]
         for it in map(report.problem, report.problems):
-            lines.append(f"| `{_place(it)}` | {_markdown(it.text)} |")
+            lines.append(f"| `{it.place}` | {_markdown(it.text)} |")
     for verdict in report.revisions:
         lines += [f"### Patches at {verdict.revision}, `{verdict.commit[:12]}`", ""]
         lines += ["| verdict | patch | hunks that do not fit |", "|---|---|---|"]
@@ -58,10 +58,6 @@ def _annotation(finding: Finding, title: str, remarks: list[str]) -> str:
 def _escape(text: str, special: str = "") -> str:
     """Escape what has a meaning in workflow commands; `special` in their properties only."""
     return re.sub(f"[%\r\n{special}]", lambda found: f"%{ord(found[0]):02X}", text)
-
-
-def _place(finding: Finding) -> str:
-    return f"{finding.file}:{finding.line}" if finding.line else finding.file
 
 
 def _markdown(text: str) -> str:

@@ -56,7 +56,7 @@ def test_a_file_that_is_gone_is_told_once(check: Check, later: Path) -> None:
     commit(later, "A later revision")
     ran = check("--against", "later", "--format", "github")
     (line,) = (line for line in ran.out.splitlines() if FDPN in line)
-    assert f"{FDPN}: all 5 hunks: the file is gone" in line
+    assert f"{FDPN}: hunks 1 to 5: the file is gone" in line
 
 
 def test_lint(

@@ -10,6 +10,7 @@ from mfn_patcher.drift import Blobs, HunkState, Judge, PatchState, RevisionVerdi
 from mfn_patcher.git import GitError, Repository
 from tests.conftest import ADDRESS, Tool
 from tests.preimages import SERIES
+from tests.report import test_junit, test_sarif
 
 PATHS = sorted({path for patch in SERIES.patches for path in patch.paths})
 
@@ -110,3 +111,12 @@ def test_the_commit_that_took_the_script_away(tool: Tool, upstream_address: str)
     lines = [line for line in ran.out.splitlines() if line.startswith("recipe/0003")]
     assert "gone since" in lines[-1]
     assert "(2020-11-" in lines[-1]
+
+
+def test_the_documents_of_a_real_drift(tool: Tool, upstream_address: str) -> None:
+    places = ("--upstream", upstream_address, "--against", "upstream", "--history")
+    suites = test_junit.validated(tool("check", *places, "--format", "junit").out)
+    assert suites.attrib["failures"] == str(len(SERIES.patches))
+    results = test_sarif.validated(tool("check", *places, "--format", "sarif").out)["results"]
+    texts = [it["message"]["text"] for it in results]
+    assert all("the file is gone since b774d6a1b7c6 (2020-11-06)" in text for text in texts)

@@ -43,6 +43,7 @@ def demo(workspace: Path, address: str, python: str | None, project: Path | None
     from mfn_patcher import recipe
     from mfn_patcher.dataset.synth import synthesise
     from mfn_patcher.training import command, interpreter
+    from mfn_patcher.training.code import read_code
     from mfn_patcher.training.run import Surroundings, run_stages
     from mfn_patcher.verify import VerificationError, verify
     from mfn_patcher.workspace import Workspace
@@ -78,7 +79,7 @@ def demo(workspace: Path, address: str, python: str | None, project: Path | None
         verbose_every=_INTERVAL,
     )
     plans = command.plan_chain(documented, documented.stages, options)
-    surroundings = Surroundings(place.path, path, dict(os.environ), outcome.commit)
+    surroundings = Surroundings(place.path, path, dict(os.environ), read_code(place.path))
     folders = run_stages(plans, surroundings, sys.stdout.buffer, report)
 
     click.echo("\nAll of it worked. Where things are:")

@@ -104,14 +104,8 @@ def train(
         click.echo("\n\n".join(command.explain(plan, source, path) for plan in plans))
         return
 
+    from mfn_patcher.training.code import read_code
     from mfn_patcher.training.run import Surroundings, run_stages
 
-    surroundings = Surroundings(workspace, path, dict(os.environ), _chain_commit(workspace))
+    surroundings = Surroundings(workspace, path, dict(os.environ), read_code(workspace))
     run_stages(plans, surroundings, sys.stdout.buffer, report)
-
-
-def _chain_commit(workspace: Path) -> str | None:
-    """Return the commit that says which code is trained."""
-    from mfn_patcher.workspace import Workspace
-
-    return Workspace(workspace).chain_commit()

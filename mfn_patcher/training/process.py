@@ -44,6 +44,7 @@ def run(
     environment: Mapping[str, str],
     log: Path,
     output: BinaryIO,
+    watch: Callable[[bytes], None] = lambda _: None,
     report: Callable[[str], None] = lambda _: None,
     tail_lines: int = 15,
 ) -> Ended:
@@ -62,6 +63,8 @@ def run(
         environment: Of the child.
         log: Appended to.
         output: Gets the same bytes, live, until it breaks.
+        watch: Called with the same bytes, before `output`; with none at the end. If it fails,
+            that is reported, and the run goes on without it.
         report: Called with a line when a signal is passed on.
         tail_lines: How many lines to return.
     """
@@ -82,7 +85,7 @@ def run(
             )
             try:
                 signals.pass_on_to(child)
-                _mirror(child, reading, output)
+                _mirror(child, reading, output, _Watched(watch, report))
             finally:
                 if child.poll() is None:
                     _signal_group(child, signal.SIGKILL)
@@ -157,13 +160,39 @@ def _signal_group(child: subprocess.Popen[bytes], number: signal.Signals) -> Non
             os.killpg(child.pid, number)
 
 
-def _mirror(child: subprocess.Popen[bytes], reading: BinaryIO, output: BinaryIO) -> None:
+class _Watched:
+    """Calls a watcher until it fails: no bug in watching may end days of training."""
+
+    def __init__(self, watch: Callable[[bytes], None], report: Callable[[str], None]) -> None:
+        self._watch: Callable[[bytes], None] | None = watch
+        self._report = report
+
+    def __call__(self, chunk: bytes) -> None:
+        if self._watch is None:
+            return
+        try:
+            self._watch(chunk)
+        except Exception as error:
+            self._watch = None
+            with contextlib.suppress(OSError):
+                self._report(f"the run is not watched any more: {error!r}")
+
+
+def _mirror(
+    child: subprocess.Popen[bytes],
+    reading: BinaryIO,
+    output: BinaryIO,
+    watch: Callable[[bytes], None],
+) -> None:
     copying = True
     running = True
     while running:
         # Asked before reading: what it wrote before it ended is then read.
         running = child.poll() is None
-        for chunk in _chunks(reading) if copying else ():
+        for chunk in _chunks(reading):
+            watch(chunk)
+            if not copying:
+                continue
             try:
                 output.write(chunk)
                 output.flush()
@@ -171,9 +200,9 @@ def _mirror(child: subprocess.Popen[bytes], reading: BinaryIO, output: BinaryIO)
                 # Nobody can watch any more; that is no reason to stop training.
                 copying = False
                 os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())
-                break
         if running:
             time.sleep(_POLL)
+    watch(b"")
 
 
 def _chunks(reading: BinaryIO) -> Iterator[bytes]:

@@ -1,6 +1,7 @@
 """The record of a run: a folder with the output and ``run.json``, which says what was run.
 
-``docs/schema/run.json`` describes the fields.
+``docs/schema/run.json`` describes the fields. What the output tells is also in the files of
+`mfn_patcher.training.events`.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from mfn_patcher.dataset.fingerprint import Fingerprint
 from mfn_patcher.recipe import Stage
 from mfn_patcher.training.checkpoints import STAMP, make_folder
+from mfn_patcher.training.code import AppliedPatch
 
 LOG = "output.log"
+EDITS = "edits.patch"
 _FILE = "run.json"
 
 
@@ -40,7 +44,11 @@ class Record:
         data_dir: Absolute.
         start: Prefix and number of the checkpoint that it started from, such as ``model,20``.
         versions: Of the tool, Python and packages.
-        chain_commit: The commit that says which code was trained.
+        pin: The commit of upstream that the chain of patches starts from.
+        chain_commit: The end of the chain, which says which code was trained.
+        patches: Of the chain.
+        edited: Whether the user had changed that code; the changes are in ``edits.patch``.
+        data_set: Its fingerprint.
         archive: Folder into which former checkpoints were set aside.
         started: UTC.
         ended: UTC.
@@ -65,7 +73,11 @@ class Record:
     data_dir: str
     start: str | None
     versions: Mapping[str, str]
+    pin: str | None
     chain_commit: str | None
+    patches: tuple[AppliedPatch, ...]
+    edited: bool
+    data_set: Fingerprint
     archive: str | None
     started: str
     ended: str | None = None

@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any, BinaryIO, Callable
 
 from mfn_patcher.dataset import check
+from mfn_patcher.dataset.fingerprint import Fingerprint, fingerprint
 from mfn_patcher.dataset.verification_set import NAMES
 from mfn_patcher.errors import ExitCode, MfnPatchError
 from mfn_patcher.training import checkpoints, process, record
 from mfn_patcher.training.checkpoints import Archive
+from mfn_patcher.training.code import Code
 from mfn_patcher.training.command import StagePlan, shell_line
 from mfn_patcher.training.environment import child_environment
+from mfn_patcher.training.events import EventFiles, Watch
 from mfn_patcher.training.interpreter import Interpreter, check_mxnet, inspect
 from mfn_patcher.training.process import Ended
 from mfn_patcher.training.record import Record
@@ -43,13 +46,13 @@ class Surroundings:
         workspace: The patched clone; absolute.
         python: Path of the training interpreter.
         environment: The variables to start from.
-        chain_commit: The commit that says which code is trained, if known.
+        code: Which code is trained.
     """
 
     workspace: Path
     python: str
     environment: Mapping[str, str]
-    chain_commit: str | None = None
+    code: Code
 
     @property
     def source(self) -> Path:
@@ -222,25 +225,32 @@ def _run_stage(
 ) -> Path:
     environment = _environment(plan, surroundings, interpreter)
     prefix = surroundings.place(plan.prefix)
+    data_set = fingerprint(surroundings.place(plan.data_dir))
     folder = record.new_folder(surroundings.runs, plan.stage)
     archive = checkpoints.set_aside(prefix, _kept(plan, surroundings))
     before = checkpoints.state(prefix)
-    entry = _open_record(plan, surroundings, interpreter, environment, archive)
+    entry = _open_record(
+        plan, surroundings, interpreter, environment, data_set=data_set, archive=archive
+    )
     record.write(entry, folder)
+    if surroundings.code.edits:
+        (folder / record.EDITS).write_bytes(surroundings.code.edits)
     if archive:
         report(f"former checkpoints of {prefix} are kept in {archive.folder}")
     length = f"{plan.steps} steps" if plan.steps else "steps without end"
     report(f"{plan.stage.title}: {length} of {plan.batch_size} images; record in {folder}")
     ended = None
     try:
-        ended = process.run(
-            entry.command,
-            folder=surroundings.source,
-            environment=environment,
-            log=folder / record.LOG,
-            output=output,
-            report=report,
-        )
+        with EventFiles(folder, report) as files:
+            ended = process.run(
+                entry.command,
+                folder=surroundings.source,
+                environment=environment,
+                log=folder / record.LOG,
+                output=output,
+                watch=Watch(files),
+                report=report,
+            )
     finally:
         # Also when the tool itself fails, checkpoints are put back and the record is closed.
         saved = checkpoints.saved_since(prefix, before)
@@ -268,6 +278,8 @@ def _open_record(
     surroundings: Surroundings,
     interpreter: Interpreter,
     environment: Mapping[str, str],
+    *,
+    data_set: Fingerprint,
     archive: Archive | None,
 ) -> Record:
     start = plan.start
@@ -294,7 +306,11 @@ def _open_record(
             "python": interpreter.python,
             **interpreter.versions,
         },
-        chain_commit=surroundings.chain_commit,
+        pin=surroundings.code.pin,
+        chain_commit=surroundings.code.commit,
+        patches=surroundings.code.patches,
+        edited=bool(surroundings.code.edits),
+        data_set=data_set,
         archive=str(archive.folder) if archive else None,
         started=record.utc_now(),
     )

@@ -215,6 +215,34 @@ def test_no_child_outlives_an_exception(log: Path) -> None:
     assert not process.is_written(log)
 
 
+def test_a_watcher_sees_what_is_written_also_when_nobody_else_can(log: Path) -> None:
+    chunks: list[bytes] = []
+    reading, writing = os.pipe()
+    os.close(reading)
+    code = "import time\nfor i in range(4): print(i); time.sleep(.1)"
+    with os.fdopen(writing, "wb") as pipe:
+        run(log, code, output=pipe, watch=chunks.append)
+    assert b"".join(chunks) == b"0\n1\n2\n3\n"
+    assert len(chunks) > 2
+    assert chunks[-1] == b""
+
+
+def test_a_watcher_that_fails_does_not_end_the_run(log: Path) -> None:
+    output = io.BytesIO()
+    reports: list[str] = []
+    calls: list[bytes] = []
+
+    def fail(chunk: bytes) -> None:
+        calls.append(chunk)
+        raise ZeroDivisionError("a bug of ours")
+
+    code = "import time\nfor i in range(4): print(i); time.sleep(.1)"
+    assert run(log, code, output=output, watch=fail, report=reports.append).status == 0
+    assert output.getvalue() == b"0\n1\n2\n3\n"
+    assert len(calls) == 1
+    assert reports == ["the run is not watched any more: ZeroDivisionError('a bug of ours')"]
+
+
 def test_a_program_that_does_not_exist(log: Path) -> None:
     with pytest.raises(FileNotFoundError):
         process.run(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mfn_patcher import recipe
+from mfn_patcher.dataset.fingerprint import Fingerprint
 from mfn_patcher.training import record
 from mfn_patcher.training.record import Record
 from tests.preimages import ROOT
@@ -26,7 +27,11 @@ RECORD = Record(
     data_dir="/w/data",
     start=None,
     versions={},
+    pin=None,
     chain_commit=None,
+    patches=(),
+    edited=False,
+    data_set=Fingerprint("0" * 64, {}),
     archive=None,
     started=record.utc_now(),
 )

@@ -18,9 +18,11 @@ import jsonschema
 import pytest
 
 from mfn_patcher import recipe
+from mfn_patcher.dataset.fingerprint import fingerprint
 from mfn_patcher.dataset.synth import synthesise
 from mfn_patcher.errors import ExitCode
 from mfn_patcher.training import process, run
+from mfn_patcher.training.code import AppliedPatch, Code
 from mfn_patcher.training.command import Options, plan_chain
 from mfn_patcher.training.interpreter import Interpreter
 from mfn_patcher.training.run import (
@@ -51,6 +53,8 @@ for number in range(1, int(value["--max-steps"]) // int(value["--verbose"]) + 1)
     pathlib.Path(f"{prefix}-symbol.json").write_text("{}")
 """
 
+CODE = Code("a" * 40, "c" * 40, (AppliedPatch("s/0001-x.patch", "d" * 64, "c" * 40),), b"a diff")
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -67,7 +71,7 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Surrounding
     facts = Interpreter(sys.executable, "3.11.0", {"mxnet": "1.9.1"}, ())
     monkeypatch.setattr(run, "inspect", lambda *_: facts)
     monkeypatch.setattr(run, "check_mxnet", lambda *_: None)
-    return Surroundings(workspace, sys.executable, dict(os.environ), "c" * 40)
+    return Surroundings(workspace, sys.executable, dict(os.environ), CODE)
 
 
 def train(
@@ -109,7 +113,13 @@ def test_a_chain(surroundings: Surroundings, data: Path) -> None:
     assert [bool(record["archive"]) for record in records] == [False, False, True]
     assert (folders[0] / "output.log").read_text() == "started 0 None\n"
     assert records[0]["environment"]["CUDA_VISIBLE_DEVICES"] == ""
-    assert records[0]["chain_commit"] == "c" * 40
+    assert (records[0]["pin"], records[0]["chain_commit"]) == ("a" * 40, "c" * 40)
+    assert records[0]["patches"][0]["patch"] == "s/0001-x.patch"
+    assert records[0]["edited"]
+    assert (folders[0] / "edits.patch").read_bytes() == b"a diff"
+    assert records[0]["data_set"]["sha256"] == fingerprint(data).sha256
+    assert (folders[0] / "verification.csv").read_text() == "time,set,step,accuracy,std,xnorm\n"
+    assert (folders[0] / "events.jsonl").exists()
     archive = Path(records[2]["archive"])
     assert (archive / "model-y1-arcface-0002.params").read_text().startswith("80000")
     assert (models(surroundings) / "model-y1-arcface-0002.params").read_text().startswith("20000")

@@ -1,0 +1,111 @@
+"""What a run's log tells, kept in files while the run goes: ``events.jsonl``, ``verification.csv``.
+
+``events.jsonl`` has one JSON object a line: ``event``, the name of the event's class in
+``mfn_patcher.training.log`` with underscores; ``time``, when it was seen, UTC; and the event's own
+values, null for what is no number. ``verification.csv`` has the verifications.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import math
+import re
+from datetime import datetime, timezone
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Callable, TextIO
+
+from mfn_patcher.training.log import Event, LogStream, Verification
+
+EVENTS = "events.jsonl"
+VERIFICATION = "verification.csv"
+COLUMNS = ("time", "set", "step", "accuracy", "std", "xnorm")
+
+
+class Watch:
+    """Reads a log as it grows, for `process.run`, and hands each event on."""
+
+    def __init__(self, *consumers: Callable[[Event], None]) -> None:
+        self._consumers = consumers
+        self._stream = LogStream()
+
+    def __call__(self, chunk: bytes) -> None:
+        """Take what was written since the last call; nothing, when the log has ended."""
+        for event in self._stream.feed(chunk) if chunk else self._stream.end():
+            for consume in self._consumers:
+                consume(event)
+
+
+class EventFiles:
+    """Appends each event to the files of a run's folder at once, so that a kill loses none.
+
+    When the files can't be written any more, on a full disk for instance, that is told once, and
+    the run goes on without them: the log has all that they would have.
+    """
+
+    def __init__(self, folder: Path, report: Callable[[str], None]) -> None:
+        self._report = report
+        self._files: list[TextIO] = []
+        self._paths = (folder / EVENTS, folder / VERIFICATION)
+
+    def __enter__(self) -> EventFiles:
+        try:
+            # In lines: a reader never sees half of one for long, and a kill cuts at most the last.
+            self._files = [path.open("a", encoding="utf-8", buffering=1) for path in self._paths]
+            csv.writer(self._files[1], lineterminator="\n").writerow(COLUMNS)
+        except OSError as error:
+            self._give_up(error)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._close()
+
+    def __call__(self, event: Event) -> None:
+        """Append an event."""
+        if not self._files:
+            return
+        events, verification = self._files
+        time = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        try:
+            print(json.dumps(as_json(event, time), ensure_ascii=False), file=events)
+            if isinstance(event, Verification):
+                row = [time, *(getattr(event, name) for name in COLUMNS[1:])]
+                csv.writer(verification, lineterminator="\n").writerow(row)
+        except OSError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        self._report(f"{EVENTS} and {VERIFICATION} are not written any more: {error.strerror}")
+        self._close()
+
+    def _close(self) -> None:
+        files, self._files = self._files, []
+        for file in files:
+            try:
+                file.close()
+            except OSError:
+                # What could not be written before can't now either.
+                continue
+
+
+def as_json(event: Event, time: str) -> dict[str, Any]:
+    """Return what ``events.jsonl`` has of an event.
+
+    Args:
+        event: Any.
+        time: When it was seen.
+    """
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(event).__name__).lower()
+    values = dataclasses.asdict(event)
+    del values["time"]
+    for key, value in values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            values[key] = None
+    return {"event": name, "time": time, **values}

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from mfn_patcher.patches import load_series
+from mfn_patcher.training.code import Code, read_code
+from tests.conftest import Tool
+from tests.preimages import StandIn
+
+
+def test_the_chain_and_what_the_user_changed(tool: Tool, stand_in: StandIn, tmp_path: Path) -> None:
+    place = ("-w", tmp_path / "w", "--project", stand_in.project)
+    assert tool("apply", *place, "--upstream", stand_in.upstream).code == 0
+    code = read_code(tmp_path / "w")
+    series = load_series(stand_in.project)
+    assert code.pin == series.pin
+    assert [(link.patch, link.digest) for link in code.patches] == [
+        (patch.name, patch.digest) for patch in series.patches
+    ]
+    assert code.commit == code.patches[-1].commit
+    assert code.edits == b""
+
+    script = tmp_path / "w" / "src" / "train_softmax.py"
+    script.write_text(script.read_text() + "# an idea\n")
+    assert b"+# an idea\n" in read_code(tmp_path / "w").edits
+
+
+def test_a_folder_that_is_no_workspace(tmp_path: Path) -> None:
+    assert read_code(tmp_path) == Code()

@@ -20,6 +20,7 @@ from mfn_patcher.cli.rebase import rebase
 from mfn_patcher.cli.recipes import recipes
 from mfn_patcher.cli.refresh import refresh
 from mfn_patcher.cli.revert import revert
+from mfn_patcher.cli.runs import runs
 from mfn_patcher.cli.status import status
 from mfn_patcher.cli.train import train
 from mfn_patcher.cli.verify import verify
@@ -63,6 +64,7 @@ _COMMANDS = (
     data,
     recipes,
     train,
+    runs,
     log,
     demo,
 )

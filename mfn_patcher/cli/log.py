@@ -58,7 +58,9 @@ def log(file: Path, form: str) -> None:
         _print_csv(runs)
     else:
         for run in runs:
-            _print_run(run, several=len(runs) > 1)
+            if len(runs) > 1:
+                click.secho(f"{'' if run.number == 1 else chr(10)}run {run.number}", bold=True)
+            print_run(run)
 
 
 def _print_csv(runs: Sequence[RunSummary]) -> None:
@@ -73,9 +75,8 @@ def _print_csv(runs: Sequence[RunSummary]) -> None:
             table.writerow("" if value is None else value for value in of)
 
 
-def _print_run(run: RunSummary, *, several: bool) -> None:
-    if several:
-        click.secho(f"{'' if run.number == 1 else chr(10)}run {run.number}", bold=True)
+def print_run(run: RunSummary) -> None:
+    """Print what a log tells of one run of the script."""
     for name, text in _facts(run):
         click.echo(f"{name:<14} {text}")
     if not run.verifications:

@@ -97,17 +97,17 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], right: str
 
     Args:
         header: Names of the columns; in a terminal they are underlined.
-        rows: Cells.
+        rows: Cells, styled or not.
         right: Which columns are aligned at the right: ``x`` for those, by position.
     """
     from rich.cells import cell_len
 
     lines = [tuple(header), *map(tuple, rows)]
-    widths = [max(map(cell_len, column)) for column in zip(*lines)]
+    widths = [max(cell_len(click.unstyle(cell)) for cell in column) for column in zip(*lines)]
     for number, line in enumerate(lines):
         cells = []
         for position, (cell, width) in enumerate(zip(line, widths)):
-            space = " " * (width - cell_len(cell))
+            space = " " * (width - cell_len(click.unstyle(cell)))
             text = click.style(cell, underline=True) if not number and cell else cell
             cells.append(space + text if right[position : position + 1] == "x" else text + space)
         click.echo("  ".join(cells).rstrip())

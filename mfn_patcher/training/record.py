@@ -22,7 +22,7 @@ from mfn_patcher.training.code import AppliedPatch
 
 LOG = "output.log"
 EDITS = "edits.patch"
-_FILE = "run.json"
+FILE = "run.json"
 
 
 @dataclass(frozen=True)
@@ -106,18 +106,18 @@ def utc_now() -> str:
 
 def write(record: Record, folder: Path) -> None:
     """Write a record into a run's folder, whole or not at all."""
-    partial = folder / f"{_FILE}.partial"
+    partial = folder / f"{FILE}.partial"
     with partial.open("w", encoding="utf-8") as file:
         json.dump(dataclasses.asdict(record), file, indent=2, ensure_ascii=False)
         file.write("\n")
         file.flush()
         os.fsync(file.fileno())
-    partial.replace(folder / _FILE)
+    partial.replace(folder / FILE)
 
 
 def read_all(runs: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Return folder and record of each run, newest first; unreadable records are passed over."""
-    for path in sorted(runs.glob(f"*/{_FILE}"), reverse=True):
+    for path in sorted(runs.glob(f"*/{FILE}"), reverse=True):
         try:
             yield path.parent, json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):

@@ -246,11 +246,11 @@ def as_json(runs: Sequence[RunSummary], name: str) -> dict[str, Any]:
                 "steps_per_epoch": run.training_set.steps_per_epoch if run.training_set else None,
                 "last_step": run.last_step,
                 "speed": {
-                    "median": _number(run.curve.median_speed),
-                    "mean": _number(run.curve.mean_speed),
+                    "median": finite(run.curve.median_speed),
+                    "mean": finite(run.curve.mean_speed),
                     "lines": run.curve.lines,
                 },
-                "accuracy": _number(run.curve.accuracy),
+                "accuracy": finite(run.curve.accuracy),
                 "lr_steps": list(run.drops),
                 "error": run.error,
             }
@@ -259,8 +259,8 @@ def as_json(runs: Sequence[RunSummary], name: str) -> dict[str, Any]:
         "verifications": [
             {
                 **_result(run, entry),
-                "accuracy_without_flip": _number(entry.accuracy_without_flip),
-                "std_without_flip": _number(entry.std_without_flip),
+                "accuracy_without_flip": finite(entry.accuracy_without_flip),
+                "std_without_flip": finite(entry.std_without_flip),
                 "time": _iso(entry.time),
             }
             for run in runs
@@ -271,7 +271,7 @@ def as_json(runs: Sequence[RunSummary], name: str) -> dict[str, Any]:
             {
                 "run": run.number,
                 "step": entry.step,
-                "value": _number(entry.value),
+                "value": finite(entry.value),
                 "time": _iso(entry.time),
             }
             for run in runs
@@ -307,14 +307,14 @@ def _result(run: RunSummary, entry: Verification) -> dict[str, Any]:
         "run": run.number,
         "set": entry.set,
         "step": entry.step,
-        "accuracy": _number(entry.accuracy),
-        "std": _number(entry.std),
-        "xnorm": _number(entry.xnorm),
+        "accuracy": finite(entry.accuracy),
+        "std": finite(entry.std),
+        "xnorm": finite(entry.xnorm),
         "checkpoint": run.checkpoint_at(entry.step),
     }
 
 
-def _number(value: float | None) -> float | None:
+def finite(value: float | None) -> float | None:
     """Return what JSON can hold: it has no infinity."""
     return value if value is not None and math.isfinite(value) else None
 

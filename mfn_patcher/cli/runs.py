@@ -1,0 +1,208 @@
+"""``mfn-patch runs``: the runs of a workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mfn_patcher.cli.log import print_run
+from mfn_patcher.cli.options import json_option, print_json, print_table, workspace_option
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mfn_patcher.training.runs import Run
+
+_COLOURS = {"completed": "green", "running": "cyan", "interrupted": "yellow"}
+_COLUMNS = ("run", "state", "steps", "checkpoint", "took", "best accuracy")
+_DIGITS = 12
+
+
+@click.group()
+def runs() -> None:
+    """List the runs of a workspace, show one, or compare two.
+
+    RUN is the name of a run's folder or any part of it that no other run has; `last`; or the path
+    of a run's folder.
+    """
+
+
+@runs.command("list", epilog="\b\nExample:\n  mfn-patch runs list")
+@workspace_option
+@json_option
+def list_runs(workspace: Path, as_json: bool) -> None:
+    """List all runs, newest first.
+
+    A run that was killed together with mfn-patch, by SIGKILL or a power cut, is `killed`.
+    """
+    from mfn_patcher.training.runs import every
+
+    found = every(workspace.resolve() / "runs")
+    if as_json:
+        print_json({"workspace": str(workspace.resolve()), "runs": [_entry(run) for run in found]})
+        return
+    if not found:
+        click.echo(f"There are no runs in {workspace.resolve()}.")
+        return
+    print_table(_COLUMNS, (_row(run) for run in found), right="  xxx")
+
+
+@runs.command(epilog="\b\nExample:\n  mfn-patch runs show last\n  mfn-patch runs show stage3")
+@click.argument("run_name", metavar="RUN")
+@workspace_option
+@json_option
+def show(run_name: str, workspace: Path, as_json: bool) -> None:
+    """Show what a run was made of, and what came of it."""
+    from mfn_patcher.training.runs import find
+    from mfn_patcher.training.summary import as_json as summary_as_json
+
+    run = find(workspace.resolve() / "runs", run_name)
+    if as_json:
+        told = summary_as_json([run.summary], str(run.log)) if run.summary else None
+        print_json(
+            {
+                "run": run.name,
+                "folder": str(run.folder),
+                "state": run.state,
+                "record": run.record,
+                "log": told,
+            }
+        )
+        return
+    for name, text in _facts(run):
+        click.echo(f"{name:<14} {text}")
+    if run.summary:
+        print_run(run.summary)
+    else:
+        click.echo(f"{run.log} tells nothing of the training.")
+
+
+@runs.command(epilog="\b\nExample:\n  mfn-patch runs compare 20260101T0000 last")
+@click.argument("first", metavar="RUN")
+@click.argument("second", metavar="RUN")
+@workspace_option
+@json_option
+def compare(first: str, second: str, workspace: Path, as_json: bool) -> None:
+    """Set two runs side by side; what differs is marked.
+
+    Arguments, environment, versions, patches, data set and results.
+    """
+    from mfn_patcher.training.runs import compare as compare_runs
+    from mfn_patcher.training.runs import find
+
+    a, b = (find(workspace.resolve() / "runs", name) for name in (first, second))
+    rows = compare_runs(a, b)
+    if as_json:
+        print_json(
+            {
+                "a": a.name,
+                "b": b.name,
+                "rows": [
+                    {
+                        "group": row.group,
+                        "name": row.name,
+                        "a": row.a,
+                        "b": row.b,
+                        "differs": row.differs,
+                    }
+                    for row in rows
+                ],
+            }
+        )
+        return
+    table = []
+    group = None
+    for row in rows:
+        mark = click.style("≠", fg="yellow") if row.differs else " "
+        title = row.group if row.group != group else ""
+        table.append((mark, title, row.name, _short(row.a), _short(row.b)))
+        group = row.group
+    print_table(("", "", "", a.name, b.name), table)
+
+
+def _entry(run: Run) -> dict[str, Any]:
+    from mfn_patcher.training.summary import finite
+
+    told = run.summary
+    best = told.best() if told else {}
+    keys = ("stage", "name", "started", "ended", "seconds", "batch_size", "steps")
+    return {
+        "run": run.name,
+        "folder": str(run.folder),
+        "state": run.state,
+        **{key: run.record.get(key) for key in keys},
+        "last_step": told.last_step if told else None,
+        "last_checkpoint": run.record.get("last_checkpoint"),
+        "chain_commit": run.record.get("chain_commit"),
+        "best": {
+            name: {
+                "accuracy": entry.accuracy,
+                "std": finite(entry.std),
+                "step": entry.step,
+                "checkpoint": told.checkpoint_at(entry.step) if told else None,
+            }
+            for name, entry in best.items()
+        },
+    }
+
+
+def _row(run: Run) -> tuple[str, ...]:
+    told = run.summary
+    done = f"{told.last_step:,}" if told and told.last_step else "-"
+    total = f"{run.record['steps']:,}" if run.record.get("steps") else "∞"
+    best = told.best() if told else {}
+    saved = run.record.get("last_checkpoint")
+    if saved is None and told and told.checkpoints:
+        saved = told.checkpoints[-1].number
+    return (
+        run.name,
+        click.style(run.state, fg=_COLOURS.get(run.state, "red")),
+        f"{done} / {total}",
+        "-" if saved is None else str(saved),
+        _duration(run.record.get("seconds")),
+        "  ".join(f"{name} {100 * entry.accuracy:.2f} %" for name, entry in best.items()),
+    )
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
+def _facts(run: Run) -> Iterator[tuple[str, str]]:
+    record = run.record
+    yield "run", run.name
+    yield "folder", str(run.folder)
+    yield "state", click.style(run.state, fg=_COLOURS.get(run.state, "red"))
+    yield "time", f"{record.get('started')} to {record.get('ended') or '-'}"
+    yield "exit", f"status {record.get('exit_status')}, signal {record.get('signal') or 'none'}"
+    yield "command", str(record.get("shell_line"))
+    for name, value in record.get("environment", {}).items():
+        yield "environment", f"{name}={value}"
+    yield "versions", ", ".join(f"{name} {v}" for name, v in record.get("versions", {}).items())
+    yield "chain", str(record.get("chain_commit") or "unknown")
+    for patch in record.get("patches", ()):
+        yield "patch", f"{patch['digest'][:_DIGITS]} {patch['patch']}"
+    if record.get("edited"):
+        yield "your edits", str(run.folder / "edits.patch")
+    yield "data set", str(record.get("data_dir"))
+    if record.get("data_set"):
+        yield "fingerprint", record["data_set"]["sha256"]
+
+
+def _short(value: object) -> str:
+    """Return a value for people: hashes are told apart by their first digits."""
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:g}"
+    text = str(value)
+    return text[:_DIGITS] if _is_hash(text) else text
+
+
+def _is_hash(text: str) -> bool:
+    return len(text) in (40, 64) and all(digit in "0123456789abcdef" for digit in text)

@@ -13,6 +13,7 @@ from mfn_patcher.cli.check import check
 from mfn_patcher.cli.data import data
 from mfn_patcher.cli.demo import demo
 from mfn_patcher.cli.diff import diff
+from mfn_patcher.cli.evaluate import evaluate
 from mfn_patcher.cli.lint import lint
 from mfn_patcher.cli.log import log
 from mfn_patcher.cli.new import new
@@ -64,6 +65,7 @@ _COMMANDS = (
     data,
     recipes,
     train,
+    evaluate,
     runs,
     log,
     demo,

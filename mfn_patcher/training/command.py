@@ -330,8 +330,6 @@ class _Scale:
 
 
 def _check(options: Options) -> None:
-    if options.cpu and options.gpus is not None:
-        raise PlanError("--cpu and --gpus exclude each other")
     if options.until_stopped and options.max_steps:
         raise PlanError("--until-stopped and --max-steps exclude each other")
     paths = [options.data_dir, options.models_dir, (options.pretrained or ("",))[0]]
@@ -352,19 +350,30 @@ def _check(options: Options) -> None:
                 )
 
 
-def _choose_devices(recipe: Recipe, options: Options, draft: _Draft) -> str:
-    documented = recipe.cuda_visible_devices
+def choose_devices(recipe: Recipe, options: Options) -> tuple[str, str]:
+    """Return the value of ``CUDA_VISIBLE_DEVICES``, empty for the CPU, and where it is from.
+
+    Raises:
+        PlanError: The options contradict each other, or name what is no GPU.
+    """
+    if options.cpu and options.gpus is not None:
+        raise PlanError("--cpu and --gpus exclude each other")
     if options.cpu:
-        value, reason = "", "given as --cpu"
-    elif options.gpus is not None:
-        value, reason = options.gpus, "given as --gpus"
-        _check_devices(value, "--gpus")
-    elif options.visible_devices is not None:
-        value, reason = options.visible_devices.strip(), "your environment has it"
+        return "", "given as --cpu"
+    if options.gpus is not None:
+        _check_devices(options.gpus, "--gpus")
+        return options.gpus, "given as --gpus"
+    if options.visible_devices is not None:
+        value = options.visible_devices.strip()
         if value:
             _check_devices(value, "CUDA_VISIBLE_DEVICES in your environment")
-    else:
-        value, reason = documented, ""
+        return value, "your environment has it"
+    return recipe.cuda_visible_devices, ""
+
+
+def _choose_devices(recipe: Recipe, options: Options, draft: _Draft) -> str:
+    documented = recipe.cuda_visible_devices
+    value, reason = choose_devices(recipe, options)
     if value != documented:
         draft.changed.append(Changed("CUDA_VISIBLE_DEVICES", documented, value, reason))
     return value

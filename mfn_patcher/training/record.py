@@ -122,3 +122,32 @@ def read_all(runs: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
             yield path.parent, json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue
+
+
+def lasted_at(entry: Mapping[str, Any], moment: float) -> bool:
+    """Return whether a run was at work at a moment, in seconds since the epoch.
+
+    One whose record has no end is at work still, or was killed together with the tool.
+    """
+    started = datetime.fromisoformat(entry["started"]).timestamp()
+    ended = entry.get("ended")
+    return started <= moment and (not ended or moment <= datetime.fromisoformat(ended).timestamp())
+
+
+def find_writer(runs: Path, checkpoint: Path, prefix: Path) -> tuple[Path, dict[str, Any]] | None:
+    """Return folder and record of the run that saved a checkpoint; None if that isn't known.
+
+    Args:
+        runs: The folder of all runs.
+        checkpoint: Its file.
+        prefix: Of the checkpoint, as it is now: a later run may have set it aside.
+    """
+    entries = list(read_all(runs))
+    aside = [
+        entry.get("prefix") for _, entry in entries if entry.get("archive") == str(prefix.parent)
+    ]
+    saved = checkpoint.stat().st_mtime
+    for folder, entry in entries:
+        if entry.get("prefix") in {str(prefix), *aside} and lasted_at(entry, saved):
+            return folder, entry
+    return None

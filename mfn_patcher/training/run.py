@@ -9,9 +9,8 @@ import signal
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Callable
+from typing import BinaryIO, Callable
 
 from mfn_patcher.dataset import check
 from mfn_patcher.dataset.fingerprint import Fingerprint, fingerprint
@@ -184,7 +183,7 @@ def _check_writer(
     """Refuse a checkpoint that another stage of the same prefix has saved over the right one."""
     saved = file.stat().st_mtime
     for run, entry in record.read_all(surroundings.runs):
-        if entry.get("prefix") != str(prefix) or not _lasted_at(entry, saved):
+        if entry.get("prefix") != str(prefix) or not record.lasted_at(entry, saved):
             continue
         if (entry["recipe"], entry["stage"]) == (plan.recipe, stage):
             return
@@ -198,13 +197,6 @@ def _check_writer(
             f"by stage {entry['stage']} of {entry['recipe']}, in {run}",
             remedy=remedy,
         )
-
-
-def _lasted_at(entry: Mapping[str, Any], moment: float) -> bool:
-    if not entry.get("ended"):
-        return False
-    started, ended = (datetime.fromisoformat(entry[key]) for key in ("started", "ended"))
-    return started.timestamp() <= moment <= ended.timestamp()
 
 
 # -- a stage ------------------------------------------------------------------------------

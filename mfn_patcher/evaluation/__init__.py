@@ -1,0 +1,1 @@
+"""Measuring checkpoints on verification sets, by upstream's own protocol."""

@@ -1,0 +1,293 @@
+"""Evaluating checkpoints: what is looked at before, and the child that does it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import signal
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Callable
+
+from mfn_patcher.dataset.check_verification import check_verification_set
+from mfn_patcher.dataset.property_file import IMAGE_SIDE
+from mfn_patcher.dataset.report import Level
+from mfn_patcher.dataset.verification_set import NAMES, read_verification_set
+from mfn_patcher.errors import MfnPatchError
+from mfn_patcher.evaluation.figures import Evaluation, Figures, parse
+from mfn_patcher.evaluation.model import Model
+from mfn_patcher.recipe import Recipe
+from mfn_patcher.training import interpreter, record
+from mfn_patcher.training.command import Options, PlanError, choose_devices
+from mfn_patcher.training.environment import child_environment
+
+_PROBE = Path(__file__).parents[1] / "probes" / "evaluate.py"
+_SAMPLES = 16
+# On the CPU, MXNet takes 26 MB an image of a batch; from 16 images on, larger batches were not
+# measured to be faster, nor to round otherwise.
+_CPU_BATCH = 64
+_TAIL = 15  # lines
+
+
+class EvaluationError(MfnPatchError):
+    """Checkpoints can't be evaluated."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All about an evaluation, before it starts.
+
+    Attributes:
+        source: Folder of upstream's code.
+        model: Checkpoints to evaluate.
+        data_dir: Where the verification sets are.
+        sets: How many images each has, by name, in order.
+        visible_devices: Value of ``CUDA_VISIBLE_DEVICES``; empty for the CPU.
+        batch_size: Images a batch, over all devices.
+        notes: What was chosen for the user, and why.
+    """
+
+    source: Path
+    model: Model
+    data_dir: Path
+    sets: Mapping[str, int]
+    visible_devices: str
+    batch_size: int
+    notes: tuple[str, ...]
+
+    @property
+    def devices(self) -> int:
+        """Number of GPUs; 0 for the CPU."""
+        return len(self.visible_devices.split(",")) if self.visible_devices else 0
+
+    @property
+    def batches(self) -> int:
+        """Number of batches of the whole evaluation; each image counts twice, with its mirror's."""
+        size = self.batch_size
+        each = sum(2 * math.ceil(count / min(size, count)) for count in self.sets.values())
+        return each * len(self.model.checkpoints)
+
+
+# -- before -------------------------------------------------------------------------------
+
+
+def plan(
+    workspace: Path, recipe: Recipe, model: Model, targets: str | None, options: Options
+) -> Plan:
+    """Look at everything that an evaluation needs but the training interpreter.
+
+    What the user leaves open is as in the run that saved the newest checkpoint, if its record is
+    in the workspace, else as documented: the data set, and the batch size, which has an effect
+    in the last digits.
+
+    Args:
+        workspace: The patched clone; absolute.
+        recipe: The documented values.
+        model: Checkpoints to evaluate.
+        targets: Names of verification sets with commas between; None for all there are.
+        options: The user's, of which data set, devices and batch size count.
+
+    Raises:
+        EvaluationError: Code or sets are missing or unsuitable.
+        UnsafePickleError: A set carries code.
+        PlanError: The options make no sense.
+    """
+    source = workspace / "src"
+    if not (source / "eval" / "verification.py").is_file():
+        raise EvaluationError(
+            f"there is no {source / 'eval' / 'verification.py'}",
+            remedy="Run `mfn-patch apply`, or name the workspace with --workspace.",
+        )
+    visible_devices, _ = choose_devices(recipe, options)
+    devices = visible_devices.count(",") + 1
+    if options.batch_size and options.batch_size < devices:
+        raise PlanError(f"a batch of {options.batch_size} can't be split over {devices} GPUs")
+    newest = max(model.checkpoints.values(), key=lambda path: path.stat().st_mtime)
+    run, entry = record.find_writer(workspace / "runs", newest, model.prefix) or (None, {})
+    notes = []
+
+    documented = str(recipe.stages[-1].value("--data-dir"))
+    data_dir = options.data_dir or Path(entry.get("data_dir") or (source / documented).resolve())
+    if run and not options.data_dir:
+        notes.append(f"the data set is {data_dir}, as in {run}")
+    sets = _check_sets(data_dir, targets, notes)
+
+    batch_size = options.batch_size or entry.get("batch_size") or recipe.batch_size
+    if not options.batch_size:
+        if not visible_devices:
+            batch_size = min(batch_size, _CPU_BATCH)
+        notes.append(f"batches of {batch_size} images" + (f", as in {run}" if run else ""))
+    return Plan(source, model, data_dir, sets, visible_devices, batch_size, tuple(notes))
+
+
+def _check_sets(data_dir: Path, targets: str | None, notes: list[str]) -> dict[str, int]:
+    """Return how many images each set has; the child may only unpickle what was read here."""
+    if not data_dir.is_dir():
+        raise EvaluationError(
+            f"there is no folder {data_dir}",
+            remedy="Name the one that holds lfw.bin and other sets with --data-dir.",
+        )
+    there = sorted(path.stem for path in data_dir.glob("*.bin"))
+    names = [name.strip() for name in (targets or ",".join(NAMES)).split(",") if name.strip()]
+    missing = [name for name in names if not (data_dir / f"{name}.bin").is_file()]
+    if missing and (targets or missing == names):
+        raise EvaluationError(
+            f"there is no {missing[0]}.bin in {data_dir}",
+            remedy=f"There is --target {','.join(there)}."
+            if there
+            else "Name the folder that holds the verification sets with --data-dir.",
+        )
+    notes += [f"there is no {name}.bin in {data_dir}, so it is left out" for name in missing]
+    sets, problems = {}, []
+    for name in dict.fromkeys(names):
+        if name in missing:
+            continue
+        path = data_dir / f"{name}.bin"
+        pairs = read_verification_set(path)
+        size = (IMAGE_SIDE, IMAGE_SIDE)
+        problems += [
+            f"{path}: {finding.detail}"
+            for finding in check_verification_set(path.name, pairs, size, _SAMPLES)
+            if finding.level is Level.ERROR
+        ]
+        sets[name] = len(pairs.images)
+    if problems:
+        raise EvaluationError(
+            "\n".join(problems), remedy="Get the file again, or choose others with --target."
+        )
+    return sets
+
+
+# -- the child ----------------------------------------------------------------------------
+
+
+def run(
+    plan: Plan,
+    python: str,
+    environment: Mapping[str, str],
+    on_batch: Callable[[], None] = lambda: None,
+    on_step: Callable[[str], None] = lambda _: None,
+) -> Evaluation:
+    """Evaluate in one child, which reads each set and each checkpoint once.
+
+    It writes no file; whatever ends this ends the child.
+
+    Args:
+        plan: What to do.
+        python: The training interpreter.
+        environment: The variables to start from.
+        on_batch: Called after each of `Plan.batches`.
+        on_step: Called with a line when a set is being loaded, or there is a result.
+
+    Raises:
+        EvaluationError: It failed as a whole; checkpoints that fail alone are in the result.
+        InterpreterError: The interpreter has no usable MXNet.
+    """
+    facts = interpreter.inspect(python, environment)
+    variables = child_environment(environment, plan.visible_devices, facts.libraries)
+    interpreter.check_mxnet(facts, variables, plan.devices)
+    # Not even byte code is written beside upstream's files.
+    variables["PYTHONDONTWRITEBYTECODE"] = "1"
+    request = {
+        "symbol": str(plan.model.symbol),
+        "checkpoints": [[number, str(path)] for number, path in plan.model.checkpoints.items()],
+        "sets": [[name, str(plan.data_dir / f"{name}.bin")] for name in plan.sets],
+        "image": [IMAGE_SIDE, IMAGE_SIDE],
+        "devices": plan.devices,
+        "batch_size": plan.batch_size,
+    }
+    figures: dict[int, dict[str, Figures]] = {}
+    failed: dict[int, str] = {}
+    with tempfile.TemporaryFile() as said:
+        child = subprocess.Popen(
+            [python, str(_PROBE)],
+            cwd=plan.source,
+            env=variables,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=said,
+            encoding="utf-8",
+        )
+        try:
+            _ask(child.stdin, request)
+            for event in _events(child.stdout):
+                if "batch" in event:
+                    on_batch()
+                elif "loading" in event:
+                    on_step(f"{event['loading']}: loading {plan.sets[event['loading']]:,} images")
+                elif "failed" in event:
+                    number, reason = event["failed"]
+                    figures.pop(number, None)
+                    failed[number] = reason
+                elif "error" in event:
+                    raise EvaluationError(event["error"])
+                else:
+                    number, name = event["checkpoint"], event["set"]
+                    found = parse(event["result"])
+                    figures.setdefault(number, {})[name] = found
+                    on_step(f"{name}: checkpoint {number}: {found.accuracy:.2%}")
+            status = child.wait()
+        finally:
+            if child.poll() is None:
+                child.kill()
+                child.wait()
+        if status:
+            raise _failure(plan, status, said)
+    return Evaluation(figures, failed)
+
+
+def raise_for_failed(plan: Plan, evaluation: Evaluation) -> None:
+    """Raise an error that names every checkpoint which could not be evaluated, if there are any.
+
+    Raises:
+        EvaluationError: There are.
+    """
+    if not evaluation.failed:
+        return
+    prefix, count = plan.model.prefix, len(evaluation.failed)
+    lines = [
+        f"  {plan.model.checkpoints[number].name}: {reason}"
+        for number, reason in evaluation.failed.items()
+    ]
+    raise EvaluationError(
+        "\n".join([f"{count} of {len(plan.model.checkpoints)} checkpoints failed:", *lines])
+        if len(plan.model.checkpoints) > 1
+        else f"{prefix.parent / lines[0].strip()}",
+        remedy="Others are not affected; a damaged one can only be trained or copied again.",
+    )
+
+
+def _ask(stdin: IO[str] | None, request: Mapping[str, Any]) -> None:
+    # A child that ended before it read this is told of by its status.
+    with contextlib.suppress(BrokenPipeError):
+        if stdin:
+            json.dump(request, stdin)
+            stdin.close()
+
+
+def _events(lines: IO[str] | None) -> Any:
+    for line in lines or ():
+        # The last line of a child that was killed may be the first half of one.
+        if line.endswith("\n"):
+            yield json.loads(line)
+
+
+def _failure(plan: Plan, status: int, said: IO[bytes]) -> EvaluationError:
+    said.seek(0)
+    lines = said.read().decode("utf-8", "replace").splitlines()[-_TAIL:]
+    reason = f"exit status {status}"
+    remedy = ""
+    if status < 0:
+        reason = f"killed by {signal.Signals(-status).name}"
+    if status == -signal.SIGKILL or any("memory" in line for line in lines):
+        # Each image and its mirror image, three channels of four bytes.
+        size = max(plan.sets.values()) * 2 * 3 * IMAGE_SIDE**2 * 4 / 1e9
+        remedy = (
+            f"Memory may have run out: the largest set takes {size:.1f} GB in main memory, and a "
+            "smaller --batch-size takes less beside it."
+        )
+    return EvaluationError("\n".join([f"the evaluation failed: {reason}", *lines]), remedy=remedy)

@@ -1,0 +1,56 @@
+"""Accuracies that others published, to compare with."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mfn_patcher.dataset.verification_set import NAMES
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_FILE = Path(__file__).with_name("published.toml")
+
+
+@dataclass(frozen=True)
+class Published:
+    """What one source reports.
+
+    Attributes:
+        source: Who says so.
+        stage: Of which stage of training; empty for the end of it.
+        url: Where it is published.
+        accuracies: With flip, in percent, by verification set.
+        at_least: The sets whose figure is a lower bound.
+    """
+
+    source: str
+    stage: str
+    url: str
+    accuracies: Mapping[str, float]
+    at_least: frozenset[str]
+
+    @property
+    def title(self) -> str:
+        """What to call it in a table or beside a line."""
+        return f"{self.source}, {self.stage}" if self.stage else self.source
+
+
+def load() -> tuple[Published, ...]:
+    """Return the published accuracies, in the order of training."""
+    entries = tomllib.loads(_FILE.read_text(encoding="utf-8"))["figures"]
+    return tuple(
+        Published(
+            source=entry["source"],
+            stage=entry.get("stage", ""),
+            url=entry["url"],
+            accuracies={name: entry[name] for name in NAMES if name in entry},
+            at_least=frozenset(entry.get("at_least", ())),
+        )
+        for entry in entries
+    )

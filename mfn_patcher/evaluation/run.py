@@ -15,11 +15,11 @@ from typing import IO, Any, Callable
 
 from mfn_patcher.dataset.check_verification import check_verification_set
 from mfn_patcher.dataset.property_file import IMAGE_SIDE
-from mfn_patcher.dataset.report import Level
 from mfn_patcher.dataset.verification_set import NAMES, read_verification_set
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.evaluation.figures import Evaluation, Figures, parse
 from mfn_patcher.evaluation.model import Model
+from mfn_patcher.finding import Level
 from mfn_patcher.recipe import Recipe
 from mfn_patcher.training import interpreter, record
 from mfn_patcher.training.command import Options, PlanError, choose_devices

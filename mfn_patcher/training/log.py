@@ -213,6 +213,10 @@ class ScriptError(Event):
     message: str
 
 
+# Lines whose last number has no fixed length: one cut short reads as another.
+_OF_ANY_LENGTH = (LearningRate, Progress, TrainingSet)
+
+
 class LogReader:
     """Turns lines into events; what it remembers does not grow with the log.
 
@@ -392,7 +396,7 @@ class LogStream:
         if self._skipping:
             return []
         events = self._reader.feed(rest.decode("utf-8", "replace"))
-        return [event for event in events if not isinstance(event, (LearningRate, Progress))]
+        return [event for event in events if not isinstance(event, _OF_ANY_LENGTH)]
 
 
 def read_events(file: BinaryIO) -> Iterator[Event]:

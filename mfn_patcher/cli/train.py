@@ -8,7 +8,13 @@ from pathlib import Path
 
 import click
 
-from mfn_patcher.cli.options import python_option, recipe_option, report, workspace_option
+from mfn_patcher.cli.options import (
+    is_terminal,
+    python_option,
+    recipe_option,
+    report,
+    workspace_option,
+)
 
 _POSITIVE = click.IntRange(min=1)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -46,6 +52,8 @@ Example:
 @click.option(
     "--verbose-every", type=_POSITIVE, metavar="N", help="Steps from one checkpoint to the next."
 )
+@click.option("--keep-going", is_flag=True, help="Go on after a loss that is no number.")
+@click.option("--no-gate", is_flag=True, help="Start from a stage whose LFW is at chance, too.")
 @click.option("--pretrained", metavar="PREFIX,EPOCH", help="The checkpoint to start from.")
 @python_option
 @click.argument("script_args", nargs=-1, type=click.UNPROCESSED)
@@ -64,6 +72,8 @@ def train(
     max_steps: int | None,
     until_stopped: bool,
     verbose_every: int | None,
+    keep_going: bool,
+    no_gate: bool,
     pretrained: str | None,
     python: str | None,
     script_args: tuple[str, ...],
@@ -76,6 +86,9 @@ def train(
 
     Checkpoints that a run would overwrite are moved aside first. Its output, command and outcome
     are kept in a folder under runs/ of the workspace. Ctrl-C stops the script and waits for it.
+
+    On a terminal a display shows how far it is and what it has reached; in a pipe the script's
+    own lines are passed on.
     """
     from mfn_patcher import recipe
     from mfn_patcher.training import command, interpreter
@@ -106,6 +119,8 @@ def train(
 
     from mfn_patcher.training.code import read_code
     from mfn_patcher.training.run import Surroundings, run_stages
+    from mfn_patcher.training.supervision import Supervision
 
     surroundings = Surroundings(workspace, path, dict(os.environ), read_code(workspace))
-    run_stages(plans, surroundings, sys.stdout.buffer, report)
+    supervision = Supervision(keep_going=keep_going, gate=not no_gate, display=is_terminal())
+    run_stages(plans, surroundings, sys.stdout.buffer, report, supervision)

@@ -12,10 +12,11 @@ import dataclasses
 import json
 import math
 import re
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Callable, TextIO
+from typing import Any, Callable, Protocol, TextIO
 
 from mfn_patcher.training.log import Event, LogStream, Verification
 
@@ -24,18 +25,43 @@ VERIFICATION = "verification.csv"
 COLUMNS = ("time", "set", "step", "accuracy", "std", "xnorm")
 
 
-class Watch:
-    """Reads a log as it grows, for `process.run`, and hands each event on."""
+class Listener(Protocol):
+    """Wants to know of more than events."""
 
-    def __init__(self, *consumers: Callable[[Event], None]) -> None:
+    def heard(self, chunk: bytes) -> None:
+        """Take what was written since the last call."""
+
+    def tick(self) -> None:
+        """Do what is due, many times a second."""
+
+
+class Watch:
+    """Reads a log as it grows, for `process.run`, and hands each event on.
+
+    Args:
+        consumers: Get each event, in this order.
+        listeners: Hear of the output before its events are handed on.
+    """
+
+    def __init__(
+        self, *consumers: Callable[[Event], None], listeners: Sequence[Listener] = ()
+    ) -> None:
         self._consumers = consumers
+        self._listeners = listeners
         self._stream = LogStream()
 
     def __call__(self, chunk: bytes) -> None:
         """Take what was written since the last call; nothing, when the log has ended."""
+        for listener in self._listeners if chunk else ():
+            listener.heard(chunk)
         for event in self._stream.feed(chunk) if chunk else self._stream.end():
             for consume in self._consumers:
                 consume(event)
+
+    def tick(self) -> None:
+        """Let the listeners do what is due."""
+        for listener in self._listeners:
+            listener.tick()
 
 
 class EventFiles:
@@ -109,3 +135,25 @@ def as_json(event: Event, time: str) -> dict[str, Any]:
         if isinstance(value, float) and not math.isfinite(value):
             values[key] = None
     return {"event": name, "time": time, **values}
+
+
+def read_verifications(folder: Path) -> list[Verification]:
+    """Return what `EventFiles` has kept of a run's verifications; a last row cut short is not."""
+    path = folder / VERIFICATION
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS)][1:]
+    return [
+        Verification(
+            datetime.fromisoformat(time),
+            name,
+            int(step),
+            float(accuracy),
+            float(std),
+            float(xnorm) if xnorm else None,
+            None,
+            None,
+        )
+        for time, name, step, accuracy, std, xnorm in rows
+    ]

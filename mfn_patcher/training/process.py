@@ -20,6 +20,13 @@ _TAIL_BYTES = 1 << 16
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+_PATIENCE = 30.0  # seconds that a child may take to stop before it is killed
+
+
+class Stop(Exception):  # noqa: N818  (an order, not an error)
+    """Raised by a watcher to end the child; its text says why."""
+
+
 @dataclass(frozen=True)
 class Ended:
     """How a child ended.
@@ -29,12 +36,14 @@ class Ended:
         signal: The signal that this process received meanwhile, and passed on.
         seconds: From start to end.
         tail: The last lines of its output.
+        stopped: Why a watcher ended it; None if none did.
     """
 
     status: int
     signal: signal.Signals | None
     seconds: float
     tail: tuple[str, ...]
+    stopped: str | None = None
 
 
 def run(
@@ -45,6 +54,7 @@ def run(
     log: Path,
     output: BinaryIO,
     watch: Callable[[bytes], None] = lambda _: None,
+    tick: Callable[[], None] = lambda: None,
     report: Callable[[str], None] = lambda _: None,
     tail_lines: int = 15,
 ) -> Ended:
@@ -64,7 +74,9 @@ def run(
         log: Appended to.
         output: Gets the same bytes, live, until it breaks.
         watch: Called with the same bytes, before `output`; with none at the end. If it fails,
-            that is reported, and the run goes on without it.
+            that is reported, and the run goes on without it and without `tick`.
+        tick: Called many times a second, whether something was written or not. If it raises
+            `Stop`, the child is ended.
         report: Called with a line when a signal is passed on.
         tail_lines: How many lines to return.
     """
@@ -85,13 +97,13 @@ def run(
             )
             try:
                 signals.pass_on_to(child)
-                _mirror(child, reading, output, _Watched(watch, report))
+                stopped = _mirror(child, reading, output, _Watched(watch, tick, report))
             finally:
                 if child.poll() is None:
                     _signal_group(child, signal.SIGKILL)
                     child.wait()
         tail = _tail(reading, offset, tail_lines)
-    return Ended(child.returncode, signals.first, time.monotonic() - began, tail)
+    return Ended(child.returncode, signals.first, time.monotonic() - began, tail, stopped)
 
 
 def is_written(log: Path) -> bool:
@@ -163,34 +175,52 @@ def _signal_group(child: subprocess.Popen[bytes], number: signal.Signals) -> Non
 class _Watched:
     """Calls a watcher until it fails: no bug in watching may end days of training."""
 
-    def __init__(self, watch: Callable[[bytes], None], report: Callable[[str], None]) -> None:
-        self._watch: Callable[[bytes], None] | None = watch
+    def __init__(
+        self,
+        watch: Callable[[bytes], None],
+        tick: Callable[[], None],
+        report: Callable[[str], None],
+    ) -> None:
+        self._watch = watch
+        self._tick = tick
         self._report = report
+        self._failed = False
 
-    def __call__(self, chunk: bytes) -> None:
-        if self._watch is None:
-            return
-        try:
-            self._watch(chunk)
-        except Exception as error:
-            self._watch = None
-            with contextlib.suppress(OSError):
-                self._report(f"the run is not watched any more: {error!r}")
+    def heard(self, chunk: bytes) -> None:
+        if not self._failed:
+            try:
+                self._watch(chunk)
+            except Exception as error:
+                self._fail(error)
+
+    def tick(self) -> None:
+        if not self._failed:
+            try:
+                self._tick()
+            except Stop:
+                raise
+            except Exception as error:
+                self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        self._failed = True
+        with contextlib.suppress(OSError):
+            self._report(f"the run is not watched any more: {error!r}")
 
 
 def _mirror(
-    child: subprocess.Popen[bytes],
-    reading: BinaryIO,
-    output: BinaryIO,
-    watch: Callable[[bytes], None],
-) -> None:
+    child: subprocess.Popen[bytes], reading: BinaryIO, output: BinaryIO, watched: _Watched
+) -> str | None:
+    """Copy what the child writes until it ends; return why it was told to, if it was."""
     copying = True
     running = True
+    stopped: str | None = None
+    deadline = 0.0
     while running:
         # Asked before reading: what it wrote before it ended is then read.
         running = child.poll() is None
         for chunk in _chunks(reading):
-            watch(chunk)
+            watched.heard(chunk)
             if not copying:
                 continue
             try:
@@ -200,9 +230,19 @@ def _mirror(
                 # Nobody can watch any more; that is no reason to stop training.
                 copying = False
                 os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())
-        if running:
-            time.sleep(_POLL)
-    watch(b"")
+        if not running:
+            break
+        if stopped is None:
+            try:
+                watched.tick()
+            except Stop as stop:
+                stopped, deadline = str(stop), time.monotonic() + _PATIENCE
+                _signal_group(child, signal.SIGTERM)
+        elif time.monotonic() > deadline:
+            _signal_group(child, signal.SIGKILL)
+        time.sleep(_POLL)
+    watched.heard(b"")
+    return stopped
 
 
 def _chunks(reading: BinaryIO) -> Iterator[bytes]:

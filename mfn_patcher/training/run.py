@@ -21,10 +21,10 @@ from mfn_patcher.training.checkpoints import Archive
 from mfn_patcher.training.code import Code
 from mfn_patcher.training.command import StagePlan, shell_line
 from mfn_patcher.training.environment import child_environment
-from mfn_patcher.training.events import EventFiles, Watch
 from mfn_patcher.training.interpreter import Interpreter, check_mxnet, inspect
 from mfn_patcher.training.process import Ended
 from mfn_patcher.training.record import Record
+from mfn_patcher.training.supervision import AS_USUAL, Supervision, Watching, check_gate
 
 
 class TrainingError(MfnPatchError):
@@ -74,6 +74,7 @@ def run_stages(
     surroundings: Surroundings,
     output: BinaryIO,
     report: Callable[[str], None] = lambda _: None,
+    supervision: Supervision = AS_USUAL,
 ) -> list[Path]:
     """Run stages one after another, to the first that fails.
 
@@ -84,6 +85,7 @@ def run_stages(
         surroundings: Where they run.
         output: Gets the script's output, live.
         report: Called with a line when a stage starts or ends.
+        supervision: How they are watched.
 
     Returns:
         The folders of the runs.
@@ -92,20 +94,23 @@ def run_stages(
         TrainingError: Something is missing, or the script failed.
         TrainingInterruptedError: A signal ended a stage.
         InterpreterError: The interpreter can't train.
+        GateError: A stage would start from one that has learned nothing.
     """
     interpreter = _check_code(plans[0], surroundings)
     made: set[Path] = set()
     for plan in plans:
         _check_data(plan, surroundings)
         _check_models(plan, surroundings)
-        _check_start(plan, surroundings, made)
+        _check_start(plan, surroundings, made, gate=supervision.gate)
         made.add(surroundings.place(plan.prefix))
     check_mxnet(interpreter, _environment(plans[0], surroundings, interpreter), plans[0].devices)
     folders = []
     for plan in plans:
         # Again, for now the earlier stages of this chain have saved what they did.
-        _check_start(plan, surroundings, set())
-        folders.append(_run_stage(plan, surroundings, interpreter, output, report))
+        _check_start(plan, surroundings, set(), gate=supervision.gate)
+        folders.append(
+            _run_stage(plan, surroundings, interpreter, supervision, output=output, report=report)
+        )
     return folders
 
 
@@ -151,7 +156,9 @@ def _check_models(plan: StagePlan, surroundings: Surroundings) -> None:
             )
 
 
-def _check_start(plan: StagePlan, surroundings: Surroundings, made: AbstractSet[Path]) -> None:
+def _check_start(
+    plan: StagePlan, surroundings: Surroundings, made: AbstractSet[Path], *, gate: bool
+) -> None:
     start = plan.start
     if start is None:
         return
@@ -174,19 +181,26 @@ def _check_start(plan: StagePlan, surroundings: Surroundings, made: AbstractSet[
             remedy=" ".join(ways),
         )
     if start.stage is not None:
-        _check_writer(plan, prefix, existing[start.number], start.stage, surroundings)
+        file = existing[start.number]
+        writer = _check_writer(plan, prefix, file, start.stage, surroundings)
+        if writer and gate:
+            check_gate(plan.stage.title, writer, file)
 
 
 def _check_writer(
     plan: StagePlan, prefix: Path, file: Path, stage: int, surroundings: Surroundings
-) -> None:
-    """Refuse a checkpoint that another stage of the same prefix has saved over the right one."""
+) -> Path | None:
+    """Refuse a checkpoint that another stage of the same prefix has saved over the right one.
+
+    Returns:
+        The folder of the run that saved it, if that is known.
+    """
     saved = file.stat().st_mtime
     for run, entry in record.read_all(surroundings.runs):
         if entry.get("prefix") != str(prefix) or not record.lasted_at(entry, saved):
             continue
         if (entry["recipe"], entry["stage"]) == (plan.recipe, stage):
-            return
+            return run
         remedy = f"Run `mfn-patch train --stage {stage}` again, or choose with --pretrained."
         archived = Path(entry.get("archive") or "", file.name)
         if entry.get("archive") and archived.exists():
@@ -197,6 +211,7 @@ def _check_writer(
             f"by stage {entry['stage']} of {entry['recipe']}, in {run}",
             remedy=remedy,
         )
+    return None
 
 
 # -- a stage ------------------------------------------------------------------------------
@@ -212,6 +227,8 @@ def _run_stage(
     plan: StagePlan,
     surroundings: Surroundings,
     interpreter: Interpreter,
+    supervision: Supervision,
+    *,
     output: BinaryIO,
     report: Callable[[str], None],
 ) -> Path:
@@ -233,14 +250,15 @@ def _run_stage(
     report(f"{plan.stage.title}: {length} of {plan.batch_size} images; record in {folder}")
     ended = None
     try:
-        with EventFiles(folder, report) as files:
+        with Watching(plan, prefix, folder, supervision, output=output, report=report) as watching:
             ended = process.run(
                 entry.command,
                 folder=surroundings.source,
                 environment=environment,
                 log=folder / record.LOG,
-                output=output,
-                watch=Watch(files),
+                output=watching.output,
+                watch=watching.watch,
+                tick=watching.tick,
                 report=report,
             )
     finally:
@@ -319,7 +337,11 @@ def _outcome(plan: StagePlan, ended: Ended | None, saved: Sequence[int]) -> str:
         return "failed"
     if ended.signal:
         return "interrupted"
-    if ended.status or (plan.last_checkpoint and plan.last_checkpoint not in saved):
+    if (
+        ended.stopped
+        or ended.status
+        or (plan.last_checkpoint and plan.last_checkpoint not in saved)
+    ):
         return "failed"
     return "completed"
 
@@ -334,6 +356,11 @@ def _raise_unless_completed(plan: StagePlan, ended: Ended, entry: Record, folder
             remedy=f"Its record and output are in {folder}.",
         )
     if entry.outcome == "failed":
+        if ended.stopped:
+            raise TrainingError(
+                f"{title} was stopped: {ended.stopped}",
+                remedy=f"Its record and output are in {folder}. --keep-going lets it go on.",
+            )
         reason = f"exit status {ended.status}"
         if ended.status < 0:
             reason = f"killed by {signal.Signals(-ended.status).name}"

@@ -279,3 +279,19 @@ def wait_until(true: Any, seconds: float = 10) -> bool:
             return True
         time.sleep(0.02)
     return False
+
+
+@pytest.mark.parametrize("manner", ["willing", "stubborn"])
+def test_a_watcher_can_end_the_run(log: Path, manner: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "_PATIENCE", 0.3)
+    heard: list[bytes] = []
+
+    def tick() -> None:
+        if b"ready" in b"".join(heard):
+            raise process.Stop("enough")
+
+    ended = run(log, WAIT, manner, watch=heard.append, tick=tick)
+    assert ended.stopped == "enough"
+    assert ended.signal is None
+    assert ended.status == (3 if manner == "willing" else -signal.SIGKILL)
+    assert b"got SIGTERM" in log.read_bytes()

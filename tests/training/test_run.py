@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import jsonschema
 import pytest
@@ -31,6 +31,7 @@ from mfn_patcher.training.run import (
     TrainingInterruptedError,
     run_stages,
 )
+from mfn_patcher.training.supervision import AS_USUAL, GateError, Supervision
 from tests.preimages import ROOT
 
 # Saves checkpoints numbered as the real script numbers them, with what it was started from.
@@ -45,6 +46,8 @@ if "--pretrained" in value:
     start = pathlib.Path(f"{name}-{int(number):04d}.params").read_text()
 if "--fail" in value:
     sys.exit("it went wrong")
+if "--says" in value:
+    print(value["--says"], flush=True)
 if "--wait" in value:
     print("waiting", flush=True)
     time.sleep(60)
@@ -80,6 +83,8 @@ def train(
     stages: str,
     *script: str,
     output: io.BytesIO | None = None,
+    supervision: Supervision = AS_USUAL,
+    report: Callable[[str], None] = lambda _: None,
 ) -> list[Path]:
     documented = recipe.load()
     options = Options(
@@ -91,7 +96,7 @@ def train(
         script_arguments=script,
     )
     plans = plan_chain(documented, documented.choose(stages), options)
-    return run_stages(plans, surroundings, output or io.BytesIO())
+    return run_stages(plans, surroundings, output or io.BytesIO(), report, supervision)
 
 
 def read(folder: Path) -> Any:
@@ -264,3 +269,43 @@ def test_models_that_cannot_be_saved(
         train(surroundings, data, "2")
     assert "--models-dir" in error.value.remedy
     assert not surroundings.runs.exists()
+
+
+NAN = "Epoch[0] Batch [20]\tSpeed: 9.99 samples/sec\tacc=0.500000\tlossvalue=nan"
+
+
+def verified(accuracy: float) -> str:
+    return f"[lfw][5]XNorm: 9.000000\n[lfw][5]Accuracy-Flip: {accuracy:.5f}+-0.01000"
+
+
+def test_a_loss_that_is_no_number_stops_the_run(surroundings: Surroundings, data: Path) -> None:
+    told: list[str] = []
+    with pytest.raises(TrainingError) as error:
+        train(surroundings, data, "2", "--says", NAN, "--wait", "1", report=told.append)
+    assert "loss is nan at step 21" in str(error.value)
+    assert "No good checkpoint was saved" in str(error.value)
+    assert "--keep-going" in error.value.remedy
+    (folder,) = surroundings.runs.iterdir()
+    assert read(folder)["outcome"] == "failed"
+    assert '"event": "alarm"' in (folder / "events.jsonl").read_text()
+    assert any(line.startswith("warning: loss is nan") for line in told)
+
+
+def test_or_not_if_so_told(surroundings: Surroundings, data: Path) -> None:
+    (folder,) = train(
+        surroundings, data, "2", "--says", NAN, supervision=Supervision(keep_going=True)
+    )
+    assert read(folder)["outcome"] == "completed"
+
+
+def test_no_stage_starts_from_one_at_chance(surroundings: Surroundings, data: Path) -> None:
+    with pytest.raises(GateError) as error:
+        train(surroundings, data, "all", "--says", verified(0.512))
+    assert "51.20%: chance" in str(error.value)
+    assert "--no-gate" in error.value.remedy
+    assert len(list(surroundings.runs.iterdir())) == 1, "stage 3 has not begun"
+    with pytest.raises(GateError):
+        train(surroundings, data, "3")
+    no_gate = Supervision(gate=False)
+    assert len(train(surroundings, data, "3", supervision=no_gate)) == 1
+    assert len(train(surroundings, data, "2,3", "--says", verified(0.91))) == 2

@@ -93,6 +93,11 @@ class Report:
         """Return whether a patch is worse than allowed."""
         return patch.state.rank > self.allowed.rank
 
+    def count(self, verdict: RevisionVerdict) -> str:
+        """Say how many patches drift at a revision."""
+        drifting = sum(self.drifts(patch) for patch in verdict.patches)
+        return f"{drifting} of {len(verdict.patches)} patches drift at {title_of(verdict)}."
+
     def findings(self, patch: PatchVerdict) -> list[Finding]:
         """Return what there is to tell about a patch, hunk by hunk."""
         groups = groupby(
@@ -142,6 +147,12 @@ class Report:
             f"{first.path}:{first.hunk.number}",
             tuple(_differences(first)) if first.found else (),
         )
+
+
+def title_of(verdict: RevisionVerdict) -> str:
+    """Name a revision as it was asked for, and its commit."""
+    commit = verdict.commit[:12]
+    return commit if verdict.revision == verdict.commit else f"{verdict.revision}, {commit}"
 
 
 def needs(patch: PatchVerdict) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from mfn_patcher.report.findings import Level, describe_history
+from mfn_patcher.report.findings import Level, describe_history, title_of
 
 if TYPE_CHECKING:
     from mfn_patcher.report.findings import Finding, Report
@@ -18,12 +18,11 @@ def render(report: Report) -> str:
     lines = [_annotation(report.problem(problem), "lint", []) for problem in report.problems]
     for verdict in report.revisions:
         for patch in verdict.patches:
-            title = f"{patch.state.value} at {verdict.revision}"
+            title = f"{patch.state.value} at {title_of(verdict)}"
             remarks = report.remarks(verdict, patch)
             lines += [_annotation(it, title, remarks) for it in report.findings(patch)]
-    if report.history:
-        history = describe_history(report.history)
-        lines += [f"::notice title=history::{_escape(line)}" for line in history]
+    # For the log alone: GitHub shows few annotations, and each tells since when already.
+    lines += describe_history(report.history) if report.history else []
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -35,7 +34,7 @@ def summary(report: Report) -> str:
         for it in map(report.problem, report.problems):
             lines.append(f"| `{it.place}` | {_markdown(it.text)} |")
     for verdict in report.revisions:
-        lines += [f"### Patches at {verdict.revision}, `{verdict.commit[:12]}`", ""]
+        lines += [f"### {_markdown(report.count(verdict))}", ""]
         lines += ["| verdict | patch | hunks that do not fit |", "|---|---|---|"]
         for patch in verdict.patches:
             bad = [_markdown(it.text) for it in report.findings(patch) if it.rule != "offset"]

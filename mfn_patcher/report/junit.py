@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
-from mfn_patcher.report.findings import LINT
+from mfn_patcher.report.findings import LINT, title_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ def render(report: Report) -> str:
             _add_test(suite, LINT, file, problems, [], failure=LINT)
     for verdict in report.revisions:
         name = _legal(verdict.revision)
-        suite = ET.SubElement(suites, "testsuite", name=f"{name}, {verdict.commit[:12]}")
+        suite = ET.SubElement(suites, "testsuite", name=_legal(title_of(verdict)))
         for patch in verdict.patches:
             failure = patch.state.value if report.drifts(patch) else ""
             findings, remarks = report.findings(patch), report.remarks(verdict, patch)

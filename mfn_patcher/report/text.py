@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mfn_patcher.report.findings import describe_history, needs
+from mfn_patcher.report.findings import describe_history, needs, title_of
 
 if TYPE_CHECKING:
     from mfn_patcher.drift import RevisionVerdict
@@ -37,8 +37,7 @@ def render(report: Report, *, colour: bool = False) -> str:
 
 
 def _print(console: Console, report: Report, verdict: RevisionVerdict) -> None:
-    title = f"{verdict.revision}, {verdict.commit[:12]}"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table = Table(title=Text(title_of(verdict)), title_justify="left", box=None, pad_edge=False)
     for column in ("verdict", "patch", "hunks"):
         table.add_column(column)
     for patch in verdict.patches:
@@ -56,5 +55,4 @@ def _print(console: Console, report: Report, verdict: RevisionVerdict) -> None:
             for expected, found in finding.differences:
                 console.print(f"    expected: {expected}", markup=False)
                 console.print(f"    found:    {found}", markup=False)
-    drifted = sum(report.drifts(patch) for patch in verdict.patches)
-    console.print(f"\n{drifted} of {len(verdict.patches)} patches drift at {title}.")
+    console.print(f"\n{report.count(verdict)}", markup=False)

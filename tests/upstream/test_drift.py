@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -120,3 +122,22 @@ def test_the_documents_of_a_real_drift(tool: Tool, upstream_address: str) -> Non
     results = test_sarif.validated(tool("check", *places, "--format", "sarif").out)["results"]
     texts = [it["message"]["text"] for it in results]
     assert all("the file is gone since b774d6a1b7c6 (2020-11-06)" in text for text in texts)
+
+
+def test_the_example_in_the_documents(
+    tool: Tool, upstream_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"\(`(--against [0-9a-f]{40}\s--history .*?)`\)", page, re.DOTALL)
+    summary = tmp_path / "summary.md"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    options = (*shlex.split(command), "--upstream", upstream_address, "--format", "github")
+    ran = tool("check", *options)
+    assert ran.code == 3, ran.err
+    shown = re.sub("(?m)^> ?", "", page)
+    assert summary.read_text(encoding="utf-8").strip() in shown
+    (place, title) = re.findall(r"`patches/(\S+)`, line (\d+)", page)[0]
+    annotation = next(it for it in ran.out.splitlines() if f"{place},line={title}," in it)
+    text = annotation.partition("::")[2].partition("::")[2]
+    assert text.replace("%0A", "\n").replace("%25", "%") in shown
+    assert re.search(r"title=(.*?)::", annotation)[1] in page  # type: ignore[index]

@@ -145,6 +145,7 @@ class Blobs:
     def __init__(self, repository: Repository) -> None:
         self.repository = repository
         self._contents: dict[str, bytes] = {}
+        self._ids: dict[bytes, str] = {}
 
     def read(self, blob: str) -> bytes:
         """Return the content of a blob."""
@@ -158,16 +159,18 @@ class Blobs:
         out = self.repository.run("cat-file", "--batch", stdin=ids.encode()).stdout
         start = 0
         while start < len(out):
-            head, _, _ = out[start:].partition(b"\n")
-            blob, _, size = head.decode().split()
-            start += len(head) + 1
+            end = out.index(b"\n", start)
+            blob, _, size = out[start:end].decode().split()
+            start = end + 1
             self._contents[blob] = out[start : start + int(size)]
             start += int(size) + 1
 
     def add(self, content: bytes) -> str:
         """Keep a content that is not in the repository; return its id."""
-        blob = blob_id(content)
-        self._contents[blob] = content
+        blob = self._ids.get(content)
+        if blob is None:
+            blob = self._ids[content] = blob_id(content)
+            self._contents[blob] = content
         return blob
 
 

@@ -11,7 +11,7 @@ import pytest
 from mfn_patcher.drift import Blobs, HunkState, Judge, PatchState, RevisionVerdict, Tree
 from mfn_patcher.git import GitError, Repository
 from tests.conftest import ADDRESS, Tool
-from tests.preimages import SERIES
+from tests.preimages import ROOT, SERIES
 from tests.report import test_junit, test_sarif
 
 PATHS = sorted({path for patch in SERIES.patches for path in patch.paths})

@@ -97,13 +97,13 @@ def evaluate(
         report(note)
     evaluation = _watch(plan, interpreter.find(python))
     best = evaluation.best
-    if plot and best is not None:
-        roc.draw(_title(plan, best), evaluation.figures[best], plot)
-        report(f"the curves of checkpoint {best} are in {plot}")
     if as_json:
         print_json(_as_json(place, plan, evaluation))
     elif best is not None:
         _print(_details(plan, evaluation, best), _comparison(plan, evaluation))
+    if plot and best is not None:
+        roc.draw(_title(plan, best), evaluation.figures[best], plot)
+        report(f"the curves of checkpoint {best} are in {plot}")
     run.raise_for_failed(plan, evaluation)
 
 

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mfn_patcher.errors import MfnPatchError
-from mfn_patcher.evaluation.figures import FAR, Figures
+from mfn_patcher.evaluation.figures import FAR, Figures, Roc
 
 _FORMATS = (".png", ".svg", ".pdf")
 # Okabe and Ito's, which the colour-blind can tell apart; lines differ too, for print.
-_STYLES = (("#0072B2", "-"), ("#D55E00", "--"), ("#009E73", "-."), ("#CC79A7", ":"))
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_LINES = ("-", "--", "-.", ":")
 
 
 class PlotError(MfnPatchError):
@@ -49,31 +50,40 @@ def draw(title: str, sets: Mapping[str, Figures], path: Path) -> None:
     # Slow to import, and an extra.
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    # A rate of no false positives can't stand on a logarithmic axis, but at its left edge.
-    lowest = min(
-        (rate for figures in sets.values() for rate in figures.roc.fpr if rate), default=FAR
-    )
+    lowest = min((fpr for found in sets.values() for fpr in found.roc.fpr if fpr), default=FAR)
     left = min(lowest, FAR) / 2
-    figure = Figure(figsize=(6.4, 4.8), layout="constrained")
+    curves = {name: _curve(found.roc, left) for name, found in sets.items()}
+    figure = Figure(figsize=(6.4, 5.2), layout="constrained")
     axes = figure.add_subplot()
-    for index, (name, figures) in enumerate(sets.items()):
-        colour, line = _STYLES[index % len(_STYLES)]
+    for index, (name, (fpr, tpr)) in enumerate(curves.items()):
         axes.plot(
-            [max(rate, left) for rate in figures.roc.fpr],
-            figures.roc.tpr,
-            color=colour,
-            linestyle=line,
-            label=f"{name}: accuracy {figures.accuracy:.2%}, TAR {figures.tar:.2%}",
+            fpr,
+            tpr,
+            color=_COLOURS[index % len(_COLOURS)],
+            linestyle=_LINES[index % len(_LINES)],
+            # A rate between two thresholds is not measured: that of the stricter one holds.
+            drawstyle="steps-post",
+            label=f"{name}: accuracy {sets[name].accuracy:.2%}, TAR {sets[name].tar:.2%}",
         )
     axes.axvline(FAR, color="0.6", linewidth=1, label=f"FAR {FAR:g}")
+    bottom = max(0, min(tpr[0] for _, tpr in curves.values()) - 0.05)
     axes.set(
         title=title,
         xlabel="false accept rate (FAR)",
         ylabel="true accept rate (TAR)",
         xscale="log",
         xlim=(left, 1),
-        ylim=(0, 1.01),
+        ylim=(bottom, 1 + (1 - bottom) / 50),
     )
     axes.grid(visible=True, color="0.9")
-    axes.legend(loc="lower right")
+    figure.legend(loc="outside lower center", ncols=1)
     figure.savefig(path, dpi=150)
+
+
+def _curve(roc: Roc, left: float) -> tuple[list[float], list[float]]:
+    """Return the points of a curve; that of no false accepts stands at the axis's left edge."""
+    accepted = [tpr for fpr, tpr in zip(roc.fpr, roc.tpr) if fpr == 0]
+    points = [(fpr, tpr) for fpr, tpr in zip(roc.fpr, roc.tpr) if fpr]
+    start = (left, max(accepted, default=0.0))
+    fpr, tpr = zip(start, *points)
+    return list(fpr), list(tpr)

@@ -8,7 +8,7 @@ import math
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Callable
@@ -114,7 +114,7 @@ def plan(
     data_dir = options.data_dir or Path(entry.get("data_dir") or (source / documented).resolve())
     if run and not options.data_dir:
         notes.append(f"the data set is {data_dir}, as in {run}")
-    sets = _check_sets(data_dir, targets, notes)
+    sets = _check_sets(data_dir, _choose_sets(data_dir, targets, notes))
 
     batch_size = options.batch_size or entry.get("batch_size") or recipe.batch_size
     if not options.batch_size:
@@ -124,37 +124,43 @@ def plan(
     return Plan(source, model, data_dir, sets, visible_devices, batch_size, tuple(notes))
 
 
-def _check_sets(data_dir: Path, targets: str | None, notes: list[str]) -> dict[str, int]:
-    """Return how many images each set has; the child may only unpickle what was read here."""
+def _choose_sets(data_dir: Path, targets: str | None, notes: list[str]) -> list[str]:
     if not data_dir.is_dir():
         raise EvaluationError(
             f"there is no folder {data_dir}",
             remedy="Name the one that holds lfw.bin and other sets with --data-dir.",
         )
     there = sorted(path.stem for path in data_dir.glob("*.bin"))
-    names = [name.strip() for name in (targets or ",".join(NAMES)).split(",") if name.strip()]
-    missing = [name for name in names if not (data_dir / f"{name}.bin").is_file()]
-    if missing and (targets or missing == names):
-        raise EvaluationError(
-            f"there is no {missing[0]}.bin in {data_dir}",
-            remedy=f"There is --target {','.join(there)}."
-            if there
-            else "Name the folder that holds the verification sets with --data-dir.",
-        )
-    notes += [f"there is no {name}.bin in {data_dir}, so it is left out" for name in missing]
+    remedy = f"There is --target {','.join(there)}." if there else "--data-dir names another."
+    if targets is None:
+        names = [name for name in NAMES if name in there]
+        notes += [
+            f"there is no {name}.bin in {data_dir}" for name in NAMES if names and name not in names
+        ]
+    else:
+        names = list(dict.fromkeys(filter(None, map(str.strip, targets.split(",")))))
+        for name in names:
+            if name not in there:
+                raise EvaluationError(f"there is no {name}.bin in {data_dir}", remedy=remedy)
+    if not names:
+        wanted = ", ".join(NAMES) if targets is None else repr(targets)
+        raise EvaluationError(f"{data_dir} has none of the sets {wanted}", remedy=remedy)
+    return names
+
+
+def _check_sets(data_dir: Path, names: Sequence[str]) -> dict[str, int]:
+    """Return how many images each set has; the child unpickles only what was read here."""
     sets, problems = {}, []
-    for name in dict.fromkeys(names):
-        if name in missing:
-            continue
+    size = (IMAGE_SIDE, IMAGE_SIDE)
+    for name in names:
         path = data_dir / f"{name}.bin"
         pairs = read_verification_set(path)
-        size = (IMAGE_SIDE, IMAGE_SIDE)
+        sets[name] = len(pairs.images)
         problems += [
             f"{path}: {finding.detail}"
             for finding in check_verification_set(path.name, pairs, size, _SAMPLES)
             if finding.level is Level.ERROR
         ]
-        sets[name] = len(pairs.images)
     if problems:
         raise EvaluationError(
             "\n".join(problems), remedy="Get the file again, or choose others with --target."
@@ -269,7 +275,7 @@ def _ask(stdin: IO[str] | None, request: Mapping[str, Any]) -> None:
             stdin.close()
 
 
-def _events(lines: IO[str] | None) -> Any:
+def _events(lines: IO[str] | None) -> Iterator[dict[str, Any]]:
     for line in lines or ():
         # The last line of a child that was killed may be the first half of one.
         if line.endswith("\n"):

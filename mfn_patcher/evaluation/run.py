@@ -286,7 +286,7 @@ def _failure(plan: Plan, status: int, said: IO[bytes]) -> EvaluationError:
     said.seek(0)
     lines = said.read().decode("utf-8", "replace").splitlines()[-_TAIL:]
     reason = f"exit status {status}"
-    remedy = ""
+    remedy = "`mfn-patch status` tells whether all patches are applied."
     if status < 0:
         reason = f"killed by {signal.Signals(-status).name}"
     if status == -signal.SIGKILL or any("memory" in line for line in lines):

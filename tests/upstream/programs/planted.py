@@ -1,0 +1,67 @@
+"""The figures of embeddings with a known answer, by the probe and upstream's own functions.
+
+Run in the workspace's src folder: python planted.py PROBE. Prints JSON.
+"""
+
+import importlib.util
+import json
+import math
+import os
+import sys
+
+sys.path[:0] = [os.getcwd(), os.path.join(os.getcwd(), "eval")]
+
+import mxnet as mx
+import numpy as np
+import verification
+
+PAIRS, LENGTH = 200, 3.0
+
+
+class Planted:
+    """Embeds images, whose pixels are their numbers, as planted."""
+
+    def __init__(self, embeddings):
+        self.embeddings = embeddings
+
+    def forward(self, batch, is_train):
+        assert not is_train
+        self.numbers = batch.data[0].asnumpy()[:, 0].astype(int)
+
+    def get_outputs(self):
+        return [mx.nd.array(self.embeddings[self.numbers])]
+
+
+def plant():
+    """Return embeddings of all images and their mirror images, and which pairs match.
+
+    Added to its mirror's, the second embedding of a pair is at 0.5 rad from the first if they
+    match, at 2 rad if not; but of ten matching pairs one is at 2.5 rad. Without its mirror's it
+    is always at 1.25 rad.
+    """
+    same = [number % 2 == 0 for number in range(PAIRS)]
+    plain, mirrored = [], []
+    for number, matches in enumerate(same):
+        angle = (2.5 if number % 20 == 0 else 0.5) if matches else 2.0
+        for angles, value in ((plain, 1.25), (mirrored, 2 * angle - 1.25)):
+            angles += [0.0, value]
+    angles = np.array(plain + mirrored)
+    return LENGTH * np.stack([np.cos(angles), np.sin(angles)], axis=1), same
+
+
+def main():
+    spec = importlib.util.spec_from_file_location("probe", sys.argv[1])
+    probe = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(probe)
+    embeddings, same = plant()
+    images = mx.nd.arange(4 * PAIRS).reshape((-1, 1))
+    data_set = ([images[: 2 * PAIRS], images[2 * PAIRS :]], same)
+    original = verification.evaluate
+    figures = probe.measure(verification, data_set, Planted(embeddings), 64)
+    assert verification.evaluate is original
+    assert math.isclose(2 - 2 * math.cos(0.5), 0.2448, abs_tol=1e-4)
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,230 @@
+"""Evaluation by the real protocol on real MXNet, against what the script prints in training."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mfn_patcher.cli import run as run_tool
+from mfn_patcher.dataset.synth import synthesise
+from tests.conftest import Tool
+from tests.preimages import ROOT
+from tests.test_workspace import validated
+
+pytestmark = pytest.mark.mxnet
+
+PROGRAMS = Path(__file__).parent / "programs"
+SETS = ("lfw", "agedb_30")
+BATCH, INTERVAL = 6, 2
+
+
+@pytest.fixture(scope="module")
+def _trained_once(_patched_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tra ined")
+    workspace = Path(shutil.copytree(_patched_once, folder / "insightface", symlinks=True))
+    data = folder / "data"
+    synthesise(data, identities=3, images_per_identity=4)
+    steps = ("--max-steps", str(2 * INTERVAL), "--verbose-every", str(INTERVAL))
+    train = ("train", "--stage", "2", "--cpu", "--batch-size", str(BATCH), *steps)
+    (data / "cfp_fp.bin").unlink()
+    assert run_tool([*train, "-w", str(workspace), "--data-dir", str(data)]) == 0
+    return workspace
+
+
+@pytest.fixture
+def trained(patched: Path, request: pytest.FixtureRequest) -> Path:
+    """A workspace in which stage 2 has saved two checkpoints; tests must not change it."""
+    assert patched
+    path: Path = request.getfixturevalue("_trained_once")
+    return path
+
+
+@pytest.fixture
+def models(trained: Path, tmp_path: Path) -> Path:
+    """A copy of its checkpoints."""
+    return Path(shutil.copytree(trained / "models" / "MobileFaceNet", tmp_path / "models"))
+
+
+def files(folder: Path) -> dict[Path, tuple[int, int]]:
+    stats = {path: path.lstat() for path in folder.rglob("*") if ".git" not in path.parts}
+    return {path: (stat.st_size, stat.st_mtime_ns) for path, stat in stats.items()}
+
+
+def lines(report: Any) -> set[str]:
+    """Return what the script would have printed for the figures."""
+    found = set()
+    for result in report["results"]:
+        start = f"[{result['set']}][{result['checkpoint'] * INTERVAL}]"
+        found.add(f"{start}XNorm: {result['xnorm']:f}")
+        found.add(f"{start}Accuracy-Flip: {result['accuracy']:1.5f}+-{result['std']:1.5f}")
+    return found
+
+
+def printed(trained: Path) -> set[str]:
+    (log,) = trained.glob("runs/*/output.log")
+    return set(re.findall(r"^\[\w+\]\[\d+\](?:XNorm|Accuracy-Flip): .*$", log.read_text(), re.M))
+
+
+def test_the_figures_are_those_of_the_training(tool: Tool, trained: Path) -> None:
+    before = files(trained)
+    model = trained / "models" / "MobileFaceNet" / "model-y1-softmax"
+    ran = tool("eval", "-w", trained, "--model", model, "--cpu", "--json")
+    assert ran.code == 0, ran.err
+    report = validated("eval", ran.out)
+    assert (report["batch_size"], report["devices"]) == (BATCH, "")
+    assert [(result["checkpoint"], result["set"]) for result in report["results"]] == [
+        (number, name) for number in (1, 2) for name in SETS
+    ]
+    assert lines(report) == printed(trained)
+    assert len(printed(trained)) == 2 * 2 * len(SETS)
+    means = {
+        number: sum(r["accuracy"] for r in report["results"] if r["checkpoint"] == number)
+        for number in (1, 2)
+    }
+    assert means[report["best"]] == max(means.values())
+    assert files(trained) == before
+
+
+def test_another_batch_size_changes_the_last_digits_alone(tool: Tool, trained: Path) -> None:
+    model = f"{trained}/models/MobileFaceNet/model-y1-softmax,2"
+    options = ("--cpu", "--target", "lfw", "--json", "--batch-size", "4096")
+    ran = tool("eval", "-w", trained, "--model", model, *options)
+    assert ran.code == 0, ran.err
+    (result,) = validated("eval", ran.out)["results"]
+    (printed_norm,) = (
+        float(line.split()[-1]) for line in printed(trained) if line.startswith("[lfw][4]XNorm")
+    )
+    assert result["xnorm"] == pytest.approx(printed_norm, rel=1e-6)
+
+
+def test_tables_and_curves(tool: Tool, trained: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed here")
+    model = f"{trained}/models/MobileFaceNet/model-y1-softmax-0001.params"
+    picture = tmp_path / "roc.svg"
+    options = ("--cpu", "--target", "agedb_30", "--plot", picture)
+    ran = tool("eval", "-w", trained, "--model", model, *options)
+    assert ran.code == 0, ran.err
+    assert "model-y1-softmax, checkpoint 1" in ran.out
+    assert "the best" not in ran.out
+    assert re.search(r"the paper +│ +96\.07 │", ran.out)
+    accuracies = re.findall(r"agedb_30: checkpoint 1: ([\d.]+)%", ran.err)
+    assert f"{accuracies[0]} ± " in ran.out
+    assert picture.read_text().startswith("<?xml")
+
+
+def test_planted_embeddings(patched: Path, training_environment: dict[str, str]) -> None:
+    ran = subprocess.run(
+        [
+            sys.executable,
+            str(PROGRAMS / "planted.py"),
+            str(ROOT / "mfn_patcher" / "probes" / "evaluate.py"),
+        ],
+        cwd=patched / "src",
+        env=training_environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    figures = json.loads(ran.stdout.splitlines()[-1])
+    roc = figures.pop("roc")
+    assert figures == pytest.approx(
+        {
+            "pairs": 200,
+            "accuracy": 0.95,
+            "std": 0,
+            "accuracy_without_flip": 0.5,
+            "std_without_flip": 0,
+            "threshold": 0.25,  # the first of the grid above the squared distance at 0.5 rad
+            "tar": 0.9,
+            "tar_std": 0,
+            "far": 0,
+            "xnorm": 3,
+        },
+        abs=1e-6,
+    )
+    rates = set(zip((round(x, 6) for x in roc["fpr"]), (round(x, 6) for x in roc["tpr"])))
+    assert rates == {(0, 0), (0, 0.9), (1, 0.9), (1, 1)}
+
+
+def test_spoiled_checkpoints(
+    tool: Tool, trained: Path, models: Path, training_environment: dict[str, str]
+) -> None:
+    def checkpoint(number: int) -> Path:
+        return models / f"model-y1-softmax-{number:04d}.params"
+
+    whole = checkpoint(1).read_bytes()
+    checkpoint(2).write_bytes(whole[:-1000])
+    checkpoint(3).write_bytes(whole[:100000].ljust(len(whole), b"\0"))
+    checkpoint(4).write_bytes(b"")
+    kinds = {5: "lacking", 6: "of_another_shape", 7: "diverged"}
+    subprocess.run(
+        [
+            sys.executable,
+            str(PROGRAMS / "spoil.py"),
+            str(checkpoint(1)),
+            *(f"{kind}={checkpoint(number)}" for number, kind in kinds.items()),
+        ],
+        env=training_environment,
+        check=True,
+    )
+    data = trained.parent / "data"
+    options = ("--cpu", "--data-dir", data, "--target", "lfw", "--batch-size", BATCH)
+    command = ("eval", "-w", trained, "--model")
+    ran = tool(*command, models / "model-y1-softmax", *map(str, options), "--json")
+    assert ran.code == 1
+    report = validated("eval", ran.out)
+    assert [result["checkpoint"] for result in report["results"]] == [1]
+    assert report["best"] == 1
+    reasons = {failure["checkpoint"]: failure["reason"] for failure in report["failed"]}
+    assert [reason.split(":")[0] for number, reason in sorted(reasons.items())] == [
+        "it is torn, or no checkpoint",
+        "it is torn, or no checkpoint",
+        "it is torn, or no checkpoint",
+        "it lacks fc1_weight, which the network has",
+        "its fc1_weight is of shape (128, 511), the network's of (128, 512)",
+        "its embeddings are not finite numbers",
+    ]
+    assert "6 of 7 checkpoints failed:\n  model-y1-softmax-0002.params: it is torn" in ran.err
+
+    ran = tool(*command, checkpoint(2), *map(str, options))
+    assert (ran.code, ran.out) == (1, "")
+    assert f"mfn-patch: {checkpoint(2)}: it is torn" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("{", "model-y1-softmax-symbol.json can't be evaluated: "),
+        (
+            '{"nodes": [{"op": "null", "name": "data", "inputs": []}], "arg_nodes": [0], '
+            '"node_row_ptr": [0, 1], "heads": [[0, 0, 0]]}',
+            "it has no output fc1, which is the embedding",
+        ),
+    ],
+)
+def test_spoiled_networks(
+    tool: Tool, trained: Path, models: Path, content: str, reason: str
+) -> None:
+    (models / "model-y1-softmax-symbol.json").write_text(content)
+    data = str(trained.parent / "data")
+    model = models / "model-y1-softmax"
+    ran = tool("eval", "-w", trained, "--model", model, "--cpu", "--data-dir", data)
+    assert (ran.code, ran.out) == (1, "")
+    assert reason in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_code_of_python_2(tool: Tool, trained: Path, workspace: Path) -> None:
+    assert tool("apply", "-w", workspace, "--stack", "recipe").code == 0
+    model = trained / "models" / "MobileFaceNet" / "model-y1-softmax"
+    data = str(trained.parent / "data")
+    ran = tool("eval", "-w", workspace, "--model", model, "--cpu", "--data-dir", data)
+    assert (ran.code, ran.out) == (1, "")
+    assert "`mfn-patch status` tells whether all patches are applied" in ran.err

@@ -220,6 +220,8 @@ def evaluate_all(request, tell):
                 fail(number, error)
             else:
                 tell(checkpoint=number, set=name, result=figures)
+        # Gigabytes, which must not be there twice while the next set is loaded.
+        del data_set
 
 
 def main():

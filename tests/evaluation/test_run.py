@@ -9,59 +9,21 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mfn_patcher import recipe
-from mfn_patcher.dataset.synth import synthesise
 from mfn_patcher.dataset.verification_set import UnsafePickleError, write_verification_set
 from mfn_patcher.errors import MfnPatchError
-from mfn_patcher.evaluation import model, run
+from mfn_patcher.evaluation import run
 from mfn_patcher.evaluation.figures import Evaluation
 from mfn_patcher.evaluation.run import EvaluationError, Plan
-from mfn_patcher.training import interpreter, record
-from mfn_patcher.training.command import Options, PlanError
-from mfn_patcher.training.interpreter import Interpreter
+from mfn_patcher.training import record
+from mfn_patcher.training.command import PlanError
+from tests.evaluation.conftest import child, plan, say
 from tests.evaluation.test_figures import FIGURES
 from tests.training.test_record import RECORD
-
-
-@pytest.fixture(scope="module")
-def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data")
-    synthesise(folder, identities=2, images_per_identity=2)
-    return folder
-
-
-@pytest.fixture
-def data(pristine: Path, tmp_path: Path) -> Path:
-    folder = tmp_path / "faces"
-    folder.mkdir()
-    for path in pristine.glob("*.bin"):
-        (folder / path.name).write_bytes(path.read_bytes())
-    return folder
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Path:
-    folder = tmp_path / "work space"
-    models = folder / "models"
-    models.mkdir(parents=True)
-    for name in ("m-0001.params", "m-0002.params", "m-symbol.json"):
-        (models / name).touch()
-    (folder / "src" / "eval").mkdir(parents=True)
-    (folder / "src" / "eval" / "verification.py").touch()
-    return folder
-
-
-def plan(
-    workspace: Path, *, targets: str | None = None, which: str = "models/m", **options: Any
-) -> Plan:
-    found = model.find(which, workspace, workspace)
-    return run.plan(workspace, recipe.load(), found, targets, Options(**options))
 
 
 def refused(kind: type[MfnPatchError], workspace: Path, **options: Any) -> MfnPatchError:
@@ -186,26 +148,6 @@ def test_sets_that_do_not_fit(workspace: Path, data: Path) -> None:
 
 
 # -- the child ----------------------------------------------------------------------------
-
-
-@pytest.fixture
-def ready(workspace: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
-    facts = Interpreter(sys.executable, "3.11.0", {}, ())
-    monkeypatch.setattr(interpreter, "inspect", lambda *_: facts)
-    monkeypatch.setattr(interpreter, "check_mxnet", lambda *_: None)
-    return plan(workspace, data_dir=data, cpu=True, targets="lfw")
-
-
-def child(folder: Path, *commands: str) -> str:
-    """Return an interpreter that runs these commands of a shell instead."""
-    path = folder / "a python"
-    path.write_text("\n".join(["#!/bin/sh", *commands, ""]))
-    path.chmod(0o755)
-    return str(path)
-
-
-def say(**event: Any) -> str:
-    return f"echo '{json.dumps(event)}'"
 
 
 RESULT = dataclasses.asdict(FIGURES)

@@ -1,0 +1,102 @@
+"""The command `eval`, with a small program in place of the training interpreter."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mfn_patcher.evaluation.run import Plan
+from tests.conftest import Tool
+from tests.evaluation.conftest import child, say
+from tests.evaluation.test_figures import FIGURES
+from tests.test_workspace import validated
+
+
+def result(number: int, name: str, accuracy: float) -> str:
+    figures = dataclasses.replace(FIGURES, accuracy=accuracy)
+    return say(checkpoint=number, set=name, result=dataclasses.asdict(figures))
+
+
+@pytest.fixture
+def arguments(ready: Plan, tmp_path: Path) -> list[Any]:
+    workspace = ready.source.parent
+    python = child(
+        tmp_path,
+        result(1, "lfw", 0.99),
+        result(2, "lfw", 0.98),
+        result(1, "agedb_30", 0.9),
+        result(2, "agedb_30", 0.95),
+    )
+    model = ("--model", workspace / "models" / "m", "--data-dir", ready.data_dir)
+    return ["eval", "-w", workspace, *model, "--python", python, "--cpu"]
+
+
+def test_tables(tool: Tool, arguments: list[Any]) -> None:
+    ran = tool(*arguments, "--target", "lfw,agedb_30")
+    assert ran.code == 0, ran.err
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in ran.out.splitlines()]
+    assert "m, checkpoint 2 (the best)" in ran.out
+    assert [
+        "lfw",
+        "6,000",
+        "98.00 ± 0.40",
+        "99.00 ± 0.50",
+        "1.500",
+        "98.00 ± 1.00",
+        "11.0000",
+    ] in rows
+    assert ["checkpoint 1", "99.00 *", "90.00"] in rows
+    assert ["checkpoint 2 (the best)", "98.00", "95.00 *"] in rows
+    assert ["the recipe's target, stage 3", "99.55", "≥ 95.90"] in rows
+    assert "agedb_30: checkpoint 2: 95.00%" in ran.err
+
+
+def test_json(tool: Tool, arguments: list[Any]) -> None:
+    report = validated("eval", tool(*arguments, "--target", "lfw,agedb_30", "--json").out)
+    assert [(r["checkpoint"], r["set"], r["accuracy"]) for r in report["results"]] == [
+        (1, "lfw", 0.99),
+        (1, "agedb_30", 0.9),
+        (2, "lfw", 0.98),
+        (2, "agedb_30", 0.95),
+    ]
+    assert report["best"] == 2
+
+
+def test_the_curves_are_of_the_best(tool: Tool, arguments: list[Any], tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed here")
+    ran = tool(*arguments, "--target", "lfw,agedb_30", "--plot", tmp_path / "roc.png")
+    assert ran.code == 0, ran.err
+    assert f"the curves of checkpoint 2 are in {tmp_path / 'roc.png'}" in ran.err
+    assert (tmp_path / "roc.png").stat().st_size
+
+
+def test_a_terminal_shows_a_bar_instead_of_lines(
+    tool: Tool, arguments: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    ran = tool(*arguments, "--target", "lfw,agedb_30")
+    assert ran.code == 0, ran.err
+    assert "mfn-patch: lfw: checkpoint" not in ran.err
+    assert "\x1b[" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "message"),
+    [
+        (("--gpus", "0"), 2, "exclude each other"),
+        (("--target", "megaface"), 1, "there is no megaface.bin in"),
+        (("--model", "none,1"), 1, "there is no checkpoint of"),
+        (("--plot", "roc.gif"), 1, "is of no known format"),
+        (("--batch-size", "0"), 2, "batch-size"),
+    ],
+)
+def test_errors(
+    tool: Tool, arguments: list[Any], more: tuple[str, ...], code: int, message: str
+) -> None:
+    ran = tool(*arguments, *more)
+    assert (ran.code, ran.out) == (code, "")
+    assert message in ran.err
+    assert "Traceback" not in ran.err

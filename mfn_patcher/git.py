@@ -66,6 +66,8 @@ _KEPT_VARIABLES = re.compile(
 )
 _environment_lock = threading.Lock()
 
+OLDEST = (2, 28)  # has `git init --initial-branch`
+
 # How a diff is written wherever its bytes matter.
 DIFF_OPTIONS = (
     "--no-color",
@@ -197,6 +199,17 @@ class Repository:
             "rev-parse", "--quiet", "--verify", f"{revision}^{{commit}}", expected=(0, 1, 128)
         )
         return found.stdout.decode().strip() or None if found.status == 0 else None
+
+
+def version() -> tuple[int, ...]:
+    """Return the version of git.
+
+    Raises:
+        MfnPatchError: git is not installed.
+    """
+    said = Repository(Path.cwd()).out("version")
+    found = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", said)
+    return tuple(int(part) for part in found.groups() if part) if found else ()
 
 
 @contextlib.contextmanager

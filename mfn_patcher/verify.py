@@ -7,29 +7,23 @@ was handed over there is compared with what the recipe expects.
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import subprocess
-import tempfile
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mfn_patcher.dataset.synth import MINIMUM_PAIRS, synthesise
 from mfn_patcher.errors import ExitCode, MfnPatchError
 from mfn_patcher.recipe import RecipeError
-from mfn_patcher.training import interpreter
+from mfn_patcher.training import handed, interpreter
 from mfn_patcher.training.environment import child_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from mfn_patcher.recipe import Expectations, Recipe, Stage
     from mfn_patcher.workspace import Workspace
 
-_PROBE = Path(__file__).parent / "probes" / "handed_to_fit.py"
 _BATCH = "2"
 
 
@@ -68,6 +62,7 @@ def verify(workspace: Workspace, recipe: Recipe, python: str | None = None) -> l
 
     Raises:
         VerificationError: the code does not run as far as ``Module.fit``.
+        HandedError: it ended the interpreter.
         RecipeError: the recipe does not say what to expect.
         InterpreterError: the training interpreter cannot run it.
     """
@@ -87,15 +82,18 @@ def verify(workspace: Workspace, recipe: Recipe, python: str | None = None) -> l
     losses = [(_network(stage), stage) for stage in by_loss.values()]
     networks = [(network, recipe.stages[-1]) for network in expect.initializer]
     cases = list(dict.fromkeys([*losses, *networks]))
-    with tempfile.TemporaryDirectory(prefix="mfn-patch-") as folder:
-        report = _ask(workspace, path, environment, cases, Path(folder))
+    arguments = [
+        [*stage.arguments, "--network", network, "--per-batch-size", _BATCH]
+        for network, stage in cases
+    ]
+    report = handed.ask(workspace.path / "src", path, environment, arguments)
     _raise_unless_reached(report, python3="python3" in stacks)
 
-    handed = dict(zip(cases, report["cases"]))
+    reached = dict(zip(cases, report["cases"]))
     checks: list[Check] = []
     for case in losses:
-        checks += _check_loss(expect, case, handed[case])
-    checks += [_check_initializer(expect, network, handed[network, s]) for network, s in networks]
+        checks += _check_loss(expect, case, reached[case])
+    checks += [_check_initializer(expect, network, reached[network, s]) for network, s in networks]
     return checks
 
 
@@ -105,43 +103,6 @@ def _network(stage: Stage) -> str:
 
 def _title(network: str, stage: Stage) -> str:
     return f"{network}, loss type {stage.value('--loss-type')}"
-
-
-def _ask(
-    workspace: Workspace,
-    python: str,
-    environment: Mapping[str, str],
-    cases: Iterable[tuple[str, Stage]],
-    folder: Path,
-) -> Any:
-    """Run the probe; return what each case handed over, or the error that ended it."""
-    data, output = folder / "data", folder / "report.json"
-    synthesise(data, identities=2, images_per_identity=2, pairs=MINIMUM_PAIRS)
-    replaced = {
-        "--data-dir": str(data),
-        "--prefix": str(folder / "model" / "model"),
-        "--per-batch-size": _BATCH,
-    }
-    arguments = []
-    for network, stage in cases:
-        pairs = dict(zip(stage.arguments[::2], stage.arguments[1::2]))
-        pairs.pop("--pretrained", None)
-        pairs.update(replaced, **{"--network": network, "--target": ""})
-        arguments.append([token for pair in pairs.items() for token in pair])
-    ran = subprocess.run(
-        [python, str(_PROBE), str(output)],
-        cwd=workspace.path / "src",
-        env=dict(environment),
-        input=json.dumps(arguments),
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
-    )
-    if not output.exists():
-        said = "\n".join(ran.stderr.splitlines()[-15:])
-        raise VerificationError(f"{python} ended with status {ran.returncode}:\n{said}")
-    return json.loads(output.read_text())
 
 
 def _raise_unless_reached(report: Mapping[str, Any], *, python3: bool) -> None:

@@ -13,6 +13,7 @@ from mfn_patcher.cli.check import check
 from mfn_patcher.cli.data import data
 from mfn_patcher.cli.demo import demo
 from mfn_patcher.cli.diff import diff
+from mfn_patcher.cli.doctor import doctor
 from mfn_patcher.cli.evaluate import evaluate
 from mfn_patcher.cli.lint import lint
 from mfn_patcher.cli.log import log
@@ -61,6 +62,7 @@ _COMMANDS = (
     lint,
     check,
     # Training.
+    doctor,
     verify,
     data,
     recipes,

@@ -11,9 +11,9 @@ import platform
 import sys
 
 try:
-    from importlib import metadata
+    from importlib import metadata, util
 except ImportError:  # Python 3.7 and before
-    metadata = None
+    metadata = util = None
 
 _DISTRIBUTIONS = (
     "mxnet",
@@ -39,6 +39,16 @@ def find_versions():
         except metadata.PackageNotFoundError:
             continue
     return versions
+
+
+def find_mxnet():
+    """Return the shared library of the MXNet that would be imported, or None."""
+    spec = util.find_spec("mxnet") if util else None
+    for folder in spec.submodule_search_locations or () if spec else ():
+        path = os.path.join(folder, "libmxnet.so")
+        if os.path.exists(path):
+            return path
+    return None
 
 
 def find_libraries():
@@ -73,6 +83,7 @@ if __name__ == "__main__":
         "executable": sys.executable,
         "versions": find_versions(),
         "libraries": find_libraries(),
+        "mxnet_library": find_mxnet(),
     }
     if "--import" in sys.argv[1:]:
         report["mxnet"] = try_import()

@@ -6,16 +6,19 @@ Run by the training interpreter in the workspace's src folder:
 
 CASES is a JSON list of argument lists of train_softmax.py. The real script runs, up to the call
 of Module.fit; then the module is bound and its optimizer initialized as fit would do it, and the
-optimizer is asked for the learning rate and weight decay of every parameter. OUTPUT receives a
-JSON object: "cases" has an object for each case, "error" is what ended the program before that,
-and "python2" lists, for each file that the script loads, the built-ins of Python 2 it relies on.
-Standard output is the script's.
+optimizer is asked for the learning rate and weight decay of every parameter, and the module for
+the memory it needs. OUTPUT receives a JSON object: "cases" has an object for each case, "error"
+is what ended the program before that, and "python2" lists, for each file that the script loads,
+the built-ins of Python 2 it relies on. Standard output is the script's.
 """
 
 import builtins
+import contextlib
 import dis
+import io
 import json
 import os
+import re
 import sys
 import traceback
 import types
@@ -64,6 +67,29 @@ def effective_values(module, data, arguments):
     }
 
 
+def memory(module):
+    """Return the bytes that a bound module needs on its first device.
+
+    The activations and their gradients share what MXNet's memory planner lays out for them, whose
+    total it tells in MiB, rounded down; all else has arrays of its own.
+    """
+    executor = module._exec_group.execs[0]
+    planned = re.search(r"^Total (\d+) MB allocated$", executor.debug_str(), re.MULTILINE)
+    fed = {"data", "softmax_label"}
+    parameters = [array for name, array in executor.arg_dict.items() if name not in fed]
+
+    def count(arrays):
+        return sum(array.size * array.dtype().itemsize for array in arrays)
+
+    return {
+        "activations": (int(planned.group(1)) + 1) << 20,
+        "batch": count(executor.arg_dict[name] for name in fed),
+        "parameters": count(parameters),
+        "gradients": count(array for array in executor.grad_dict.values() if array is not None),
+        "moving_averages": count(executor.aux_dict.values()),
+    }
+
+
 def describe(initializer):
     """Return an initializer's class and its settings."""
     name, settings = json.loads(initializer.dumps())
@@ -88,15 +114,23 @@ def run(script, case):
         }
         handed["initializer"] = describe(arguments["initializer"])
         handed["parameters"] = effective_values(module, train_data, arguments)
+        handed["bytes"] = memory(module)
         raise Reached
 
     original, mx.mod.Module.fit = mx.mod.Module.fit, fit
     argv, sys.argv = sys.argv, [script.__file__, *case]
+    complaints = io.StringIO()
     try:
-        script.main()
+        with contextlib.redirect_stderr(complaints):
+            script.main()
     except Reached:
         return handed
+    except SystemExit as ending:
+        # argparse has said what it does not understand.
+        *_, said = complaints.getvalue().splitlines() or [repr(ending)]
+        raise ValueError(said) from None
     finally:
+        sys.stderr.write(complaints.getvalue())
         mx.mod.Module.fit = original
         sys.argv = argv
     raise RuntimeError("main() ended without calling Module.fit")

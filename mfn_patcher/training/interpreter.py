@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import re
@@ -27,8 +28,26 @@ _SECONDS = 120
 # What MXNet says when it can't be imported, and what helps.
 _REMEDIES = {
     r"lib(gomp|quadmath)\.so": "Install it with `apt-get install libgomp1 libquadmath0`.",
-    r"libcuda\.so": "That is NVIDIA's driver: install it, or a CPU build of MXNet.",
+    r"libcuda\.so": "That is NVIDIA's driver, which no pip package brings: install it from your "
+    "distribution (on Debian `apt-get install nvidia-driver`, in a container start it with "
+    "`--gpus all`), or install a CPU build of MXNet.",
     r"has no attribute 'bool'": "Its NumPy is too new: `{python} -m pip install 'numpy<1.24'`.",
+}
+
+
+# What brings each of NVIDIA's libraries.
+_NVIDIA_PACKAGES = {
+    "cublas": "nvidia-cublas-cu11",
+    "cublasLt": "nvidia-cublas-cu11",
+    "cudart": "nvidia-cuda-runtime-cu11",
+    "cudnn": "nvidia-cudnn-cu11",
+    "cufft": "nvidia-cufft-cu11",
+    "curand": "nvidia-curand-cu11",
+    "cusolver": "nvidia-cusolver-cu11",
+    "cusparse": "nvidia-cusparse-cu11",
+    "nccl": "nvidia-nccl-cu11",
+    "nvToolsExt": "nvidia-nvtx-cu11",
+    "nvrtc": "nvidia-cuda-nvrtc-cu11",
 }
 
 
@@ -45,12 +64,14 @@ class Interpreter:
         python: Its version.
         versions: Of what training needs and it has, by distribution.
         libraries: Folders of NVIDIA's shared libraries.
+        mxnet_library: Path of ``libmxnet.so``; None where MXNet is not installed.
     """
 
     path: str
     python: str
     versions: Mapping[str, str]
     libraries: tuple[str, ...]
+    mxnet_library: str | None = None
 
 
 def find(python: str | None) -> str:
@@ -83,7 +104,7 @@ def inspect(python: str, environment: Mapping[str, str]) -> Interpreter:
     Raises:
         InterpreterError: It doesn't run, its version is unsuitable, or packages are missing.
     """
-    report = _probe(python, environment)
+    report = ask(python, environment, _PROBE)
     version = tuple(int(part) for part in report["python"].split(".")[:2])
     if not _OLDEST <= version <= _NEWEST:
         raise InterpreterError(
@@ -98,7 +119,9 @@ def inspect(python: str, environment: Mapping[str, str]) -> Interpreter:
         raise InterpreterError(
             f"{python} lacks {', '.join(missing)}", remedy=_INSTALL.format(python=python)
         )
-    return Interpreter(python, report["python"], versions, tuple(report["libraries"]))
+    return Interpreter(
+        python, report["python"], versions, tuple(report["libraries"]), report["mxnet_library"]
+    )
 
 
 def check_mxnet(interpreter: Interpreter, environment: Mapping[str, str], devices: int) -> None:
@@ -112,15 +135,11 @@ def check_mxnet(interpreter: Interpreter, environment: Mapping[str, str], device
     Raises:
         InterpreterError: MXNet is missing or broken, or sees fewer GPUs.
     """
-    found = _probe(interpreter.path, environment, "--import")["mxnet"]
+    found = ask(interpreter.path, environment, _PROBE, "--import")["mxnet"]
     if "error" in found:
-        remedy = _INSTALL
-        for pattern, known in _REMEDIES.items():
-            if re.search(pattern, found["error"]):
-                remedy = known
         raise InterpreterError(
             f"{interpreter.path} can't import MXNet: {found['error']}",
-            remedy=remedy.format(python=interpreter.path),
+            remedy=remedy(found["error"], interpreter.path),
         )
     if devices <= found["gpus"]:
         return
@@ -138,10 +157,47 @@ def check_mxnet(interpreter: Interpreter, environment: Mapping[str, str], device
     )
 
 
-def _probe(python: str, environment: Mapping[str, str], *arguments: str) -> dict[str, Any]:
+def remedy(error: str, python: str) -> str:
+    """Return what helps against an error of importing MXNet or of loading a library it links."""
+    for pattern, known in _REMEDIES.items():
+        if re.search(pattern, error):
+            return known.format(python=python)
+    missing = re.search(r"lib(\w+)\.so", error)
+    package = _NVIDIA_PACKAGES.get(missing[1]) if missing else None
+    if package is None:
+        return _INSTALL.format(python=python)
+    return (
+        f"Install it with `{python} -m pip install {_locked(package)}`; 'mfn-patcher[cu112]' "
+        "brings all of NVIDIA's libraries."
+    )
+
+
+def _locked(package: str) -> str:
+    """Return a requirement of the extra ``cu112`` with the version that is known to serve."""
+    for requirement in importlib.metadata.requires("mfn-patcher") or ():
+        name = requirement.partition(";")[0].strip()
+        if name.startswith(f"{package}=="):
+            return name
+    return package
+
+
+def ask(
+    python: str, environment: Mapping[str, str], probe: Path, *arguments: str
+) -> dict[str, Any]:
+    """Run a probe that answers in JSON on its last line of output.
+
+    Args:
+        python: The interpreter to run it with.
+        environment: To run it in.
+        probe: Its file.
+        arguments: For it.
+
+    Raises:
+        InterpreterError: There is no answer.
+    """
     try:
         ran = subprocess.run(
-            [python, str(_PROBE), *arguments],
+            [python, str(probe), *arguments],
             env=dict(environment),
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -36,7 +36,13 @@ def fake(tmp_path: Path) -> Fake:
         libraries: tuple[str, ...] = (),
         **mxnet: Any,
     ) -> str:
-        answer = {"python": python, "versions": versions, "libraries": libraries, "mxnet": mxnet}
+        answer = {
+            "python": python,
+            "versions": versions,
+            "libraries": libraries,
+            "mxnet_library": "/m/libmxnet.so",
+            "mxnet": mxnet,
+        }
         path = tmp_path / "a python"
         path.write_text(f"#!/bin/sh\ncat <<'EOF'\nnoise\n{json.dumps(answer)}\nEOF\n")
         path.chmod(0o755)
@@ -50,7 +56,7 @@ def check(python: str, devices: int = 0) -> None:
 
 
 def test_this_interpreter_answers() -> None:
-    probe = interpreter._probe(sys.executable, os.environ, "--import")
+    probe = interpreter.ask(sys.executable, os.environ, interpreter._PROBE, "--import")
     assert probe["python"] == ".".join(map(str, sys.version_info[:3]))
     assert Path(probe["executable"]).exists()
     assert "numpy" in probe["versions"]
@@ -67,7 +73,9 @@ def test_the_probe_is_syntax_of_old_versions() -> None:
 def test_nvidia_folders_are_found(tmp_path: Path) -> None:
     for name in ("nccl", "cudnn"):
         (tmp_path / "nvidia" / name / "lib").mkdir(parents=True)
-    probe = interpreter._probe(sys.executable, {**os.environ, "PYTHONPATH": str(tmp_path)})
+    probe = interpreter.ask(
+        sys.executable, {**os.environ, "PYTHONPATH": str(tmp_path)}, interpreter._PROBE
+    )
     assert probe["libraries"][:2] == [f"{tmp_path}/nvidia/{n}/lib" for n in ("cudnn", "nccl")]
 
 
@@ -86,7 +94,7 @@ def test_find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_inspect(fake: Fake) -> None:
     python = fake(libraries=("/n/lib",))
     found = interpreter.inspect(python, os.environ)
-    assert found == Interpreter(python, "3.10.4", VERSIONS, ("/n/lib",))
+    assert found == Interpreter(python, "3.10.4", VERSIONS, ("/n/lib",), "/m/libmxnet.so")
 
 
 @pytest.mark.parametrize("version", ["2.7.18", "3.8.1", "3.12.0", "4.0.0"])
@@ -119,7 +127,8 @@ def test_no_interpreter(tmp_path: Path, text: str) -> None:
         ("OSError: libgomp.so.1: cannot open shared", "apt-get install libgomp1 libquadmath0"),
         ("OSError: libquadmath.so.0: cannot open", "apt-get install libgomp1 libquadmath0"),
         ("OSError: libcuda.so.1: cannot open shared object", "NVIDIA's driver"),
-        ("OSError: libcudnn.so.8: cannot open shared object", "'[cu112]'"),
+        ("OSError: libcudnn.so.8: cannot open shared", "pip install nvidia-cudnn-cu11==8.9.6.50`"),
+        ("OSError: libcublasLt.so.11: cannot open", "pip install nvidia-cublas-cu11==11.11.3.6`"),
         ("AttributeError: module 'numpy' has no attribute 'bool'", "numpy<1.24"),
     ],
 )

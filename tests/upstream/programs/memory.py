@@ -1,0 +1,62 @@
+"""Bind the network as the probe does, train a step, and compare memory planned and used.
+
+    python memory.py DATA PREFIX BATCH_SIZE
+
+Run in the patched src folder; prints JSON with the bytes "planned" and "grew".
+"""
+
+import importlib.util
+import json
+import os
+import sys
+from pathlib import Path
+
+os.environ.update(
+    CUDA_VISIBLE_DEVICES="",
+    MXNET_MKLDNN_ENABLED="0",
+    MXNET_SUBGRAPH_BACKEND="NONE",
+    MXNET_STORAGE_FALLBACK_LOG_VERBOSE="0",
+)
+sys.path.insert(0, os.getcwd())
+
+import mxnet as mx
+import train_softmax
+
+ROOT = Path(__file__).parents[3]
+spec = importlib.util.spec_from_file_location("probe", ROOT / "mfn_patcher/probes/handed_to_fit.py")
+probe = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(probe)
+
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+report = {}
+
+
+def train_a_step(module):
+    held = probe_memory(module)
+    for arrays in module._exec_group.grad_arrays:
+        for array in arrays:
+            array[:] = 0
+    batch = mx.io.DataBatch(
+        data=[mx.nd.ones(shape) for _, shape in module.data_shapes],
+        label=[mx.nd.zeros(shape) for _, shape in module.label_shapes],
+    )
+    mx.nd.waitall()
+    before = resident()
+    module.forward_backward(batch)
+    mx.nd.waitall()
+    report.update(planned=held["activations"], grew=resident() - before)
+    return held
+
+
+probe_memory, probe.memory = probe.memory, train_a_step
+data, prefix, size = sys.argv[1:]
+common = ["--network", "y1", "--loss-type", "4", "--emb-size", "128", "--target", ""]
+probe.run(
+    train_softmax, [*common, "--per-batch-size", size, "--data-dir", data, "--prefix", prefix]
+)
+print(json.dumps(report))

@@ -1,0 +1,142 @@
+"""The doctor on the real upstream and MXNet: a machine that has all, and what each lack says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mfn_patcher import recipe
+from mfn_patcher.dataset.synth import synthesise
+from tests.conftest import Tool
+from tests.test_workspace import validated
+
+pytestmark = pytest.mark.mxnet
+
+PROGRAM = Path(__file__).parent / "programs" / "memory.py"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "faces"
+    synthesise(folder, identities=4, images_per_identity=6)
+    return folder
+
+
+def examine(tool: Tool, code: int, *arguments: str | Path) -> dict[str, Any]:
+    ran = tool("doctor", "--json", *arguments)
+    assert ran.code == code, ran.out + ran.err
+    found: dict[str, Any] = validated("doctor", ran.out)
+    assert found["ok"] == (code == 0)
+    return found
+
+
+def of(found: dict[str, Any], check: str) -> list[dict[str, str]]:
+    return [finding for finding in found["findings"] if finding["check"] == check]
+
+
+def test_a_machine_that_has_all_but_a_gpu(tool: Tool, patched: Path, data: Path) -> None:
+    found = examine(tool, 0, "-w", patched, "--data-dir", data, "--batch-size", "8")
+    (gpu,) = (finding for finding in found["findings"] if finding["level"] != "ok")
+    assert (gpu["level"], gpu["check"]) == ("warning", "GPU")
+    assert "--cpu" in gpu["remedy"]
+    assert all(library["path"] for library in found["libraries"])
+    assert found["driver"] is None
+    need = found["need"]
+    assert (need["identities"], need["checkpoints"]) == (4, 20 + 80 + 25)
+    # One backbone, and 128 numbers an identity; beside these, moving averages of BatchNorm.
+    assert 4 * (1_003_264 + 4 * 128) < need["checkpoint_bytes"] < 4 * 1_030_000
+    assert 8 * 36 < need["gpu_bytes"] / 2**20 < 8 * 38 + 30
+
+
+def test_gpus_asked_of_a_build_for_the_cpu(tool: Tool, patched: Path, data: Path) -> None:
+    common = ("-w", patched, "--data-dir", data, "--batch-size", "8")
+    ran = tool("doctor", *common, "--gpus", "0,1")
+    assert ran.code == 1
+    gpu = "failed  GPU: no GPU is used: MXNet is a build for the CPU\n        Train with --cpu, or "
+    assert f"\n{gpu}" in ran.out
+    assert "pip install 'mfn-patcher[cu112]'" in ran.out
+    assert "4 images a step and 4 identities need about" in ran.out
+    assert "estimated from MXNet's own plan of the memory, not measured on a GPU" in ran.out
+
+
+def test_nothing_is_there_yet(tool: Tool, tmp_path: Path) -> None:
+    found = examine(tool, 1, "-w", tmp_path / "none")
+    failed = {f["check"]: f["remedy"] for f in found["findings"] if f["level"] == "failed"}
+    assert set(failed) == {"workspace", "data set"}
+    assert "mfn-patch apply" in failed["workspace"]
+    assert found["need"] is None
+    (disk,) = of(found, "disk")
+    assert disk["level"] == "warning"
+
+
+def test_a_workspace_with_other_patches(tool: Tool, workspace: Path, data: Path) -> None:
+    common = ("-w", workspace, "--data-dir", data, "--batch-size", "8")
+    script = workspace / "src" / "train_softmax.py"
+    script.write_text(script.read_text() + "\n")
+    (edited,) = of(examine(tool, 0, *common), "workspace")
+    assert (edited["level"], "src/train_softmax.py" in edited["detail"]) == ("warning", True)
+    assert tool("apply", "-w", workspace, "--force", "--stack", "recipe").code == 0
+    (missing,) = of(examine(tool, 1, *common), "workspace")
+    assert missing["level"] == "failed"
+    assert "python3/0001" in missing["detail"]
+    assert missing["remedy"] == "Run `mfn-patch apply`."
+
+
+def own_recipe(path: Path, old: str, new: str) -> Path:
+    text = recipe.read_text("mobilefacenet")[0].replace('name = "mobilefacenet"', 'name = "own"')
+    assert old in text
+    path.write_text(text.replace(old, new))
+    return path
+
+
+def test_what_the_script_does_not_understand(
+    tool: Tool, patched: Path, data: Path, tmp_path: Path
+) -> None:
+    """An argument of the last stage would else show when the stages before it are done."""
+    path = own_recipe(tmp_path / "own.toml", '"--margin-s", "128"', '"--margin-s", "much"')
+    common = ("-w", patched, "--data-dir", data, "--batch-size", "8", "--recipe", path)
+    (script,) = of(examine(tool, 1, *common), "script")
+    assert script["level"] == "failed"
+    assert script["detail"].endswith("argument --margin-s: invalid float value: 'much'")
+
+
+def test_a_batch_and_checkpoints_that_are_too_many(
+    tool: Tool, patched: Path, data: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "own.toml"
+    text = own_recipe(path, "verbose = 2000", "verbose = 1").read_text()
+    text = text.replace("softmax,20", "softmax,40000").replace("arcface,80", "arcface,160000")
+    # A thousand times the document's: a petabyte.
+    path.write_text(text.replace("steps = 50000", "steps = 250000000"))
+    found = examine(tool, 1, "-w", patched, "--data-dir", data, "--recipe", path)
+    assert {finding["level"] for finding in of(found, "data set")} == {"failed"}
+    assert "24 images are fewer than a batch of 512" in of(found, "data set")[0]["detail"]
+    (disk,) = of(found, "disk")
+    assert disk["level"] == "failed"
+    assert disk["detail"].startswith("250200000 checkpoints of ")
+    assert "--models-dir" in disk["remedy"]
+
+
+def test_a_python_that_cannot_train(tool: Tool, patched: Path, tmp_path: Path) -> None:
+    found = examine(tool, 1, "-w", patched, "--python", tmp_path / "none")
+    (failed,) = of(found, "interpreter")
+    assert failed["remedy"] == "Name one of Python 3.9 to 3.11."
+    assert (found["libraries"], found["need"]) == (None, None)
+
+
+def test_the_plan_of_memory_is_what_is_used(patched: Path, data: Path, tmp_path: Path) -> None:
+    """On the CPU, without oneDNN's own buffers: resident memory grows by what was planned."""
+    ran = subprocess.run(
+        [sys.executable, PROGRAM, data, tmp_path / "model", "16"],
+        cwd=patched / "src",
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    said = json.loads(ran.stdout.splitlines()[-1])
+    assert 0.95 < said["grew"] / said["planned"] < 1.05

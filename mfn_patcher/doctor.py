@@ -17,6 +17,7 @@ from mfn_patcher.dataset.verification_set import NAMES
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.finding import Finding, Level
 from mfn_patcher.training import command, interpreter, libraries, need
+from mfn_patcher.training.code import Code
 from mfn_patcher.training.environment import child_environment
 from mfn_patcher.training.run import Surroundings
 from mfn_patcher.workspace import Workspace, compare
@@ -107,7 +108,7 @@ def diagnose(
         PlanError: The options make no sense.
     """
     plans = command.plan_chain(recipe, recipe.stages, options)
-    doctor = _Doctor(plans, Surroundings(workspace.resolve(), "", environment))
+    doctor = _Doctor(plans, Surroundings(workspace.resolve(), "", environment, Code()))
     doctor.look_at_git()
     doctor.look_at_workspace(series)
     doctor.look_at_interpreter(python)

@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test clean
+.PHONY: demo test test-slow clean
 
 demo: .venv/cpu  ## the main job, small: patch, verify, train three stages on the CPU
 	$(BIN)/mfn-patch demo --workspace demo/insightface
@@ -12,6 +12,9 @@ test: .venv/dev .venv/junit-10.xsd  ## lint, types and tests
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/pytest
+
+test-slow: .venv/dev  ## what installs gigabytes: the CUDA build of MXNet, without a GPU
+	$(BIN)/pytest -m slow
 
 clean:
 	rm -rf .venv demo

@@ -50,6 +50,15 @@ def _reach_upstream() -> tuple[str, bool]:
     return "".join(sections), reached
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave slow tests out unless they are asked for, whatever else is chosen."""
+    if "slow" in config.option.markexpr:
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    config.hook.pytest_deselected(items=slow)
+    items[:] = [item for item in items if item not in slow]
+
+
 @pytest.fixture(scope="session")
 def connection() -> tuple[str, bool]:
     return _reach_upstream()

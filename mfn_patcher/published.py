@@ -40,6 +40,14 @@ class Published:
         """What to call it in a table or beside a line."""
         return f"{self.source}, {self.stage}" if self.stage else self.source
 
+    def describe(self) -> str:
+        """Return its accuracies in words."""
+        figures = (
+            f"{name} {'at least ' if name in self.at_least else ''}{accuracy:.2f} %"
+            for name, accuracy in self.accuracies.items()
+        )
+        return f"{', '.join(figures)} ({self.title})"
+
 
 def load() -> tuple[Published, ...]:
     """Return the published accuracies, in the order of training."""

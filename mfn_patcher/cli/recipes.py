@@ -16,7 +16,7 @@ def recipes() -> None:
 @json_option
 def list_(as_json: bool) -> None:
     """List the recipes that come with the tool; train --recipe NAME takes them."""
-    from mfn_patcher import recipe
+    from mfn_patcher import published, recipe
 
     known = [recipe.load(name) for name in recipe.names()]
     if as_json:
@@ -28,6 +28,15 @@ def list_(as_json: bool) -> None:
                         "name": found.name,
                         "summary": found.summary,
                         "source": found.source,
+                        "published": [
+                            {
+                                "source": figures.title,
+                                "accuracies": dict(figures.accuracies),
+                                "at_least": sorted(figures.at_least),
+                            }
+                            for figures in published.load()
+                            if figures.url == found.source
+                        ],
                         "batch_size": found.batch_size,
                         "stages": [
                             {"number": stage.number, "name": stage.name, "steps": stage.steps}
@@ -43,6 +52,9 @@ def list_(as_json: bool) -> None:
         click.echo(f"{found.name}: {found.summary}")
         for stage in found.stages:
             click.echo(f"  {stage.title}: {stage.steps:,} steps of {found.batch_size} images")
+        for figures in published.load():
+            if figures.url == found.source:
+                click.echo(f"  published: {figures.describe()}")
 
 
 @recipes.command(

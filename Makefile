@@ -21,7 +21,7 @@ clean:
 
 .venv/cpu: pyproject.toml
 	$(PYTHON) -m venv .venv || { echo "Install the venv module: apt-get install python3-venv"; exit 1; }
-	$(BIN)/pip install --quiet --editable '.[cpu]'
+	$(BIN)/pip install --quiet --editable '.[cpu,plot]'
 	touch $@
 
 .venv/dev: .venv/cpu

@@ -14,6 +14,9 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+IDENTITIES = 85164
+"""In MS1M as the recipe has it; what was trained on another set does not compare."""
+
 _FILE = Path(__file__).with_name("published.toml")
 
 
@@ -24,6 +27,8 @@ class Published:
     Attributes:
         source: Who says so.
         stage: Of which stage of training; empty for the end of it.
+        label: A short name for both.
+        loss_type: Of that training, as the script numbers them: 0 softmax, 4 ArcFace.
         url: Where it is published.
         accuracies: With flip, in percent, by verification set.
         at_least: The sets whose figure is a lower bound.
@@ -31,6 +36,8 @@ class Published:
 
     source: str
     stage: str
+    label: str
+    loss_type: int
     url: str
     accuracies: Mapping[str, float]
     at_least: frozenset[str]
@@ -56,6 +63,8 @@ def load() -> tuple[Published, ...]:
         Published(
             source=entry["source"],
             stage=entry.get("stage", ""),
+            label=entry["label"],
+            loss_type=entry["loss_type"],
             url=entry["url"],
             accuracies={name: entry[name] for name in NAMES if name in entry},
             at_least=frozenset(entry.get("at_least", ())),

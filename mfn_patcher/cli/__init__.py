@@ -18,9 +18,11 @@ from mfn_patcher.cli.evaluate import evaluate
 from mfn_patcher.cli.lint import lint
 from mfn_patcher.cli.log import log
 from mfn_patcher.cli.new import new
+from mfn_patcher.cli.plot import plot
 from mfn_patcher.cli.rebase import rebase
 from mfn_patcher.cli.recipes import recipes
 from mfn_patcher.cli.refresh import refresh
+from mfn_patcher.cli.report import report
 from mfn_patcher.cli.revert import revert
 from mfn_patcher.cli.runs import runs
 from mfn_patcher.cli.status import status
@@ -70,6 +72,8 @@ _COMMANDS = (
     evaluate,
     runs,
     log,
+    plot,
+    report,
     demo,
 )
 for command in _COMMANDS:

@@ -93,4 +93,5 @@ def demo(workspace: Path, address: str, python: str | None, project: Path | None
         *((plan.stage.title, folder) for plan, folder in zip(plans, folders)),
     ):
         click.echo(f"  {title:20} {where}")
+    click.echo(f"A page about the last stage: mfn-patch report last --workspace {place.path}")
     click.echo("Next, on a GPU machine with MS1M: mfn-patch train --stage all --data-dir DIR")

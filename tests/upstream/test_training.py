@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 from mfn_patcher.dataset.synth import synthesise
+from mfn_patcher.patches import load_series
 from tests.conftest import Ran, Tool
+from tests.preimages import ROOT
+from tests.test_workspace import validated
 
 pytestmark = pytest.mark.mxnet
 
@@ -65,8 +68,32 @@ def test_three_stages_in_a_chain(
     )
     assert {run["chain_commit"] for run in runs} == {head.stdout.decode().strip()}
 
+    assert all(len(run["patches"]) == len(load_series(ROOT).patches) for run in runs)  # type: ignore[arg-type]
+    assert not any(run["edited"] for run in runs)
+    check_record(tool, workspace)
+
     verified = verify_checkpoint(workspace, data, training_environment)
     assert re.search(r"\[lfw\]Accuracy-Flip: [01]\.\d{5}", verified)
+
+
+def check_record(tool: Tool, workspace: Path) -> None:
+    """Of the last stage, the log, the files written meanwhile, and the page tell the same."""
+    shown = validated("runs-show", tool("runs", "show", "last", "-w", workspace, "--json").out)
+    told = shown["log"]["verifications"]
+    assert [(entry["set"], entry["step"], entry["checkpoint"]) for entry in told] == [
+        ("lfw", 5, 1),
+        ("lfw", 10, 2),
+    ]
+    assert shown["log"]["runs"][0]["arguments"]["margin_s"] == 128
+    assert shown["log"]["runs"][0]["steps_per_epoch"] == 6
+    folder = Path(shown["folder"])
+    lines = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+    assert [line["accuracy"] for line in lines if line["event"] == "verification"] == [
+        entry["accuracy"] for entry in told
+    ]
+    assert len((folder / "verification.csv").read_text().splitlines()) == 3
+    assert tool("report", "last", "-w", workspace).code == 0
+    assert "stage 4 goal" in (folder / "report.html").read_text()
 
 
 def verify_checkpoint(workspace: Path, data: Path, environment: dict[str, str]) -> str:

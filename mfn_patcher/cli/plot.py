@@ -1,0 +1,55 @@
+"""``mfn-patch plot``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mfn_patcher.cli.options import workspace_option
+
+
+@click.command()
+@click.argument("sources", metavar="FILE|RUN...", nargs=-1, required=True)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="PATH",
+    help="The picture, .png or .svg, replaced if it is there; without this, a new PNG here.",
+)
+@workspace_option
+def plot(sources: tuple[str, ...], output: Path | None, workspace: Path) -> None:
+    """Draw training accuracy, speed and verification over the steps.
+
+    Logs and runs are laid over each other, the published figures of the same loss drawn as dashed
+    lines, and the steps at which a learning rate begins as dotted ones.
+
+    \b
+    Example:
+      mfn-patch plot last
+      mfn-patch plot training.log stage3 -o both.svg
+    """
+    from mfn_patcher.training.log import read_events
+    from mfn_patcher.training.plots import PlotError, Series, draw, series_of
+    from mfn_patcher.training.runs import find
+    from mfn_patcher.training.summary import summarise
+
+    if output and output.suffix not in (".png", ".svg"):
+        raise click.UsageError(f"{output} ends neither in .png nor in .svg.")
+    series: list[Series] = []
+    for source in sources:
+        if Path(source).is_file():
+            with Path(source).open("rb") as file:
+                runs = summarise(read_events(file), source, curves=True)
+            series += series_of(Path(source).stem, runs)
+            continue
+        run = find(workspace.resolve() / "runs", source)
+        if run.summary:
+            series += series_of(run.name, [run.summary])
+    if output is None:
+        output = Path(f"{Path(sources[0]).stem}.png")
+        if output.exists():
+            raise PlotError(f"{output} is there already", remedy=f"-o {output} replaces it.")
+    draw(series, output)
+    click.echo(output)

@@ -1,0 +1,44 @@
+"""``mfn-patch report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mfn_patcher.cli.options import workspace_option
+
+
+@click.command()
+@click.argument("run_name", metavar="RUN")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="PATH",
+    help="The page, .html, replaced if it is there; without this, report.html of the run's folder.",
+)
+@workspace_option
+def report(run_name: str, output: Path | None, workspace: Path) -> None:
+    """Write a page about a run, for a browser, in one file.
+
+    Results beside the published ones, curves, patches, command, environment, data set. The page
+    loads nothing from anywhere.
+
+    \b
+    Example:
+      mfn-patch report last
+      mfn-patch report stage3 -o arcface.html
+    """
+    from mfn_patcher.training.report import render
+    from mfn_patcher.training.runs import find
+
+    if output and output.suffix not in (".html", ".htm"):
+        raise click.UsageError(f"{output} does not end in .html.")
+    run = find(workspace.resolve() / "runs", run_name)
+    output = output or run.folder / "report.html"
+    page = render(run)
+    partial = output.with_name(f"{output.name}.partial")
+    partial.write_text(page, encoding="utf-8")
+    partial.replace(output)
+    click.echo(output)

@@ -38,7 +38,8 @@ def records(workspace: Path) -> list[dict[str, object]]:
 def test_three_stages_in_a_chain(
     tool: Tool, workspace: Path, data: Path, training_environment: dict[str, str]
 ) -> None:
-    chain = ("--stage", "2,3,4", "--max-steps", "10", "--", "--target", "lfw")
+    # So few steps may leave LFW at chance, which the gate is for.
+    chain = ("--stage", "2,3,4", "--max-steps", "10", "--no-gate", "--", "--target", "lfw")
     ran = train(tool, workspace, data, *chain)
     assert ran.code == 0, ran.err
     out = ran.out

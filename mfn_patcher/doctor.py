@@ -115,7 +115,10 @@ def diagnose(
     doctor.look_at_mxnet()
     doctor.look_at_data()
     doctor.look_at_need()
-    doctor.look_at_gpus(asked=options.gpus is not None)
+    if options.cpu:
+        doctor.say(Level.OK, "GPU", "none is used, as you asked")
+    else:
+        doctor.look_at_gpus(asked=options.gpus is not None)
     doctor.look_at_disk()
     return Diagnosis(tuple(doctor.findings), doctor.libraries, doctor.driver, doctor.need)
 
@@ -291,12 +294,17 @@ class _Doctor:
             return
         each = self.plans[0].batch_size // max(self.devices, 1)
         whose = "" if self.identities else " (MS1M's, for the data set does not tell)"
+        where = (
+            f"on each GPU, and up to {_gib(need.ON_TOP)} more for cuDNN and CUDA: estimated from "
+            "MXNet's own plan of the memory, not measured on a GPU"
+            if self.devices
+            else "of memory: estimated from MXNet's own plan of it"
+        )
         self.say(
             Level.OK,
-            "GPU memory",
+            "GPU memory" if self.devices else "memory",
             f"{each} images a step and {self.need.identities:,} identities{whose} need about "
-            f"{_gib(self.need.gpu_bytes)} on each GPU, and up to {_gib(need.ON_TOP)} more for "
-            "cuDNN and CUDA: estimated from MXNet's own plan of the memory, not measured on a GPU",
+            f"{_gib(self.need.gpu_bytes)} {where}",
         )
 
     # -- GPUs -----------------------------------------------------------------------------

@@ -154,6 +154,8 @@ def test_gpus(driver: Path, tmp_path: Path) -> None:
     assert fewer.detail.startswith("2 seen; the training needs 4 (CUDA_VISIBLE_DEVICES='0,1,2,3')")
     (none,) = of(examine(tmp_path / "none", visible_devices=""), "GPU")
     assert (none.level, none.detail[:27]) == (Level.WARNING, "CUDA_VISIBLE_DEVICES is emp")
+    (cpu,) = of(examine(tmp_path / "none", cpu=True), "GPU")
+    assert (cpu.level, cpu.detail) == (Level.OK, "none is used, as you asked")
 
 
 def test_a_driver_that_is_too_old(driver: Path, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option("--data-dir", type=_FOLDER, metavar="DIR", help="The data set.")
 @click.option("--models-dir", type=_FOLDER, metavar="DIR", help="Where checkpoints will be saved.")
 @click.option("--gpus", metavar="LIST", help="GPUs to train on, such as 0,1.")
+@click.option("--cpu", is_flag=True, help="Train on the CPU.")
 @click.option(
     "--batch-size",
     type=click.IntRange(min=1),
@@ -46,6 +47,7 @@ def doctor(
     data_dir: Path | None,
     models_dir: Path | None,
     gpus: str | None,
+    cpu: bool,
     batch_size: int | None,
     python: str | None,
     project: Path | None,
@@ -70,6 +72,7 @@ def doctor(
         data_dir=data_dir and Path(command.absolute(data_dir, here)),
         models_dir=models_dir and Path(command.absolute(models_dir, here)),
         gpus=gpus,
+        cpu=cpu,
         batch_size=batch_size,
         visible_devices=os.environ.get("CUDA_VISIBLE_DEVICES"),
     )

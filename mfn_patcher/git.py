@@ -20,11 +20,6 @@ from typing import TYPE_CHECKING
 
 from mfn_patcher.errors import MfnPatchError
 
-# Without this GitPython raises while it is imported where git is missing; we say it better.
-os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-
-from git import Git, GitCommandNotFound
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -65,6 +60,9 @@ _KEPT_VARIABLES = re.compile(
     r"|EXEC_PATH|HTTP_\w+|PROXY_\w+|PYTHON_\w+|SSH|SSH_COMMAND|SSH_VARIANT|SSL_\w+|TRACE\w*)"
 )
 _environment_lock = threading.Lock()
+
+# Without this GitPython raises while it is imported where git is missing; we say it better.
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 
 OLDEST = (2, 28)  # has `git init --initial-branch`
 
@@ -156,6 +154,9 @@ class Repository:
             GitError: another exit status.
             MfnPatchError: git is not installed.
         """
+        # Takes longer to import than click; much that never comes here imports this module.
+        from git import Git, GitCommandNotFound  # noqa: PLC0415
+
         command = ["git", "--no-pager"]
         if arguments[0] != "init":  # which would write the place of the work tree into its config
             command += [f"--git-dir={self.git_dir}", f"--work-tree={self.work_tree}"]

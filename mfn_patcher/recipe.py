@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from mfn_patcher.errors import MfnPatchError
+from mfn_patcher.recipes import DEFAULT
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
-
-DEFAULT = "mobilefacenet"
 
 _FOLDER = Path(__file__).parent / "recipes"
 

@@ -17,12 +17,14 @@ from mfn_patcher.errors import ExitCode
 from tests.conftest import Tool
 from tests.preimages import ROOT, StandIn
 
+CONTEXT = click.Context(cli)
+TOP = {name: cli.get_command(CONTEXT, name) for name in cli.list_commands(CONTEXT)}
 GROUPS = {
-    name: list(group.commands)
-    for name, group in cli.commands.items()
-    if isinstance(group, click.Group)
+    name: list(command.commands)
+    for name, command in TOP.items()
+    if isinstance(command, click.Group)
 }
-COMMANDS = sorted([*cli.commands, *(f"{name} {each}" for name in GROUPS for each in GROUPS[name])])
+COMMANDS = sorted([*TOP, *(f"{name} {each}" for name in GROUPS for each in GROUPS[name])])
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -33,13 +35,52 @@ def test_every_command_has_help_with_an_example(tool: Tool, command: str) -> Non
         assert f"mfn-patch {command}" in ran.out.partition("Example:")[2]
 
 
-def test_help_imports_nothing_slow() -> None:
-    program = "import sys; from mfn_patcher.cli import run; run(['--help']); print(*sys.modules)"
+SLOW = {"git", "matplotlib", "mxnet", "numpy", "PIL", "rich", "unidiff"}
+
+
+@pytest.mark.parametrize(
+    ("command", "needed"),
+    [
+        ("--help", set()),
+        ("train --help", set()),
+        ("train --dry-run", set()),
+        ("recipes list", set()),
+        (f"log {ROOT / 'tests/data/training.log'} --format csv", set()),
+        (f"log {ROOT / 'tests/data/training.log'}", {"rich"}),
+        ("lint", {"unidiff"}),
+        ("apply", {"git", "unidiff"}),
+    ],
+)
+def test_what_is_slow_to_import_is_imported_where_it_is_used(
+    stand_in: StandIn, tmp_path: Path, command: str, needed: set[str]
+) -> None:
+    words = [*command.split(), *(["-w", "w"] if command == "apply" else [])]
+    program = f"import sys; from mfn_patcher.cli import run; run({words}); print(*sys.modules)"
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "MFN_PATCH_PROJECT": str(stand_in.project),
+            "MFN_PATCH_UPSTREAM": str(stand_in.upstream),
+        },
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    )
+    loaded = {name.partition(".")[0] for name in ran.stdout.splitlines()[-1].split()}
+    assert loaded & SLOW == needed
+
+
+def test_a_command_is_imported_without_the_others() -> None:
+    program = (
+        "import sys; from mfn_patcher.cli import run; run(['lint', '-h']); print(*sys.modules)"
+    )
     ran = subprocess.run(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, check=True, text=True
     )
-    loaded = {name.partition(".")[0] for name in ran.stdout.splitlines()[-1].split()}
-    assert not loaded & {"git", "mxnet", "numpy", "PIL", "rich", "unidiff"}
+    loaded = {name for name in ran.stdout.splitlines()[-1].split() if "mfn_patcher.cli." in name}
+    assert loaded == {"mfn_patcher.cli.lint", "mfn_patcher.cli.options"}
 
 
 def test_without_git(

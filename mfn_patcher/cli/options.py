@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar
 import click
 
 from mfn_patcher.project import PUBLIC_ADDRESS, project_root, resolve_address
-from mfn_patcher.recipe import DEFAULT
+from mfn_patcher.recipes import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -89,6 +88,8 @@ def load_project_series(project: Path | None, *, writable: bool = False) -> Seri
 
 def print_json(value: object) -> None:
     """Print `value` as JSON on standard output."""
+    import json
+
     click.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
 
 

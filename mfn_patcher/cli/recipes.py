@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from mfn_patcher.cli.options import json_option, print_json
+from mfn_patcher.recipes import DEFAULT
 
 
 @click.group()
@@ -22,7 +23,7 @@ def list_(as_json: bool) -> None:
     if as_json:
         print_json(
             {
-                "default": recipe.DEFAULT,
+                "default": DEFAULT,
                 "recipes": [
                     {
                         "name": found.name,

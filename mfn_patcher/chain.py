@@ -1,23 +1,23 @@
 """The chain: a series of patches as commits on top of a base, built without a work tree.
 
-A patch is applied to a private index, so nothing that the user sees changes. Author, committer
-and dates come from the patch file: equal patches give equal commit ids everywhere.
+Patches are applied to contents in memory, as the drift check does it, and git is handed all commits
+at once; nothing that the user sees changes. Author, committer and dates come from the patch file:
+equal patches give equal commit ids everywhere.
 """
 
 from __future__ import annotations
 
-import tempfile
+import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mfn_patcher.blobs import Blobs, blob_id
 from mfn_patcher.errors import MfnPatchError
-from mfn_patcher.git import GitError
-from mfn_patcher.hunks import fit
+from mfn_patcher.hunks import apply_fits, fit
 from mfn_patcher.patches import ABSENT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Sequence
 
     from mfn_patcher.git import Repository
     from mfn_patcher.hunks import Fit
@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 
 _NAME_TRAILER = "Mfn-Patch"
 _DIGEST_TRAILER = "Mfn-Patch-Digest"
+
+_BUILDING = b"refs/mfn-patch/building"  # while git makes the commits
+_PLAIN = "100644"  # the mode of a file that nobody may execute
+
+# What git strips from both ends of a name or an address.
+_STRIPPED = "".join(map(chr, range(33))) + ".,:;<>\"\\'"
 
 
 @dataclass(frozen=True)
@@ -71,38 +77,30 @@ def build_chain(repository: Repository, series: Series, patches: Sequence[Patch]
     Raises:
         PatchConflictError: a patch does not apply; the message shows every bad hunk.
     """
-    links: list[Link] = []
-    parent = series.pin
-    with tempfile.TemporaryDirectory(prefix="mfn-patch-") as folder:
-        index = {"GIT_INDEX_FILE": str(Path(folder, "index"))}
-        repository.run("read-tree", parent, env=index)
-        for patch in patches:
-            before = _blobs(repository, patch.paths, index)
-            missing = [
-                earlier
-                for earlier in series.patches[: series.patches.index(patch)]
-                if earlier not in patches and set(earlier.paths) & set(patch.paths)
-            ]
-            offsets = _offsets(repository, patch, before, missing)
-            try:
-                repository.run("apply", "--cached", "-", stdin=patch.diff, env=index)
-            except GitError as error:
-                raise PatchConflictError(
-                    patch, [error.stderr.decode(errors="replace").strip()], _remedy(missing)
-                ) from error
-            after = _blobs(repository, patch.paths, index)
-            for file in patch.files:
-                if before[file.path] == file.source_blob and after[file.path] != file.target_blob:
-                    raise PatchConflictError(
-                        patch,
-                        [f"  {file.path}: leaves blob {after[file.path]}, not {file.target_blob}"],
-                        "Export the patch again with full blob ids.",
-                    )
-            # --missing-ok: in a blob-filtered clone git would fetch every blob of the tree.
-            tree = repository.out("write-tree", "--missing-ok", env=index)
-            parent = commit_patch(repository, patch, tree, parent)
-            links.append(Link(patch.name, patch.digest, parent, offsets))
-    return links
+    if not patches:
+        return []
+    chosen = {patch.name for patch in patches}
+    left_out: list[Patch] = []
+    tree = _Tree(repository, series.pin, {path for patch in patches for path in patch.paths})
+    offsets = []
+    orders = [b"reset %s\nfrom %s\n\n" % (_BUILDING, series.pin.encode())]
+    for patch in series.patches:
+        if patch.name not in chosen:
+            left_out.append(patch)
+            continue
+        missing = [other for other in left_out if set(other.paths) & set(patch.paths)]
+        offsets.append(_apply(patch, tree, missing))
+        orders.append(_commit_order(patch, len(offsets), tree))
+    # The commits are asked for by id; no name of theirs stays.
+    orders.append(b"reset %s\nfrom %s\n\n" % (_BUILDING, ABSENT.encode()))
+    orders += [b"get-mark :%d\n" % number for number in range(1, len(offsets) + 1)]
+    commits = repository.out(
+        "fast-import", "--quiet", "--done", stdin=b"".join([*orders, b"done\n"])
+    )
+    return [
+        Link(patch.name, patch.digest, commit, moved)
+        for patch, commit, moved in zip(patches, commits.split(), offsets)
+    ]
 
 
 def read_chain(repository: Repository, base: str, tip: str) -> list[Link]:
@@ -118,36 +116,83 @@ def read_chain(repository: Repository, base: str, tip: str) -> list[Link]:
     return links
 
 
-def _blobs(
-    repository: Repository, paths: Iterable[str], index: Mapping[str, str]
-) -> dict[str, str]:
-    listing = repository.out("ls-files", "-z", "--stage", "--", *paths, env=index)
-    blobs = dict.fromkeys(paths, ABSENT)
-    for entry in filter(None, listing.split("\0")):
-        information, _, path = entry.partition("\t")
-        blobs[path] = information.split()[1]
-    return blobs
+class _Tree:
+    """The files of a commit, and what the patches so far have made of some of them.
+
+    Args:
+        repository: where they are read from.
+        commit: its id.
+        paths: the files whose contents will be asked for.
+    """
+
+    def __init__(self, repository: Repository, commit: str, paths: set[str]) -> None:
+        listing = repository.out("ls-tree", "-r", "-z", "--full-tree", commit)
+        self._files: dict[str, tuple[str, str]] = {}  # mode and blob
+        for entry in filter(None, listing.split("\0")):
+            information, _, path = entry.partition("\t")
+            mode, _, blob = information.split()
+            self._files[path] = mode, blob
+        self._blobs = Blobs(repository)
+        self._blobs.load(self._files[path][1] for path in paths if path in self._files)
+
+    def blob(self, path: str) -> str:
+        return self._files[path][1] if path in self._files else ABSENT
+
+    def mode(self, path: str) -> str:
+        return self._files[path][0]
+
+    def read(self, path: str) -> bytes:
+        """Return the content of a file; of none, nothing."""
+        return self._blobs.read(self.blob(path)) if path in self._files else b""
+
+    def write(self, path: str, mode: str | None, content: bytes) -> None:
+        """Change or add a file; without `mode` it keeps its own."""
+        mode = mode or (self.mode(path) if path in self._files else _PLAIN)
+        self._files[path] = mode, self._blobs.add(content)
+
+    def remove(self, path: str) -> None:
+        del self._files[path]
+
+    def blocks(self, path: str) -> bool:
+        """Return whether a file or folder is in the way of a new file."""
+        return any(
+            there == path or there.startswith(f"{path}/") or path.startswith(f"{there}/")
+            for there in self._files
+        )
 
 
-def _offsets(
-    repository: Repository, patch: Patch, blobs: Mapping[str, str], missing: list[Patch]
-) -> tuple[Offset, ...]:
-    """Return how far hunks move; raise for hunks that fit nowhere or must not move."""
+def _apply(patch: Patch, tree: _Tree, missing: list[Patch]) -> tuple[Offset, ...]:
+    """Change `tree` as `patch` says; return how far hunks moved.
+
+    Raises:
+        PatchConflictError: hunks fit nowhere, must not move, or leave something else.
+    """
     offsets: list[Offset] = []
     reasons: list[str] = []
     for file in patch.files:
-        blob = blobs[file.path]
-        if blob == file.source_blob:
+        blob, content = tree.blob(file.path), tree.read(file.path)
+        exact = blob == file.source_blob
+        if file.source_blob == ABSENT and tree.blocks(file.path):
+            reasons.append(f"  {file.path}: is there already")
             continue
-        if ABSENT in (blob, file.source_blob):
-            there = "is not there" if blob == ABSENT else "is there already"
-            reasons.append(f"  {file.path}: {there}")
+        if not exact and blob == ABSENT:
+            reasons.append(f"  {file.path}: is not there")
             continue
-        fits = fit(repository.run("cat-file", "blob", blob).stdout, file.hunks)
+        fits = fit(content, file.hunks)
         conflicts = [entry for entry in fits if entry.found is not None]
         reasons += [describe_conflict(file, entry) for entry in conflicts]
-        if not conflicts and not any(file.path in other.paths for other in missing):
+        if conflicts:
+            continue
+        if not exact and not any(file.path in other.paths for other in missing):
             reasons.append(f"  {file.path}: is blob {blob}, not {file.source_blob}")
+        after = apply_fits(content, fits)
+        left = ABSENT if file.target_blob == ABSENT and not after else blob_id(after)
+        if left != file.target_blob and (exact or file.target_blob == ABSENT):
+            reasons.append(f"  {file.path}: leaves blob {left}, not {file.target_blob}")
+        if left == ABSENT:
+            tree.remove(file.path)
+        else:
+            tree.write(file.path, file.mode, after)
         offsets += [Offset(file.path, f.hunk.number, f.offset) for f in fits if f.offset]
     if reasons:
         raise PatchConflictError(patch, reasons, _remedy(missing))
@@ -177,14 +222,43 @@ def _remedy(missing: list[Patch]) -> str:
 
 def commit_patch(repository: Repository, patch: Patch, tree: str, parent: str) -> str:
     """Make the commit of `patch`, which leaves `tree`, on top of `parent`; return its id."""
-    header = patch.header
-    date = f"@{int(header.date.timestamp())} {header.date:%z}"
-    env = {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
+    env = {}
     for role in ("AUTHOR", "COMMITTER"):
-        env[f"GIT_{role}_NAME"] = header.author
-        env[f"GIT_{role}_EMAIL"] = header.address
-    message = (
+        env[f"GIT_{role}_NAME"] = patch.header.author
+        env[f"GIT_{role}_EMAIL"] = patch.header.address
+        env[f"GIT_{role}_DATE"] = f"@{_date(patch)}"
+    return repository.out("commit-tree", tree, "-p", parent, stdin=_message(patch), env=env)
+
+
+def _commit_order(patch: Patch, mark: int, tree: _Tree) -> bytes:
+    """Return what tells ``git fast-import`` to make the commit that `commit_patch` would."""
+    name, address = (
+        re.sub(r"[\n<>]", "", text.strip(_STRIPPED))
+        for text in (patch.header.author, patch.header.address)
+    )
+    signature = f"{name} <{address}> {_date(patch)}".encode()
+    message = _message(patch)
+    lines = [
+        b"commit %s\nmark :%d\n" % (_BUILDING, mark),
+        b"author %s\ncommitter %s\ndata %d\n%s\n" % (signature, signature, len(message), message),
+    ]
+    for path in patch.paths:
+        if tree.blob(path) == ABSENT:
+            lines.append(f"D {path}\n".encode())
+        else:
+            content = tree.read(path)
+            lines.append(f"M {tree.mode(path)} inline {path}\ndata {len(content)}\n".encode())
+            lines.append(content + b"\n")
+    return b"".join(lines)
+
+
+def _date(patch: Patch) -> str:
+    return f"{int(patch.header.date.timestamp())} {patch.header.date:%z}"
+
+
+def _message(patch: Patch) -> bytes:
+    header = patch.header
+    return (
         f"{header.subject}\n\n{header.body}\n\n"
         f"{_NAME_TRAILER}: {patch.name}\n{_DIGEST_TRAILER}: {patch.digest}\n"
-    )
-    return repository.out("commit-tree", tree, "-p", parent, stdin=message.encode(), env=env)
+    ).encode()

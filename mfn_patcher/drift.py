@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import difflib
 import enum
-import hashlib
 import re
 import tempfile
 from dataclasses import dataclass, replace
@@ -18,13 +17,14 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mfn_patcher.blobs import Blobs, blob_id
 from mfn_patcher.git import Repository
 from mfn_patcher.hunks import already_applied, apply_fits, fit
 from mfn_patcher.patches import ABSENT
 from mfn_patcher.upstream import FetchError, fetch_blobs, fetch_history, fetch_revision
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mfn_patcher.hunks import Fit
     from mfn_patcher.patches import FilePatch, Hunk, Patch, Series
@@ -139,41 +139,6 @@ class RevisionVerdict:
         return {hunk.path for hunk in hunks if hunk.state in states}
 
 
-class Blobs:
-    """Reads contents of files from a repository, each once."""
-
-    def __init__(self, repository: Repository) -> None:
-        self.repository = repository
-        self._contents: dict[str, bytes] = {}
-        self._ids: dict[bytes, str] = {}
-
-    def read(self, blob: str) -> bytes:
-        """Return the content of a blob."""
-        if blob not in self._contents:
-            self.load([blob])
-        return self._contents[blob]
-
-    def load(self, blobs: Iterable[str]) -> None:
-        """Read many at once."""
-        ids = "".join(f"{blob}\n" for blob in blobs)
-        out = self.repository.run("cat-file", "--batch", stdin=ids.encode()).stdout
-        start = 0
-        while start < len(out):
-            end = out.index(b"\n", start)
-            blob, _, size = out[start:end].decode().split()
-            start = end + 1
-            self._contents[blob] = out[start : start + int(size)]
-            start += int(size) + 1
-
-    def add(self, content: bytes) -> str:
-        """Keep a content that is not in the repository; return its id."""
-        blob = self._ids.get(content)
-        if blob is None:
-            blob = self._ids[content] = blob_id(content)
-            self._contents[blob] = content
-        return blob
-
-
 class Tree:
     """The files of one commit by their blobs, with what the patches made of them so far.
 
@@ -206,11 +171,6 @@ class Tree:
             self.files.pop(path, None)
         else:
             self.files[path] = self._contents.add(content)
-
-
-def blob_id(content: bytes) -> str:
-    """Return git's id of a file's content."""
-    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
 class Judge:

@@ -33,6 +33,7 @@ ABSENT = "0" * 40  # the blob id of a file that is not there
 
 _NAME = re.compile(r"(?P<stack>[a-z][a-z0-9]*)/(?P<number>\d{4})-[a-z0-9]+(-[a-z0-9]+)*\.patch")
 _INDEX = re.compile(r"^index ([0-9a-f]+)\.\.([0-9a-f]+)", re.MULTILINE)
+_MODE = re.compile(r"^new (?:file )?mode (\d{6})$", re.MULTILINE)
 _PIN = re.compile(r"[0-9a-f]{40}\n?")
 
 
@@ -82,11 +83,16 @@ class Hunk:
 
 @dataclass(frozen=True)
 class FilePatch:
-    """What a patch does to one file; blob ids are 40 hex digits, or `ABSENT`."""
+    """What a patch does to one file; blob ids are 40 hex digits, or `ABSENT`.
+
+    Attributes:
+        mode: the mode that it gives the file, six octal digits; None where that stays.
+    """
 
     path: str
     source_blob: str
     target_blob: str
+    mode: str | None
     hunks: tuple[Hunk, ...]
     line: int
 
@@ -329,7 +335,10 @@ def _parse_file(path: Path, file: PatchedFile, first_line: int) -> FilePatch:
     index = _INDEX.search(str(file.patch_info))
     if not index or {len(index.group(1)), len(index.group(2))} != {40}:
         raise wrong("full blob ids are missing; export with `git diff --full-index`")
-    return FilePatch(name, index.group(1), index.group(2), hunks, line)
+    mode = _MODE.search(str(file.patch_info))
+    return FilePatch(
+        name, index.group(1), index.group(2), mode.group(1) if mode else None, hunks, line
+    )
 
 
 def _parse_hunk(number: int, hunk: UnidiffHunk, first_line: int) -> Hunk:

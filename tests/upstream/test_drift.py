@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mfn_patcher.drift import Blobs, HunkState, Judge, PatchState, RevisionVerdict, Tree
+from mfn_patcher.blobs import Blobs
+from mfn_patcher.drift import HunkState, Judge, PatchState, RevisionVerdict, Tree
 from mfn_patcher.git import GitError, Repository
 from tests.conftest import ADDRESS, Tool
 from tests.preimages import ROOT, SERIES

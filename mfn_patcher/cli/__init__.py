@@ -21,31 +21,13 @@ _ENVIRONMENT = {
 }
 
 
-_COMMANDS = (
-    # The workspace.
-    "apply",
-    "status",
-    "diff",
-    "revert",
-    # The patches.
-    "new",
-    "refresh",
-    "rebase",
-    "lint",
-    "check",
-    # Training.
-    "doctor",
-    "verify",
-    "data",
-    "recipes",
-    "train",
-    "eval",
-    "runs",
-    "log",
-    "plot",
-    "report",
-    "demo",
-)
+_SECTIONS = {
+    "The whole way, once": ("demo",),
+    "Workspace": ("apply", "status", "diff", "revert"),
+    "Patches": ("new", "refresh", "rebase", "lint", "check"),
+    "Training": ("doctor", "verify", "data", "recipes", "train", "eval"),
+    "Results": ("runs", "log", "plot", "report"),
+}
 # Modules, and the functions in them, that cannot have their command's name.
 _MODULES = {"eval": "evaluate"}
 
@@ -54,14 +36,23 @@ class _Commands(click.Group):
     """Imports the module of a command when it is asked for, so that every other starts sooner."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(_COMMANDS)
+        return [name for names in _SECTIONS.values() for name in names]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in self.list_commands(ctx):
             return None
         name = _MODULES.get(cmd_name, cmd_name)
         command: click.Command = getattr(importlib.import_module(f"mfn_patcher.cli.{name}"), name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        width = formatter.width - max(map(len, self.list_commands(ctx))) - 6
+        for section, names in _SECTIONS.items():
+            commands = [(name, self.get_command(ctx, name)) for name in names]
+            with formatter.section(section):
+                formatter.write_dl(
+                    [(name, each.get_short_help_str(width)) for name, each in commands if each]
+                )
 
 
 @click.group(

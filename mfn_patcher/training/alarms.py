@@ -153,8 +153,7 @@ class Alarms:
 
     def _look_at_the_disk(self) -> None:
         self._looked = self._clock()
-        sizes = [path.stat().st_size for path in checkpoints.find(self._prefix).values()]
-        needed = 2 * max(sizes, default=0)
+        needed = 2 * checkpoints.largest(self._prefix)
         try:
             free = self._free(self._prefix.parent)
         except OSError:

@@ -1,11 +1,16 @@
 """The checkpoints of a prefix, and how a run's predecessors are kept from being overwritten.
 
-A checkpoint is ``PREFIX-NNNN.params``; all of a prefix share ``PREFIX-symbol.json``.
+A checkpoint is ``PREFIX-NNNN.params``; all of a prefix share ``PREFIX-symbol.json``. Stack
+``resume`` adds ``PREFIX-NNNN.states``, the momentum, and ``PREFIX-NNNN.json``, a manifest with size
+and SHA-256 of both: it is written last, and with it, and files that it fits, a checkpoint is
+complete.
 """
 
 from __future__ import annotations
 
 import filecmp
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -15,6 +20,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 STAMP = "%Y%m%dT%H%M%S"
+_PARTS = ("params", "states", "json")
+_PARTIAL = ".partial"
+_CHUNK = 1 << 20  # bytes
 
 
 @dataclass(frozen=True)
@@ -51,11 +59,109 @@ class Archive:
 
 def find(prefix: Path) -> dict[int, Path]:
     """Return the checkpoints of a prefix, by number, in order."""
+    return {
+        number: parts["params"]
+        for number, parts in _find_parts(prefix).items()
+        if "params" in parts
+    }
+
+
+def _find_parts(prefix: Path, ending: str = "") -> dict[int, dict[str, Path]]:
+    """Return the files of each checkpoint by their kind, by number, in order."""
     if not prefix.parent.is_dir():
         return {}
-    pattern = re.compile(re.escape(prefix.name) + r"-(\d{4,})\.params")
-    matches = ((pattern.fullmatch(path.name), path) for path in prefix.parent.iterdir())
-    return dict(sorted((int(match[1]), path) for match, path in matches if match))
+    kinds = "|".join(_PARTS)
+    pattern = re.compile(rf"{re.escape(prefix.name)}-(\d{{4,}})\.({kinds}){re.escape(ending)}")
+    found: dict[int, dict[str, Path]] = {}
+    for path in prefix.parent.iterdir():
+        if match := pattern.fullmatch(path.name):
+            found.setdefault(int(match[1]), {})[match[2]] = path
+    return dict(sorted(found.items()))
+
+
+def largest(prefix: Path) -> int:
+    """Return the bytes of the largest checkpoint of a prefix, with all of its files."""
+    return max(
+        (sum(map(_size, parts.values())) for parts in _find_parts(prefix).values()), default=0
+    )
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        # The script removes old ones while it trains.
+        return 0
+
+
+@dataclass(frozen=True)
+class Complete:
+    """A complete checkpoint, from which training can go on.
+
+    Attributes:
+        number: In its file names.
+        path: Of its ``.params``.
+        step: At which it was saved.
+    """
+
+    number: int
+    path: Path
+    step: int
+
+
+def last_complete(prefix: Path) -> Complete | None:
+    """Return the checkpoint of a prefix that was saved last, of those that are complete."""
+    found = []
+    for number, parts in _find_parts(prefix).items():
+        manifest = _read_manifest(parts["json"]) if parts.keys() == set(_PARTS) else None
+        if manifest:
+            found.append((manifest, Complete(number, parts["params"], manifest.step), parts))
+    for manifest, checkpoint, parts in sorted(found, key=lambda each: -each[0].saved):
+        if all(_fits(parts[kind], *file) for kind, file in manifest.files.items()):
+            return checkpoint
+    return None
+
+
+@dataclass(frozen=True)
+class _Manifest:
+    """What is read of a manifest: when and at which step, and the files' sizes and SHA-256."""
+
+    saved: float
+    step: int
+    files: Mapping[str, tuple[int, str]]
+
+
+def _read_manifest(path: Path) -> _Manifest | None:
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+        files = {kind: held["files"][kind] for kind in ("params", "states")}
+        return _Manifest(
+            float(held["saved"]),
+            int(held["step"]),
+            {kind: (file["bytes"], file["sha256"]) for kind, file in files.items()},
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _fits(path: Path, size: int, sha256: str) -> bool:
+    if _size(path) != size:
+        return False
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest() == sha256
+
+
+def clean(prefix: Path) -> None:
+    """Remove what killed runs have left of files that they were writing."""
+    leftovers = [
+        path for parts in _find_parts(prefix, _PARTIAL).values() for path in parts.values()
+    ]
+    symbol = symbol_path(prefix)
+    for path in (*leftovers, symbol.with_name(symbol.name + _PARTIAL)):
+        path.unlink(missing_ok=True)
 
 
 def symbol_path(prefix: Path) -> Path:
@@ -89,12 +195,14 @@ def set_aside(prefix: Path, keep: int | None, now: datetime | None = None) -> Ar
     Returns:
         None if there was nothing to set aside.
     """
-    files = [*find(prefix).values(), *filter(Path.exists, [symbol_path(prefix)])]
+    parts = _find_parts(prefix)
+    files = [path for kinds in parts.values() for path in kinds.values()]
+    files += filter(Path.exists, [symbol_path(prefix)])
     if not files:
         return None
     stamp = (now or datetime.now(timezone.utc)).strftime(STAMP)
     folder = make_folder(prefix.with_name(f"{prefix.name}.{stamp}"))
-    kept = [find(prefix).get(keep), symbol_path(prefix)] if keep is not None else []
+    kept = [*parts.get(keep, {}).values(), symbol_path(prefix)] if keep is not None else []
     copies = [path for path in files if path in kept]
     for path in copies:
         _copy(path, folder / path.name)
@@ -118,7 +226,7 @@ def make_folder(wanted: Path) -> Path:
 
 
 def _copy(source: Path, target: Path) -> None:
-    partial = target.with_name(target.name + ".partial")
+    partial = target.with_name(target.name + _PARTIAL)
     shutil.copy2(source, partial)
     with partial.open("rb+") as file:
         os.fsync(file.fileno())

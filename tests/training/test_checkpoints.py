@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from datetime import datetime, timezone
 from pathlib import Path
@@ -60,6 +62,89 @@ def test_the_start_stays_and_writing_into_it_spares_the_archive(prefix: Path) ->
     checkpoints.symbol_path(prefix).write_text("new")
     assert contents(archive.folder)["model+y1-0002.params"] == "0002"
     assert contents(archive.folder)["model+y1-symbol.json"] == "symbol"
+
+
+def make_complete(prefix: Path, number: int, saved: float) -> None:
+    files = {}
+    for kind in ("params", "states"):
+        path = Path(f"{prefix}-{number:04d}.{kind}")
+        path.write_text(f"{kind} {number}")
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        files[kind] = {"bytes": path.stat().st_size, "sha256": sha256}
+    manifest = {"saved": saved, "step": 10 * number, "files": files}
+    Path(f"{prefix}-{number:04d}.json").write_text(json.dumps(manifest))
+
+
+def test_the_last_complete_is_the_one_saved_last(prefix: Path) -> None:
+    assert checkpoints.last_complete(prefix) is None
+    make_complete(prefix, 80, 1.0)
+    make_complete(prefix, 3, 2.0)
+    make_complete(prefix, 4, 3.0)
+    last = checkpoints.last_complete(prefix)
+    assert last == checkpoints.Complete(4, Path(f"{prefix}-0004.params"), 40)
+
+
+@pytest.mark.parametrize(
+    ("kind", "damage"),
+    [(kind, damage) for kind in ("params", "states") for damage in ("gone", "torn", "another")]
+    + [("json", "gone"), ("json", "torn")],
+)
+def test_a_damaged_one_is_not_complete(prefix: Path, kind: str, damage: str) -> None:
+    make_complete(prefix, 3, 1.0)
+    make_complete(prefix, 4, 2.0)
+    path = Path(f"{prefix}-0004.{kind}")
+    text = path.read_text()
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_text(text[:-1] if damage == "torn" else text.replace("4", "5", 1))
+    last = checkpoints.last_complete(prefix)
+    assert last
+    assert last.number == 3
+
+
+def test_a_checkpoint_without_momentum_cannot_be_gone_on_from(prefix: Path) -> None:
+    make_complete(prefix, 3, 1.0)
+    manifest = Path(f"{prefix}-0003.json")
+    held = json.loads(manifest.read_text())
+    del held["files"]["states"]
+    manifest.write_text(json.dumps(held))
+    assert checkpoints.last_complete(prefix) is None
+
+
+def test_all_parts_are_set_aside_and_put_back(prefix: Path) -> None:
+    for number in (2, 3):
+        make_complete(prefix, number, float(number))
+    before = contents(prefix.parent)
+    archive = checkpoints.set_aside(prefix, 3, NOW)
+    assert archive
+    last = checkpoints.last_complete(archive.folder / prefix.name)
+    assert last
+    assert last.number == 3
+    assert checkpoints.last_complete(prefix) == checkpoints.Complete(
+        3, Path(f"{prefix}-0003.params"), 30
+    )
+    assert not Path(f"{prefix}-0002.states").exists()
+    assert not Path(f"{prefix}-0002.json").exists()
+    assert archive.restore()
+    assert contents(prefix.parent) == before
+
+
+def test_clean(prefix: Path) -> None:
+    before = contents(prefix.parent)
+    for name in ("0003.params", "0003.states", "12345.json", "symbol.json"):
+        Path(f"{prefix}-{name}.partial").write_text("torn")
+    Path(f"{prefix}x-0003.params.partial").write_text("another's")
+    checkpoints.clean(prefix)
+    assert contents(prefix.parent) == {**before, f"{prefix.name}x-0003.params.partial": "another's"}
+
+
+def test_the_largest_with_all_its_files(prefix: Path) -> None:
+    assert checkpoints.largest(prefix) == len("12345")
+    make_complete(prefix, 3, 1.0)
+    sizes = [path.stat().st_size for path in prefix.parent.glob(f"{prefix.name}-0003.*")]
+    assert len(sizes) == 3
+    assert checkpoints.largest(prefix) == sum(sizes)
 
 
 def test_folders_never_clash(prefix: Path) -> None:

@@ -1,0 +1,48 @@
+"""The batches of the script's data iterator, as digests: a program for the src folder.
+
+    python batches.py DATA_DIR BATCH_SIZE < CASES
+
+CASES is a JSON list of objects: keyword arguments of the iterator, and beside them "count", how
+many batches to take, "python", what to seed Python's random with, and "go_to". Prints a JSON list:
+for each case the batches, and null where an epoch ends.
+"""
+
+import hashlib
+import json
+import os
+import random
+import sys
+
+sys.path.insert(0, ".")
+from image_iter import FaceImageIter
+
+
+def take(case, folder, batch_size):
+    """Return the digests of a case."""
+    count, go_to = case.pop("count"), case.pop("go_to", None)
+    random.seed(case.pop("python", None))
+    iterator = FaceImageIter(
+        batch_size=batch_size,
+        data_shape=(3, 112, 112),
+        path_imgrec=os.path.join(folder, "train.rec"),
+        shuffle=True,
+        **case,
+    )
+    if go_to:
+        iterator.go_to(*go_to)
+    digests = []
+    while len(digests) < count:
+        try:
+            batch = iterator.next()
+        except StopIteration:
+            iterator.reset()
+            digests.append(None)
+            continue
+        arrays = [batch.data[0].asnumpy().tobytes(), batch.label[0].asnumpy().tobytes()]
+        digests.append(hashlib.sha256(b"".join(arrays)).hexdigest())
+    return digests
+
+
+folder, batch_size = sys.argv[1], int(sys.argv[2])
+cases = json.load(sys.stdin)
+print("\n" + json.dumps([take(case, folder, batch_size) for case in cases]))

@@ -1,0 +1,422 @@
+"""The real script goes on from its checkpoints as if it had never stopped, and saves them whole."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mfn_patcher.dataset.synth import synthesise
+from mfn_patcher.training import checkpoints
+from tests.conftest import Tool
+from tests.preimages import SERIES
+
+pytestmark = pytest.mark.mxnet
+
+PROGRAMS = Path(__file__).parent / "programs"
+BATCH, STEPS, KILLS = 4, 14, 10
+SEED = 20180427
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """21 images: five steps an epoch, and one image left over."""
+    folder = tmp_path_factory.mktemp("data") / "faces"
+    synthesise(folder, identities=3, images_per_identity=7)
+    return folder
+
+
+class Script:
+    """The patched script, saving at each step, with a learning rate that drops twice."""
+
+    def __init__(self, workspace: Path, data: Path) -> None:
+        self.source = workspace / "src"
+        self.data = data
+        self.environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+        # Sums over several threads could come out in another order.
+        self.environment["OMP_NUM_THREADS"] = "1"
+
+    def start(self, prefix: Path, *options: str, seed: str = "7") -> subprocess.Popen[str]:
+        arguments = ["--network", "y1", "--emb-size", "128", "--ckpt", "2", "--loss-type", "0"]
+        arguments += [
+            "--lr-steps",
+            "6,11",
+            "--per-batch-size",
+            str(BATCH),
+            "--data-dir",
+            str(self.data),
+        ]
+        arguments += ["--prefix", str(prefix), "--verbose", "1", "--target", ""]
+        arguments += ["--seed", seed] if seed else []
+        return subprocess.Popen(
+            [sys.executable, "-u", "train_softmax.py", *arguments, *options],
+            cwd=self.source,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, prefix: Path, *options: str, seed: str = "7") -> tuple[int, str]:
+        process = self.start(prefix, *options, seed=seed)
+        output, _ = process.communicate()
+        return process.returncode, output
+
+    def program(self, name: str, *arguments: str | Path, stdin: str = "") -> str:
+        ran = subprocess.run(
+            [sys.executable, str(PROGRAMS / name), *map(str, arguments)],
+            cwd=self.source,
+            env=self.environment,
+            input=stdin,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        return ran.stdout.splitlines()[-1]
+
+    def difference(self, a: Path, b: Path, prefix: str = "") -> float:
+        return float(self.program("difference.py", a, b, prefix))
+
+
+@pytest.fixture
+def script(patched: Path, data: Path) -> Script:
+    return Script(patched, data)
+
+
+@pytest.fixture(scope="module")
+def _never_stopped(
+    _patched_once: Path, data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, float]:
+    prefix = tmp_path_factory.mktemp("never") / "stopped"
+    began = time.monotonic()
+    code, output = Script(_patched_once, data).run(prefix, "--max-steps", str(STEPS))
+    assert code == 0, output
+    assert output.count("lr change to") == 2
+    assert "Epoch[1]" in output
+    return prefix, time.monotonic() - began
+
+
+@pytest.fixture
+def never_stopped(patched: Path, request: pytest.FixtureRequest) -> tuple[Path, float]:
+    """The prefix of a training that nothing has disturbed, and the seconds that it took."""
+    assert patched
+    found: tuple[Path, float] = request.getfixturevalue("_never_stopped")
+    return found
+
+
+def test_killed_ten_times(
+    script: Script, never_stopped: tuple[Path, float], tmp_path: Path
+) -> None:
+    """At random moments, every other time in the middle of a save."""
+    prefix = tmp_path / "model"
+    moments = random.Random(SEED)
+    numbers = []
+    for kill in range(KILLS):
+        process = script.start(prefix, "--max-steps", str(STEPS), *go_on(prefix))
+        assert process.stdout
+        if kill % 2:
+            while not any(tmp_path.glob("*.partial")) and process.poll() is None:
+                time.sleep(0.001)
+        else:
+            reached = moments.choice(["num_classes", "call reset", "lr_steps", "saving"])
+            while line := process.stdout.readline():
+                if line.startswith(reached):
+                    break
+            time.sleep(moments.uniform(0, 0.1) * never_stopped[1])
+        process.kill()
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL, "it ended before it could be killed"
+        last = checkpoints.last_complete(prefix)
+        numbers.append(last.number if last else 0)
+    assert numbers == sorted(numbers), "a checkpoint was lost"
+    code, output = script.run(prefix, "--max-steps", str(STEPS), *go_on(prefix))
+    assert code == 0, output
+    for kind in ("params", "states"):
+        name = f"-{STEPS:04d}.{kind}"
+        assert script.difference(Path(f"{prefix}{name}"), Path(f"{never_stopped[0]}{name}")) <= 1e-6
+    manifests = [
+        json.loads(Path(f"{each}-{STEPS:04d}.json").read_text())
+        for each in (prefix, never_stopped[0])
+    ]
+    keys = ("step", "lr", "images", "highest")
+    assert [manifests[0][key] for key in keys] == [manifests[1][key] for key in keys]
+    checkpoints.clean(prefix)
+    assert not any(tmp_path.glob("*.partial"))
+
+
+def go_on(prefix: Path) -> list[str]:
+    last = checkpoints.last_complete(prefix)
+    return ["--resume", str(last.number)] if last else []
+
+
+def test_the_log_goes_on_where_it_was(
+    script: Script, never_stopped: tuple[Path, float], tmp_path: Path
+) -> None:
+    """Steps, epochs, numbers and learning rates are those of the run before."""
+    prefix = tmp_path / "model"
+    for kind in ("params", "states", "json"):
+        name = f"-0012.{kind}"
+        Path(f"{prefix}{name}").write_bytes(Path(f"{never_stopped[0]}{name}").read_bytes())
+    code, output = script.run(prefix, "--max-steps", str(STEPS), "--resume", "12")
+    assert code == 0, output
+    assert "resuming from 12 at step 12" in output
+    assert re.search(r"^lr change to 0\.00100", output, re.MULTILINE)
+    assert re.findall(r"^saving (\d+)", output, re.MULTILINE) == [
+        "13", "14", "15",
+    ], "the script leaves after one more step"  # fmt: skip
+    assert not Path(f"{prefix}-0001.params").exists()
+
+
+def test_other_arguments_are_refused_by_the_script_itself(
+    script: Script, never_stopped: tuple[Path, float], tmp_path: Path
+) -> None:
+    prefix, _ = never_stopped
+    before = {path.name: path.stat().st_mtime_ns for path in prefix.parent.iterdir()}
+    code, output = script.run(prefix, "--resume", "3", "--wd", "0.01", "--margin-s", "32")
+    assert code == 1
+    last = output.splitlines()[-1]
+    assert f"checkpoint 3 of {prefix} cannot be gone on from" in last
+    assert "margin_s is 32.0, and was 64.0; wd is 0.01, and was 0.0005" in last
+    assert "Traceback" not in output
+    code, output = script.run(tmp_path / "none", "--resume", "3")
+    assert (code, "it is not complete: FileNotFoundError" in output) == (1, True)
+    assert {path.name: path.stat().st_mtime_ns for path in prefix.parent.iterdir()} == before
+
+
+# -- without a seed -----------------------------------------------------------------------
+
+
+def test_without_the_new_arguments_nothing_is_new(
+    script: Script, tool: Tool, upstream_address: str, data: Path, tmp_path: Path
+) -> None:
+    """The stacks safety and resume left out, the script makes the same parameters to the bit."""
+    before = tmp_path / "before"
+    stacks = [name for name in SERIES.stacks if name not in ("safety", "resume")]
+    options = [token for stack in stacks for token in ("--stack", stack)]
+    assert tool("apply", "-w", before, "--upstream", upstream_address, *options).code == 0
+    assert not (before / "src" / "checkpoint.py").exists()
+    prefixes = []
+    for name, source in (("now", script.source), ("then", before / "src")):
+        prefix = tmp_path / name / "model"
+        arguments = "--network y1 --emb-size 128 --ckpt 2 --loss-type 4 --verbose 3 --max-steps 6"
+        places = ["--data-dir", data, "--prefix", prefix, "--per-batch-size", BATCH]
+        seeded = "import random, train_softmax; random.seed(1); train_softmax.main()"
+        command = [sys.executable, "-c", seeded, *arguments.split(), *map(str, places)]
+        ran = subprocess.run(
+            [*command, "--target", ""], cwd=source, env=script.environment, check=False
+        )
+        assert ran.returncode == 0
+        prefixes.append(prefix)
+    now, then = prefixes
+    symbols = [prefix.with_name("model-symbol.json").read_bytes() for prefix in prefixes]
+    assert symbols[0] == symbols[1]
+    for number in (1, 2):
+        name = f"-{number:04d}.params"
+        # Moving means are not compared: those of then lack the last step, at random.
+        assert script.difference(Path(f"{now}{name}"), Path(f"{then}{name}"), "arg:") == 0
+    assert not list(now.parent.glob("*.states"))
+    assert not list(now.parent.glob("*.partial"))
+
+
+# -- the order of the images ----------------------------------------------------------------
+
+
+def test_the_batches_of_a_seed(script: Script, data: Path) -> None:
+    cases = [
+        {"seed": 5, "rand_mirror": True, "cutoff": 20, "count": 12},
+        {"seed": 5, "rand_mirror": True, "cutoff": 20, "count": 12, "python": 1},
+        {"seed": 6, "rand_mirror": True, "cutoff": 20, "count": 12},
+        {"seed": 5, "rand_mirror": True, "cutoff": 20, "count": 5, "go_to": [1, 2]},
+        {"rand_mirror": True, "count": 12, "python": 1},
+        {"rand_mirror": True, "count": 12, "python": 1},
+        {"rand_mirror": True, "count": 12, "python": 2},
+    ]
+    output = script.program("batches.py", data, str(BATCH), stdin=json.dumps(cases))
+    first, again, other, later, unseeded, repeated, another = json.loads(output)
+    assert first == again
+    # Five batches, the end of the epoch, and so on.
+    assert [batch is None for batch in first] == ([False] * 5 + [True]) * 2
+    assert len({*first, *other}) == 21, "no batch comes twice"
+    assert later == [*first[8:11], None, *later[4:]]
+    assert later[4] not in first
+    assert unseeded == repeated
+    assert not set(unseeded) & set(another) - {None}
+
+
+# -- keeping --------------------------------------------------------------------------------
+
+
+def test_what_is_kept(script: Script, tmp_path: Path) -> None:
+    """The last two, the best of each set (of equals the last), one by name, and what is not its."""
+    prefix = tmp_path / "model+"
+    accuracies = {1: (0.5, 0.5), 2: (0.9, 0.5), 3: (0.6, 0.7), 4: (0.6, 0.7), 5: (0.5, 0.6)}
+    for number in range(1, 10):
+        for kind in ("params", "states"):
+            Path(f"{prefix}-{number:04d}.{kind}").write_text("x")
+        lfw, agedb = accuracies.get(number, (0.5, 0.5))
+        manifest = json.dumps({"verification": {"lfw": lfw, "agedb_30": agedb}})
+        if number != 6:
+            Path(f"{prefix}-{number:04d}.json").write_text(manifest)
+    Path(f"{tmp_path}/model+x-0001.json").write_text(manifest)
+    program = f"import checkpoint; checkpoint.prune({str(prefix)!r}, 8, 2, [3])"
+    subprocess.run(
+        [sys.executable, "-c", program], cwd=script.source, env=script.environment, check=True
+    )
+    assert list(checkpoints.find(prefix)) == [2, 3, 4, 6, 7, 8, 9]
+    assert len(list(tmp_path.glob("model+-*.states"))) == 7
+    assert len(list(tmp_path.glob("model+-*.json"))) == 6
+    assert (tmp_path / "model+x-0001.json").exists()
+
+
+def test_the_script_keeps(script: Script, tmp_path: Path) -> None:
+    options = ("--max-steps", "4", "--keep", "1", "--keep-always", "2")
+    code, output = script.run(tmp_path / "model", *options)
+    assert code == 0, output
+    assert list(checkpoints.find(tmp_path / "model")) == [2, 5]
+
+
+# -- a full disk ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk with room for one checkpoint, and for half of another."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only root may mount a small disk")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk(script: Script, small_disk: Path) -> None:
+    code, output = script.run(small_disk / "model", "--max-steps", "4")
+    assert_only_the_first_is_left(small_disk, code, output)
+
+
+def test_a_file_that_may_not_grow(script: Script, tmp_path: Path) -> None:
+    """The same without root: from the second checkpoint on, no file may be as large as one."""
+    process = script.start(tmp_path / "model", "--max-steps", "4")
+    assert process.stdout
+    lines = []
+    while line := process.stdout.readline():
+        lines.append(line)
+        if line.startswith("INFO:root:Saved checkpoint"):
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+            break
+    output, _ = process.communicate()
+    assert_only_the_first_is_left(tmp_path, process.returncode, "".join(lines) + output)
+
+
+def assert_only_the_first_is_left(folder: Path, code: int, output: str) -> None:
+    assert code == 1
+    assert "checkpoint 2 of" in output
+    assert "cannot be saved, the former ones are as they were" in output
+    assert "Traceback" not in output
+    names = {"model-0001.params", "model-0001.states", "model-0001.json", "model-symbol.json"}
+    assert {path.name for path in folder.iterdir()} == names
+    last = checkpoints.last_complete(folder / "model")
+    assert last
+    assert last.number == 1
+
+
+def test_the_last_bytes_find_no_room(script: Script, tmp_path: Path) -> None:
+    """MXNet notices a full disk only when it empties its buffer, but for the last time."""
+    program = """
+import os, resource, sys
+import mxnet as mx, checkpoint
+arrays = {"a": mx.nd.ones((100, 100))}
+mx.nd.save(sys.argv[1], arrays)
+size = os.path.getsize(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (size - 1, size - 1))
+mx.nd.save(sys.argv[1], arrays)
+assert os.path.getsize(sys.argv[1]) == size - 1, "MXNet would have noticed"
+symbol = mx.sym.Variable("a")
+checkpoint.save(sys.argv[2], 1, symbol, arrays, {}, None)
+"""
+    arguments = [str(tmp_path / "torn"), str(tmp_path / "m" / "model")]
+    (tmp_path / "m").mkdir()
+    ran = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=script.source,
+        env=script.environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert "checkpoint 1 of" in ran.stderr, ran.stderr
+    assert ran.returncode == 1
+    assert list((tmp_path / "m").iterdir()) == []
+
+
+# -- through the tool -----------------------------------------------------------------------
+
+
+def test_a_chain_that_was_killed_goes_on(
+    tool: Tool, workspace: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tool and script are killed in stage 3; the same command with --resume ends the chain."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    options = ["--stage", "2,3", "--cpu", "--batch-size", str(BATCH), "--max-steps", "4"]
+    options += ["--verbose-every", "2", "--data-dir", str(data), "-w", str(workspace)]
+    quick = ["--", "--target", ""]
+    models = tmp_path / "models"
+    killed = tmp_path / "killed"
+    assert tool("train", *options, "--models-dir", models, *quick).code == 0
+
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mfn_patcher", "train", *options, "--models-dir", killed, *quick],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    first = killed / "model-y1-arcface-0001.json"
+    while not first.exists() and process.poll() is None:
+        time.sleep(0.01)
+    children = children_of(process.pid)
+    process.kill()
+    for child in children:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+    process.wait()
+    assert first.exists()
+    assert not (killed / "model-y1-arcface-0002.json").exists(), "it was killed too late"
+
+    ran = tool("train", *options, "--models-dir", killed, "--resume", *quick)
+    assert ran.code == 0, ran.err
+    assert "loading ['" not in ran.out, "it does not start from stage 2 again"
+    assert "from checkpoint 1 on" in ran.err
+    difference = Script(workspace, data).difference
+    for name in ("model-y1-softmax-0002", "model-y1-arcface-0002"):
+        for kind in ("params", "states"):
+            file = f"{name}.{kind}"
+            assert difference(models / file, killed / file) <= 1e-6
+    records = [json.loads(path.read_text()) for path in sorted(workspace.glob("runs/*/run.json"))]
+    resumed = [record for record in records if record["resumed_from"]]
+    assert [record["resumed_checkpoint"] for record in resumed] == [1]
+    assert "stage3" in resumed[0]["resumed_from"]
+
+    again = tool("train", *options, "--models-dir", killed, "--resume", *quick)
+    assert again.code == 0
+    assert "stage 3 (arcface) is done" in again.err
+    assert len(list(workspace.glob("runs/*/run.json"))) == len(records)
+
+
+def children_of(pid: int) -> list[int]:
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if int(status.read_text().rpartition(")")[2].split()[1]) == pid:
+                found.append(int(status.parent.name))
+    return found

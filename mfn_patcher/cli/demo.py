@@ -71,6 +71,7 @@ def demo(workspace: Path, address: str, python: str | None, project: Path | None
         synthesise(data)
 
     report(f"4/4 training {len(documented.stages)} stages of {_STEPS} steps on the CPU")
+    code = read_code(place.path)
     options = command.Options(
         data_dir=data,
         models_dir=models,
@@ -78,9 +79,10 @@ def demo(workspace: Path, address: str, python: str | None, project: Path | None
         batch_size=_BATCH_SIZE,
         max_steps=_STEPS,
         verbose_every=_INTERVAL,
+        seed=command.SEED if code.can_resume else None,
     )
     plans = command.plan_chain(documented, documented.stages, options)
-    surroundings = Surroundings(place.path, path, dict(os.environ), read_code(place.path))
+    surroundings = Surroundings(place.path, path, dict(os.environ), code)
     # So few steps teach it nothing, and need not.
     supervision = Supervision(gate=False)
     folders = run_stages(plans, surroundings, sys.stdout.buffer, report, supervision)

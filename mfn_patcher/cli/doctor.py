@@ -66,6 +66,7 @@ def doctor(
     from mfn_patcher import recipe
     from mfn_patcher.doctor import diagnose
     from mfn_patcher.training import command
+    from mfn_patcher.training.code import read_code
 
     here = Path.cwd()
     options = command.Options(
@@ -74,6 +75,8 @@ def doctor(
         gpus=gpus,
         cpu=cpu,
         batch_size=batch_size,
+        # As for training, whose checkpoints then hold the momentum too.
+        seed=command.SEED if read_code(workspace).can_resume else None,
         visible_devices=os.environ.get("CUDA_VISIBLE_DEVICES"),
     )
     series = load_project_series(project)

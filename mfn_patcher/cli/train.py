@@ -23,6 +23,7 @@ _EXAMPLE = """\b
 Example:
   mfn-patch train --stage all --dry-run
   mfn-patch train --stage 2,3 --gpus 0,1 --batch-size 256 --scale-steps -- --target lfw
+  mfn-patch train --stage 2,3 --gpus 0,1 --batch-size 256 --scale-steps --resume -- --target lfw
 """
 
 
@@ -52,6 +53,16 @@ Example:
 @click.option(
     "--verbose-every", type=_POSITIVE, metavar="N", help="Steps from one checkpoint to the next."
 )
+@click.option("--resume", is_flag=True, help="Go on where these stages were stopped.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    metavar="N",
+    help="Of all that is random.  [default: 0]",
+)
+@click.option(
+    "--keep", type=_POSITIVE, metavar="N", help="Keep the last N checkpoints and the best ones."
+)
 @click.option("--keep-going", is_flag=True, help="Go on after a loss that is no number.")
 @click.option("--no-gate", is_flag=True, help="Start from a stage whose LFW is at chance, too.")
 @click.option("--pretrained", metavar="PREFIX,EPOCH", help="The checkpoint to start from.")
@@ -72,6 +83,9 @@ def train(
     max_steps: int | None,
     until_stopped: bool,
     verbose_every: int | None,
+    resume: bool,
+    seed: int | None,
+    keep: int | None,
     keep_going: bool,
     no_gate: bool,
     pretrained: str | None,
@@ -85,16 +99,26 @@ def train(
     the script as they are.
 
     Checkpoints that a run would overwrite are moved aside first. Its output, command and outcome
-    are kept in a folder under runs/ of the workspace. Ctrl-C stops the script and waits for it.
+    are kept in a folder under runs/ of the workspace. Ctrl-C stops the script and waits for it;
+    the same command with --resume goes on from the last checkpoint as if nothing had happened.
 
     On a terminal a display shows how far it is and what it has reached; in a pipe the script's
     own lines are passed on.
     """
     from mfn_patcher import recipe
     from mfn_patcher.training import command, interpreter
+    from mfn_patcher.training.code import read_code
+    from mfn_patcher.training.run import Surroundings, TrainingError, run_stages
 
     here = Path.cwd()
     workspace = workspace.resolve()
+    code = read_code(workspace)
+    if not code.can_resume and (resume or keep or seed is not None):
+        raise TrainingError(
+            "--resume, --seed and --keep need the patches of stack resume, which are not applied "
+            f"in {workspace}",
+            remedy="Run `mfn-patch apply`.",
+        )
     options = command.Options(
         data_dir=data_dir and Path(command.absolute(data_dir, here)),
         models_dir=models_dir and Path(command.absolute(models_dir, here)),
@@ -106,21 +130,28 @@ def train(
         until_stopped=until_stopped,
         verbose_every=verbose_every,
         pretrained=command.parse_checkpoint(pretrained, here) if pretrained else None,
+        seed=command.SEED if seed is None and code.can_resume else seed,
+        keep=keep,
         script_arguments=script_args,
         visible_devices=os.environ.get("CUDA_VISIBLE_DEVICES"),
     )
     chosen = recipe.load(recipe_name)
     plans = command.plan_chain(chosen, chosen.choose(stages), options)
     path = interpreter.find(python)
+    surroundings = Surroundings(workspace, path, dict(os.environ), code)
+    if resume:
+        from mfn_patcher.training.resume import remaining
+
+        plans = remaining(plans, surroundings, report)
     if dry_run:
         source = workspace / "src"
         click.echo("\n\n".join(command.explain(plan, source, path) for plan in plans))
         return
 
-    from mfn_patcher.training.code import read_code
-    from mfn_patcher.training.run import Surroundings, run_stages
+    if not plans:
+        return
+
     from mfn_patcher.training.supervision import Supervision
 
-    surroundings = Surroundings(workspace, path, dict(os.environ), read_code(workspace))
     supervision = Supervision(keep_going=keep_going, gate=not no_gate, display=is_terminal())
     run_stages(plans, surroundings, sys.stdout.buffer, report, supervision)

@@ -39,6 +39,11 @@ class Code:
     patches: tuple[AppliedPatch, ...] = ()
     edits: bytes = b""
 
+    @property
+    def can_resume(self) -> bool:
+        """Whether the script knows ``--seed``, ``--resume`` and ``--keep``."""
+        return any(patch.patch.startswith("resume/") for patch in self.patches)
+
 
 def read_code(workspace: Path) -> Code:
     """Return which code a workspace holds; nothing is known of one that is no clone of ours."""

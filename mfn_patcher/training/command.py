@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from mfn_patcher.errors import ExitCode, MfnPatchError
-from mfn_patcher.recipe import Recipe, Stage
+from mfn_patcher.recipe import Feed, Recipe, Stage
 
 # Arguments of the script that the tool reckons with, and the tool's options for them.
 _OWN = {
@@ -27,7 +27,15 @@ _OWN = {
     "--data-dir": "--data-dir",
     "--pretrained": "--pretrained",
     "--per-batch-size": "--batch-size",
+    "--seed": "--seed",
+    "--resume": "--resume",
+    "--keep": "--keep",
+    "--keep-always": "--keep",
 }
+
+SEED = 0
+"""Of trainings for which no other is asked: the same command makes the same training."""
+
 _DEVICE = re.compile(r"\d+|(GPU|MIG)-[0-9A-Za-z/-]+")
 
 
@@ -52,6 +60,8 @@ class Options:
         until_stopped: Train without an end.
         verbose_every: Steps from one checkpoint to the next.
         pretrained: Prefix (absolute) and number of the checkpoint to start from.
+        seed: Of all that is random; None for the script's way, which no training repeats.
+        keep: How many of the last checkpoints to keep, beside the best; None for all.
         script_arguments: Appended to the command as they are.
         visible_devices: ``CUDA_VISIBLE_DEVICES`` of the user's environment.
     """
@@ -66,6 +76,8 @@ class Options:
     until_stopped: bool = False
     verbose_every: int | None = None
     pretrained: tuple[str, int] | None = None
+    seed: int | None = None
+    keep: int | None = None
     script_arguments: tuple[str, ...] = ()
     visible_devices: str | None = None
 
@@ -104,6 +116,20 @@ class Start:
 
 
 @dataclass(frozen=True)
+class Resumption:
+    """The run that a stage goes on from.
+
+    Attributes:
+        run: Name of its folder.
+        checkpoint: Number of its last complete checkpoint; None if it has saved none, so that the
+            stage begins at its beginning.
+    """
+
+    run: str
+    checkpoint: int | None
+
+
+@dataclass(frozen=True)
 class StagePlan:
     """All about one run of the script, before it starts.
 
@@ -123,7 +149,10 @@ class StagePlan:
         start: What it starts from; None for random parameters.
         last_checkpoint: Number of the last checkpoint of a whole run; 0 if there will be none,
             None if that can't be told.
+        seed: Of all that is random; None without one.
+        keep: How many of the last checkpoints are kept, beside the best; None for all.
         notes: What else to know.
+        resumption: The run that it goes on from; None for one that starts by itself.
     """
 
     recipe: str
@@ -140,7 +169,15 @@ class StagePlan:
     data_dir: str
     start: Start | None
     last_checkpoint: int | None
+    seed: int | None
+    keep: int | None
     notes: tuple[str, ...]
+    resumption: Resumption | None = None
+
+    @property
+    def resumed_from(self) -> int | None:
+        """Number of the checkpoint of its own that it goes on from; None if it has none."""
+        return self.resumption.checkpoint if self.resumption else None
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -215,6 +252,12 @@ def plan(recipe: Recipe, stage: Stage, options: Options) -> StagePlan:
             str(verbose),
             f"verification and a checkpoint every {verbose} steps, not every {recipe.verbose}",
         )
+    if options.seed is not None:
+        draft.add(
+            ("--seed", str(options.seed)),
+            "the same data order each time, and momentum saved, so that --resume can go on",
+        )
+    _choose_kept(recipe, stage, options, scale, draft)
     if options.script_arguments:
         draft.add(options.script_arguments, "yours")
 
@@ -255,8 +298,22 @@ def plan(recipe: Recipe, stage: Stage, options: Options) -> StagePlan:
         data_dir=draft.value("--data-dir"),
         start=start,
         last_checkpoint=last_checkpoint,
+        seed=options.seed,
+        keep=options.keep,
         notes=tuple(draft.notes),
     )
+
+
+def go_on(plan: StagePlan, resumption: Resumption) -> StagePlan:
+    """Return the plan of a stage that goes on from what an earlier run has left."""
+    if resumption.checkpoint is None:
+        return dataclasses.replace(plan, resumption=resumption)
+    step = resumption.checkpoint * plan.verbose
+    added = Added(
+        ("--resume", str(resumption.checkpoint)),
+        f"from step {step} on, where run {resumption.run} has left its last whole checkpoint",
+    )
+    return dataclasses.replace(plan, resumption=resumption, added=(*plan.added, added))
 
 
 def shell_line(plan: StagePlan, python: str = "python") -> str:
@@ -451,7 +508,7 @@ def _choose_start(
         return None
     source = recipe.stage(feed.stage)
     verbose = options.verbose_every or recipe.verbose
-    step = options.max_steps or scale.steps(feed.step)
+    step = _step_of(feed, options, scale)
     number = step // verbose
     if not number:
         _refuse_start(stage, source, step, verbose, explicit=options.max_steps is not None)
@@ -464,6 +521,28 @@ def _choose_start(
         f"it starts from checkpoint {number}, which {source.title} saves at step {number * verbose}"
     )
     return Start(prefix, number, source.number)
+
+
+def _step_of(feed: Feed, options: Options, scale: _Scale) -> int:
+    return options.max_steps or scale.steps(feed.step)
+
+
+def _choose_kept(
+    recipe: Recipe, stage: Stage, options: Options, scale: _Scale, draft: _Draft
+) -> None:
+    if options.keep is None:
+        return
+    verbose = options.verbose_every or recipe.verbose
+    feeds = [other.starts_from for other in recipe.stages if other.starts_from]
+    needed = {
+        _step_of(feed, options, scale) // verbose for feed in feeds if feed.stage == stage.number
+    }
+    tokens = ["--keep", str(options.keep)]
+    reason = "given as --keep"
+    if needed:
+        tokens += ["--keep-always", ",".join(map(str, sorted(needed)))]
+        reason += ", with what a later stage starts from"
+    draft.add(tuple(tokens), reason)
 
 
 def _refuse_start(

@@ -82,13 +82,17 @@ def estimate(
         raise NeedError(f"the script does not get as far as training: {report['error']}")
     held = [case["bytes"] for case in report["cases"]]
     growing = [found["activations"] + found["batch"] for found in held]
-    # Momentum is as large as the gradients.
+    # Momentum is as large as the gradients. A checkpoint has it where there is a seed.
+    momenta = [found["gradients"] for found in held]
     fixed = [f["parameters"] + 2 * f["gradients"] + f["moving_averages"] for f in held]
     largest = max(range(len(held)), key=lambda index: growing[index] + fixed[index])
     return Need(
         identities=identities,
         gpu_bytes=growing[largest] + fixed[largest],
         activation_bytes=growing[largest],
-        checkpoint_bytes=max(found["parameters"] + found["moving_averages"] for found in held),
+        checkpoint_bytes=max(
+            found["parameters"] + found["moving_averages"] + (plan.seed is not None) * momentum
+            for plan, found, momentum in zip(plans, held, momenta)
+        ),
         checkpoints=sum(plan.steps // plan.verbose for plan in plans if plan.steps),
     )

@@ -49,6 +49,10 @@ class Record:
         patches: Of the chain.
         edited: Whether the user had changed that code; the changes are in ``edits.patch``.
         data_set: Its fingerprint.
+        seed: Of all that is random; None without one.
+        resumed_from: Name of the run's folder that it goes on from; None if it started by itself.
+        resumed_checkpoint: Number of the checkpoint that it goes on from; None if that run had
+            saved none.
         archive: Folder into which former checkpoints were set aside.
         started: UTC.
         ended: UTC.
@@ -78,6 +82,9 @@ class Record:
     patches: tuple[AppliedPatch, ...]
     edited: bool
     data_set: Fingerprint
+    seed: int | None
+    resumed_from: str | None
+    resumed_checkpoint: int | None
     archive: str | None
     started: str
     ended: str | None = None

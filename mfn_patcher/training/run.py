@@ -160,7 +160,7 @@ def _check_start(
     plan: StagePlan, surroundings: Surroundings, made: AbstractSet[Path], *, gate: bool
 ) -> None:
     start = plan.start
-    if start is None:
+    if start is None or plan.resumed_from is not None:
         return
     prefix = surroundings.place(start.prefix)
     if start.stage is not None and prefix in made:
@@ -236,7 +236,10 @@ def _run_stage(
     prefix = surroundings.place(plan.prefix)
     data_set = fingerprint(surroundings.place(plan.data_dir))
     folder = record.new_folder(surroundings.runs, plan.stage)
-    archive = checkpoints.set_aside(prefix, _kept(plan, surroundings))
+    checkpoints.clean(prefix)
+    archive = None
+    if plan.resumed_from is None:
+        archive = checkpoints.set_aside(prefix, _kept(plan, surroundings))
     before = checkpoints.state(prefix)
     entry = _open_record(
         plan, surroundings, interpreter, environment, data_set=data_set, archive=archive
@@ -247,7 +250,10 @@ def _run_stage(
     if archive:
         report(f"former checkpoints of {prefix} are kept in {archive.folder}")
     length = f"{plan.steps} steps" if plan.steps else "steps without end"
-    report(f"{plan.stage.title}: {length} of {plan.batch_size} images; record in {folder}")
+    length += f" of {plan.batch_size} images"
+    if plan.resumed_from is not None:
+        length += f", from checkpoint {plan.resumed_from} on"
+    report(f"{plan.stage.title}: {length}; record in {folder}")
     ended = None
     try:
         with Watching(plan, prefix, folder, supervision, output=output, report=report) as watching:
@@ -321,6 +327,9 @@ def _open_record(
         patches=surroundings.code.patches,
         edited=bool(surroundings.code.edits),
         data_set=data_set,
+        seed=plan.seed,
+        resumed_from=plan.resumption.run if plan.resumption else None,
+        resumed_checkpoint=plan.resumed_from,
         archive=str(archive.folder) if archive else None,
         started=record.utc_now(),
     )
@@ -353,7 +362,7 @@ def _raise_unless_completed(plan: StagePlan, ended: Ended, entry: Record, folder
         raise TrainingInterruptedError(
             f"{title} was interrupted by {entry.signal} after {ended.seconds:.0f} s, with "
             + (f"checkpoint {last} saved" if last else "no checkpoint saved"),
-            remedy=f"Its record and output are in {folder}.",
+            remedy=f"Its record and output are in {folder}.{_way_on(entry)}",
         )
     if entry.outcome == "failed":
         if ended.stopped:
@@ -368,5 +377,12 @@ def _raise_unless_completed(plan: StagePlan, ended: Ended, entry: Record, folder
             reason = f"it ended without saving checkpoint {plan.last_checkpoint}"
         raise TrainingError(
             "\n".join([f"{title} failed: {reason}; its last lines:", *ended.tail]),
-            remedy=f"All of its output is in {folder / record.LOG}.",
+            remedy=f"All of its output is in {folder / record.LOG}.{_way_on(entry)}",
         )
+
+
+def _way_on(entry: Record) -> str:
+    if entry.seed is None or entry.last_checkpoint is entry.resumed_checkpoint is None:
+        return ""
+    last = checkpoints.last_complete(Path(entry.prefix))
+    return f" --resume goes on from checkpoint {last.number}." if last else ""

@@ -15,9 +15,11 @@ from mfn_patcher.errors import ExitCode
 from mfn_patcher.training.command import (
     Options,
     PlanError,
+    Resumption,
     StagePlan,
     Start,
     explain,
+    go_on,
     parse_checkpoint,
     plan,
     plan_chain,
@@ -328,12 +330,56 @@ def test_script_arguments_come_last_as_they_are() -> None:
 @pytest.mark.parametrize(
     "argument",
     ["--max-steps", "--max-steps=3", "--verbose", "--prefix", "--data-dir", "--pretrained",
-     "--per-batch-size", "--max", "--dat=x"],
+     "--per-batch-size", "--max", "--dat=x", "--seed=3", "--resume", "--keep-always"],
 )  # fmt: skip
 def test_script_arguments_that_the_tool_reckons_with_are_refused(argument: str) -> None:
     with pytest.raises(PlanError) as caught:
         make(2, script_arguments=(argument, "1"))
     assert "of mfn-patch train" in caught.value.remedy
+
+
+# -- seed, resume, keep ---------------------------------------------------------------------
+
+
+def test_a_seed() -> None:
+    made = make(2, seed=5, script_arguments=("--target", "lfw"))
+    assert [added.tokens for added in made.added[-2:]] == [("--seed", "5"), ("--target", "lfw")]
+    assert made.seed == 5
+    assert "--seed" not in make(2).arguments
+
+
+def test_going_on() -> None:
+    made = go_on(make(3, seed=0, verbose_every=1000), Resumption("a-run", 12))
+    assert made.arguments[-2:] == ("--resume", "12")
+    assert "from step 12000 on, where run a-run" in made.added[-1].reason
+    assert made.resumed_from == 12
+    anew = go_on(make(3, seed=0), Resumption("a-run", None))
+    assert anew.arguments == make(3, seed=0).arguments
+    assert anew.resumption
+    assert anew.resumed_from is None
+
+
+@pytest.mark.parametrize(
+    ("stage", "options", "needed"),
+    [
+        (2, {}, "20"),
+        (3, {}, "80"),
+        (3, {"until_stopped": True}, "80"),
+        (2, {"max_steps": 50, "verbose_every": 10}, "5"),
+        (3, {"batch_size": 256, "scale_steps": True}, "160"),
+    ],
+)
+def test_what_the_next_stage_starts_from_is_kept(
+    stage: int, options: dict[str, Any], needed: str
+) -> None:
+    made = make(stage, keep=3, **options)
+    assert made.added[-1].tokens == ("--keep", "3", "--keep-always", needed)
+    assert made.keep == 3
+
+
+def test_the_last_stage_feeds_none() -> None:
+    assert make(4, keep=1).added[-1].tokens == ("--keep", "1")
+    assert "--keep" not in make(4).arguments
 
 
 def test_ckpt_of_the_users_leaves_checkpoints_unknown() -> None:

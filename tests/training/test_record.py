@@ -32,6 +32,9 @@ RECORD = Record(
     patches=(),
     edited=False,
     data_set=Fingerprint("0" * 64, {}),
+    seed=None,
+    resumed_from=None,
+    resumed_checkpoint=None,
     archive=None,
     started=record.utc_now(),
 )

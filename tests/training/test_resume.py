@@ -1,0 +1,264 @@
+"""What is left of a chain after an interruption, and what can't be gone on from.
+
+A small script stands in for the training script; the real one goes on in `tests/upstream`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mfn_patcher import recipe
+from mfn_patcher.dataset.synth import synthesise
+from mfn_patcher.training import checkpoints, record, run
+from mfn_patcher.training.code import Code
+from mfn_patcher.training.command import Options, StagePlan, plan_chain
+from mfn_patcher.training.interpreter import Interpreter
+from mfn_patcher.training.resume import ResumeError, remaining
+from mfn_patcher.training.run import Surroundings, TrainingError, run_stages
+from tests.training.test_run import read
+
+# Saves whole checkpoints with what it was told; ends before the one that the file "stop" names.
+SCRIPT = """
+import hashlib, json, os, pathlib, sys, time
+value = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+prefix = pathlib.Path(value["--prefix"])
+prefix.parent.mkdir(parents=True, exist_ok=True)
+stop = pathlib.Path("stop")
+print("begin after", value.get("--resume", 0), flush=True)
+verbose, begin = int(value["--verbose"]), int(value.get("--resume", 0))
+for number in range(begin + 1, int(value["--max-steps"]) // verbose + 1):
+    if stop.exists() and stop.read_text() == f"{value['--loss-type']} {number}":
+        pathlib.Path(f"{prefix}-{number:04d}.params.partial").write_text("torn")
+        os.kill(os.getpid(), 9)
+    files = {}
+    for kind in ("params", "states"):
+        path = pathlib.Path(f"{prefix}-{number:04d}.{kind}")
+        path.write_text(f"{kind} {' '.join(sys.argv)}")
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        files[kind] = {"bytes": path.stat().st_size, "sha256": sha256}
+    pathlib.Path(f"{prefix}-symbol.json").write_text("{}")
+    manifest = {"saved": time.time(), "step": number * verbose, "files": files}
+    pathlib.Path(f"{prefix}-{number:04d}.json").write_text(json.dumps(manifest))
+"""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "faces"
+    synthesise(folder, identities=2, images_per_identity=4)
+    return folder
+
+
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """A workspace, and the options that trainings in it have in common."""
+
+    surroundings: Surroundings
+    options: Options
+    said: list[str]
+
+    def plans(self, stages: str, **options: Any) -> tuple[StagePlan, ...]:
+        documented = recipe.load()
+        return plan_chain(
+            documented, documented.choose(stages), dataclasses.replace(self.options, **options)
+        )
+
+    def train(self, stages: str, **options: Any) -> list[Path]:
+        return run_stages(self.plans(stages, **options), self.surroundings, io.BytesIO())
+
+    def stop(self, stages: str, loss: int, number: int, **options: Any) -> None:
+        """Train until the script is killed before it saves a checkpoint."""
+        stop = self.surroundings.source / "stop"
+        stop.write_text(f"{loss} {number}")
+        with pytest.raises(TrainingError, match="killed by SIGKILL"):
+            self.train(stages, **options)
+        stop.unlink()
+
+    def left(self, stages: str, **options: Any) -> tuple[StagePlan, ...]:
+        return remaining(self.plans(stages, **options), self.surroundings, self.said.append)
+
+    def go_on(self, stages: str, **options: Any) -> list[Path]:
+        return run_stages(self.left(stages, **options), self.surroundings, io.BytesIO())
+
+    @property
+    def models(self) -> Path:
+        return self.surroundings.workspace / "models" / "MobileFaceNet"
+
+
+@pytest.fixture
+def bench(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    workspace = tmp_path / "work space"
+    (workspace / "src").mkdir(parents=True)
+    (workspace / "src" / "train_softmax.py").write_text(SCRIPT)
+    facts = Interpreter(sys.executable, "3.11.0", {"mxnet": "1.9.1"}, ())
+    monkeypatch.setattr(run, "inspect", lambda *_: facts)
+    monkeypatch.setattr(run, "check_mxnet", lambda *_: None)
+    options = Options(data_dir=data, cpu=True, batch_size=4, max_steps=15, verbose_every=5, seed=3)
+    return Bench(Surroundings(workspace, sys.executable, dict(os.environ), Code()), options, [])
+
+
+def numbers(plans: tuple[StagePlan, ...]) -> list[tuple[int, int | None]]:
+    return [(plan.stage.number, plan.resumed_from) for plan in plans]
+
+
+def test_a_stage_goes_on(bench: Bench) -> None:
+    bench.stop("2", 0, 3)
+    former = read(next(bench.surroundings.runs.iterdir()))
+    assert (former["seed"], former["resumed_from"], former["resumed_checkpoint"]) == (3, None, None)
+    before = {path: path.read_bytes() for path in bench.models.glob("*-000[12].*")}
+    (folder,) = bench.go_on("2")
+    assert (folder / record.LOG).read_text() == "begin after 2\n"
+    entry = read(folder)
+    assert entry["outcome"] == "completed"
+    (other,) = set(bench.surroundings.runs.iterdir()) - {folder}
+    assert (entry["resumed_from"], entry["resumed_checkpoint"]) == (other.name, 2)
+    assert (entry["archive"], entry["last_checkpoint"]) == (None, 3)
+    assert {path: path.read_bytes() for path in before} == before, "nothing was written over"
+    assert sorted(checkpoints.find(bench.models / "model-y1-softmax")) == [1, 2, 3]
+    assert not list(bench.models.glob("*.partial"))
+
+
+def test_the_command_says_where_it_goes_on(bench: Bench) -> None:
+    bench.stop("2", 0, 3)
+    (plan,) = bench.left("2")
+    assert plan.arguments[-2:] == ("--resume", "2")
+    assert plan.added[-1].reason.startswith("from step 10 on")
+
+
+def test_stopped_again_and_again(bench: Bench) -> None:
+    bench.stop("2", 0, 2)
+    stop = bench.surroundings.source / "stop"
+    for number in (2, 3):
+        stop.write_text(f"0 {number}")
+        with pytest.raises(TrainingError) as error:
+            bench.go_on("2")
+        assert f"--resume goes on from checkpoint {number - 1}." in error.value.remedy
+    stop.unlink()
+    (folder,) = bench.go_on("2")
+    assert read(folder)["resumed_checkpoint"] == 2
+
+
+def test_before_the_first_checkpoint_it_begins_anew(bench: Bench) -> None:
+    bench.stop("2", 0, 1)
+    (folder,) = bench.go_on("2")
+    entry = read(folder)
+    assert entry["resumed_from"]
+    assert entry["resumed_checkpoint"] is None
+    assert "begins anew" in bench.said[0]
+    assert (folder / record.LOG).read_text() == "begin after 0\n"
+
+
+def test_a_stage_that_is_done(bench: Bench) -> None:
+    bench.train("2")
+    assert bench.left("2") == ()
+    assert "stage 2 (softmax) is done" in bench.said[0]
+    assert numbers(bench.left("2", max_steps=25)) == [(2, 3)], "it may be made longer"
+
+
+def test_a_chain_goes_on_at_the_right_stage(bench: Bench) -> None:
+    bench.stop("all", 0, 2)
+    assert numbers(bench.left("all")) == [(2, 1), (3, None), (4, None)]
+    bench.go_on("2")
+    assert numbers(bench.left("all")) == [(3, None), (4, None)]
+    bench.stop("3,4", 4, 3)
+    assert numbers(bench.left("all")) == [(3, 2), (4, None)]
+    bench.go_on("3")
+    assert numbers(bench.left("all")) == [(4, None)]
+    # Stage 4 has the prefix of stage 3, whose last checkpoint it starts from.
+    bench.stop("4", 4, 1)
+    assert numbers(bench.left("all")) == [(4, None)]
+    bench.stop("4", 4, 2)
+    assert numbers(bench.left("all")) == [(4, 1)]
+    (folder,) = bench.go_on("all")
+    assert read(folder)["resumed_checkpoint"] == 1
+    assert bench.left("all") == ()
+    # Another training from the start is the one that was stopped last.
+    bench.stop("2", 0, 2)
+    assert numbers(bench.left("all")) == [(2, 1), (3, None), (4, None)]
+
+
+def test_a_later_stage_has_saved_there_since(bench: Bench) -> None:
+    bench.train("2,3")
+    bench.stop("4", 4, 2)
+    with pytest.raises(ResumeError, match=r"stage 4 \(finetune\) has saved to") as error:
+        bench.left("3")
+    assert "--stage 4" in error.value.remedy
+
+
+def test_no_run_to_go_on_from(bench: Bench, tmp_path: Path) -> None:
+    with pytest.raises(ResumeError, match=r"no run of stage 2 \(softmax\) to go on from"):
+        bench.left("2")
+    bench.stop("2", 0, 2)
+    with pytest.raises(ResumeError) as error:
+        bench.left("3")
+    assert "no run of stage 3 (arcface)" in str(error.value)
+    assert "the last run was stage 2 (softmax)" in str(error.value)
+    with pytest.raises(ResumeError, match="no run of stage 2") as error:
+        bench.left("2", models_dir=tmp_path / "elsewhere")
+    assert "--models-dir" in error.value.remedy
+
+
+def test_another_training_is_refused(bench: Bench, data: Path, tmp_path: Path) -> None:
+    bench.stop("2", 0, 3)
+    other = tmp_path / "other"
+    synthesise(other, identities=3, images_per_identity=4)
+    for options, reason in (
+        ({"batch_size": 8}, "batch size 4, and now 8 (--batch-size)"),
+        ({"data_dir": other}, f"data set {data}, and now {other}, which is another (--data-dir)"),
+        ({"seed": 4}, "--seed 3, and now 4 (--seed)"),
+        ({"verbose_every": 3}, "--verbose 5, and now 3 (--verbose-every)"),
+        ({"script_arguments": ("--lr", "0.2")}, "--lr not given, and now 0.2 (in the recipe"),
+        ({"pretrained": ("/m/model", 3)}, "started from None, and now from /m/model,3 (--pret"),
+        ({"gpus": "0,1", "cpu": False}, "4 images a device, and now 2 (--gpus)"),
+    ):
+        with pytest.raises(ResumeError) as error:
+            bench.left("2", **options)
+        assert reason in str(error.value)
+        assert str(error.value).count("\n") == 1, "and for no other reason"
+
+
+def test_a_copy_of_the_data_set_elsewhere_will_do(bench: Bench, data: Path, tmp_path: Path) -> None:
+    bench.stop("2", 0, 3)
+    moved = tmp_path / "moved"
+    shutil.copytree(data, moved)
+    others = {"data_dir": moved, "keep": 2, "script_arguments": ("--target", "lfw")}
+    assert numbers(bench.left("2", **others)) == [(2, 2)]
+
+
+def test_what_is_torn_or_has_no_manifest_is_passed_over(bench: Bench) -> None:
+    bench.stop("2", 0, 3)
+    prefix = bench.models / "model-y1-softmax"
+    Path(f"{prefix}-0002.states").write_text("torn")
+    assert numbers(bench.left("2")) == [(2, 1)]
+    Path(f"{prefix}-0001.json").unlink()
+    with pytest.raises(ResumeError, match="is not whole") as error:
+        bench.left("2")
+    assert f"--pretrained {prefix},2" in error.value.remedy
+
+
+def test_a_failure_that_saved_nothing_does_not_hide_the_run_before(bench: Bench) -> None:
+    """It was begun anew, with another option, and its former checkpoints were put back."""
+    bench.stop("2", 0, 3)
+    script = bench.surroundings.source / "train_softmax.py"
+    script.write_text("raise SystemExit('no')")
+    with pytest.raises(TrainingError):
+        bench.train("2", script_arguments=("--lr", "7"))
+    script.write_text(SCRIPT)
+    assert numbers(bench.left("2")) == [(2, 2)]
+
+
+def test_other_code_is_told(bench: Bench) -> None:
+    bench.stop("2", 0, 3)
+    assert numbers(bench.left("2")) == [(2, 2)]
+    assert bench.said == []
+    other = dataclasses.replace(bench.surroundings, code=Code(edits=b"a diff"))
+    remaining(bench.plans("2"), other, bench.said.append)
+    assert "goes on with other code than run" in bench.said[0]

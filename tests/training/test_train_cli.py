@@ -1,0 +1,51 @@
+"""``mfn-patch train`` where stack resume is applied, and where it is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Tool
+from tests.preimages import SERIES, StandIn
+
+
+@pytest.fixture
+def workspace(tool: Tool, stand_in: StandIn, tmp_path: Path) -> Path:
+    return apply(tool, stand_in, tmp_path / "all")
+
+
+def apply(tool: Tool, stand_in: StandIn, folder: Path, *options: str) -> Path:
+    places = ("-w", folder, "--upstream", stand_in.upstream, "--project", stand_in.project)
+    assert tool("apply", *places, *options).code == 0
+    return folder
+
+
+def test_a_training_has_a_seed(tool: Tool, workspace: Path) -> None:
+    ran = tool("train", "-w", workspace, "--stage", "2", "--dry-run")
+    line = ran.out.splitlines()[1]
+    assert line.endswith("--max-steps 40000 --seed 0")
+    assert "# added: --seed 0 — " in ran.out
+    options = ("--seed", "7", "--keep", "3")
+    ran = tool("train", "-w", workspace, "--stage", "2", "--dry-run", *options)
+    assert "--seed 7 --keep 3 --keep-always 20" in ran.out.splitlines()[1]
+
+
+def test_without_the_stack_there_is_none(tool: Tool, stand_in: StandIn, tmp_path: Path) -> None:
+    stacks = [token for name in SERIES.stacks if name != "resume" for token in ("--stack", name)]
+    workspace = apply(tool, stand_in, tmp_path / "less", *stacks)
+    ran = tool("train", "-w", workspace, "--stage", "2", "--dry-run")
+    assert ran.out.splitlines()[1].endswith("--max-steps 40000")
+    for option in (["--resume"], ["--seed", "0"], ["--keep", "1"]):
+        ran = tool("train", "-w", workspace, "--stage", "2", *option)
+        assert ran.code == 1
+        assert "need the patches of stack resume" in ran.err
+        assert "mfn-patch apply" in ran.err
+
+
+def test_nothing_to_go_on_from(tool: Tool, workspace: Path) -> None:
+    for option in ([], ["--dry-run"]):
+        ran = tool("train", "-w", workspace, "--stage", "2", "--resume", *option)
+        assert ran.code == 1
+        assert "there is no run of stage 2 (softmax) to go on from" in ran.err
+    assert not (workspace / "runs").exists()

@@ -101,6 +101,8 @@ def _facts(run: RunSummary) -> Iterator[tuple[str, str]]:
         yield "training set", f"{run.training_set.images:,} images{length}"
     if run.started:
         yield "time", f"{run.started} to {run.ended}"
+    if run.resumed:
+        yield "goes on", f"from checkpoint {run.resumed.number}, step {run.resumed.step:,}"
     yield "last step", f"{run.last_step:,}" if run.last_step else "not in this log"
     median, mean = run.curve.median_speed, run.curve.mean_speed
     if median and mean:

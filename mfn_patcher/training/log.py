@@ -46,12 +46,13 @@ _TOLD = re.compile(
             r"XNorm: (?P<xnorm>\d+\.\d{6}|-?nan|inf)|"
             r"Accuracy(?P<flip>-Flip)?: (?P<accuracy>\d\.\d{5}|-?nan)\+-(?P<std>\d\.\d{5}|-?nan))",
             r'Saved checkpoint to "(?P<path>[^"]*-(?P<number>\d{4,18})\.params)"',
+            rf"resuming from (?P<resumed>{_INTEGER}) at step (?P<resumed_step>{_INTEGER})",
             r"(?P<traceback>Traceback \(most recent call last\))",
         )
     ),
     re.ASCII,
 )
-_MARKS = ("Speed: ", "][", "lr", "Saved checkpoint", "Called with", "Traceback")
+_MARKS = ("Speed: ", "][", "lr", "Saved checkpoint", "Called with", "resuming", "Traceback")
 _STAMPED = re.compile(rf"\s*{_STAMP}")
 _RAISED = re.compile(r"[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit|Iteration)(?::.*)?")
 _PROGRESS_STEPS = 1000
@@ -101,6 +102,19 @@ class Schedule(Event):
 
 
 @dataclass(frozen=True)
+class Resumed(Event):
+    """The run goes on from a checkpoint of its own prefix.
+
+    Attributes:
+        number: Of the checkpoint.
+        step: At which it was saved; the next is trained.
+    """
+
+    number: int
+    step: int
+
+
+@dataclass(frozen=True)
 class Speed(Event):
     """Some steps were trained: 20, the first time 21.
 
@@ -126,7 +140,8 @@ class LearningRate(Event):
     """From this step on, the learning rate is another.
 
     Attributes:
-        step: After which it changed; 0 for the first, None if the log doesn't tell.
+        step: After which it changed; 0 for the first, or the step that the run goes on from;
+            None if the log doesn't tell.
         value: The learning rate.
     """
 
@@ -214,7 +229,7 @@ class ScriptError(Event):
 
 
 # Lines whose last number has no fixed length: one cut short reads as another.
-_OF_ANY_LENGTH = (LearningRate, Progress, TrainingSet)
+_OF_ANY_LENGTH = (LearningRate, Progress, Resumed, TrainingSet)
 
 
 class LogReader:
@@ -254,6 +269,7 @@ class LogReader:
         self._drops: tuple[int, ...] = ()
         self._progress: tuple[int, int] | None = None
         self._verified_step: int | None = None
+        self._resumed_step = 0
         self._unfinished: dict[str, _Unfinished] = {}
 
     def _awaited(self, line: str) -> list[Event]:
@@ -296,17 +312,28 @@ class LogReader:
         if match["path"]:
             number = int(match["number"])
             return [CheckpointSaved(time, number, match["path"], self._step_of_checkpoint(number))]
+        if match["resumed"]:
+            return self._resumed(time, int(match["resumed"]), int(match["resumed_step"]))
         self._in_traceback = True
         return []
 
     def _arguments(self, time: datetime | None, text: str) -> list[Event]:
         values = _parse_arguments(text)
         self._begin(values)
-        events: list[Event] = [Arguments(time, values)]
-        rate = values.get("lr")
-        if isinstance(rate, (int, float)):
-            events.append(LearningRate(time, 0, float(rate)))
-        return events
+        return [Arguments(time, values), *(() if values.get("resume") else self._first_rate(time))]
+
+    def _resumed(self, time: datetime | None, number: int, step: int) -> list[Event]:
+        self._resumed_step = step
+        late = self._values.get("beta_freeze", 0)
+        # Another rate than the first is printed next.
+        same = isinstance(late, int) and not any(drop + late <= step for drop in self._drops)
+        return [Resumed(time, number, step), *(self._first_rate(time) if same else ())]
+
+    def _first_rate(self, time: datetime | None) -> list[Event]:
+        rate = self._values.get("lr")
+        if not isinstance(rate, (int, float)):
+            return []
+        return [LearningRate(time, self._resumed_step, float(rate))]
 
     def _speed(self, time: datetime | None, match: re.Match[str]) -> list[Event]:
         self._awaits_images = False
@@ -359,7 +386,7 @@ class LogReader:
         late = self._values.get("beta_freeze", 0)
         if not 1 <= count <= len(self._drops) or not isinstance(late, int):
             return None
-        return self._drops[count - 1] + late
+        return max(self._drops[count - 1] + late, self._resumed_step)
 
     def _step_of_checkpoint(self, number: int) -> int | None:
         """Return the step of a checkpoint: of the verification before it, else by its number."""

@@ -21,6 +21,7 @@ from mfn_patcher.training.log import (
     LearningRate,
     NotFinite,
     Progress,
+    Resumed,
     Schedule,
     ScriptError,
     Speed,
@@ -125,6 +126,7 @@ class RunSummary:
         number: Of the run in its log, from 1.
         arguments: All of them, by name; empty where the beginning is missing.
         training_set: Its size, if known.
+        resumed: What it went on from, if it did.
         drops: The steps at which the learning rate was to drop.
         learning_rates: Each with the step from which it held.
         verifications: In order.
@@ -140,6 +142,7 @@ class RunSummary:
     number: int
     arguments: Mapping[str, Any] = field(default_factory=dict)
     training_set: TrainingSet | None = None
+    resumed: Resumed | None = None
     drops: tuple[int, ...] = ()
     learning_rates: list[LearningRate] = field(default_factory=list)
     verifications: list[Verification] = field(default_factory=list)
@@ -157,14 +160,12 @@ class RunSummary:
         if event.time:
             self.started = self.started or event.time
             self.ended = event.time
+        if isinstance(event, (Speed, Progress, Verification, Resumed)):
+            self._reached(event.step)
         if isinstance(event, Speed):
             self.curve.add(Point(event.step, event.samples_per_second, event.accuracy))
-            self._reached(event.step)
         elif isinstance(event, Verification):
             self.verifications.append(event)
-            self._reached(event.step)
-        elif isinstance(event, Progress):
-            self._reached(event.step)
         elif isinstance(event, CheckpointSaved):
             self.checkpoints.append(event)
             if event.step is not None:
@@ -173,7 +174,12 @@ class RunSummary:
             self.learning_rates.append(event)
         elif isinstance(event, NotFinite):
             self.not_finite.setdefault((event.what, event.set), event)
-        elif isinstance(event, TrainingSet):
+        else:
+            self._learn(event)
+
+    def _learn(self, event: Event) -> None:
+        """Take what is told once in a run."""
+        if isinstance(event, TrainingSet):
             self.training_set = event
         elif isinstance(event, Schedule):
             self.drops = event.steps
@@ -181,6 +187,8 @@ class RunSummary:
             self.error = event.message
         elif isinstance(event, Arguments):
             self.arguments = event.values
+        elif isinstance(event, Resumed):
+            self.resumed = event
 
     def _reached(self, step: int | None) -> None:
         if step is not None:
@@ -244,6 +252,9 @@ def as_json(runs: Sequence[RunSummary], name: str) -> dict[str, Any]:
                 "ended": _iso(run.ended),
                 "images": run.training_set.images if run.training_set else None,
                 "steps_per_epoch": run.training_set.steps_per_epoch if run.training_set else None,
+                "resumed": None
+                if run.resumed is None
+                else {"checkpoint": run.resumed.number, "step": run.resumed.step},
                 "last_step": run.last_step,
                 "speed": {
                     "median": finite(run.curve.median_speed),

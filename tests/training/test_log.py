@@ -23,6 +23,7 @@ from mfn_patcher.training.log import (
     LogStream,
     NotFinite,
     Progress,
+    Resumed,
     Schedule,
     ScriptError,
     Speed,
@@ -267,6 +268,29 @@ def test_a_lost_line_of_the_schedule_does_not_shift_the_next() -> None:
     lines = [line for line in LINES if "lr change to 0.005" not in line]
     rates = of(LearningRate, read("\n".join(lines)))
     assert [rate.step for rate in rates] == [0, 1500]
+
+
+@pytest.mark.parametrize(
+    ("step", "printed", "rates", "next_step"),
+    [
+        (500, "", [(500, 0.05), (700, 0.005), (1500, 0.0005)], 501),
+        (1000, "lr change to 0.005000000000000001\n", [(1000, 0.005), (1500, 0.0005)], 1021),
+    ],
+)
+def test_a_run_that_goes_on_from_a_checkpoint(
+    step: int, printed: str, rates: list[tuple[int, float]], next_step: int
+) -> None:
+    """What `resume/` adds to the script's output, in the log of a run that was not resumed."""
+    text = "\n".join(LINES).replace("cutoff=0", f"cutoff=0, resume={step // 500}")
+    before, schedule, after = text.partition("lr_steps [700, 1500]\n")
+    # Epoch and batch go on where they stood.
+    position = after.index(f"[{step}]Accuracy-Highest")
+    added = f"resuming from {step // 500} at step {step}\n{printed}"
+    events = read(before + schedule + added + after[position:] + "\n")
+    assert of(Resumed, events) == [Resumed(None, step // 500, step)]
+    assert [(rate.step, round(rate.value, 9)) for rate in of(LearningRate, events)] == rates
+    speeds = of(Speed, events)
+    assert (speeds[0].step, speeds[-1].step) == (next_step, 2101)
 
 
 def test_checkpoints_without_verification_sets() -> None:

@@ -1,0 +1,89 @@
+"""Verification before and after the patch that makes it fast; a program for the src folder.
+
+    python verification.py BEFORE SET
+
+BEFORE is eval/verification.py as it was, and SET a .bin file. Prints JSON: for each case, what
+either computes, floating-point numbers as hexadecimal text; and whether the images are equal.
+"""
+
+import importlib.util
+import json
+import sys
+
+sys.path[:0] = [".", "eval"]
+
+import mxnet as mx
+import numpy as np
+import verification as after
+
+
+def load(path):
+    """Return a module that stands anywhere."""
+    specification = importlib.util.spec_from_file_location("before", path)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def cases():
+    """Yield name, embeddings, same or not, and options of evaluate()."""
+    drawn = np.random.RandomState(7)
+
+    def embed(pairs, size=16):
+        same = drawn.rand(pairs) < 0.5
+        first = drawn.randn(pairs, size)
+        second = np.where(same[:, None], first, 0) + drawn.randn(pairs, size)
+        both = np.stack([first, second], 1).reshape(2 * pairs, size)
+        return both / np.linalg.norm(both, axis=1, keepdims=True), same
+
+    def distant(distances):
+        embeddings = np.zeros((2 * len(distances), 1))
+        embeddings[1::2, 0] = distances
+        return embeddings
+
+    embeddings, same = embed(600)
+    yield "random", embeddings, same.tolist(), {}
+    yield "numbers for truth", embeddings, same.astype(int) * 2, {}
+    yield "single precision", embeddings.astype(np.float32), same, {}
+    yield "more pairs than answers", embeddings, same[:500], {}
+    yield "principal components", embeddings, same, {"pca": 4}
+    for folds in (0, 1, 2, 3, 7, 601):
+        yield "%d folds" % folds, embeddings, same, {"nrof_folds": folds}
+    # Squares of eighths are exact, and many of them are thresholds.
+    yield "ties", distant(drawn.randint(0, 17, 600) / 8), same, {}
+    yield "ties of tenths", distant(np.sqrt(drawn.randint(0, 40, 600) / 10)), same, {}
+    single = distant(np.sqrt(drawn.randint(0, 40, 600) / 10)).astype(np.float32)
+    yield "ties in single precision", single, same, {}
+    yield "all one distance", distant(np.ones(600)), same, {}
+    yield "all at no distance", distant(np.zeros(600)), same, {}
+    spoiled = embeddings.copy()
+    spoiled[10] = spoiled[501] = np.nan
+    spoiled[700] = np.inf
+    yield "not finite", spoiled, same, {}
+    yield "nothing finite", np.full((1200, 4), np.nan), same, {}
+    yield "same only", embeddings, np.ones(600, bool), {}
+    yield "different only", embeddings, np.zeros(600, bool), {}
+    yield "one fold of same only", embeddings, np.arange(600) >= 60, {}
+    yield "halves", embeddings, np.arange(600) >= 300, {"nrof_folds": 2}
+
+
+def outcome(module, embeddings, same, options):
+    """Return what evaluate() returns, or the name of what it raises."""
+    try:
+        figures = module.evaluate(embeddings, same, **options)
+    except Exception as error:
+        return type(error).__name__
+    return [[float(x).hex() for x in np.atleast_1d(figure)] for figure in figures]
+
+
+before = load(sys.argv[1])
+result = {name: [outcome(module, *case) for module in (before, after)] for name, *case in cases()}
+images = [module.load_bin(sys.argv[2], [112, 112]) for module in (before, after)]
+result["images"] = [
+    [bool(images[0][1] == images[1][1]), all(isinstance(d, mx.nd.NDArray) for d in images[1][0])],
+    [
+        (a.dtype == b.dtype) and bool((a == b).asnumpy().all())
+        for a, b in zip(*(i[0] for i in images))
+    ],
+]
+sys.stdout.write("\n" + json.dumps(result) + "\n")

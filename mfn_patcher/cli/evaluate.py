@@ -11,14 +11,13 @@ import click
 from mfn_patcher.cli.options import (
     json_option,
     print_json,
+    print_table,
     python_option,
     report,
     workspace_option,
 )
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from mfn_patcher.evaluation.figures import Evaluation
     from mfn_patcher.evaluation.run import Plan
 
@@ -49,7 +48,7 @@ Example:
     "--plot",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Draw ROC curves into a .png, .svg or .pdf file.",
+    help="Draw ROC curves into a .png or .svg file.",
 )
 @python_option
 @json_option
@@ -77,10 +76,14 @@ def evaluate(
     """
     from mfn_patcher import recipe
     from mfn_patcher.evaluation import model as models
-    from mfn_patcher.evaluation import roc, run
+    from mfn_patcher.evaluation import run
     from mfn_patcher.training import command, interpreter
     from mfn_patcher.workspace import Workspace
 
+    if plot and plot.suffix not in (".png", ".svg"):
+        raise click.UsageError(f"{plot} ends neither in .png nor in .svg.")
+    if plot and not plot.absolute().parent.is_dir():
+        raise click.UsageError(f"there is no folder {plot.absolute().parent}.")
     here = Path.cwd()
     place = Workspace(workspace)
     options = command.Options(
@@ -91,7 +94,8 @@ def evaluate(
         visible_devices=os.environ.get("CUDA_VISIBLE_DEVICES"),
     )
     if plot:
-        roc.check(plot)
+        # Before hours of work, for it is an extra.
+        from mfn_patcher.evaluation.roc import draw
     plan = run.plan(place.path, recipe.load(), models.find(model, here, workspace), target, options)
     for note in plan.notes:
         report(note)
@@ -100,9 +104,10 @@ def evaluate(
     if as_json:
         print_json(_as_json(place, plan, evaluation))
     elif best is not None:
-        _print(_details(plan, evaluation, best), _comparison(plan, evaluation))
+        _print_details(plan, evaluation, best)
+        _print_comparison(plan, evaluation)
     if plot and best is not None:
-        roc.draw(_title(plan, best), evaluation.figures[best], plot)
+        draw(_title(plan, best), evaluation.figures[best], plot)
         report(f"the curves of checkpoint {best} are in {plot}")
     run.raise_for_failed(plan, evaluation)
 
@@ -132,82 +137,61 @@ def _title(plan: Plan, number: int) -> str:
     return f"{plan.model.prefix.name}, checkpoint {number}"
 
 
-def _details(plan: Plan, evaluation: Evaluation, number: int) -> RenderableType:
-    from rich.table import Table
-
+def _print_details(plan: Plan, evaluation: Evaluation, number: int) -> None:
     from mfn_patcher.evaluation.figures import FAR
 
     several = " (the best)" if len(plan.model.checkpoints) > 1 else ""
-    table = Table(title=_title(plan, number) + several, title_justify="left")
-    table.add_column("set")
-    for name in (
-        "pairs",
-        "accuracy, %",
-        "without flip, %",
-        "threshold",
-        f"TAR at FAR {FAR:g}, %",
-        "XNorm",
-    ):
-        table.add_column(name, justify="right")
-    for name, found in evaluation.figures[number].items():
-        table.add_row(
-            name,
-            f"{found.pairs:,}",
-            _percent(found.accuracy, found.std),
-            _percent(found.accuracy_without_flip, found.std_without_flip),
-            f"{found.threshold:.3f}",
-            _percent(found.tar, found.tar_std),
-            f"{found.xnorm:.4f}",
-        )
-    return table
+    click.secho(_title(plan, number) + several, bold=True)
+    tar = f"TAR at FAR {FAR:g}, %"
+    print_table(
+        ("set", "pairs", "accuracy, %", "without flip, %", "threshold", tar, "XNorm"),
+        [
+            (
+                name,
+                f"{found.pairs:,}",
+                _percent(found.accuracy, found.std),
+                _percent(found.accuracy_without_flip, found.std_without_flip),
+                f"{found.threshold:.3f}",
+                _percent(found.tar, found.tar_std),
+                f"{found.xnorm:.4f}",
+            )
+            for name, found in evaluation.figures[number].items()
+        ],
+        right=" xxxxxx",
+    )
 
 
 def _percent(rate: float, deviation: float) -> str:
     return f"{100 * rate:.2f} ± {100 * deviation:.2f}"
 
 
-def _comparison(plan: Plan, evaluation: Evaluation) -> RenderableType:
-    from rich.table import Table
-
+def _print_comparison(plan: Plan, evaluation: Evaluation) -> None:
     from mfn_patcher import published
 
     several = len(plan.model.checkpoints) > 1
     best_on = {name: evaluation.best_on(name) for name in plan.sets}
-    table = Table(title="Accuracy with flip, %", title_justify="left")
-    table.add_column("")
-    for name in plan.sets:
-        table.add_column(name, justify="right")
+    rows = []
     for number, figures in evaluation.figures.items():
-        best = several and number == evaluation.best
-        table.add_row(
-            f"checkpoint {number}" + (" (the best)" if best else ""),
-            *(
-                f"{100 * found.accuracy:.2f}{' *' * (several and best_on[name] == number)}"
-                for name, found in figures.items()
-            ),
-            style="bold" if best else None,
-        )
-    table.add_section()
-    for source in published.load():
-        cells = [
-            ("≥ " if name in source.at_least else "") + f"{source.accuracies[name]:.2f}"
-            if name in source.accuracies
-            else ""
-            for name in plan.sets
+        best = " (the best)" if several and number == evaluation.best else ""
+        accuracies = [
+            f"{100 * found.accuracy:.2f}{' *' if several and number == best_on[name] else '  '}"
+            for name, found in figures.items()
         ]
-        table.add_row(source.title, *cells)
-    return table
-
-
-def _print(*tables: RenderableType) -> None:
-    from rich.console import Console
-
-    console = Console()
-    if not console.is_terminal:
-        # Nobody's window is that narrow: nothing is to be cut.
-        console = Console(width=200)
-    for table in tables:
-        console.print(table, highlight=False)
+        rows.append([f"checkpoint {number}{best}", *accuracies])
+    for source in published.load():
+        rows.append([source.title])
+        for name in plan.sets:
+            bound = "≥ " if name in source.at_least else ""
+            accuracy = source.accuracies.get(name)
+            rows[-1].append("" if accuracy is None else f"{bound}{accuracy:.2f}  ")
+    click.secho("\nAccuracy with flip, %", bold=True)
+    print_table(("", *(f"{name}  " for name in plan.sets)), rows, right=" " + "x" * len(plan.sets))
+    for name, images in plan.sets.items():
+        if 2 * published.PAIRS.get(name, 0) not in (0, images):
+            click.echo(
+                f"{name} has {images // 2:,} pairs, that of the published figures "
+                f"{published.PAIRS[name]:,}: they do not compare."
+            )
 
 
 def _as_json(place: Any, plan: Plan, evaluation: Evaluation) -> dict[str, Any]:

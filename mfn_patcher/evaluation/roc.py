@@ -5,38 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.evaluation.figures import FAR, Figures, Roc
-
-_FORMATS = (".png", ".svg", ".pdf")
-# Okabe and Ito's, which the colour-blind can tell apart; lines differ too, for print.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_LINES = ("-", "--", "-.", ":")
-
-
-class PlotError(MfnPatchError):
-    """A picture can't be drawn."""
-
-
-def check(path: Path) -> None:
-    """Refuse, before hours of work, what could not be drawn after them.
-
-    Raises:
-        PlotError: The file can't be written or is of an unknown format, or matplotlib is missing.
-    """
-    if path.suffix.lower() not in _FORMATS:
-        raise PlotError(
-            f"{path} is of no known format", remedy=f"End its name in {', '.join(_FORMATS)}."
-        )
-    if not path.absolute().parent.is_dir():
-        raise PlotError(f"there is no folder {path.absolute().parent}", remedy="Make it first.")
-    try:
-        import matplotlib  # noqa: F401, PLC0415
-    except ImportError as error:
-        raise PlotError(
-            f"matplotlib can't be imported: {error}",
-            remedy="Install it with `pip install 'mfn-patcher[plot]'`.",
-        ) from error
+from mfn_patcher.training.plots import COLOURS, DASHES, style, title_of, write
 
 
 def draw(title: str, sets: Mapping[str, Figures], path: Path) -> None:
@@ -45,39 +15,43 @@ def draw(title: str, sets: Mapping[str, Figures], path: Path) -> None:
     Args:
         title: Above the picture.
         sets: Figures by verification set.
-        path: The picture; its ending chooses the format.
+        path: To write, or to replace; its suffix says the format, ``.png`` or ``.svg``.
     """
-    # Slow to import, and an extra.
+    # After the module above has told what to do where it is missing.
+    import matplotlib as mpl  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     lowest = min((fpr for found in sets.values() for fpr in found.roc.fpr if fpr), default=FAR)
     left = min(lowest, FAR) / 2
     curves = {name: _curve(found.roc, left) for name, found in sets.items()}
-    figure = Figure(figsize=(6.4, 5.2), layout="constrained")
-    axes = figure.add_subplot()
-    for index, (name, (fpr, tpr)) in enumerate(curves.items()):
-        axes.plot(
-            fpr,
-            tpr,
-            color=_COLOURS[index % len(_COLOURS)],
-            linestyle=_LINES[index % len(_LINES)],
-            # A rate between two thresholds is not measured: that of the stricter one holds.
-            drawstyle="steps-post",
-            label=f"{name}: accuracy {sets[name].accuracy:.2%}, TAR {sets[name].tar:.2%}",
+    with mpl.rc_context(style()):
+        figure = Figure(figsize=(7, 5.2), layout="constrained")
+        axes = figure.add_subplot()
+        for index, (name, (fpr, tpr)) in enumerate(curves.items()):
+            found = sets[name]
+            axes.plot(
+                fpr,
+                tpr,
+                color=COLOURS[index % len(COLOURS)],
+                linestyle=DASHES[index % len(DASHES)],
+                # A rate between two thresholds is not measured: that of the stricter one holds.
+                drawstyle="steps-post",
+                label=f"{title_of(name)}: accuracy {found.accuracy:.2%}, TAR {found.tar:.2%}",
+            )
+        axes.axvline(FAR, color="0.5", linewidth=1, label=f"FAR {FAR:g}, where TAR is stated")
+        bottom = max(0, min(tpr[0] for _, tpr in curves.values()) - 0.05)
+        axes.set(
+            title=title,
+            xlabel="false accept rate (FAR)",
+            ylabel="true accept rate (TAR)",
+            xscale="log",
+            xlim=(left, 1),
+            ylim=(bottom, 1 + (1 - bottom) / 50),
         )
-    axes.axvline(FAR, color="0.6", linewidth=1, label=f"FAR {FAR:g}")
-    bottom = max(0, min(tpr[0] for _, tpr in curves.values()) - 0.05)
-    axes.set(
-        title=title,
-        xlabel="false accept rate (FAR)",
-        ylabel="true accept rate (TAR)",
-        xscale="log",
-        xlim=(left, 1),
-        ylim=(bottom, 1 + (1 - bottom) / 50),
-    )
-    axes.grid(visible=True, color="0.9")
-    figure.legend(loc="outside lower center", ncols=1)
-    figure.savefig(path, dpi=150)
+        # The scale's own labels are formulas, which the style does not set.
+        axes.xaxis.set_major_formatter("{x:g}")
+        figure.legend(loc="outside lower center", frameon=False)
+    write(figure, path)
 
 
 def _curve(roc: Roc, left: float) -> tuple[list[float], list[float]]:

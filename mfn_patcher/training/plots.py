@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 # too light for a line; then again, dashed.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MARKERS = "os^Dv*"
-_DASHES = ("-", "--", ":")
+DASHES = ("-", "--", ":")
 _INK = "#333333"
 _TITLES = {"lfw": "LFW", "cfp_fp": "CFP-FP", "agedb_30": "AgeDB-30"}
 # Tried in this order for names that the first can't write.
@@ -123,13 +123,23 @@ def draw(series: Sequence[Series], path: Path) -> None:
     Raises:
         PlotError: There is nothing to draw.
     """
+    write(figure_of(series), path)
+
+
+def write(figure: Figure, path: Path) -> None:
+    """Write a picture, whole or not at all.
+
+    Args:
+        figure: Drawn in the same `style`.
+        path: To write, or to replace; its suffix says the format, ``.png`` or ``.svg``.
+    """
     kind = path.suffix[1:]
     buffer = io.BytesIO()
-    with mpl.rc_context(_style()), warnings.catch_warnings():
+    with mpl.rc_context(style()), warnings.catch_warnings():
         # Of a name in letters that no font here has; boxes say so, where they are seen.
         warnings.filterwarnings("ignore", "Glyph .* missing from")
         metadata = {"Date": None} if kind == "svg" else None
-        figure_of(series).savefig(buffer, format=kind, dpi=150, metadata=metadata)
+        figure.savefig(buffer, format=kind, dpi=150, metadata=metadata)
     partial = path.with_name(f"{path.name}.partial")
     partial.write_bytes(buffer.getvalue())
     partial.replace(path)
@@ -143,7 +153,7 @@ def figure_of(series: Sequence[Series]) -> Figure:
     """
     shown = panels(series)
     height = 2.2  # inches
-    with mpl.rc_context(_style()):
+    with mpl.rc_context(style()):
         figure = Figure(figsize=(10, height * len(shown) + 0.9), layout="constrained")
         axes = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
         for panel, axis in zip(shown, axes):
@@ -169,9 +179,9 @@ def draw_panel(panel: Panel, series: Series) -> str:
         panel: To draw.
         series: The run.
     """
-    style = {**_style(_PAGE_TEXT), "svg.fonttype": "none", "svg.hashsalt": panel.key}
+    settings = {**style(_PAGE_TEXT), "svg.fonttype": "none", "svg.hashsalt": panel.key}
     height = 2.8
-    with mpl.rc_context(style):
+    with mpl.rc_context(settings):
         figure = Figure(figsize=(4.6, height), layout="constrained")
         figure.patch.set_visible(False)
         axis = figure.subplots()
@@ -190,7 +200,12 @@ def draw_panel(panel: Panel, series: Series) -> str:
     return svg.replace(_INK, "currentColor").replace(COLOURS[0].lower(), "var(--curve)")
 
 
-def _style(size: float = _TEXT) -> dict[str, Any]:
+def style(size: float = _TEXT) -> dict[str, Any]:
+    """Return matplotlib's settings for all pictures.
+
+    Args:
+        size: Of the text, in points.
+    """
     installed = set(font_manager.get_font_names())
     return {
         "font.family": [name for name in _FONTS if name in installed],
@@ -223,7 +238,7 @@ def _draw_panel(
             steps,
             values,
             color=COLOURS[place],
-            linestyle=_DASHES[turn % len(_DASHES)],
+            linestyle=DASHES[turn % len(DASHES)],
             linewidth=1.2 if panel.is_verification else 0.8,
             marker=_MARKERS[place] if panel.is_verification and len(points) < _DENSE else None,
             markersize=3.5,

@@ -105,21 +105,6 @@ def test_another_batch_size_changes_the_last_digits_alone(tool: Tool, trained: P
     assert result["xnorm"] == pytest.approx(printed_norm, rel=1e-6)
 
 
-def test_tables_and_curves(tool: Tool, trained: Path, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="matplotlib is not installed here")
-    model = f"{trained}/models/MobileFaceNet/model-y1-softmax-0001.params"
-    picture = tmp_path / "roc.svg"
-    options = ("--cpu", "--target", "agedb_30", "--plot", picture)
-    ran = tool("eval", "-w", trained, "--model", model, *options)
-    assert ran.code == 0, ran.err
-    assert "model-y1-softmax, checkpoint 1" in ran.out
-    assert "the best" not in ran.out
-    assert re.search(r"the paper +│ +96\.07 │", ran.out)
-    accuracies = re.findall(r"agedb_30: checkpoint 1: ([\d.]+)%", ran.err)
-    assert f"{accuracies[0]} ± " in ran.out
-    assert picture.read_text().startswith("<?xml")
-
-
 def test_planted_embeddings(patched: Path, training_environment: dict[str, str]) -> None:
     ran = subprocess.run(
         [

@@ -224,7 +224,7 @@ def run(
                 if "batch" in event:
                     on_batch()
                 elif "loading" in event:
-                    on_step(f"{event['loading']}: loading {plan.sets[event['loading']]:,} images")
+                    on_step(f"{event['loading']}: {plan.sets[event['loading']]:,} images")
                 elif "failed" in event:
                     number, reason = event["failed"]
                     figures.pop(number, None)

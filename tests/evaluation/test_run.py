@@ -168,7 +168,7 @@ def test_events(ready: Plan, tmp_path: Path) -> None:
     found = run.run(ready, python, os.environ, lambda: batches.append(1), steps.append)
     assert found == Evaluation({2: {"lfw": FIGURES}}, {1: "it is torn"})
     assert len(batches) == 2
-    assert steps == ["lfw: loading 40 images", "lfw: checkpoint 2: 99.50%"]
+    assert steps == ["lfw: 40 images", "lfw: checkpoint 2: 99.50%"]
     request = json.loads((ready.source / "request.json").read_text())
     assert [number for number, _ in request["checkpoints"]] == [1, 2]
     assert request["devices"] == 0

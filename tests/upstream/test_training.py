@@ -135,3 +135,17 @@ def test_a_script_that_fails_is_reported_and_costs_no_checkpoint(
     assert "output.log" in ran.err
     assert {path.name: path.read_bytes() for path in models.iterdir()} == before
     assert records(workspace)[-1]["outcome"] == "failed"
+
+
+def test_a_loss_that_is_no_number_stops_the_script(
+    tool: Tool, workspace: Path, tmp_path: Path
+) -> None:
+    # The script tells its speed, and with it the loss, after 21 steps of an epoch.
+    synthesise(tmp_path / "faces", identities=8, images_per_identity=12)
+    steps = ("--stage", "2", "--max-steps", "45", "--verbose-every", "100")
+    ran = train(tool, workspace, tmp_path / "faces", *steps, "--", "--lr", "1e20")
+    assert ran.code == 1
+    assert "stage 2 (softmax) was stopped: loss is nan at step 21" in ran.err
+    assert "--keep-going" in ran.err
+    (run,) = records(workspace)
+    assert run["outcome"] == "failed"

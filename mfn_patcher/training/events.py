@@ -8,7 +8,7 @@ values, null for what is no number. ``verification.csv`` has the verifications.
 from __future__ import annotations
 
 import csv
-import dataclasses
+import functools
 import json
 import math
 import re
@@ -23,6 +23,8 @@ from mfn_patcher.training.log import Event, LogStream, Verification
 EVENTS = "events.jsonl"
 VERIFICATION = "verification.csv"
 COLUMNS = ("time", "set", "step", "accuracy", "std", "xnorm")
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class Listener(Protocol):
@@ -100,7 +102,7 @@ class EventFiles:
         events, verification = self._files
         time = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         try:
-            print(json.dumps(as_json(event, time), ensure_ascii=False), file=events)
+            print(_encode(as_json(event, time)), file=events)
             if isinstance(event, Verification):
                 row = [time, *(getattr(event, name) for name in COLUMNS[1:])]
                 csv.writer(verification, lineterminator="\n").writerow(row)
@@ -128,13 +130,17 @@ def as_json(event: Event, time: str) -> dict[str, Any]:
         event: Any.
         time: When it was seen.
     """
-    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(event).__name__).lower()
-    values = dataclasses.asdict(event)
+    values = {**vars(event)}
     del values["time"]
     for key, value in values.items():
         if isinstance(value, float) and not math.isfinite(value):
             values[key] = None
-    return {"event": name, "time": time, **values}
+    return {"event": _name(type(event).__name__), "time": time, **values}
+
+
+@functools.cache
+def _name(kind: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind).lower()
 
 
 def read_verifications(folder: Path) -> list[Verification]:

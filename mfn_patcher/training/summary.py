@@ -105,17 +105,21 @@ class Curve:
         self.points.clear()
 
 
-def _merge(points: Iterable[Point]) -> Point:
-    all_points = list(points)
-    if len(all_points) == 1:
-        return all_points[0]
-    speeds = [point.samples_per_second for point in all_points]
-    accuracies = [point.accuracy for point in all_points if point.accuracy is not None]
+def _merge(points: Sequence[Point]) -> Point:
+    if len(points) == 1:
+        return points[0]
+    speeds = [point.samples_per_second for point in points]
+    accuracies = [point.accuracy for point in points if point.accuracy is not None]
     return Point(
-        all_points[-1].step,
-        statistics.harmonic_mean(speeds) if all(map(math.isfinite, speeds)) else math.nan,
-        statistics.fmean(accuracies) if accuracies else None,
+        points[-1].step,
+        _harmonic_mean(speeds) if all(map(math.isfinite, speeds)) else math.nan,
+        math.fsum(accuracies) / len(accuracies) if accuracies else None,
     )
+
+
+def _harmonic_mean(speeds: Sequence[float]) -> float:
+    # That of `statistics` counts in fractions, which is exact, and 20 times as slow.
+    return len(speeds) / math.fsum(1 / speed for speed in speeds) if all(speeds) else 0.0
 
 
 @dataclass

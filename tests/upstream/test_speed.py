@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Callable
 
 import pytest
 
+from mfn_patcher.dataset.recordio import Index, RecordReader, RecordWriter
 from mfn_patcher.dataset.synth import synthesise
 from tests.preimages import git
 
@@ -50,3 +54,103 @@ def test_verification(patched: Path, tmp_path: Path, training_environment: dict[
         "halves": "ZeroDivisionError",
     }
     assert len(outcomes) == 22
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data set of 45 images."""
+    folder = tmp_path / "data"
+    synthesise(folder, identities=5, images_per_identity=9)
+    return folder
+
+
+def compare_batches(data: Path, broken: int, patched: Path, environment: dict[str, str]) -> int:
+    """Assert that both iterators give the same; return in how many cases."""
+    ran = subprocess.run(
+        [sys.executable, PROGRAMS / "feed.py", data, str(broken)],
+        cwd=patched / "src",
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    outcomes = json.loads(ran.stdout.splitlines()[-1])
+    for case, (expected, *got) in outcomes.items():
+        # Two epochs of 6 batches and their ends, one of 2, and the next random number.
+        assert len(expected) == 18, case
+        assert all(each == expected for each in got), case
+    return len(outcomes)
+
+
+def test_batches(data: Path, patched: Path, training_environment: dict[str, str]) -> None:
+    assert compare_batches(data, 0, patched, training_environment) == 24
+
+
+def test_batches_with_a_broken_image(
+    data: Path, patched: Path, training_environment: dict[str, str]
+) -> None:
+    spoil(data, 20)
+    assert compare_batches(data, 20, patched, training_environment) == 24
+
+
+def test_batches_of_a_file_without_identities(
+    tmp_path: Path, data: Path, patched: Path, training_environment: dict[str, str]
+) -> None:
+    """Then the iterator reads the file from its start to its end, unless it shuffles."""
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    index = Index.read(data / "train.idx")
+    with (
+        RecordReader(data / "train.rec") as reader,
+        RecordWriter(flat / "train.rec", flat / "train.idx") as writer,
+    ):
+        for key in range(45):
+            writer.write(key, reader.read(int(index.positions[1 + key])))
+    assert compare_batches(flat, 0, patched, training_environment) == 32
+
+
+def spoil(data: Path, key: int) -> None:
+    """Make a record's image one that can't be decoded."""
+    position = Index.read(data / "train.idx").position(key)
+    assert position is not None
+    with (data / "train.rec").open("r+b") as file:
+        file.seek(position + 8 + 24)
+        file.write(bytes(1000))
+
+
+def tear(data: Path) -> str:
+    """Take away what marks the beginning of records, from the tenth image on."""
+    index = Index.read(data / "train.idx")
+    with (data / "train.rec").open("r+b") as file:
+        for position in index.positions[10:46]:
+            file.seek(int(position))
+            file.write(bytes(4))
+    return "MXNetError: Check failed"
+
+
+def shrink(data: Path) -> str:
+    """Say that images are of another size than they are."""
+    (data / "property").write_text("5,96,96\n")
+    return r"record \d+ of .*train.rec: an image is of 112 x 112 pixels, not 96 x 96"
+
+
+@pytest.mark.parametrize("harm", [tear, shrink])
+def test_what_cannot_be_read_ends_the_training(
+    harm: Callable[[Path], str], data: Path, patched: Path, training_environment: dict[str, str]
+) -> None:
+    for name in ("lfw", "cfp_fp", "agedb_30"):
+        (data / f"{name}.bin").unlink()
+    reason = harm(data)
+    arguments = ["--network", "y1", "--data-dir", data, "--prefix", data / "model" / "m"]
+    ran = subprocess.run(
+        [sys.executable, "train_softmax.py", *arguments, "--per-batch-size", "2"],
+        cwd=patched / "src",
+        env=training_environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ran.returncode == 1
+    assert re.search(reason, ran.stderr)

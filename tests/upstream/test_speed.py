@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -130,8 +129,8 @@ def tear(data: Path) -> str:
 
 def shrink(data: Path) -> str:
     """Say that images are of another size than they are."""
-    (data / "property").write_text("5,96,96\n")
-    return r"record \d+ of .*train.rec: an image is of 112 x 112 pixels, not 96 x 96"
+    (data / "property").write_text("5,128,128\n")
+    return r"record \d+ of .*train.rec: an image is of 112 x 112 pixels, not 128 x 128"
 
 
 @pytest.mark.parametrize("harm", [tear, shrink])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -129,20 +130,25 @@ def tear(data: Path) -> str:
 
 def shrink(data: Path) -> str:
     """Say that images are of another size than they are."""
-    (data / "property").write_text("5,128,128\n")
-    return r"record \d+ of .*train.rec: an image is of 112 x 112 pixels, not 128 x 128"
+    (data / "property").write_text("5,111,111\n")
+    return r"record \d+ of .*train.rec: an image is of 112 x 112 pixels, not 111 x 111"
+
+
+def script(data: Path) -> list[str]:
+    """Return a command that trains, without sets to verify on."""
+    for name in ("lfw", "cfp_fp", "agedb_30"):
+        (data / f"{name}.bin").unlink()
+    command = [sys.executable, "-u", "train_softmax.py", "--network", "y1", "--per-batch-size", "2"]
+    return [*command, "--data-dir", str(data), "--prefix", str(data / "model" / "m")]
 
 
 @pytest.mark.parametrize("harm", [tear, shrink])
 def test_what_cannot_be_read_ends_the_training(
     harm: Callable[[Path], str], data: Path, patched: Path, training_environment: dict[str, str]
 ) -> None:
-    for name in ("lfw", "cfp_fp", "agedb_30"):
-        (data / f"{name}.bin").unlink()
     reason = harm(data)
-    arguments = ["--network", "y1", "--data-dir", data, "--prefix", data / "model" / "m"]
     ran = subprocess.run(
-        [sys.executable, "train_softmax.py", *arguments, "--per-batch-size", "2"],
+        script(data),
         cwd=patched / "src",
         env=training_environment,
         stdout=subprocess.PIPE,
@@ -152,4 +158,22 @@ def test_what_cannot_be_read_ends_the_training(
         check=False,
     )
     assert ran.returncode == 1
-    assert re.search(reason, ran.stderr)
+    assert re.search(reason, ran.stderr), ran.stderr
+
+
+def test_an_interrupted_training_ends(
+    data: Path, patched: Path, training_environment: dict[str, str]
+) -> None:
+    with subprocess.Popen(
+        script(data),
+        cwd=patched / "src",
+        env=training_environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as running:
+        assert running.stdout
+        assert any(line.startswith("call reset()") for line in running.stdout)
+        running.send_signal(signal.SIGINT)
+        running.stdout.read()
+        assert running.wait(timeout=60) == -signal.SIGINT

@@ -1,8 +1,8 @@
-# Both targets set up all they need in .venv; PYTHON must be 3.9 to 3.11, for MXNet.
+# All targets set up all they need in .venv; PYTHON must be 3.9 to 3.11, for MXNet.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test test-slow clean
+.PHONY: bench demo test test-slow clean
 
 demo: .venv/cpu  ## the main job, small: patch, verify, train three stages on the CPU
 	$(BIN)/mfn-patch demo --workspace demo/insightface
@@ -15,6 +15,9 @@ test: .venv/dev .venv/junit-10.xsd  ## lint, types and tests
 
 test-slow: .venv/dev  ## what installs gigabytes: the CUDA build of MXNet, without a GPU
 	$(BIN)/pytest -m slow
+
+bench: .venv/dev  ## every figure of speed, into benchmarks/RESULTS.md
+	$(BIN)/python benchmarks/all.py
 
 clean:
 	rm -rf .venv demo

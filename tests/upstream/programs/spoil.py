@@ -19,6 +19,20 @@ def of_another_shape(parameters):
     parameters[NAME] = parameters[NAME][:, :-1]
 
 
+def unstable(parameters):
+    # MXNet adds what it then takes away; folded into one layer, it is never added.
+    parameters["arg:pre_fc1_bias"][:] = 1e9
+    parameters["aux:fc1_moving_mean"][:] += 1e9
+
+
+def oversized(parameters):
+    parameters["arg:res_3_block1_conv_proj_batchnorm_gamma"][:] = 1e9
+
+
+def subnormal(parameters):
+    parameters["arg:res_4_block1_conv_sep_conv2d_weight"][:16] = 1e-40
+
+
 def main():
     for argument in sys.argv[2:]:
         kind, path = argument.split("=", 1)

@@ -1,0 +1,85 @@
+"""Whether an exported network computes what MXNet does, and where it parts from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an export must keep.
+
+    Attributes:
+        cosine: Least of an embedding with MXNet's.
+        difference: Largest of a component; None for any. It is relative to MXNet's largest
+            component where that is above 1, which it is not in a network that has converged.
+    """
+
+    cosine: float
+    difference: float | None
+
+
+SINGLE = Limits(cosine=0.999999, difference=1e-5)
+HALF = Limits(cosine=0.9999, difference=None)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How near two arrays of equal shape are.
+
+    Attributes:
+        cosine: Least over the rows.
+        difference: Largest over all numbers.
+        scale: What the difference is relative to: the largest number of the reference, or 1.
+    """
+
+    cosine: float
+    difference: float
+    scale: float
+
+    def within(self, limits: Limits) -> bool:
+        """Return whether it keeps the limits; what is not finite never does."""
+        near = limits.difference is None or self.difference <= limits.difference * self.scale
+        return self.cosine >= limits.cosine and near
+
+
+def agreement(reference: Floats, found: Floats) -> Agreement:
+    """Compare arrays row by row.
+
+    Args:
+        reference: MXNet's; the first axis counts images.
+        found: Of the same shape.
+    """
+    one = reference.reshape(len(reference), -1).astype(np.float64)
+    other = found.reshape(len(found), -1).astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+        # Rows of zeros have no direction: they agree if they are equal.
+        same = np.array([np.array_equal(a, b) for a, b in zip(one, other)])
+        cosines = np.where(same, 1.0, np.sum(one * other, axis=1) / np.where(lengths, lengths, 1))
+        difference = float(np.max(np.abs(one - other)))
+    return Agreement(float(np.min(cosines)), difference, max(1.0, float(np.max(np.abs(one)))))
+
+
+def parting(
+    reference: Mapping[str, Floats], found: Mapping[str, Floats], limits: Limits
+) -> tuple[str, Agreement] | None:
+    """Return the first layer whose output is out of the limits, and how far.
+
+    Args:
+        reference: MXNet's layers, in order.
+        found: The export's; those it has merged into others are missing.
+        limits: As for the embeddings.
+    """
+    for name, expected in reference.items():
+        if name in found:
+            there = agreement(expected, found[name])
+            if not there.within(limits):
+                return name, there
+    return None

@@ -1,0 +1,49 @@
+"""The images to embed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mfn_patcher.dataset.synth import synthesise
+from mfn_patcher.export import images
+from mfn_patcher.export.images import ImageError
+
+
+def test_drawn_faces_are_the_same_each_time() -> None:
+    one, source = images.proof_images(None)
+    other, _ = images.proof_images(None)
+    assert one.shape == (64, 3, 112, 112)
+    assert source == "drawn faces, seed 0"
+    assert np.array_equal(one, other)
+    assert len({image.tobytes() for image in one}) == 64
+
+
+def test_images_of_a_verification_set(tmp_path: Path) -> None:
+    synthesise(tmp_path / "data", identities=2, images_per_identity=2, pairs=40)
+    found, source = images.proof_images(tmp_path / "data" / "lfw.bin")
+    assert (found.shape, source) == ((64, 3, 112, 112), str(tmp_path / "data" / "lfw.bin"))
+
+
+def test_channels_are_red_green_blue(tmp_path: Path) -> None:
+    Image.new("RGB", (112, 112), (1, 2, 3)).save(tmp_path / "a.png")
+    Image.new("L", (112, 112), 7).save(tmp_path / "grey.png")
+    found = images.read_crops([tmp_path / "a.png", tmp_path / "grey.png"])
+    assert found[:, :, 5, 5].tolist() == [[1, 2, 3], [7, 7, 7]]
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    Image.new("RGB", (160, 160)).save(tmp_path / "large.png")
+    Image.new("RGBA", (112, 112)).save(tmp_path / "rgba.png")
+    (tmp_path / "text.jpg").write_text("no image")
+    for name, reason in {
+        "large.png": "is 160x160, not 112x112",
+        "rgba.png": "has mode RGBA, not RGB",
+        "text.jpg": "can't be decoded",
+        "none.png": "can't be read: No such file",
+    }.items():
+        with pytest.raises(ImageError, match=reason):
+            images.read_crops([tmp_path / name])

@@ -18,7 +18,7 @@ class Limits:
     Attributes:
         cosine: Least of an embedding with MXNet's.
         difference: Largest of a component; None for any. It is relative to MXNet's largest
-            component where that is above 1, which it is not in a network that has converged.
+            component where that is above 1: float32 holds seven digits.
     """
 
     cosine: float

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mfn_patcher.cli import run as run_tool
 from mfn_patcher.dataset.synth import synthesise
@@ -117,6 +118,16 @@ def test_onnx(tool: Tool, trained: Path, prefix: Path, tmp_path: Path) -> None:
     (one,) = session.run(None, {"data": pixels[:1]})
     assert three.shape == (3, 128)
     assert np.allclose(one, three[:1], rtol=1e-4)
+
+    faces = [tmp_path / "a.png", tmp_path / "b.png"]
+    for face, image in zip(faces, pixels):
+        Image.fromarray(image.transpose(1, 2, 0).astype(np.uint8)).save(face)
+    embedded = validated("embed", tool("embed", model, *faces, "--json").out)["embeddings"]
+    unit = three[:2] / np.linalg.norm(three[:2], axis=1, keepdims=True)
+    assert np.allclose([entry["embedding"] for entry in embedded], unit, atol=1e-6)
+    compared = validated("compare", tool("compare", model, *faces, "--json").out)
+    assert compared["cosine"] == pytest.approx(float(unit[0] @ unit[1]), abs=1e-6)
+    assert tool("compare", model, faces[0], faces[0]).out == "1.000000\n"
 
     ran = tool(*command, "--fp16")
     assert ran.code == 0, ran.err

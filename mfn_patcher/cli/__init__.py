@@ -27,7 +27,7 @@ _SECTIONS = {
     "Patches": ("new", "refresh", "rebase", "lint", "check"),
     "Training": ("doctor", "verify", "data", "recipes", "train", "eval"),
     "Results": ("runs", "log", "plot", "report"),
-    "Trained network": ("export", "embed", "compare"),
+    "Trained network": ("export", "embed", "compare", "bench"),
 }
 # Modules, and the functions in them, that cannot have their command's name.
 _MODULES = {"eval": "evaluate"}

@@ -129,6 +129,10 @@ def test_onnx(tool: Tool, trained: Path, prefix: Path, tmp_path: Path) -> None:
     assert compared["cosine"] == pytest.approx(float(unit[0] @ unit[1]), abs=1e-6)
     assert tool("compare", model, faces[0], faces[0]).out == "1.000000\n"
 
+    timed = validated("bench-model", tool("bench", "model", model, "--runs", "2", "--json").out)
+    assert [(result["threads"], result["runs"]) for result in timed["results"]] == [(1, 2), (2, 2)]
+    assert "For orientation" in tool("bench", "model", model, "--runs", "1").out
+
     ran = tool(*command, "--fp16")
     assert ran.code == 0, ran.err
     half = validated("export", ran.out)

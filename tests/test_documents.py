@@ -36,6 +36,8 @@ def test_every_command_shown_is_understood(tool: Tool, command: str) -> None:
     _, *arguments = shlex.split(command)
     if arguments[0] == "train":
         arguments.insert(1, "--dry-run")
+        # Which would say that there is no run yet.
+        arguments = [argument for argument in arguments if argument != "--resume"]
     else:
         arguments = [*arguments[: 2 if arguments[0] == "data" else 1], "--help"]
     ran = tool(*arguments)

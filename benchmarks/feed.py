@@ -160,7 +160,7 @@ def main(workspace: Path) -> None:
                     f"{ours / record:>14.1f}",
                     flush=True,
                 )
-                feed.pool.shutdown()
+                feed.close()
         memory(image_feed, shape, options)
 
 

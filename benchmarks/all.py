@@ -46,7 +46,7 @@ def main() -> None:
         command = [sys.executable, str(HERE / f"{name}.py")]
         ran = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
         parts.append(f"## {name}\n\n{ran.stdout.rstrip()}\n")
-        parts.append(f"Others' load when it began: {before:.1f} processes.\n")
+        parts.append(f"Load average when it began: {before:.1f}.\n")
     (HERE / "RESULTS.md").write_text("\n".join(parts))
 
 

@@ -17,6 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from turns import milliseconds, print_table
+
 from mfn_patcher.drift import walk
 from mfn_patcher.git import Repository
 from mfn_patcher.patches import Series, load_series
@@ -60,9 +62,14 @@ def main() -> None:
             ours.append(between - began)
             theirs.append(time.perf_counter() - between)
     a, b = statistics.median(ours), statistics.median(theirs)
-    print(f"{len(series.patches)} patches, {len(commits)} commits, median of {ROUNDS}:")
-    print(f"  mfn-patch {a:6.2f} s")
-    print(f"  git loop  {b:6.2f} s, {b / a:.1f} times as long")
+    print_table(
+        f"{len(series.patches)} patches over {len(commits)} commits, median of {ROUNDS}",
+        ("by", "time", "ratio"),
+        [
+            ("mfn-patch check --history", milliseconds(a), "1.00"),
+            ("a loop of git read-tree and apply", milliseconds(b), f"{b / a:.2f}"),
+        ],
+    )
 
 
 if __name__ == "__main__":

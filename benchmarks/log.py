@@ -14,6 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from turns import print_table
+
 from mfn_patcher.training.log import read_events
 from mfn_patcher.training.summary import summarise
 
@@ -44,10 +46,15 @@ def main(gigabytes: float) -> None:
             runs = summarise(read_events(opened), file.name)
             took = time.perf_counter() - began
         after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(f"{total:,} lines, {count * len(block) / 1e9:.2f} GB, {len(runs):,} runs")
-    print(f"split into lines only  {total / plain:>12,.0f} lines/s")
-    print(f"read and summed up     {total / took:>12,.0f} lines/s, {took:.1f} s")
-    print(f"memory for it          {(after - before) / 1024:>12,.0f} MB")
+    print_table(
+        f"{total:,} lines, {count * len(block) / 1e9:.2f} GB, {len(runs):,} runs",
+        ("what", "lines/s", "ratio"),
+        [
+            ("read and summed up", f"{total / took:,.0f}", "1.00"),
+            ("split into lines only", f"{total / plain:,.0f}", f"{took / plain:.2f}"),
+        ],
+    )
+    print(f"Memory for it: {(after - before) / 1024:,.0f} MB.")
 
 
 if __name__ == "__main__":

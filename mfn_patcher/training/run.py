@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Callable
 
-from mfn_patcher.dataset import check
 from mfn_patcher.dataset.fingerprint import Fingerprint, fingerprint
 from mfn_patcher.dataset.verification_set import NAMES
 from mfn_patcher.errors import ExitCode, MfnPatchError
@@ -127,6 +126,8 @@ def _check_code(plan: StagePlan, surroundings: Surroundings) -> Interpreter:
 
 
 def _check_data(plan: StagePlan, surroundings: Surroundings) -> None:
+    from mfn_patcher.dataset import check  # noqa: PLC0415  (imports NumPy)
+
     folder = surroundings.place(plan.data_dir)
     targets = NAMES if plan.targets is None else plan.targets
     findings = check.preflight(folder, plan.batch_size, targets)

@@ -168,7 +168,7 @@ def test_what_computes_something_else_is_refused(
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_subnormal_weights_are_flushed(
+def test_subnormal_weights_are_flushed_and_fixed_gammas_ignored(
     tool: Tool,
     trained: Path,
     prefix: Path,
@@ -176,7 +176,7 @@ def test_subnormal_weights_are_flushed(
     training_environment: dict[str, str],
 ) -> None:
     onnx = pytest.importorskip("onnx", reason="onnx is not installed here")
-    spoiled = spoil(prefix, tmp_path, "subnormal", training_environment)
+    spoiled = spoil(prefix, tmp_path, "unusual", training_environment)
     ran = tool("export", f"{spoiled},1", "-w", trained, "--format", "onnx", "--json")
     assert ran.code == 0, ran.err
     report = validated("export", ran.out)

@@ -122,6 +122,9 @@ def test_the_documents_of_a_real_drift(tool: Tool, upstream_address: str) -> Non
     assert suites.attrib["failures"] == str(len(SERIES.patches))
     results = test_sarif.validated(tool("check", *places, "--format", "sarif").out)["results"]
     texts = [it["message"]["text"] for it in results]
+    # What the patches themselves add was never upstream's to take away.
+    texts = [text for text in texts if not text.startswith("src/checkpoint.py")]
+    assert texts
     assert all("the file is gone since b774d6a1b7c6 (2020-11-06)" in text for text in texts)
 
 

@@ -33,7 +33,7 @@ def test_verification(patched: Path, tmp_path: Path, training_environment: dict[
     old.write_bytes(before(patched, "speed/0001", "src/eval/verification.py"))
     synthesise(tmp_path / "data", identities=2, images_per_identity=2)
     ran = subprocess.run(
-        [sys.executable, PROGRAMS / "verification.py", old, tmp_path / "data" / "lfw.bin"],
+        [sys.executable, PROGRAMS / "both_verifications.py", old, tmp_path / "data" / "lfw.bin"],
         cwd=patched / "src",
         env=training_environment,
         stdout=subprocess.PIPE,

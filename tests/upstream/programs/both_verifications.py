@@ -1,6 +1,6 @@
 """Verification before and after the patch that makes it fast; a program for the src folder.
 
-    python verification.py BEFORE SET
+    python both_verifications.py BEFORE SET
 
 BEFORE is eval/verification.py as it was, and SET a .bin file. Prints JSON: for each case, what
 either computes, floating-point numbers as hexadecimal text; and whether the images are equal.

@@ -1,11 +1,10 @@
-"""How fast training is fed: upstream's iterator, ours, and what bounds both.
+"""How fast training is fed: upstream's iterator, the feed, and what bounds them.
 
-    python benchmarks/feed.py [WORKSPACE]
+    python benchmarks/feed.py [ADDRESS]
 
-WORKSPACE is a patched one. Images are JPEGs of about 9 KB, as those of MS1M, in a file that the
-operating system has in memory. Each round asks all of them in turn, the other way round every other
-time; medians of the rounds are compared. "Decode only" decodes the same bytes from memory, with
-OpenCV, and drops the pixels. Memory is what the process grew by over ten epochs, after the first.
+Images are JPEGs of about 9 KB, as those of MS1M, in a file that the operating system has in
+memory. "Decode only" decodes the same bytes from memory, with OpenCV, and drops the pixels.
+`ImageRecordIter` is MXNet's own, in C++. The interpreter needs MXNet.
 """
 
 from __future__ import annotations
@@ -16,19 +15,20 @@ import io
 import logging
 import multiprocessing
 import os
-import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import cv2
 import numpy as np
+from turns import TOOL, print_table, run, seconds, take_turns
 
 from mfn_patcher.dataset.recordio import RecordWriter, pack
+from mfn_patcher.project import PUBLIC_ADDRESS
 
 IMAGES, ROUNDS, SIDE = 4096, 3, 112
 ENCODED: list[bytes] = []
@@ -55,31 +55,19 @@ def decode(part: range) -> int:
     return len(part)
 
 
-def decode_only(pool: Executor) -> Callable[[], int]:
-    """Return what decodes all images by a pool."""
-    parts = [range(i, i + 64) for i in range(0, IMAGES, 64)]
-    return lambda: sum(pool.map(decode, parts))
+def decode_all(pool: Executor) -> None:
+    """Decode all images by a pool."""
+    assert sum(pool.map(decode, [range(i, i + 64) for i in range(0, IMAGES, 64)])) == IMAGES
 
 
-def epoch(iterator: Any) -> Callable[[], int]:
-    """Return what takes all batches of an epoch, and counts the images."""
-
-    def run() -> int:
-        count = 0
-        iterator.reset()
-        for batch in iter(lambda: next(iterator, None), None):
-            # As the executor does when it copies the batch to a device.
-            batch.data[0].wait_to_read()
-            count += batch.data[0].shape[0]
-        return count
-
-    return run
-
-
-def resident() -> float:
-    """Return the memory of this process in MB."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+def take_all(iterator: Any) -> None:
+    """Take all batches of an epoch."""
+    iterator.reset()
+    count = 0
+    for batch in iter(lambda: next(iterator, None), None):
+        batch.data[0].wait_to_read()
+        count += batch.data[0].shape[0]
+    assert count == IMAGES
 
 
 def quietly(call: Callable[[], Any]) -> Any:
@@ -88,100 +76,119 @@ def quietly(call: Callable[[], Any]) -> Any:
         return call()
 
 
-def rates(runs: Sequence[Callable[[], int]]) -> list[float]:
-    """Return the median of images a second of each."""
-    measured: list[list[float]] = [[] for _ in runs]
-    for turn in range(ROUNDS):
-        for which in range(len(runs)) if turn % 2 else reversed(range(len(runs))):
-            began = time.perf_counter()
-            count = quietly(runs[which])
-            measured[which].append(count / (time.perf_counter() - began))
-    return [statistics.median(each) for each in measured]
+def resident() -> float:
+    """Return the memory of this process in MB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def main(workspace: Path) -> None:
-    """Measure and print the table."""
-    sys.path[:0] = [str(workspace / "src")]
-    image_feed, image_iter, mx = map(importlib.import_module, ("image_feed", "image_iter", "mxnet"))
-    logging.disable(logging.INFO)
-    shape = (3, SIDE, SIDE)
+def main() -> None:
+    """Patch a workspace, measure and print the table."""
+    address = sys.argv[1] if len(sys.argv) > 1 else PUBLIC_ADDRESS
     with tempfile.TemporaryDirectory() as place:
+        workspace = Path(place, "insightface")
+        run(TOOL, "apply", "--workspace", str(workspace), "--upstream", address)
+        sys.path[:0] = [str(workspace / "src")]
+        image_feed, image_iter, mx = map(
+            importlib.import_module, ("image_feed", "image_iter", "mxnet")
+        )
+        logging.disable(logging.INFO)
         records = draw(Path(place))
-        options = {"path_imgrec": str(records), "shuffle": True, "rand_mirror": True}
-        print(
-            f"{IMAGES:,} JPEGs of {records.stat().st_size / IMAGES / 1000:.1f} KB, "
-            f"{os.cpu_count()} cores, medians of {ROUNDS}; images a second"
-        )
-        print(
-            "batch workers  upstream      feed  decode only (threads, processes)  ImageRecordIter"
-            "   feed/upstream /decode /ImageRecordIter"
-        )
+        options = {
+            "data_shape": (3, SIDE, SIDE),
+            "path_imgrec": str(records),
+            "shuffle": True,
+            "rand_mirror": True,
+        }
+        size = records.stat().st_size / IMAGES / 1000
+
+        before = resident()
+        feed = quietly(lambda: image_feed.ImageFeed(512, workers=2, prefetch=4, **options))
+        grown = [most_in_epoch(feed) - before for _ in range(10)]
+        feed.close()
+
+        rows = []
         for batch in (128, 512):
+            upstream = quietly(partial(image_iter.FaceImageIter, batch, **options))
             for workers in (1, 2, 4):
                 feed = quietly(
-                    lambda batch=batch, workers=workers: image_feed.ImageFeed(
-                        batch, shape, workers=workers, prefetch=4, **options
-                    )
+                    partial(image_feed.ImageFeed, batch, workers=workers, prefetch=4, **options)
                 )
-                theirs = mx.io.ImageRecordIter(
-                    path_imgrec=str(records),
+                record = mx.io.ImageRecordIter(
                     path_imgidx=str(records.with_suffix(".idx")),
-                    data_shape=shape,
                     batch_size=batch,
-                    shuffle=True,
-                    rand_mirror=True,
                     preprocess_threads=workers,
                     round_batch=False,
+                    **options,
                 )
+                fork = multiprocessing.get_context("fork")
                 with (
                     ThreadPoolExecutor(workers) as threads,
-                    ProcessPoolExecutor(
-                        workers, mp_context=multiprocessing.get_context("fork")
-                    ) as processes,
+                    ProcessPoolExecutor(workers, mp_context=fork) as processes,
                 ):
-                    one, ours, thread, process, record = rates(
-                        [
-                            epoch(
-                                quietly(
-                                    lambda batch=batch: image_iter.FaceImageIter(
-                                        batch, shape, **options
-                                    )
-                                )
-                            ),
-                            epoch(feed),
-                            decode_only(threads),
-                            decode_only(processes),
-                            epoch(theirs),
-                        ]
+                    calls: dict[str, Callable[[], object]] = {
+                        "feed": partial(take_all, feed),
+                        "upstream": partial(take_all, upstream),
+                        "threads": partial(decode_all, threads),
+                        "processes": partial(decode_all, processes),
+                        "record": partial(take_all, record),
+                    }
+                    decode_all(processes)  # they are forked when first used
+                    took = take_turns(
+                        {
+                            name: partial(quietly, partial(seconds, call))
+                            for name, call in calls.items()
+                        },
+                        ROUNDS,
                     )
-                print(
-                    f"{batch:>5} {workers:>7} {one:>9,.0f} {ours:>9,.0f} {thread:>21,.0f} "
-                    f"{process:>11,.0f} {record:>16,.0f} {ours / one:>14.1f} {ours / thread:>8.0%} "
-                    f"{ours / record:>14.1f}",
-                    flush=True,
-                )
                 feed.close()
-        memory(image_feed, shape, options)
-
-
-def memory(image_feed: Any, shape: tuple[int, int, int], options: dict[str, Any]) -> None:
-    """Print how the memory grows over ten epochs of batches of 512."""
-    before = resident()
-    feed = quietly(lambda: image_feed.ImageFeed(512, shape, workers=2, prefetch=4, **options))
-    grown = []
-    for _ in range(10):
-        feed.reset()
-        most = 0.0
-        for batch in iter(lambda: next(feed, None), None):
-            batch.data[0].wait_to_read()
-            most = max(most, resident() - before)
-        grown.append(most)
-    ahead = 4 * 512 * int(np.prod(shape)) * 4 / 1e6
-    print(
-        f"4 batches of 512 ahead are {ahead:,.0f} MB; the process grew by "
-        f"{grown[0]:,.0f} MB at most in the first epoch, {grown[-1]:,.0f} MB in the tenth"
+                rows.append(
+                    [
+                        f"batch of {batch}, workers: {workers}",
+                        *(f"{IMAGES / value:,.0f}" for value in took.values()),
+                        f"{took['upstream'] / took['feed']:.1f}",
+                        f"{took['threads'] / took['feed']:.0%}",
+                        f"{took['record'] / took['feed']:.2f}",
+                    ]
+                )
+        print_table(
+            f"Images a second, {IMAGES:,} of {size:.1f} KB, median of {ROUNDS}",
+            (
+                "",
+                "feed",
+                "upstream",
+                "decode only, threads",
+                "decode only, processes",
+                "`ImageRecordIter`",
+                "feed to upstream",
+                "to decode only",
+                "to `ImageRecordIter`",
+            ),
+            rows,
+        )
+    ahead = 4 * 512 * 3 * SIDE * SIDE * 4 / 1e6
+    print_table(
+        "Memory with 4 batches of 512 ahead, above what was there before",
+        ("", "MB"),
+        [
+            ("those batches alone", f"{ahead:,.0f}"),
+            ("at most in the first epoch", f"{grown[0]:,.0f}"),
+            ("at most in the tenth epoch", f"{grown[-1]:,.0f}"),
+        ],
     )
+    print("Asked for: 6 times upstream with two workers, 60% of decoding only, ahead of")
+    print("`ImageRecordIter`, and at most 100 MB beside the batches ahead.")
+
+
+def most_in_epoch(feed: Any) -> float:
+    """Return the most memory that the process has while an epoch's batches are taken, in MB."""
+    quietly(feed.reset)
+    most = 0.0
+    for batch in iter(lambda: next(feed, None), None):
+        batch.data[0].wait_to_read()
+        most = max(most, resident())
+    return most
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "insightface").resolve())
+    main()

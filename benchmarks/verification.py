@@ -1,9 +1,9 @@
 """How much faster verification is by the patch: the ten folds, and loading a set.
 
-    python benchmarks/verification.py [WORKSPACE]
+    python benchmarks/verification.py [ADDRESS]
 
-WORKSPACE is a patched one. The yardstick is the file that it verifies with, as it is without the
-patch. Both take turns, and medians are compared. The figures are also asked to be equal.
+The yardstick is upstream's verification as it is without the patch of stack `speed`. Both take
+turns, and their figures and pixels are asked to be equal. The interpreter needs MXNet.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
-import platform
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
+from turns import TOOL, milliseconds, print_table, run, seconds, take_turns
 
 from mfn_patcher.dataset.synth import synthesise
 from mfn_patcher.dataset.verification_set import write_verification_set
+from mfn_patcher.project import PUBLIC_ADDRESS
 
 PAIRS, SIZE, ROUNDS = 6000, 128, 5
 
@@ -56,51 +56,64 @@ def versions(workspace: Path) -> list[ModuleType]:
         return [load("before", before), load("after", folder / "verification.py")]
 
 
-def compare(what: str, calls: list[Callable[[], Any]]) -> list[Any]:
-    """Print the medians of both, and their ratio; return what they returned."""
-    took: list[list[float]] = [[], []]
-    returned: list[Any] = [None, None]
-    for turn in range(ROUNDS):
-        for which in (0, 1) if turn % 2 else (1, 0):
-            returned[which] = None
-            began = time.perf_counter()
+def compare(title: str, before: Callable[[], Any], after: Callable[[], Any]) -> list[Any]:
+    """Print how long both take; return what they returned."""
+    returned: dict[str, Any] = {}
+
+    def contender(name: str, call: Callable[[], Any]) -> Callable[[], float]:
+        def go() -> float:
+            returned.pop(name, None)
             with contextlib.redirect_stdout(io.StringIO()):
-                returned[which] = calls[which]()
-            took[which].append(time.perf_counter() - began)
-    slow, fast = (statistics.median(each) for each in took)
-    print(f"{what:<36} {slow * 1e3:>9,.1f} ms {fast * 1e3:>9,.1f} ms   {slow / fast:>5.1f} times")
-    return returned
+                return seconds(lambda: returned.update({name: call()}))
+
+        return go
+
+    calls = {"patched": after, "before": before}
+    took = take_turns({name: contender(name, call) for name, call in calls.items()}, ROUNDS)
+    print_table(
+        f"{title}, median of {ROUNDS}",
+        ("verification", "time", "ratio"),
+        [
+            (name, milliseconds(value), f"{value / took['patched']:.1f}")
+            for name, value in took.items()
+        ],
+    )
+    return [returned["before"], returned["patched"]]
 
 
-def main(workspace: Path) -> None:
-    """Measure both, and print the figures."""
-    modules = versions(workspace)
+def main() -> None:
+    """Patch a workspace, measure both, and print the figures."""
+    address = sys.argv[1] if len(sys.argv) > 1 else PUBLIC_ADDRESS
     drawn = np.random.RandomState(0)
     embeddings = drawn.randn(2 * PAIRS, SIZE)
     embeddings[1::2] += embeddings[::2] * (np.arange(PAIRS) % 2)[:, None]
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
     same = (np.arange(PAIRS) % 2 == 1).tolist()
-    print(f"{platform.machine()}, Python {platform.python_version()}, medians of {ROUNDS}")
-    print(f"{'':<36} {'before':>12} {'patched':>12}")
-    before, after = compare(
-        f"ten folds of {PAIRS:,} pairs",
-        [lambda module=module: module.evaluate(embeddings, same) for module in modules],
-    )
-    assert all(np.array_equal(a, b) for a, b in zip(before, after))
-
     with tempfile.TemporaryDirectory() as place:
-        synthesise(Path(place), identities=1, images_per_identity=1, pairs=500)
-        path = Path(place) / "lfw.bin"
-        images, _ = modules[1].verification_set.read(str(path))
+        workspace = Path(place, "insightface")
+        run(TOOL, "apply", "--workspace", str(workspace), "--upstream", address)
+        before, after = versions(workspace)
+        figures = compare(
+            f"Ten folds of {PAIRS:,} pairs",
+            lambda: before.evaluate(embeddings, same),
+            lambda: after.evaluate(embeddings, same),
+        )
+        assert all(np.array_equal(a, b) for a, b in zip(*figures))
+
+        data = Path(place, "data")
+        synthesise(data, identities=1, images_per_identity=1, pairs=500)
+        path = data / "lfw.bin"
+        images, _ = after.verification_set.read(str(path))
         write_verification_set(path, images * 2, [True] * len(images))
         kilobytes = path.stat().st_size / len(images) / 2000
-        before, after = compare(
-            f"loading {len(images):,} pairs of {kilobytes:.1f} KB",
-            [lambda module=module: module.load_bin(str(path), [112, 112]) for module in modules],
+        loaded = compare(
+            f"Loading {len(images):,} pairs of images of {kilobytes:.0f} KB",
+            lambda: before.load_bin(str(path), [112, 112]),
+            lambda: after.load_bin(str(path), [112, 112]),
         )
-    for one, other in zip(before[0], after[0]):
-        assert (one == other).asnumpy().all()
+        for one, other in zip(loaded[0][0], loaded[1][0]):
+            assert (one == other).asnumpy().all()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "insightface").resolve())
+    main()

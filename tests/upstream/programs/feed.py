@@ -55,13 +55,14 @@ def epochs(iterator):
     """Return what two whole epochs give, with one between them that is left after 2 batches."""
     given = []
     for count in (None, 2, None):
-        took = 0
-        while took != count:
+        taken = []
+        while len(taken) != count:
             try:
-                batch = iterator.next()
+                taken.append(iterator.next())
             except StopIteration:
                 break
-            took += 1
+        # Looked at late, so that memory which is used again too early is seen.
+        for batch in taken:
             pixels, labels = batch.data[0], batch.label[0]
             kind = [pixels.shape, pixels.dtype.__name__, labels.shape, labels.dtype.__name__]
             content = pixels.asnumpy().tobytes() + labels.asnumpy().tobytes()

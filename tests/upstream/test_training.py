@@ -54,10 +54,9 @@ def test_three_stages_in_a_chain(
 
     # Stage 4 has the prefix of stage 3, whose checkpoints are all still there.
     (aside,) = (path for path in models.iterdir() if path.is_dir())
+    kept = [f"000{number}.{kind}" for number in (1, 2) for kind in ("json", "params", "states")]
     assert sorted(path.name for path in aside.iterdir()) == [
-        "model-y1-arcface-0001.params",
-        "model-y1-arcface-0002.params",
-        "model-y1-arcface-symbol.json",
+        f"model-y1-arcface-{name}" for name in (*kept, "symbol.json")
     ]
     last, before = (folder / "model-y1-arcface-0002.params" for folder in (models, aside))
     assert last.read_bytes() != before.read_bytes()

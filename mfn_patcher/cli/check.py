@@ -32,7 +32,7 @@ _ALLOWED = {"exact": "clean", "offset": "offset", "merged": "merged"}
     "revisions",
     multiple=True,
     metavar="REV",
-    help="A branch, tag or whole commit id of upstream; upstream is its default branch.",
+    help="A branch, tag or commit id of upstream; upstream is its default branch.",
 )
 @click.option(
     "--history",

@@ -61,9 +61,6 @@ _KEPT_VARIABLES = re.compile(
 )
 _environment_lock = threading.Lock()
 
-# Without this GitPython raises while it is imported where git is missing; we say it better.
-os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-
 OLDEST = (2, 28)  # has `git init --initial-branch`
 
 # How a diff is written wherever its bytes matter.
@@ -154,6 +151,8 @@ class Repository:
             GitError: another exit status.
             MfnPatchError: git is not installed.
         """
+        # Without git on the path the import itself would fail; we say it in our own words.
+        os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
         # Takes longer to import than click; much that never comes here imports this module.
         from git import Git, GitCommandNotFound  # noqa: PLC0415
 

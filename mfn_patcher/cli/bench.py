@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
 import click
 
-from mfn_patcher.cli.options import json_option, print_json, print_table
+from mfn_patcher.cli.options import (
+    json_option,
+    print_json,
+    print_table,
+    python_option,
+    report,
+    workspace_option,
+)
 
 
 @click.group()
@@ -58,3 +66,92 @@ def model(files: tuple[Path, ...], threads: tuple[int, ...], runs: int, *, as_js
     ]
     print_table(("model", "runtime", "threads", "median, ms", "fastest, ms"), rows, right="  xxx")
     click.echo(f"For orientation: {REFERENCE}, which is another machine.")
+
+
+@bench.command(epilog="\b\nExample:\n  mfn-patch bench feed datasets/faces_ms1m_112x112")
+@click.argument(
+    "data_dir", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path)
+)
+@workspace_option
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=128,
+    show_default=True,
+    metavar="N",
+    help="Images a batch.",
+)
+@click.option(
+    "--data-workers",
+    "workers",
+    type=click.IntRange(min=1),
+    multiple=True,
+    metavar="N",
+    show_default="1, 2, 4 and so on, up to a core each, at most 8",
+    help="Threads that decode; may be repeated.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    show_default=True,
+    metavar="S",
+    help="How long one turn lasts; everything measured has three.",
+)
+@python_option
+@json_option
+def feed(
+    data_dir: Path,
+    *,
+    workspace: Path,
+    batch_size: int,
+    workers: tuple[int, ...],
+    seconds: float,
+    python: str | None,
+    as_json: bool,
+) -> None:
+    """Measure how fast a data set is fed to training here, and say what bounds it.
+
+    DIR holds property, train.rec and train.idx. Side by side are the feed of stack speed,
+    upstream's own iterator, the decoding of images that are in memory, and the disk. It needs no
+    GPU and changes nothing.
+    """
+    from mfn_patcher.training import feed as feeds
+    from mfn_patcher.training import interpreter
+
+    counts = tuple(sorted(set(workers))) or feeds.default_workers()
+    report(
+        f"measuring for about {3 * seconds * (2 * len(counts) + 1):.0f} s and some more to start"
+    )
+    rates = feeds.measure(
+        workspace,
+        data_dir,
+        batch_size=batch_size,
+        workers=counts,
+        seconds=seconds,
+        python=interpreter.find(python),
+        environment=os.environ,
+    )
+    said = feeds.verdict(rates)
+    if as_json:
+        print_json({**dataclasses.asdict(rates), "verdict": said})
+        return
+    upstream = "-" if rates.upstream is None else f"{rates.upstream:,.0f}"
+    print_table(
+        ("images/s", "feed", "decoding alone"),
+        [
+            *(
+                (f"workers: {one.workers}", f"{one.feed:,.0f}", f"{one.decode:,.0f}")
+                for one in rates.feeds
+            ),
+            ("upstream's iterator", upstream, ""),
+            ("the disk alone", f"{rates.disk:,.0f}", ""),
+        ],
+        right=" xx",
+    )
+    if rates.upstream_error:
+        click.echo(f"Upstream's iterator fails: {rates.upstream_error}")
+    click.echo(said)
+    click.echo(
+        "A GPU waits for images only if it trains faster than that: see samples/sec in a log."
+    )

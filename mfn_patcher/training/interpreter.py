@@ -182,7 +182,11 @@ def _locked(package: str) -> str:
 
 
 def ask(
-    python: str, environment: Mapping[str, str], probe: Path, *arguments: str
+    python: str,
+    environment: Mapping[str, str],
+    probe: Path,
+    *arguments: str,
+    seconds: float = _SECONDS,
 ) -> dict[str, Any]:
     """Run a probe that answers in JSON on its last line of output.
 
@@ -191,6 +195,7 @@ def ask(
         environment: To run it in.
         probe: Its file.
         arguments: For it.
+        seconds: To wait for the answer.
 
     Raises:
         InterpreterError: There is no answer.
@@ -203,7 +208,7 @@ def ask(
             capture_output=True,
             encoding="utf-8",
             errors="replace",
-            timeout=_SECONDS,
+            timeout=seconds,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:

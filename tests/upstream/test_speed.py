@@ -14,7 +14,10 @@ import pytest
 
 from mfn_patcher.dataset.recordio import Index, RecordReader, RecordWriter
 from mfn_patcher.dataset.synth import synthesise
+from mfn_patcher.errors import ExitCode
+from tests.conftest import Tool
 from tests.preimages import git
+from tests.test_workspace import validated
 
 pytestmark = pytest.mark.mxnet
 
@@ -177,3 +180,23 @@ def test_an_interrupted_training_ends(
         running.send_signal(signal.SIGINT)
         running.stdout.read()
         assert running.wait(timeout=60) == -signal.SIGINT
+
+
+def test_measuring_a_data_set_of_the_users(patched: Path, data: Path, tool: Tool) -> None:
+    bench = ("bench", "feed", data, "--workspace", patched, "--seconds", "0.05")
+    measured = validated(
+        "bench-feed", tool(*bench, "--batch-size", "8", "--data-workers", "2", "--json").out
+    )
+    assert [feed["workers"] for feed in measured["feeds"]] == [2]
+    assert measured["upstream"] > 0
+    assert measured["file_bytes"] == (data / "train.rec").stat().st_size
+    refused = tool(*bench, "--batch-size", "46", "--data-workers", "1")
+    assert refused.code == ExitCode.ERROR
+    assert "there are 45 images, too few for a batch of 46" in refused.err
+    shown = tool(*bench, "--batch-size", "8", "--data-workers", "1").out.splitlines()
+    assert [line.split("  ")[0] for line in shown[:4]] == [
+        "images/s",
+        "workers: 1",
+        "upstream's iterator",
+        "the disk alone",
+    ]

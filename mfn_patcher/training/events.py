@@ -41,13 +41,18 @@ class Watch:
     """Reads a log as it grows, for `process.run`, and hands each event on.
 
     Args:
+        keep: Gets the events first, all that came at once.
         consumers: Get each event, in this order.
         listeners: Hear of the output before its events are handed on.
     """
 
     def __init__(
-        self, *consumers: Callable[[Event], None], listeners: Sequence[Listener] = ()
+        self,
+        keep: Callable[[Sequence[Event]], None],
+        *consumers: Callable[[Event], None],
+        listeners: Sequence[Listener] = (),
     ) -> None:
+        self._keep = keep
         self._consumers = consumers
         self._listeners = listeners
         self._stream = LogStream()
@@ -56,7 +61,10 @@ class Watch:
         """Take what was written since the last call; nothing, when the log has ended."""
         for listener in self._listeners if chunk else ():
             listener.heard(chunk)
-        for event in self._stream.feed(chunk) if chunk else self._stream.end():
+        events = self._stream.feed(chunk) if chunk else self._stream.end()
+        if events:
+            self._keep(events)
+        for event in events:
             for consume in self._consumers:
                 consume(event)
 
@@ -67,7 +75,7 @@ class Watch:
 
 
 class EventFiles:
-    """Appends each event to the files of a run's folder at once, so that a kill loses none.
+    """Appends events to the files of a run's folder at once, so that a kill loses none.
 
     When the files can't be written any more, on a full disk for instance, that is told once, and
     the run goes on without them: the log has all that they would have.
@@ -80,9 +88,9 @@ class EventFiles:
 
     def __enter__(self) -> EventFiles:
         try:
-            # In lines: a reader never sees half of one for long, and a kill cuts at most the last.
-            self._files = [path.open("a", encoding="utf-8", buffering=1) for path in self._paths]
+            self._files = [path.open("a", encoding="utf-8") for path in self._paths]
             csv.writer(self._files[1], lineterminator="\n").writerow(COLUMNS)
+            self._files[1].flush()
         except OSError as error:
             self._give_up(error)
         return self
@@ -95,17 +103,23 @@ class EventFiles:
     ) -> None:
         self._close()
 
-    def __call__(self, event: Event) -> None:
-        """Append an event."""
+    def __call__(self, seen: Sequence[Event]) -> None:
+        """Append events that were seen at once, by one write: there can be 1,000 a second."""
         if not self._files:
             return
         events, verification = self._files
         time = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        rows = [
+            [time, *(getattr(event, name) for name in COLUMNS[1:])]
+            for event in seen
+            if isinstance(event, Verification)
+        ]
         try:
-            print(_encode(as_json(event, time)), file=events)
-            if isinstance(event, Verification):
-                row = [time, *(getattr(event, name) for name in COLUMNS[1:])]
-                csv.writer(verification, lineterminator="\n").writerow(row)
+            events.write("".join(f"{_encode(as_json(event, time))}\n" for event in seen))
+            events.flush()
+            if rows:
+                csv.writer(verification, lineterminator="\n").writerows(rows)
+                verification.flush()
         except OSError as error:
             self._give_up(error)
 

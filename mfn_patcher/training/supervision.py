@@ -94,7 +94,7 @@ class Watching(contextlib.ExitStack):
             raise process.Stop(self._why)
 
     def _sound(self, alarm: Alarm) -> None:
-        self._files(alarm)
+        self._files([alarm])
         if self._display:
             self._display(alarm)
         else:

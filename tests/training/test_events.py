@@ -59,8 +59,8 @@ def test_all_that_a_log_tells(tmp_path: Path) -> None:
 
 def test_each_event_is_in_the_files_at_once(tmp_path: Path) -> None:
     with EventFiles(tmp_path, pytest.fail) as files:
-        files(VERIFIED)
-        files(NotFinite(None, "xnorm", "nan", 5, "lfw"))
+        files([VERIFIED])
+        files([NotFinite(None, "xnorm", "nan", 5, "lfw")])
         assert [(event["event"], event["step"]) for event in events(tmp_path)] == [
             ("verification", 5),
             ("not_finite", 5),
@@ -70,10 +70,10 @@ def test_each_event_is_in_the_files_at_once(tmp_path: Path) -> None:
 
 
 def test_every_consumer_gets_every_event() -> None:
-    seen: tuple[list[Event], list[Event]] = ([], [])
-    watch = Watch(seen[0].append, seen[1].append)
+    seen: tuple[list[Event], list[Event], list[Event]] = ([], [], [])
+    watch = Watch(seen[0].extend, seen[1].append, seen[2].append)
     watch(SAMPLE.read_bytes())
-    assert seen[0] == seen[1] != []
+    assert seen[0] == seen[1] == seen[2] != []
 
 
 def test_a_full_disk_is_told_once_and_ends_nothing(
@@ -90,8 +90,8 @@ def test_a_full_disk_is_told_once_and_ends_nothing(
 
     with EventFiles(tmp_path, reports.append) as files:
         monkeypatch.setattr(files, "_files", [Full(), Full()])
-        files(VERIFIED)
-        files(VERIFIED)
+        files([VERIFIED])
+        files([VERIFIED])
     assert reports == [
         "events.jsonl and verification.csv are not written any more: No space left on device"
     ]
@@ -100,7 +100,7 @@ def test_a_full_disk_is_told_once_and_ends_nothing(
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     reports: list[str] = []
     with EventFiles(tmp_path / "none", reports.append) as files:
-        files(VERIFIED)
+        files([VERIFIED])
     assert len(reports) == 1
 
 

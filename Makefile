@@ -11,7 +11,7 @@ test: .venv/dev .venv/junit-10.xsd  ## lint, types and tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist loadfile
 
 test-slow: .venv/dev  ## what installs gigabytes: the CUDA build of MXNet, without a GPU
 	$(BIN)/pytest -m slow

@@ -18,6 +18,9 @@ from tests.preimages import StandIn, git, make_stand_in
 REQUIRED = os.environ.get("MFN_PATCH_REQUIRE_UPSTREAM") == "1"
 ADDRESS = os.environ.get("MFN_PATCH_UPSTREAM") or PUBLIC_ADDRESS
 
+# Tests run side by side, a process a core. With one thread sums also come out in one order.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 # How the user's git reaches upstream. Nothing else of their configuration gets into a test.
 _CONNECTION = r"^(url|http|safe|uploadpack)\."
 

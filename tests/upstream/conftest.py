@@ -53,4 +53,4 @@ def workspace(patched: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def training_environment() -> dict[str, str]:
-    return {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": str(os.cpu_count() or 1)}
+    return {**os.environ, "CUDA_VISIBLE_DEVICES": ""}

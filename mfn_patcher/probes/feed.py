@@ -84,7 +84,6 @@ def measure(request):
     import image_feed
     import pixels
     from image_iter import FaceImageIter
-    from mxnet import recordio
 
     path, size, seconds = request["records"], request["batch_size"], request["seconds"]
     options = {
@@ -105,8 +104,8 @@ def measure(request):
     ]
     most = max(request["workers"])
     disk = read_forgotten(path, places, most)
-    reader = image_feed.Reader(path, "r")
-    encoded = [recordio.unpack(reader.read_at(offset))[1] for offset, _ in places]
+    reader = image_feed.Reader(path)
+    encoded = [reader.read_at(offset)[1] for offset, _ in places]
 
     def decode(begin):
         piece = encoded[begin : begin + PIECE]

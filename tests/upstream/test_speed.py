@@ -200,3 +200,36 @@ def test_measuring_a_data_set_of_the_users(patched: Path, data: Path, tool: Tool
         "upstream's iterator",
         "the disk alone",
     ]
+
+
+def test_every_kind_of_record(
+    patched: Path, tmp_path: Path, training_environment: dict[str, str]
+) -> None:
+    program = """
+import struct, sys
+import image_feed
+from mxnet import recordio
+mark = struct.pack("<I", 0xced7230a)
+contents = [b"", b"x", b"small" * 9, b"l" * 16352, b"l" * 16353, b"large" * 9999]
+contents += [mark * 3, b"1234" + mark + b"5678", mark + b"parts" * 9999 + mark]
+writer = recordio.MXIndexedRecordIO(sys.argv[1] + ".idx", sys.argv[1] + ".rec", "w")
+headers = [(0, 7.5, 1, 2), (2, [3.0, 4.0], 5, 6)]
+for key, (header, content) in enumerate((h, c) for h in headers for c in contents):
+    writer.write_idx(key, recordio.pack(recordio.IRHeader(*header), content))
+writer.close()
+expected = recordio.MXIndexedRecordIO(sys.argv[1] + ".idx", sys.argv[1] + ".rec", "r")
+reader = image_feed.Reader(sys.argv[1] + ".rec")
+for key in reversed(range(2 * len(contents))):
+    label, encoded = reader.read_at(expected.idx[key])
+    header, content = recordio.unpack(expected.read_idx(key))
+    assert content == contents[key % len(contents)] == bytes(encoded), key
+    assert label == (7.5 if header.flag == 0 else 3.0), key
+with open(sys.argv[1] + ".rec", "rb") as file:
+    assert reader.read_at(len(file.read())) is None
+"""
+    subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "r"],
+        cwd=patched / "src",
+        env=training_environment,
+        check=True,
+    )

@@ -16,6 +16,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from turns import milliseconds, print_table
+
 from mfn_patcher.drift import walk
 from mfn_patcher.git import Repository
 from mfn_patcher.patches import Patch, parse_patch
@@ -39,7 +41,7 @@ class History:
     files: int
 
     def __str__(self) -> str:
-        return f"{self.commits:6} commits, {self.files:5} files, {self.touching:4} touching"
+        return f"{self.commits:,} commits, {self.files:,} files, {self.touching} touching"
 
 
 def content(number: int, version: int) -> bytes:
@@ -106,8 +108,8 @@ def make_patches(folder: Path, repository: Repository, pin: str) -> list[Patch]:
     return patches
 
 
-def measure(folder: Path, histories: list[History]) -> None:
-    """Make the histories, walk them in turns, and print a line for each."""
+def measure(title: str, folder: Path, histories: list[History]) -> None:
+    """Make the histories, walk them in turns, and print a table."""
     ready = []
     for number, history in enumerate(histories):
         repository = make(folder / str(number), history)
@@ -127,22 +129,27 @@ def measure(folder: Path, histories: list[History]) -> None:
             walks[number].append(between - began)
             logs[number].append(time.perf_counter() - between)
             found[number] = walked.commits
+    rows = []
     for history, walk_times, log_times, commits in zip(histories, walks, logs, found):
         whole, log = min(walk_times), min(log_times)
-        each = 1000 * (whole - log) / commits
-        print(f"{history}: {whole:5.2f} s, git log {log:5.2f} s, the rest {each:.2f} ms a revision")
+        each = milliseconds((whole - log) / commits)
+        rows.append((str(history), milliseconds(whole), milliseconds(log), each))
+    print_table(
+        f"{title}; {PATCHES} patches, best of {ROUNDS}",
+        ("history", "check --history", "git log alone", "the rest, a revision"),
+        rows,
+    )
 
 
 def main() -> None:
     """Measure the growth with what touches patched files, then with what does not."""
     with tempfile.TemporaryDirectory() as folder:
-        print(f"{PATCHES} patches, best of {ROUNDS}; more revisions that touch patched files:")
         grow = [History(10_000, touching, 500) for touching in (50, 100, 200, 400)]
-        measure(Path(folder, "touching"), grow)
-        print("more commits that do not:")
-        measure(Path(folder, "commits"), [History(n, 100, 500) for n in (1_000, 10_000)])
-        print("more files:")
-        measure(Path(folder, "files"), [History(2_000, 100, n) for n in (100, 10_000)])
+        measure("More revisions that touch patched files", Path(folder, "touching"), grow)
+        grow = [History(n, 100, 500) for n in (1_000, 10_000)]
+        measure("More commits that do not", Path(folder, "commits"), grow)
+        grow = [History(2_000, 100, n) for n in (100, 10_000)]
+        measure("More files", Path(folder, "files"), grow)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import pytest
 
 from mfn_patcher.dataset.synth import synthesise
 from mfn_patcher.patches import load_series
+from mfn_patcher.training.environment import count_cores
 from tests.conftest import Ran, Tool
 from tests.preimages import ROOT
 from tests.test_workspace import validated
@@ -148,3 +149,30 @@ def test_a_loss_that_is_no_number_stops_the_script(
     assert "--keep-going" in ran.err
     (run,) = records(workspace)
     assert run["outcome"] == "failed"
+
+
+def test_every_core_computes(
+    tool: Tool, workspace: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever computes on the CPU has a thread a core."""
+    seen = tmp_path / "seen"
+    python = tmp_path / "python"
+    python.write_text(f'''#!/bin/sh
+for argument; do
+  case "$argument" in *.py) echo "$(basename "$argument") ${{OMP_NUM_THREADS-}}" >> "{seen}";; esac
+done
+exec "{sys.executable}" "$@"
+''')
+    python.chmod(0o755)
+    common = ("-w", workspace, "--python", python)
+    short = ("--batch-size", "4", "--verbose-every", "1", "--max-steps", "1", "--", "--target", "")
+    model = workspace / "models" / "MobileFaceNet" / "model-y1-softmax,1"
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    train = ("train", "--stage", "2", "--cpu", "--data-dir", data, *common, *short)
+    evaluate = ("eval", "--model", model, "--cpu", "--target", "lfw", "--data-dir", data, *common)
+    for command in (train, evaluate, ("verify", *common)):
+        ran = tool(*command)
+        assert ran.code == 0, ran.err
+    told = dict(line.split(" ") for line in seen.read_text().splitlines())
+    for script in ("train_softmax.py", "evaluate.py", "handed_to_fit.py"):
+        assert told[script] == str(count_cores()), script

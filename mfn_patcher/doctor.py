@@ -116,7 +116,8 @@ def diagnose(
     doctor.look_at_data()
     doctor.look_at_need()
     if options.cpu:
-        doctor.say(Level.OK, "GPU", "none is used, as you asked")
+        threads = doctor.environment["OMP_NUM_THREADS"]
+        doctor.say(Level.OK, "GPU", f"none is used, as you asked; OMP_NUM_THREADS is {threads}")
     else:
         doctor.look_at_gpus(asked=options.gpus is not None)
     doctor.look_at_disk()

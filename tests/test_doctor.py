@@ -155,7 +155,10 @@ def test_gpus(driver: Path, tmp_path: Path) -> None:
     (none,) = of(examine(tmp_path / "none", visible_devices=""), "GPU")
     assert (none.level, none.detail[:27]) == (Level.WARNING, "CUDA_VISIBLE_DEVICES is emp")
     (cpu,) = of(examine(tmp_path / "none", cpu=True), "GPU")
-    assert (cpu.level, cpu.detail) == (Level.OK, "none is used, as you asked")
+    assert (cpu.level, cpu.detail) == (
+        Level.OK,
+        "none is used, as you asked; OMP_NUM_THREADS is 1",
+    )
 
 
 def test_a_driver_that_is_too_old(driver: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from mfn_patcher.training.summary import RunSummary
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-_EVERY = 0.5  # seconds from one picture to the next
+_EVERY = 1.0  # seconds from one picture to the next
 _LINE = 200  # characters kept of the script's last line
 
 
@@ -74,12 +74,13 @@ class Display:
         if isinstance(event, Alarm):
             self._alarms.append(event)
             return
-        self._summary.add(event)
         if isinstance(event, Speed):
             self._speed = event
             if self._first is None and event.step is not None:
                 self._first = self._clock(), event.step
-        elif isinstance(event, LearningRate):
+            return  # no curve is drawn
+        self._summary.add(event)
+        if isinstance(event, LearningRate):
             self._rate = event.value
         elif isinstance(event, Progress):
             self._rate = event.learning_rate

@@ -88,7 +88,7 @@ def test_drawn_now_and_then_and_at_the_end() -> None:
             shown.display.tick()
         drawn = shown.out.getvalue().count("stage 2")
         assert drawn == 1, "time did not go on"
-        shown.now = 0.6
+        shown.now = 1.1
         shown.display.tick()
         assert shown.out.getvalue().count("stage 2") == 2
     assert shown.out.getvalue().count("stage 2") >= 3

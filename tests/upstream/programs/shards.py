@@ -1,0 +1,63 @@
+"""The images that both iterators give to one machine, and to two; a program for the src folder.
+
+    python shards.py DATA
+
+Prints JSON: for each iterator, of two epochs, what they give "whole", with a batch of 6, and in
+"parts" of 3, as lists of batches, which are lists of digests; null where an epoch ends. "later" is
+the same parts from the second batch of the second epoch on. "skipped" is what a feed has counted.
+"""
+
+import functools
+import hashlib
+import json
+import sys
+
+sys.path.insert(0, ".")
+
+import image_feed
+import mxnet as mx
+from image_iter import FaceImageIter
+
+
+def take(make, size, shard, begin=None):
+    """Return the rest of two epochs, and how much of them was skipped."""
+    iterator = make(
+        size,
+        (3, 112, 112),
+        path_imgrec=sys.argv[1] + "/train.rec",
+        shuffle=True,
+        rand_mirror=True,
+        cutoff=20,
+        seed=3,
+        shard=shard,
+    )
+    if begin:
+        iterator.go_to(*begin)
+    given = []
+    while given.count(None) < (1 if begin else 2):
+        try:
+            batch = iterator.next()
+        except StopIteration:
+            given.append(None)
+            iterator.reset()
+            continue
+        images = zip(batch.data[0].asnumpy(), batch.label[0].asnumpy())
+        given.append([hashlib.sha256(a.tobytes() + b.tobytes()).hexdigest() for a, b in images])
+    return given, getattr(iterator, "skipped", 0)
+
+
+result = {}
+feed = functools.partial(image_feed.ImageFeed, workers=2, prefetch=3)
+for make in (FaceImageIter, feed):
+    try:
+        both = [(0, 2), (1, 2)]
+        parts = [take(make, 3, shard) for shard in both]
+        result[make is feed and "feed" or "iterator"] = {
+            "whole": take(make, 6, (0, 1))[0],
+            "parts": [given for given, _ in parts],
+            "later": [take(make, 3, shard, (1, 1))[0] for shard in both],
+            "skipped": [skipped for _, skipped in parts],
+        }
+    except mx.MXNetError:
+        pass  # Upstream's iterator ends where an image cannot be decoded.
+sys.stdout.write("\n" + json.dumps(result) + "\n")

@@ -1,0 +1,248 @@
+"""Several workers of the real script, with MXNet's parameter server, compute what one does."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from mfn_patcher.dataset.synth import synthesise
+from mfn_patcher.training import checkpoints
+from tests.upstream.test_speed import spoil
+
+pytestmark = pytest.mark.mxnet
+
+PROGRAMS = Path(__file__).parent / "programs"
+STEPS, EVERY, EACH = 10, 5, 4
+# What the moving variances of so few steps, about 40, keep of 32 bits.
+TOLERANCE = 1e-5
+# MXNet sets the gamma of a batch norm with fix_gamma to 1 where it is used. On one machine with
+# several devices the key-value store keeps, and decays, another copy that nothing uses.
+UNUSED = "fc1_gamma"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """42 images: five steps an epoch for two workers, and two images left over."""
+    folder = tmp_path_factory.mktemp("data") / "faces"
+    synthesise(folder, identities=3, images_per_identity=14)
+    return folder
+
+
+@dataclass(frozen=True)
+class Script:
+    """The patched script, on a learning rate that drops in between."""
+
+    source: Path
+    data: Path
+    folder: Path
+
+    def command(self, rank: int, *options: str, without_statistics: bool = False) -> list[str]:
+        """Return what a worker runs; what it ends with goes to ``end-RANK``."""
+        program = [str(PROGRAMS / "worker.py"), str(self.folder / f"end-{rank}")]
+        arguments = ["--network", "y1", "--emb-size", "128", "--ckpt", "2", "--loss-type", "0"]
+        arguments += ["--data-dir", str(self.data), "--prefix", str(self.prefix(rank))]
+        arguments += ["--lr-steps", "7", "--lr", "0.05", "--verbose", str(EVERY), "--seed", "7"]
+        # The script leaves after one more step.
+        arguments += ["--target", "lfw", "--max-steps", str(STEPS - 1)]
+        arguments += ["--per-batch-size", str(EACH), *options]
+        return [sys.executable, "-u", *program, str(int(without_statistics)), *arguments]
+
+    def prefix(self, rank: int) -> Path:
+        return self.folder / f"host-{rank}" / "model"
+
+    def environment(self, **variables: str) -> dict[str, str]:
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            # ps-lite reads this one too.
+            if name != "PORT" and not name.startswith("DMLC_")
+        }
+        # Sums over several threads could come out in another order.
+        return {**environment, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", **variables}
+
+    def alone(self, *options: str, devices: str = "", without_statistics: bool = False) -> str:
+        """Train on one machine; return what it prints."""
+        ran = subprocess.run(
+            self.command(0, *options, without_statistics=without_statistics),
+            cwd=self.source,
+            env=self.environment(CUDA_VISIBLE_DEVICES=devices),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stdout
+        return ran.stdout
+
+    @contextlib.contextmanager
+    def together(
+        self, *options: str, rank_1: tuple[str, ...] = (), without_statistics: bool = False
+    ) -> Iterator[Together]:
+        """Start a scheduler, two servers and two workers; end those that are left."""
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            port = taken.getsockname()[1]
+        processes: dict[str, subprocess.Popen[bytes]] = {}
+        names = ["scheduler", "server 0", "server 1", "worker 1", "worker 0"]
+        for name in names:
+            role, _, number = name.partition(" ")
+            rank = int(number or 0)
+            command = self.command(
+                rank,
+                *("--kvstore", "dist_sync", "--progress", str(self.folder / f"progress-{rank}")),
+                *options,
+                *(rank_1 if rank else ()),
+                without_statistics=without_statistics,
+            )
+            environment = self.environment(
+                DMLC_ROLE=role,
+                DMLC_PS_ROOT_URI="127.0.0.1",
+                DMLC_PS_ROOT_PORT=str(port),
+                DMLC_NODE_HOST="127.0.0.1",
+                DMLC_NUM_WORKER="2",
+                DMLC_NUM_SERVER="2",
+                DMLC_WORKER_ID=number,
+            )
+            with (self.folder / f"{name}.log").open("wb") as log:
+                processes[name] = subprocess.Popen(
+                    command, cwd=self.source, env=environment, stdout=log, stderr=log
+                )
+        try:
+            yield Together(self.folder, processes)
+        finally:
+            for process in processes.values():
+                process.kill()
+                process.wait()
+
+    def difference(self, a: Path, b: Path, *selection: str) -> float:
+        ran = subprocess.run(
+            [sys.executable, str(PROGRAMS / "difference.py"), str(a), str(b), *selection],
+            env=self.environment(),
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        return float(ran.stdout)
+
+
+@dataclass(frozen=True)
+class Together:
+    """The processes of a training, by their names."""
+
+    folder: Path
+    processes: dict[str, subprocess.Popen[bytes]]
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text()
+
+    def wait(self) -> dict[str, int]:
+        """Wait until all have ended; return their exit codes."""
+        return {name: process.wait(timeout=120) for name, process in self.processes.items()}
+
+    def progress(self, rank: int) -> tuple[int, str]:
+        """Return step and phase of a worker, and nothing where it has not begun."""
+        try:
+            told, step, phase = (self.folder / f"progress-{rank}").read_text().split()
+        except (FileNotFoundError, ValueError):
+            return -1, ""
+        assert told == str(rank)
+        return int(step), phase
+
+    def until(self, condition: object) -> None:
+        """Wait until a function of no arguments says yes."""
+        assert callable(condition)
+        end = time.monotonic() + 60
+        while not condition():
+            assert time.monotonic() < end, [self.progress(rank) for rank in (0, 1)]
+            assert not all(process.poll() for process in self.processes.values())
+            time.sleep(0.001)
+
+
+@pytest.fixture(scope="module")
+def _alone(_patched_once: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Script:
+    script = Script(_patched_once / "src", data, tmp_path_factory.mktemp("alone"))
+    assert "gpu num: 2" in script.alone(devices="0,1")
+    return script
+
+
+@pytest.fixture
+def alone(patched: Path, request: pytest.FixtureRequest) -> Script:
+    """What one machine with two devices has trained, each on half of a batch."""
+    assert patched
+    script: Script = request.getfixturevalue("_alone")
+    return script
+
+
+@pytest.fixture
+def script(patched: Path, data: Path, tmp_path: Path) -> Script:
+    return Script(patched / "src", data, tmp_path)
+
+
+def assert_same(script: Script, ours: Path, theirs: Path, *numbers: int) -> None:
+    for number in numbers:
+        for kind in ("params", "states"):
+            a, b = (Path(f"{prefix}-{number:04d}.{kind}") for prefix in (ours, theirs))
+            assert script.difference(a, b, "", UNUSED) <= TOLERANCE
+
+
+def blamed(training: Together) -> set[int]:
+    """Return the ranks that the others wait for, by what they tell."""
+    told = {rank: training.progress(rank) for rank in (0, 1)}
+    lowest = min(step for step, _ in told.values())
+    return {rank for rank, (step, phase) in told.items() if step == lowest and phase != "wait"}
+
+
+def test_two_workers_are_one_machine_with_two_devices(alone: Script, script: Script) -> None:
+    """Which has batch norms with statistics of half a batch too; one worker stands still a while."""
+    with script.together() as training:
+        training.until(lambda: training.progress(1) == (3, "compute"))
+        training.processes["worker 1"].send_signal(signal.SIGSTOP)
+        training.until(lambda: training.progress(0)[1] == "wait" and blamed(training) == {1})
+        training.processes["worker 1"].send_signal(signal.SIGCONT)
+        ended = training.wait()
+    assert set(ended.values()) == {0}, ended
+    assert_same(script, script.prefix(0), alone.prefix(0), 1, 2)
+    # Rank 0 alone verifies and saves; both end with the same, to the bit.
+    assert not script.prefix(1).parent.exists()
+    assert list(checkpoints.find(script.prefix(0))) == [1, 2]
+    logs = [training.log(f"worker {rank}") for rank in (0, 1)]
+    for rank, log in enumerate(logs):
+        assert re.search(rf"^rank {rank} of 2$", log, re.MULTILINE)
+        assert re.findall(r"^lr change to (0.005)", log, re.MULTILINE) == ["0.005"]
+        assert len(re.findall(r"^\[lfw\]\[\d+\]Accuracy-Flip", log, re.MULTILINE)) == 2 - 2 * rank
+        assert ("Accuracy" in log, "Saved checkpoint" in log) == (rank == 0, rank == 0)
+        assert training.progress(rank) == (STEPS, "end")
+    ends = [script.folder / f"end-{rank}" for rank in (0, 1)]
+    assert script.difference(*ends) == 0
+
+
+def test_a_checkpoint_of_the_first_is_gone_on_from(
+    alone: Script, script: Script, tmp_path: Path
+) -> None:
+    """In the middle of an epoch; the other worker has none."""
+    script.prefix(0).parent.mkdir()
+    for path in alone.prefix(0).parent.glob("model-0001.*"):
+        shutil.copy(path, script.prefix(0).parent)
+    manifest = Path(f"{script.prefix(0)}-0001.json")
+    stood = json.loads(manifest.read_text())
+    # One machine's checkpoint would be refused.
+    stood["arguments"].update(workers=2, kvstore="dist_sync", ctx_num=1, batch_size=EACH)
+    manifest.write_text(json.dumps(stood))
+    with script.together("--resume", "1", "--data-workers", "0") as training:
+        ended = training.wait()
+    assert set(ended.values()) == {0}, ended
+    assert "resuming from 1 at step 5" in training.log("worker 1")
+    assert_same(script, script.prefix(0), alone.prefix(0), 2)

@@ -52,7 +52,7 @@ for make in (FaceImageIter, feed):
     try:
         both = [(0, 2), (1, 2)]
         parts = [take(make, 3, shard) for shard in both]
-        result[make is feed and "feed" or "iterator"] = {
+        result["feed" if make is feed else "iterator"] = {
             "whole": take(make, 6, (0, 1))[0],
             "parts": [given for given, _ in parts],
             "later": [take(make, 3, shard, (1, 1))[0] for shard in both],

@@ -13,6 +13,7 @@ class ExitCode(enum.IntEnum):
     USAGE = 2
     DRIFT = 3
     VERIFICATION = 4
+    CLUSTER = 5
     BUG = 70
     INTERRUPTED = 130
 

@@ -76,6 +76,62 @@ recipe_option = click.option(
     metavar="NAME|FILE",
     help="A recipe of the tool's own (recipes list), or a TOML file of yours.",
 )
+
+
+def cluster_options(function: _Function) -> _Function:
+    """Add ``--cluster``, ``--hosts``, ``--root`` and ``--patience``."""
+    for option in (
+        click.option(
+            "--patience",
+            type=click.FloatRange(min=2),
+            default=45,
+            show_default=True,
+            metavar="SECONDS",
+            help="With several hosts: how late a step may be; half of it for a sign of life.",
+        ),
+        click.option(
+            "--root",
+            metavar="HOST[:PORT]",
+            help="Rank 0's host as the others reach it, if the launcher does not say.",
+        ),
+        click.option(
+            "--hosts",
+            "hosts_file",
+            type=click.Path(dir_okay=False, exists=True, path_type=Path),
+            metavar="FILE",
+            help="Start it by ssh on these hosts, one a line; this one is among them.",
+        ),
+        click.option(
+            "--cluster", is_flag=True, help="One rank of several, started by mpirun or srun."
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+class KeepsArguments(click.Command):
+    """Keeps its arguments as they were given, to start the same command on another host."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep them before they are taken apart."""
+        ctx.meta[self.key] = [str(ctx.info_name), *_without_hosts(args)]
+        return super().parse_args(ctx, args)
+
+    key = "mfn_patcher.arguments"
+
+
+def _without_hosts(arguments: Sequence[str]) -> list[str]:
+    kept, own = [], True
+    words = iter(arguments)
+    for word in words:
+        own = own and word != "--"
+        if own and word == "--hosts":
+            next(words, None)
+        elif not (own and word.startswith("--hosts=")):
+            kept.append(word)
+    return kept
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import click
 
 from mfn_patcher.cli.options import (
+    KeepsArguments,
+    cluster_options,
     is_terminal,
     python_option,
     recipe_option,
@@ -24,10 +26,11 @@ Example:
   mfn-patch train --stage all --dry-run
   mfn-patch train --stage 2,3 --gpus 0,1 --batch-size 256 --scale-steps -- --target lfw
   mfn-patch train --stage 2,3 --gpus 0,1 --batch-size 256 --scale-steps --resume -- --target lfw
+  mpirun -n 4 mfn-patch train --stage 3 --cluster
 """
 
 
-@click.command(epilog=_EXAMPLE)
+@click.command(cls=KeepsArguments, epilog=_EXAMPLE)
 @workspace_option
 @recipe_option
 @click.option(
@@ -43,7 +46,10 @@ Example:
 @click.option("--gpus", metavar="LIST", help="GPUs to train on, such as 0,1.")
 @click.option("--cpu", is_flag=True, help="Train on the CPU.")
 @click.option(
-    "--batch-size", type=_POSITIVE, metavar="N", help="Images a step, over all GPUs together."
+    "--batch-size",
+    type=_POSITIVE,
+    metavar="N",
+    help="Images a step, over all GPUs of all hosts together.",
 )
 @click.option(
     "--scale-steps", is_flag=True, help="Multiply step counts by 512/N (the recipe's batch)."
@@ -66,9 +72,12 @@ Example:
 @click.option("--keep-going", is_flag=True, help="Go on after a loss that is no number.")
 @click.option("--no-gate", is_flag=True, help="Start from a stage whose LFW is at chance, too.")
 @click.option("--pretrained", metavar="PREFIX,EPOCH", help="The checkpoint to start from.")
+@cluster_options
 @python_option
 @click.argument("script_args", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
 def train(
+    context: click.Context,
     *,
     workspace: Path,
     recipe_name: str,
@@ -89,6 +98,10 @@ def train(
     keep_going: bool,
     no_gate: bool,
     pretrained: str | None,
+    cluster: bool,
+    hosts_file: Path | None,
+    root: str | None,
+    patience: float,
     python: str | None,
     script_args: tuple[str, ...],
 ) -> None:
@@ -104,6 +117,9 @@ def train(
 
     On a terminal a display shows how far it is and what it has reached; in a pipe the script's
     own lines are passed on.
+
+    With --cluster it is one rank of several, as the launcher's variables say; with --hosts it
+    starts the others by ssh.
     """
     from mfn_patcher import recipe
     from mfn_patcher.training import command, interpreter
@@ -113,6 +129,22 @@ def train(
     here = Path.cwd()
     workspace = workspace.resolve()
     code = read_code(workspace)
+    environment = dict(os.environ)
+    job = None
+    if cluster or hosts_file:
+        from mfn_patcher.cluster.job import find, share_devices
+        from mfn_patcher.cluster.roles import without_foreign
+
+        if not (code.can_cluster and code.can_resume):
+            raise TrainingError(
+                "--cluster and --hosts need the patches of stacks resume and cluster, which are "
+                f"not applied in {workspace}",
+                remedy="Run `mfn-patch apply`.",
+            )
+        environment = without_foreign(environment)
+        job = find(environment, hosts_file, root, patience)
+        if not cpu:
+            gpus = share_devices(gpus, environment.get("CUDA_VISIBLE_DEVICES"), job.place)
     if not code.can_resume and (resume or keep or seed is not None):
         raise TrainingError(
             "--resume, --seed and --keep need the patches of stack resume, which are not applied "
@@ -125,6 +157,7 @@ def train(
         gpus=gpus,
         cpu=cpu,
         batch_size=batch_size,
+        workers=job.place.size if job else None,
         scale_steps=scale_steps,
         max_steps=max_steps,
         until_stopped=until_stopped,
@@ -133,25 +166,43 @@ def train(
         seed=command.SEED if seed is None and code.can_resume else seed,
         keep=keep,
         script_arguments=script_args,
-        visible_devices=os.environ.get("CUDA_VISIBLE_DEVICES"),
+        visible_devices=environment.get("CUDA_VISIBLE_DEVICES"),
     )
     chosen = recipe.load(recipe_name)
     plans = command.plan_chain(chosen, chosen.choose(stages), options)
     path = interpreter.find(python)
-    surroundings = Surroundings(workspace, path, dict(os.environ), code)
-    if resume:
+    surroundings = Surroundings(workspace, path, environment, code)
+    if resume and (job is None or dry_run):
         from mfn_patcher.training.resume import remaining
 
         plans = remaining(plans, surroundings, report)
     if dry_run:
         source = workspace / "src"
-        click.echo("\n\n".join(command.explain(plan, source, path) for plan in plans))
-        return
+        texts = [command.explain(plan, source, path) for plan in plans]
+        if job:
+            from mfn_patcher.cluster.job import explain
 
-    if not plans:
+            # Of the ranks that a launcher starts, one is enough to tell what all do.
+            texts = [*(texts if not job.place.rank else ()), explain(job, plans, path)]
+        click.echo("\n\n".join(texts))
         return
 
     from mfn_patcher.training.supervision import Supervision
 
     supervision = Supervision(keep_going=keep_going, gate=not no_gate, display=is_terminal())
-    run_stages(plans, surroundings, sys.stdout.buffer, report, supervision)
+    if job:
+        from mfn_patcher.cluster.job import start_others, train_together
+
+        others = start_others(job, context.meta[KeepsArguments.key], here)
+        train_together(
+            job,
+            plans,
+            surroundings,
+            supervision,
+            resume=resume,
+            others=others,
+            output=sys.stdout.buffer,
+            report=report,
+        )
+    elif plans:
+        run_stages(plans, surroundings, sys.stdout.buffer, report, supervision)

@@ -42,7 +42,15 @@ class Code:
     @property
     def can_resume(self) -> bool:
         """Whether the script knows ``--seed``, ``--resume`` and ``--keep``."""
-        return any(patch.patch.startswith("resume/") for patch in self.patches)
+        return self._has("resume")
+
+    @property
+    def can_cluster(self) -> bool:
+        """Whether the script knows ``--kvstore`` and ``--progress``."""
+        return self._has("cluster")
+
+    def _has(self, stack: str) -> bool:
+        return any(patch.patch.startswith(f"{stack}/") for patch in self.patches)
 
 
 def read_code(workspace: Path) -> Code:

@@ -31,6 +31,8 @@ _OWN = {
     "--resume": "--resume",
     "--keep": "--keep",
     "--keep-always": "--keep",
+    "--kvstore": "--cluster",
+    "--progress": "--cluster",
 }
 
 SEED = 0
@@ -54,7 +56,8 @@ class Options:
         models_dir: Where checkpoints are saved; absolute.
         gpus: Indices or UUIDs of GPUs, separated by commas.
         cpu: Train on the CPU.
-        batch_size: Images a step, over all devices.
+        batch_size: Images a step, over all devices of all workers.
+        workers: Ranks of a training over several hosts; None for a training by itself.
         scale_steps: Rescale step counts to `batch_size`.
         max_steps: Steps to train for, not rescaled.
         until_stopped: Train without an end.
@@ -71,6 +74,7 @@ class Options:
     gpus: str | None = None
     cpu: bool = False
     batch_size: int | None = None
+    workers: int | None = None
     scale_steps: bool = False
     max_steps: int | None = None
     until_stopped: bool = False
@@ -141,7 +145,7 @@ class StagePlan:
         added: What follows them.
         changed: The changes in `documented` and in the environment.
         visible_devices: Value of ``CUDA_VISIBLE_DEVICES``; empty for the CPU.
-        batch_size: Images a step, over all devices.
+        batch_size: Images a step, over all devices of all workers.
         steps: Number of steps; None for no end.
         verbose: Steps from one checkpoint to the next.
         prefix: Of the checkpoints to save, as the script is told.
@@ -450,19 +454,30 @@ def _check_devices(value: str, where: str) -> None:
 
 
 def _choose_batch(recipe: Recipe, options: Options, visible_devices: str, draft: _Draft) -> int:
-    devices = len(visible_devices.split(","))
+    workers = options.workers or 1
+    here = len(visible_devices.split(","))
+    devices = here * workers
     batch_size = options.batch_size or recipe.batch_size
     each, rest = divmod(batch_size, devices)
+    whole = f"{here} device{'s' if here > 1 else ''}"
+    if workers > 1:
+        whole += f" of each of {workers} workers"
     if rest or not each:
         nearest = [str(n * devices) for n in (each, each + 1) if n]
         raise PlanError(
-            f"a batch of {batch_size} can't be split evenly over {devices} GPUs",
+            f"a batch of {batch_size} can't be split evenly over "
+            + (whole if workers > 1 else f"{devices} GPUs"),
             remedy=f"Give --batch-size {' or '.join(nearest)}.",
         )
     reason = "given as --batch-size"
     if devices > 1 or not options.batch_size:
-        reason = f"{batch_size} images a step over {devices} device{'s' if devices > 1 else ''}"
+        reason = f"{batch_size} images a step over {whole}"
     draft.replace("--per-batch-size", str(each), reason)
+    if options.workers is not None:
+        draft.add(
+            ("--kvstore", "dist_sync"),
+            f"MXNet's parameter server sums the gradients of {options.workers} workers",
+        )
     if batch_size != recipe.batch_size and not options.scale_steps:
         draft.note(
             f"all step counts are meant for {recipe.batch_size} images a step, this has "

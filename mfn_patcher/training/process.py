@@ -24,7 +24,16 @@ _PATIENCE = 30.0  # seconds that a child may take to stop before it is killed
 
 
 class Stop(Exception):  # noqa: N818  (an order, not an error)
-    """Raised by a watcher to end the child; its text says why."""
+    """Raised by a watcher to end the child; its text says why.
+
+    Args:
+        why: The text.
+        patience: Seconds that the child may take to stop before it is killed.
+    """
+
+    def __init__(self, why: str, patience: float | None = None) -> None:
+        super().__init__(why)
+        self.patience = _PATIENCE if patience is None else patience
 
 
 @dataclass(frozen=True)
@@ -55,7 +64,10 @@ def run(
     output: BinaryIO,
     watch: Callable[[bytes], None] = lambda _: None,
     tick: Callable[[], None] = lambda: None,
+    guard: Callable[[], None] = lambda: None,
     report: Callable[[str], None] = lambda _: None,
+    started: Callable[[int], None] = lambda _: None,
+    received: Callable[[signal.Signals], None] = lambda _: None,
     tail_lines: int = 15,
 ) -> Ended:
     """Run a command to its end; no exception here leaves it running.
@@ -77,14 +89,17 @@ def run(
             that is reported, and the run goes on without it and without `tick`.
         tick: Called many times a second, whether something was written or not. If it raises
             `Stop`, the child is ended.
+        guard: As `tick`, but called whatever has failed.
         report: Called with a line when a signal is passed on.
+        started: Called with the child's number.
+        received: Called with each signal that is passed on, from its handler.
         tail_lines: How many lines to return.
     """
     began = time.monotonic()
     with log.open("ab") as writing, log.open("rb") as reading:
         offset = reading.seek(0, os.SEEK_END)
         fcntl.flock(writing, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        with _Signals(report) as signals:
+        with _Signals(report, received) as signals:
             child = subprocess.Popen(
                 command,
                 cwd=folder,
@@ -97,7 +112,8 @@ def run(
             )
             try:
                 signals.pass_on_to(child)
-                stopped = _mirror(child, reading, output, _Watched(watch, tick, report))
+                started(child.pid)
+                stopped = _mirror(child, reading, output, _Watched(watch, tick, report), guard)
             finally:
                 if child.poll() is None:
                     _signal_group(child, signal.SIGKILL)
@@ -119,8 +135,11 @@ def is_written(log: Path) -> bool:
 class _Signals:
     """Catches signals and passes them on, also those that come before there is a child."""
 
-    def __init__(self, report: Callable[[str], None]) -> None:
+    def __init__(
+        self, report: Callable[[str], None], listener: Callable[[signal.Signals], None]
+    ) -> None:
         self._report = report
+        self._listener = listener
         self._received: list[signal.Signals] = []
         self._passed = 0
         self._child: subprocess.Popen[bytes] | None = None
@@ -156,6 +175,7 @@ class _Signals:
             self._passed += 1
             name = self._received[self._passed - 1].name
             _signal_group(self._child, self._received[0] if first else signal.SIGKILL)
+            self._listener(self._received[self._passed - 1])
             # What can't be told, to a broken pipe or while telling, must not end the run.
             with contextlib.suppress(OSError, RuntimeError):
                 self._report(
@@ -209,7 +229,11 @@ class _Watched:
 
 
 def _mirror(
-    child: subprocess.Popen[bytes], reading: BinaryIO, output: BinaryIO, watched: _Watched
+    child: subprocess.Popen[bytes],
+    reading: BinaryIO,
+    output: BinaryIO,
+    watched: _Watched,
+    guard: Callable[[], None],
 ) -> str | None:
     """Copy what the child writes until it ends; return why it was told to, if it was."""
     copying = True
@@ -234,9 +258,10 @@ def _mirror(
             break
         if stopped is None:
             try:
+                guard()
                 watched.tick()
             except Stop as stop:
-                stopped, deadline = str(stop), time.monotonic() + _PATIENCE
+                stopped, deadline = str(stop), time.monotonic() + stop.patience
                 _signal_group(child, signal.SIGTERM)
         elif time.monotonic() > deadline:
             _signal_group(child, signal.SIGKILL)

@@ -20,10 +20,15 @@ from mfn_patcher.training.run import Surroundings
 # Arguments of the script that are compared by what they stand for, or may change.
 _NOT_COMPARED = {
     "--data-dir", "--prefix", "--pretrained", "--per-batch-size", "--max-steps", "--resume",
-    "--keep", "--keep-always", "--target", "--ckpt",
+    "--keep", "--keep-always", "--target", "--ckpt", "--progress",
 }  # fmt: skip
 # The tool's options for the script's arguments; all others are given in the recipe or after --.
-_OPTIONS = {"--verbose": "--verbose-every", "--lr-steps": "--scale-steps", "--seed": "--seed"}
+_OPTIONS = {
+    "--verbose": "--verbose-every",
+    "--lr-steps": "--scale-steps",
+    "--seed": "--seed",
+    "--kvstore": "--cluster",
+}
 
 
 class ResumeError(MfnPatchError):
@@ -162,7 +167,7 @@ def _differences(plan: StagePlan, run: _Run, surroundings: Surroundings) -> Iter
     if plan.batch_size != entry["batch_size"]:
         yield f"batch size {entry['batch_size']}, and now {plan.batch_size} (--batch-size)"
     elif former[each] != now[each]:
-        yield f"{former[each]} images a device, and now {now[each]} (--gpus)"
+        yield f"{former[each]} images a device, and now {now[each]} (--gpus or the ranks)"
     data_dir = surroundings.place(plan.data_dir)
     if data_dir.is_dir() and fingerprint(data_dir).sha256 != entry["data_set"]["sha256"]:
         yield f"data set {entry['data_dir']}, and now {data_dir}, which is another (--data-dir)"

@@ -19,6 +19,7 @@ from mfn_patcher.training import checkpoints, process, record
 from mfn_patcher.training.checkpoints import Archive
 from mfn_patcher.training.code import Code
 from mfn_patcher.training.command import StagePlan, shell_line
+from mfn_patcher.training.crew import ALONE, Crew
 from mfn_patcher.training.environment import child_environment
 from mfn_patcher.training.interpreter import Interpreter, check_mxnet, inspect
 from mfn_patcher.training.process import Ended
@@ -74,6 +75,8 @@ def run_stages(
     output: BinaryIO,
     report: Callable[[str], None] = lambda _: None,
     supervision: Supervision = AS_USUAL,
+    *,
+    crew: Crew = ALONE,
 ) -> list[Path]:
     """Run stages one after another, to the first that fails.
 
@@ -85,6 +88,7 @@ def run_stages(
         output: Gets the script's output, live.
         report: Called with a line when a stage starts or ends.
         supervision: How they are watched.
+        crew: What works beside each script.
 
     Returns:
         The folders of the runs.
@@ -94,26 +98,47 @@ def run_stages(
         TrainingInterruptedError: A signal ended a stage.
         InterpreterError: The interpreter can't train.
         GateError: A stage would start from one that has learned nothing.
+        MfnPatchError: The crew failed.
     """
-    interpreter = _check_code(plans[0], surroundings)
     made: set[Path] = set()
     for plan in plans:
-        _check_data(plan, surroundings)
         _check_models(plan, surroundings)
         _check_start(plan, surroundings, made, gate=supervision.gate)
         made.add(surroundings.place(plan.prefix))
-    check_mxnet(interpreter, _environment(plans[0], surroundings, interpreter), plans[0].devices)
+    interpreter = check_host(plans, surroundings)
     folders = []
     for plan in plans:
         # Again, for now the earlier stages of this chain have saved what they did.
         _check_start(plan, surroundings, set(), gate=supervision.gate)
         folders.append(
-            _run_stage(plan, surroundings, interpreter, supervision, output=output, report=report)
+            _run_stage(
+                plan,
+                surroundings,
+                interpreter,
+                supervision,
+                crew=crew,
+                output=output,
+                report=report,
+            )
         )
     return folders
 
 
 # -- before -------------------------------------------------------------------------------
+
+
+def check_host(plans: Sequence[StagePlan], surroundings: Surroundings) -> Interpreter:
+    """Look whether this host has what the script of each stage needs: code, data and MXNet.
+
+    Raises:
+        TrainingError: Something is missing.
+        InterpreterError: The interpreter can't train.
+    """
+    interpreter = _check_code(plans[0], surroundings)
+    for plan in plans:
+        _check_data(plan, surroundings)
+    check_mxnet(interpreter, environment_of(plans[0], surroundings, interpreter), plans[0].devices)
+    return interpreter
 
 
 def _check_code(plan: StagePlan, surroundings: Surroundings) -> Interpreter:
@@ -218,9 +243,10 @@ def _check_writer(
 # -- a stage ------------------------------------------------------------------------------
 
 
-def _environment(
+def environment_of(
     plan: StagePlan, surroundings: Surroundings, interpreter: Interpreter
 ) -> dict[str, str]:
+    """Return the environment of a stage's script on one host."""
     return child_environment(surroundings.environment, plan.visible_devices, interpreter.libraries)
 
 
@@ -230,20 +256,22 @@ def _run_stage(
     interpreter: Interpreter,
     supervision: Supervision,
     *,
+    crew: Crew,
     output: BinaryIO,
     report: Callable[[str], None],
 ) -> Path:
-    environment = _environment(plan, surroundings, interpreter)
+    environment = environment_of(plan, surroundings, interpreter)
     prefix = surroundings.place(plan.prefix)
     data_set = fingerprint(surroundings.place(plan.data_dir))
     folder = record.new_folder(surroundings.runs, plan.stage)
+    environment, added = crew.begin(plan, folder, environment)
     checkpoints.clean(prefix)
     archive = None
     if plan.resumed_from is None:
         archive = checkpoints.set_aside(prefix, _kept(plan, surroundings))
     before = checkpoints.state(prefix)
     entry = _open_record(
-        plan, surroundings, interpreter, environment, data_set=data_set, archive=archive
+        plan, surroundings, interpreter, environment, added, data_set=data_set, archive=archive
     )
     record.write(entry, folder)
     if surroundings.code.edits:
@@ -259,16 +287,23 @@ def _run_stage(
     try:
         with Watching(plan, prefix, folder, supervision, output=output, report=report) as watching:
             ended = process.run(
-                entry.command,
+                crew.wrap(entry.command),
                 folder=surroundings.source,
                 environment=environment,
                 log=folder / record.LOG,
                 output=watching.output,
                 watch=watching.watch,
                 tick=watching.tick,
+                guard=crew.guard,
                 report=report,
+                started=crew.started,
+                received=crew.received,
             )
     finally:
+        fault = crew.end(ended)
+        if fault and ended:
+            # Signals that came later are of launchers that clear up.
+            ended = dataclasses.replace(ended, stopped=str(fault), signal=None)
         # Also when the tool itself fails, checkpoints are put back and the record is closed.
         saved = checkpoints.saved_since(prefix, before)
         if archive and not saved and archive.restore():
@@ -284,6 +319,10 @@ def _run_stage(
             last_checkpoint=max(saved, default=None),
         )
         record.write(entry, folder)
+    if fault:
+        where = f"{fault.remedy} Its record and output are in {folder}.{_way_on(entry)}"
+        fault.remedy = where.strip()
+        raise fault
     _raise_unless_completed(plan, ended, entry, folder)
     last = f"last checkpoint {prefix},{max(saved)}" if saved else "no checkpoint"
     report(f"{plan.stage.title}: completed after {ended.seconds:.0f} s; {last}")
@@ -295,6 +334,7 @@ def _open_record(
     surroundings: Surroundings,
     interpreter: Interpreter,
     environment: Mapping[str, str],
+    added: Sequence[str],
     *,
     data_set: Fingerprint,
     archive: Archive | None,
@@ -304,7 +344,7 @@ def _open_record(
         recipe=plan.recipe,
         stage=plan.stage.number,
         name=plan.stage.name,
-        command=(surroundings.python, "-u", plan.script, *plan.arguments),
+        command=(surroundings.python, "-u", plan.script, *plan.arguments, *added),
         shell_line=shell_line(plan, surroundings.python),
         folder=str(surroundings.source),
         environment={

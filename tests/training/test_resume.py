@@ -217,7 +217,7 @@ def test_another_training_is_refused(bench: Bench, data: Path, tmp_path: Path) -
         ({"verbose_every": 3}, "--verbose 5, and now 3 (--verbose-every)"),
         ({"script_arguments": ("--lr", "0.2")}, "--lr not given, and now 0.2 (in the recipe"),
         ({"pretrained": ("/m/model", 3)}, "started from None, and now from /m/model,3 (--pret"),
-        ({"gpus": "0,1", "cpu": False}, "4 images a device, and now 2 (--gpus)"),
+        ({"gpus": "0,1", "cpu": False}, "4 images a device, and now 2 (--gpus or the ranks)"),
     ):
         with pytest.raises(ResumeError) as error:
             bench.left("2", **options)

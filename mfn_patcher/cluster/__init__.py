@@ -1,0 +1,1 @@
+"""Training on several hosts: MXNet's parameter server, started by MPI, Slurm or ssh."""

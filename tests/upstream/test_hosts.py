@@ -1,0 +1,116 @@
+"""The real script on several ranks, and what happens when one of their processes fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mfn_patcher.dataset.synth import synthesise
+from mfn_patcher.errors import ExitCode
+from mfn_patcher.training import checkpoints
+from tests.cluster.launched import Launched, until
+
+pytestmark = pytest.mark.mxnet
+
+PATIENCE = 8
+LIMIT = 60
+"""Seconds within which all has ended after a fault."""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "faces"
+    synthesise(folder, identities=4, images_per_identity=8)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Two workers and as many servers share this machine's cores.
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+class Training:
+    """The same training, begun or gone on with."""
+
+    def __init__(self, workspace: Path, data: Path, folder: Path) -> None:
+        self.workspace = workspace
+        self.folder = folder
+        self.options = ["train", "-w", str(workspace), "--data-dir", str(data), "--stage", "2"]
+        self.options += ["--cpu", "--batch-size", "4", "--verbose-every", "3"]
+        self.options += ["--patience", str(PATIENCE)]
+        self.launched: list[Launched] = []
+
+    def start(self, steps: int, *options: str) -> Launched:
+        arguments = (*self.options, "--cluster", "--max-steps", str(steps), *options)
+        number = len(self.launched)
+        launched = Launched((*arguments, "--", "--target", ""), 2, self.folder / str(number))
+        self.launched.append(launched)
+        return launched
+
+    @property
+    def run(self) -> Path:
+        return max(self.workspace.glob("runs/*/run.json")).parent
+
+    @property
+    def record(self) -> dict[str, object]:
+        record: dict[str, object] = json.loads((self.run / "run.json").read_text())
+        return record
+
+    @property
+    def last(self) -> int:
+        found = checkpoints.last_complete(
+            self.workspace / "models" / "MobileFaceNet" / "model-y1-softmax"
+        )
+        return found.number if found else 0
+
+    def wait_beyond(self, checkpoint: int, launched: Launched) -> None:
+        """Wait for a later checkpoint."""
+        assert until(lambda: self.last > checkpoint), launched.said(0)
+
+
+@pytest.fixture
+def training(workspace: Path, data: Path, tmp_path: Path) -> Iterator[Training]:
+    training = Training(workspace, data, tmp_path / "ranks")
+    yield training
+    for launched in training.launched:
+        launched.kill()
+
+
+FAULTS = [
+    (1, "worker", signal.SIGKILL, r"the worker of rank 1 on \S+ was killed by SIGKILL at step \d+"),
+    (0, "scheduler", signal.SIGKILL, r"the scheduler of rank 0 on \S+ was killed by SIGKILL"),
+    (1, "server", signal.SIGKILL, r"the server of rank 1 on \S+ was killed by SIGKILL"),
+    (1, "worker", signal.SIGSTOP, r"no step is done since \d+ s: rank 1 .* its worker is stopped"),
+    (1, "tool", signal.SIGKILL, r"the connection to rank 1 on \S+ ended without a word"),
+]  # fmt: skip
+
+
+def test_faults_one_after_another(training: Training) -> None:
+    """Each ends everything, is named by all, and the next training goes on from there."""
+    for number, (rank, role, how, said) in enumerate(FAULTS):
+        before = training.last
+        launched = training.start(1000, *(["--resume"] if number else []))
+        training.wait_beyond(before, launched)
+        victim = launched.tools[rank].pid if role == "tool" else launched.process(rank, role)
+        launched.process(0, "worker")
+        os.kill(victim, how)
+        codes = launched.wait(LIMIT)
+        failed = int(ExitCode.CLUSTER)
+        assert codes == [failed, -9 if role == "tool" else failed], launched.said(0)
+        for each in range(2):
+            if (each, "tool") != (rank, role):
+                assert re.search(said, launched.said(each)), launched.said(each)
+        assert f"--resume goes on from checkpoint {training.last}" in launched.said(0)
+        assert training.record["outcome"] == "failed"
+        if number:
+            assert training.record["resumed_checkpoint"] == before
+    launched = training.start(3 * (training.last + 1), "--resume")
+    assert launched.wait(LIMIT) == [0, 0], launched.said(0)
+    assert training.record["outcome"] == "completed"

@@ -189,7 +189,9 @@ def train(
 
     from mfn_patcher.training.supervision import Supervision
 
-    supervision = Supervision(keep_going=keep_going, gate=not no_gate, display=is_terminal())
+    # Open MPI gives its processes a terminal where it has none itself.
+    display = is_terminal() and not (job and not job.hosts)
+    supervision = Supervision(keep_going=keep_going, gate=not no_gate, display=display)
     if job:
         from mfn_patcher.cluster.job import start_others, train_together
 

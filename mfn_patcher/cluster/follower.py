@@ -15,7 +15,7 @@ from mfn_patcher.cluster import channel
 from mfn_patcher.cluster.channel import GREETING, Message, Ports
 from mfn_patcher.cluster.errors import FaultError, OrderedError, SetupError
 from mfn_patcher.cluster.facts import Facts
-from mfn_patcher.cluster.hands import KILL, Hands
+from mfn_patcher.cluster.hands import KILL, MISSED, NEWS, Hands
 from mfn_patcher.cluster.ranks import Place, Root
 from mfn_patcher.cluster.roles import Layout, describe
 from mfn_patcher.errors import ExitCode, MfnPatchError
@@ -25,6 +25,7 @@ from mfn_patcher.training.interpreter import Interpreter
 from mfn_patcher.training.process import Ended
 from mfn_patcher.training.run import Surroundings, environment_of
 
+CAUSE = "cause.txt"
 _PARTING = 10.0  # seconds
 
 
@@ -48,6 +49,7 @@ class Follower(Hands):
         super().__init__(place, python, patience)
         self._over: MfnPatchError | None = None
         self._done = False
+        self._folder: Path | None = None
         self._orders: queue.Queue[Message] = queue.Queue()
         self._line = channel.connect(root, place.rank, 2 * patience)
         self._line.send(
@@ -92,6 +94,9 @@ class Follower(Hands):
     ) -> None:
         self.dismiss(failed=error is not None)
         self._ports.release()
+        if error is not None and self._folder:
+            # What this prints may be lost with the network.
+            (self._folder / CAUSE).write_text(f"{error}\n", encoding="utf-8")
         if error is not None and self._over is None:
             self._fail(f"{self.name}: {error}", interruption=isinstance(error, KeyboardInterrupt))
         # A launcher kills all ranks once one has ended with an error: rank 0, which has a record
@@ -153,6 +158,7 @@ class Follower(Hands):
     ) -> None:
         folder = surroundings.runs / run / f"rank-{self.place.rank}"
         folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
         environment, added = self.begin(
             plan, folder, environment_of(plan, surroundings, interpreter)
         )
@@ -175,9 +181,18 @@ class Follower(Hands):
         self.dismiss(failed=False)
 
     def _judge(self, ended: Ended, folder: Path) -> None:
+        if ended.signal:
+            # A launcher stops all when one is gone, and may be faster than the news of that.
+            self.closing.wait(NEWS)
         if self._over:
             raise self._over
-        if ended.signal:
+        silence = self._line.silence()
+        if ended.signal and silence > MISSED * self.every:
+            self._fail(
+                f"{ended.signal.name} came while nothing is heard of {self._root} since "
+                f"{silence:.0f} s; {self.name} was {self.beat().describe()}"
+            )
+        elif ended.signal:
             self._fail(f"{self.name} received {ended.signal.name}", interruption=True)
         elif ended.stopped:
             self._fail(ended.stopped)

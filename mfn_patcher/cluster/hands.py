@@ -19,6 +19,10 @@ PATIENCE = 45.0
 """Seconds that a step may be late, by default; half of it may pass without a word of a host."""
 BEAT = 2.0
 """Seconds from one message to the next, at most."""
+MISSED = 3
+"""Messages of a host whose lack is worth telling where something else ends a training."""
+NEWS = 0.3
+"""Seconds that news from another host may need."""
 KILL = 2.0
 """Seconds that a worker may take to stop once another process has failed."""
 

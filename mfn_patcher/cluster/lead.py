@@ -16,7 +16,7 @@ from mfn_patcher.cluster import channel, facts
 from mfn_patcher.cluster.channel import GREETING, Line, Message, Ports
 from mfn_patcher.cluster.errors import FaultError, SetupError
 from mfn_patcher.cluster.facts import Facts
-from mfn_patcher.cluster.hands import KILL, Hands
+from mfn_patcher.cluster.hands import KILL, MISSED, NEWS, Hands
 from mfn_patcher.cluster.ranks import Place, Root, addresses, is_own
 from mfn_patcher.cluster.roles import Layout, describe
 from mfn_patcher.cluster.stall import Beat, Pace
@@ -26,7 +26,6 @@ from mfn_patcher.training.command import StagePlan
 from mfn_patcher.training.process import Ended
 
 _PARTING = 3.0  # seconds
-_NEWS = 0.3  # seconds
 _ASKED = 0.2  # seconds
 
 
@@ -130,9 +129,10 @@ class Lead(Hands):
             self._fail(str(error).partition("\n")[0] or "it was interrupted", code=code)
         self.closing.set()
         with self._changed:
-            # Not for long: a launcher kills all ranks once one has ended with an error.
+            # Those that come to their end later find this one gone. A launcher that has sent a
+            # signal kills soon.
             left = lambda: all(member.leaving for member in self.members.values())  # noqa: E731
-            self._changed.wait_for(left, _PARTING)
+            self._changed.wait_for(left, 0 if self.signal else _PARTING)
         self._listening.close()
         if self._ports:
             self._ports.release()
@@ -270,7 +270,8 @@ class Lead(Hands):
         self._pace = None
         if ended and ended.signal and self._fault is None:
             # A launcher stops all when one is gone, and may be faster than the news of that.
-            self._wait(lambda: False, _NEWS, checked=False)
+            self._wait(lambda: False, NEWS, checked=False)
+            self._suspect(ended.signal.name)
         if self._interruption and ended and ended.signal:
             # One signal, to all ranks: not the fault of whoever told it first.
             return None
@@ -296,6 +297,16 @@ class Lead(Hands):
         whole = fault is None and ended is not None and not (ended.signal or ended.stopped)
         self.dismiss(failed=not whole)
         return FaultError(fault) if fault else None
+
+    def _suspect(self, received: str) -> None:
+        """Name a rank that has missed messages, if a signal may be of a launcher that missed it."""
+        for member in self.members.values():
+            silence = member.line.silence()
+            if silence > MISSED * self.every:
+                self._fail(
+                    f"{received} came while nothing is heard of {member.name} since "
+                    f"{silence:.0f} s; it was {member.beat.describe()}"
+                )
 
     # -- the channel ----------------------------------------------------------------------
 

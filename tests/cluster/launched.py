@@ -27,14 +27,25 @@ def children(pid: int) -> list[int]:
     return found
 
 
-def role_of(pid: int) -> str:
-    """Return the role that a process's environment gives it."""
+def descendants(pid: int) -> list[int]:
+    """Return the processes that a process and these have started."""
+    return [each for child in children(pid) for each in (child, *descendants(child))]
+
+
+def variable(pid: int, name: str) -> str | None:
+    """Return an environment variable of a process."""
     try:
         entries = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
-        return ""
-    names = dict(entry.partition(b"=")[::2] for entry in entries)
-    return names.get(b"DMLC_ROLE", b"").decode()
+        return None
+    found = dict(entry.partition(b"=")[::2] for entry in entries).get(name.encode())
+    return None if found is None else found.decode()
+
+
+def rank_of(pid: int) -> str | None:
+    """Return the rank of a process of the tool that Open MPI has started."""
+    has_role = variable(pid, "DMLC_ROLE") is not None
+    return None if has_role else variable(pid, "OMPI_COMM_WORLD_RANK")
 
 
 def is_alive(pid: int) -> bool:
@@ -90,7 +101,7 @@ class Launched:
         def look() -> bool:
             now = children(self.tools[rank].pid)
             self.seen |= set(now)
-            found[:] = [pid for pid in now if role_of(pid) == role]
+            found[:] = [pid for pid in now if variable(pid, "DMLC_ROLE") == role]
             return bool(found)
 
         assert until(look), self.said(rank)

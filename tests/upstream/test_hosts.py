@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from mfn_patcher.cluster.follower import CAUSE
 from mfn_patcher.dataset.synth import synthesise
 from mfn_patcher.errors import ExitCode
 from mfn_patcher.training import checkpoints
-from tests.cluster.launched import Launched, until
+from tests.cluster import namespaces
+from tests.cluster.launched import TOOL, Launched, children, descendants, is_alive, rank_of, until
+from tests.cluster.namespaces import Network, Started
 
 pytestmark = pytest.mark.mxnet
 
@@ -43,14 +47,17 @@ class Training:
         self.workspace = workspace
         self.folder = folder
         self.options = ["train", "-w", str(workspace), "--data-dir", str(data), "--stage", "2"]
-        self.options += ["--cpu", "--batch-size", "4", "--verbose-every", "3"]
+        self.options += ["--cpu", "--batch-size", "4", "--verbose-every", "1"]
         self.options += ["--patience", str(PATIENCE)]
         self.launched: list[Launched] = []
 
+    def arguments(self, steps: int, *options: str) -> list[str]:
+        own = ["--cluster", "--max-steps", str(steps), *options, "--", "--target", ""]
+        return [*self.options, *own]
+
     def start(self, steps: int, *options: str) -> Launched:
-        arguments = (*self.options, "--cluster", "--max-steps", str(steps), *options)
-        number = len(self.launched)
-        launched = Launched((*arguments, "--", "--target", ""), 2, self.folder / str(number))
+        folder = self.folder / str(len(self.launched))
+        launched = Launched(self.arguments(steps, *options), 2, folder)
         self.launched.append(launched)
         return launched
 
@@ -111,6 +118,57 @@ def test_faults_one_after_another(training: Training) -> None:
         assert training.record["outcome"] == "failed"
         if number:
             assert training.record["resumed_checkpoint"] == before
-    launched = training.start(3 * (training.last + 1), "--resume")
-    assert launched.wait(LIMIT) == [0, 0], launched.said(0)
-    assert training.record["outcome"] == "completed"
+
+
+def lacking() -> str | None:
+    if not shutil.which("mpirun.openmpi"):
+        return "Open MPI is not here: apt-get install openmpi-bin"
+    return namespaces.lacking()
+
+
+LACKING = lacking()
+HOSTS = "abcd"
+
+
+def start_on(network: Network, training: Training, steps: int, *options: str) -> Started:
+    return network.mpirun([*TOOL, *training.arguments(steps, *options)], training.folder)
+
+
+@pytest.mark.skipif(LACKING is not None, reason=LACKING or "")
+def test_four_hosts_of_which_one_is_cut_off(
+    training: Training, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hosts that are network namespaces, started by Open MPI: all end, then all go on."""
+    for name in ("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"):
+        monkeypatch.setenv(name, "1")
+    with Network(HOSTS, tmp_path) as network:
+        began = start_on(network, training, 1000)
+        try:
+            assert until(lambda: training.last > 0), began.said()
+            tools = [pid for pid in descendants(began.process.pid) if rank_of(pid) is not None]
+            assert len(tools) == len(HOSTS)
+            processes = [*tools, *(child for tool in tools for child in children(tool))]
+            assert len(processes) == len(HOSTS) * 3 + 1
+            network.set_link("c", "down")
+            ended = until(lambda: not any(map(is_alive, processes)), LIMIT)
+            assert ended, f"not all have ended: {began.said()}"
+            assert began.process.wait(LIMIT) != 0
+        finally:
+            began.kill()
+        last = training.last
+        said = began.said()
+        assert "nothing is heard of rank 2 on c since" in said, said
+        assert f"--resume goes on from checkpoint {last}" in said, said
+        for rank, lost in ((1, "rank 2 on c"), (2, "rank 0 on a")):
+            cause = (training.run / f"rank-{rank}" / CAUSE).read_text()
+            assert f"nothing is heard of {lost}" in cause
+        assert training.record["outcome"] == "failed"
+
+        network.set_link("c", "up")
+        again = start_on(network, training, last + 2, "--resume")
+        try:
+            assert again.process.wait(120) == 0, again.said()
+        finally:
+            again.kill()
+        assert training.record["outcome"] == "completed"
+        assert training.record["resumed_checkpoint"] == last

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 
 import click
 
 from mfn_patcher.cli.options import (
+    KeepsArguments,
+    cluster_options,
     json_option,
     load_project_series,
     print_findings,
@@ -22,7 +25,7 @@ from mfn_patcher.errors import ExitCode
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
-@click.command()
+@click.command(cls=KeepsArguments)
 @workspace_option
 @recipe_option
 @click.option("--data-dir", type=_FOLDER, metavar="DIR", help="The data set.")
@@ -33,8 +36,9 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
     "--batch-size",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Images a step, over all GPUs together.",
+    help="Images a step, over all GPUs of all hosts together.",
 )
+@cluster_options
 @python_option
 @project_option
 @json_option
@@ -49,6 +53,10 @@ def doctor(
     gpus: str | None,
     cpu: bool,
     batch_size: int | None,
+    cluster: bool,
+    hosts_file: Path | None,
+    root: str | None,
+    patience: float,
     python: str | None,
     project: Path | None,
     as_json: bool,
@@ -58,29 +66,61 @@ def doctor(
     Looked at are git, the workspace, the training interpreter, MXNet and every library its build
     links, the data set, GPUs and their memory, and the disk. The options are those of train.
     Nothing is trained or changed. The exit code is 1 if anything failed; a warning leaves it 0.
+    With --cluster or --hosts, all hosts are looked at, whether they are alike and reach each other.
 
     \b
     Example:
       mfn-patch doctor --data-dir /data/faces_ms1m_112x112
+      mpirun -n 4 mfn-patch doctor --cluster
     """
     from mfn_patcher import recipe
     from mfn_patcher.doctor import diagnose
-    from mfn_patcher.training import command
+    from mfn_patcher.training import command, interpreter
     from mfn_patcher.training.code import read_code
+    from mfn_patcher.training.run import Surroundings
 
     here = Path.cwd()
+    environment = dict(os.environ)
+    job = None
+    if cluster or hosts_file:
+        from mfn_patcher.cluster.job import find, share_devices
+        from mfn_patcher.cluster.roles import without_foreign
+
+        environment = without_foreign(environment)
+        job = find(environment, hosts_file, root, patience)
+        if not cpu:
+            gpus = share_devices(gpus, environment.get("CUDA_VISIBLE_DEVICES"), job.place)
+    code = read_code(workspace)
     options = command.Options(
         data_dir=data_dir and Path(command.absolute(data_dir, here)),
         models_dir=models_dir and Path(command.absolute(models_dir, here)),
         gpus=gpus,
         cpu=cpu,
         batch_size=batch_size,
+        workers=job.place.size if job else None,
         # As for training, whose checkpoints then hold the momentum too.
-        seed=command.SEED if read_code(workspace).can_resume else None,
-        visible_devices=os.environ.get("CUDA_VISIBLE_DEVICES"),
+        seed=command.SEED if code.can_resume else None,
+        visible_devices=environment.get("CUDA_VISIBLE_DEVICES"),
     )
     series = load_project_series(project)
-    diagnosis = diagnose(workspace, series, recipe.load(recipe_name), options, python=python)
+    chosen = recipe.load(recipe_name)
+    plans = command.plan_chain(chosen, chosen.stages, options)
+    if job:
+        # This host is looked at as if its share of each batch were all.
+        share = plans[0].batch_size // job.place.size
+        options = dataclasses.replace(options, workers=None, batch_size=share)
+    diagnosis = diagnose(workspace, series, chosen, options, python=python, environment=environment)
+    if job:
+        from mfn_patcher.cluster.doctor import diagnose_together
+        from mfn_patcher.cluster.job import start_others
+
+        path = interpreter.find(python)
+        surroundings = Surroundings(workspace.resolve(), path, environment, code)
+        others = start_others(job, context.meta[KeepsArguments.key], here)
+        together = diagnose_together(job, diagnosis, plans, surroundings, others)
+        if together is None:
+            return
+        diagnosis = together
     if as_json:
         print_json(diagnosis.as_json())
     else:

@@ -84,6 +84,8 @@ def share_devices(gpus: str | None, visible: str | None, place: Place) -> str | 
 
 def explain(job: Job, plans: Sequence[StagePlan], python: str) -> str:
     """Return variables and command of each role that this process starts, itself or by ssh."""
+    if not plans:
+        return ""
     ranks = [(host.place, _address(host.address)) for host in job.hosts]
     root = _address(job.root.hosts[0])
     if not ranks:
@@ -96,6 +98,7 @@ def explain(job: Job, plans: Sequence[StagePlan], python: str) -> str:
             variables = layout.variables(role, place.rank, place.local_rank, address)
             commands = [beside_worker(python)]
             if role == "worker":
+                variables["CUDA_VISIBLE_DEVICES"] = plans[0].visible_devices
                 commands = [(python, "-u", plan.script, *plan.arguments) for plan in plans]
             lines += [shell_line(variables, command) for command in commands]
     return "\n".join(lines)

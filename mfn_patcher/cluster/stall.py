@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import statistics
 from collections import deque
 from collections.abc import Iterable, Mapping

@@ -16,9 +16,10 @@ from mfn_patcher.cluster.follower import CAUSE
 from mfn_patcher.dataset.synth import synthesise
 from mfn_patcher.errors import ExitCode
 from mfn_patcher.training import checkpoints
-from tests.cluster import namespaces
+from tests.cluster import namespaces, sshd
 from tests.cluster.launched import TOOL, Launched, children, descendants, is_alive, rank_of, until
 from tests.cluster.namespaces import Network, Started
+from tests.cluster.sshd import Sshd
 
 pytestmark = pytest.mark.mxnet
 
@@ -65,7 +66,6 @@ class Training:
     def run(self) -> Path:
         return max(self.workspace.glob("runs/*/run.json")).parent
 
-    @property
     def record(self) -> dict[str, object]:
         record: dict[str, object] = json.loads((self.run / "run.json").read_text())
         return record
@@ -115,9 +115,36 @@ def test_faults_one_after_another(training: Training) -> None:
             if (each, "tool") != (rank, role):
                 assert re.search(said, launched.said(each)), launched.said(each)
         assert f"--resume goes on from checkpoint {training.last}" in launched.said(0)
-        assert training.record["outcome"] == "failed"
+        assert training.record()["outcome"] == "failed"
         if number:
-            assert training.record["resumed_checkpoint"] == before
+            assert training.record()["resumed_checkpoint"] == before
+
+
+@pytest.mark.skipif(sshd.lacking() is not None, reason=sshd.lacking() or "")
+def test_started_by_ssh_where_nothing_outlives_the_tool(
+    training: Training, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A killed tool can tell nobody; that the connection to it is lost ends the other ranks."""
+    hosts = tmp_path / "hosts"
+    hosts.write_text("localhost  # rank 0\n\nlocalhost\n")
+    arguments = training.arguments(1000)
+    arguments[arguments.index("--cluster")] = f"--hosts={hosts}"
+    with Sshd(tmp_path / "sshd") as server:
+        monkeypatch.setenv("PATH", f"{server.path}:{os.environ['PATH']}")
+        started = Started([*TOOL, *arguments], training.folder)
+        try:
+            assert until(lambda: training.last > 0), started.said()
+            there = server.processes("mfn_patcher")
+            assert len(there) == 1, "the tool of rank 1"
+            there += children(there[0])
+            assert len(there) == 3
+            started.process.kill()
+            assert until(lambda: not any(map(is_alive, there)), LIMIT)
+        finally:
+            started.kill()
+    cause = (training.run / "rank-1" / CAUSE).read_text()
+    assert "the connection to rank 0 on" in cause
+    assert "ended without a word" in cause
 
 
 def lacking() -> str | None:
@@ -162,7 +189,7 @@ def test_four_hosts_of_which_one_is_cut_off(
         for rank, lost in ((1, "rank 2 on c"), (2, "rank 0 on a")):
             cause = (training.run / f"rank-{rank}" / CAUSE).read_text()
             assert f"nothing is heard of {lost}" in cause
-        assert training.record["outcome"] == "failed"
+        assert training.record()["outcome"] == "failed"
 
         network.set_link("c", "up")
         again = start_on(network, training, last + 2, "--resume")
@@ -170,5 +197,5 @@ def test_four_hosts_of_which_one_is_cut_off(
             assert again.process.wait(120) == 0, again.said()
         finally:
             again.kill()
-        assert training.record["outcome"] == "completed"
-        assert training.record["resumed_checkpoint"] == last
+        assert training.record()["outcome"] == "completed"
+        assert training.record()["resumed_checkpoint"] == last

@@ -13,8 +13,8 @@ from tests.cluster.launched import descendants, until
 
 _SSHD = "/usr/sbin/sshd"
 # Root's sshd wants a folder there, which its service makes. It gets one that nobody else sees.
-_OWN_RUN = ("unshare", "--mount", "sh", "-c")
-_OWN_RUN += ('mount -t tmpfs none /run && mkdir /run/sshd && exec "$0" "$@"',)
+_OWN_RUN = ["unshare", "--mount", "sh", "-c"]
+_OWN_RUN += ['mount -t tmpfs none /run && mkdir /run/sshd && exec "$0" "$@"']
 
 
 def lacking() -> str | None:

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from mfn_patcher.cluster.follower import CAUSE
 from mfn_patcher.dataset.synth import synthesise
 from mfn_patcher.errors import ExitCode
 from mfn_patcher.training import checkpoints
-from tests.cluster import namespaces, sshd
+from tests.cluster import namespaces, slurm, sshd
 from tests.cluster.launched import TOOL, Launched, children, descendants, is_alive, rank_of, until
 from tests.cluster.namespaces import Network, Started
+from tests.cluster.slurm import Slurm
 from tests.cluster.sshd import Sshd
 
 pytestmark = pytest.mark.mxnet
@@ -145,6 +147,22 @@ def test_started_by_ssh_where_nothing_outlives_the_tool(
     cause = (training.run / "rank-1" / CAUSE).read_text()
     assert "the connection to rank 0 on" in cause
     assert "ended without a word" in cause
+
+
+@pytest.mark.skipif(slurm.lacking() is not None, reason=slurm.lacking() or "")
+def test_started_by_slurm_to_its_end(training: Training, tmp_path: Path) -> None:
+    """With more than one stage, and ranks that have nothing of the one before."""
+    arguments = training.arguments(2)
+    arguments[arguments.index("--stage") + 1] = "2,3"
+    command = ["srun", "--ntasks=2", "--overcommit", *TOOL, *arguments]
+    with Slurm(tmp_path / "slurm") as daemons:
+        ran = subprocess.run(
+            command, env=daemons.environment, capture_output=True, text=True, check=False
+        )
+    assert ran.returncode == 0, f"{ran.stdout}\n{ran.stderr}"
+    assert "4 images a step, 2 by each of 2 workers; 2 steps" in ran.stderr
+    assert training.record()["outcome"] == "completed"
+    assert training.record()["stage"] == 3
 
 
 def lacking() -> str | None:

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from mfn_patcher.cluster.roles import (
+    Companions,
+    Layout,
+    bound,
+    describe,
+    shell_line,
+    without_foreign,
+)
+from tests.cluster.launched import children, is_alive, until
+
+LAYOUT = Layout("10.0.0.1", 29112, 4)
+
+
+def test_rank_0_has_the_scheduler() -> None:
+    assert LAYOUT.roles(0) == ("scheduler", "server", "worker")
+    assert LAYOUT.roles(3) == ("server", "worker")
+
+
+def test_no_two_processes_of_a_host_have_a_port() -> None:
+    ports = [29112, *LAYOUT.ports(0, 0), *LAYOUT.ports(1, 1), *LAYOUT.ports(2, 2)]
+    assert ports == [29112, 29113, 29114, 29115, 29116, 29117, 29118, 29119]
+
+
+def test_variables() -> None:
+    worker = LAYOUT.variables("worker", 2, 1, "10.0.0.9")
+    assert worker == {
+        "DMLC_ROLE": "worker",
+        "DMLC_PS_ROOT_URI": "10.0.0.1",
+        "DMLC_PS_ROOT_PORT": "29113",
+        "DMLC_NUM_WORKER": "4",
+        "DMLC_NUM_SERVER": "4",
+        "DMLC_NODE_HOST": "10.0.0.9",
+        "PORT": "29117",
+        "DMLC_WORKER_ID": "2",
+    }
+    scheduler = LAYOUT.variables("scheduler", 0, 0, "10.0.0.1")
+    assert "PORT" not in scheduler
+    assert scheduler["CUDA_VISIBLE_DEVICES"] == ""
+
+
+def test_inherited_variables_give_no_role() -> None:
+    inherited = {"PORT": "80", "DMLC_ROLE": "server", "PS_VERBOSE": "1", "PATH": "/bin", "PSX": ""}
+    assert without_foreign(inherited) == {"PATH": "/bin", "PSX": ""}
+
+
+def test_words() -> None:
+    assert describe(-9) == "was killed by SIGKILL"
+    assert describe(3) == "ended with 3"
+    assert shell_line({"A": "b c"}, ["x", "y z"]) == "A='b c' x 'y z'"
+
+
+def test_companions_end_and_say_how(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; print('here', flush=True); time.sleep(float(sys.argv[1])); sys.exit(7)"
+    )
+    commands = {
+        "scheduler": [sys.executable, "-c", code, "60"],
+        "server": [sys.executable, "-c", code, "0.1"],
+    }
+    companions = Companions(commands, dict.fromkeys(commands, os.environ), tmp_path)
+    assert until(companions.failed, 10)
+    assert companions.failed() == ("server", 7)
+    assert companions.states()["scheduler"] in {"S", "R"}
+    companions.kill()
+    assert companions.failed() == ("scheduler", -signal.SIGKILL)
+    assert (tmp_path / "server.log").read_text() == "here\n"
+
+
+def test_what_is_bound_dies_with_the_tool(tmp_path: Path) -> None:
+    """Also if the tool is killed, and can do nothing about it."""
+    code = (
+        "import subprocess, sys\n"
+        "from mfn_patcher.cluster.roles import bound\n"
+        "sleep = [sys.executable, '-c', 'import time; time.sleep(60)']\n"
+        "subprocess.Popen(bound(sleep, sys.executable), start_new_session=True).wait()"
+    )
+    tool = subprocess.Popen([sys.executable, "-c", code])
+    assert until(lambda: children(tool.pid), 10)
+    (child,) = children(tool.pid)
+    assert until(lambda: b"sleep(60)" in Path(f"/proc/{child}/cmdline").read_bytes(), 10)
+    assert until(lambda: b"bound.py" not in Path(f"/proc/{child}/cmdline").read_bytes(), 10)
+    tool.kill()
+    tool.wait()
+    assert until(lambda: not is_alive(child), 5)
+
+
+def test_what_is_bound_does_not_begin_without_its_tool() -> None:
+    command = list(bound([sys.executable, "-c", "print('begun')"], sys.executable))
+    command[2] = "1"
+    ran = subprocess.run(command, capture_output=True, check=False, text=True)
+    assert ran.returncode == 1
+    assert ran.stdout == ""
+    assert "is gone" in ran.stderr

@@ -176,8 +176,8 @@ def test_a_second_training_on_the_port(root: Root, lead: Connect) -> None:
 
 def test_a_root_that_is_elsewhere() -> None:
     place = Place(0, 2, 0, 1, "the test")
-    with pytest.raises(SetupError, match=r"192\.0\.2\.77 \(--root\) is none of its addresses"):
-        Lead(place, Root(("192.0.2.77",), 29112, "--root"), sys.executable, "train", 9)
+    with pytest.raises(SetupError, match=r"198\.51\.100\.77 \(--root\) is none of its addresses"):
+        Lead(place, Root(("198.51.100.77",), 29112, "--root"), sys.executable, "train", 9)
 
 
 def hello(root: Root) -> socket.socket:

@@ -13,8 +13,8 @@ from mfn_patcher.cluster.ranks import Place, Root
 
 def test_a_file_of_hosts(tmp_path: Path) -> None:
     file = tmp_path / "hosts"
-    file.write_text("# ours\nlocalhost\n\n  me@192.0.2.2  # the new one\n192.0.2.3\n")
-    assert read(file) == ("localhost", "me@192.0.2.2", "192.0.2.3")
+    file.write_text("# ours\nlocalhost\n\n  me@198.51.100.2  # the new one\n198.51.100.3\n")
+    assert read(file) == ("localhost", "me@198.51.100.2", "198.51.100.3")
 
 
 @pytest.mark.parametrize("text", ["", "# none\n", "-oProxyCommand=x\n", "a b\n", "a;b c\n"])
@@ -27,44 +27,50 @@ def test_what_is_no_file_of_hosts(tmp_path: Path, text: str) -> None:
 
 
 def test_rank_0_is_here() -> None:
-    names = ("me@192.0.2.2", "localhost", "alias-of-ssh-only.invalid", "192.0.2.2", "127.0.0.1")
+    names = (
+        "me@198.51.100.2",
+        "localhost",
+        "alias-of-ssh-only.invalid",
+        "198.51.100.2",
+        "127.0.0.1",
+    )
     hosts = arrange(names)
     assert [host.name for host in hosts] == [
         "localhost",
-        "me@192.0.2.2",
+        "me@198.51.100.2",
         "alias-of-ssh-only.invalid",
-        "192.0.2.2",
+        "198.51.100.2",
         "127.0.0.1",
     ]
     places = [(host.place.rank, host.place.local_rank, host.place.local_size) for host in hosts]
     assert places == [(0, 0, 2), (1, 0, 2), (2, 0, 1), (3, 1, 2), (4, 1, 2)]
     with pytest.raises(SetupError, match="none of the hosts is this machine"):
-        arrange(("192.0.2.2",))
+        arrange(("198.51.100.2",))
 
 
 def test_the_root_is_where_others_reach_it() -> None:
     here = arrange(("localhost", "localhost"))
     assert find_root(here, None).hosts == ("localhost",)
-    with pytest.raises(SetupError, match="and 192.0.2.2 can't reach it"):
-        find_root(arrange(("localhost", "192.0.2.2")), None)
-    assert find_root(arrange(("localhost", "192.0.2.2")), "192.0.2.9:2000").port == 2000
+    with pytest.raises(SetupError, match=r"and 198\.51\.100\.2 can't reach it"):
+        find_root(arrange(("localhost", "198.51.100.2")), None)
+    assert find_root(arrange(("localhost", "198.51.100.2")), "198.51.100.9:2000").port == 2000
 
 
 def test_what_ssh_is_told(tmp_path: Path) -> None:
-    host = Host("me@192.0.2.2", Place(1, 2, 0, 1, "--hosts"))
+    host = Host("me@198.51.100.2", Place(1, 2, 0, 1, "--hosts"))
     environment = {"MFN_PATCH_WORKSPACE": "/a b", "HOME": "/root", "OMP_NUM_THREADS": "2"}
     arguments = ["train", "--stage", "3", "--data-dir", "$(x)", "--", "--lr", "0.2"]
-    root = Root(("192.0.2.1",), 29112, "the hosts' file")
+    root = Root(("198.51.100.1",), 29112, "the hosts' file")
     *options, line = ssh_command(host, arguments, root, tmp_path, environment)
     assert options[0] == "ssh"
-    assert options[-1] == "me@192.0.2.2"
+    assert options[-1] == "me@198.51.100.2"
     assert "BatchMode=yes" in options
     assert shlex.split(line) == [
         *("cd", str(tmp_path), "&&", "exec", "env"),
         *("MFN_PATCH_LOCAL_RANK=0", "MFN_PATCH_LOCAL_RANKS=1", "MFN_PATCH_RANK=1"),
         *("MFN_PATCH_RANKS=2", "MFN_PATCH_WORKSPACE=/a b", "OMP_NUM_THREADS=2"),
         *(sys.executable, "-m", "mfn_patcher", "train", "--cluster"),
-        *("--root", "192.0.2.1:29112", *arguments[1:]),
+        *("--root", "198.51.100.1:29112", *arguments[1:]),
     ]
 
 

@@ -73,7 +73,7 @@ def test_ranks_of_a_host_share_its_gpus(
 
 @pytest.mark.parametrize("gpus", [None, "0", "0,1,2"])
 def test_gpus_that_cannot_be_shared(gpus: str | None) -> None:
-    with pytest.raises(SetupError, match="2 ranks on .* can't share GPU"):
+    with pytest.raises(SetupError, match=r"2 ranks on .* can't share GPU"):
         share_devices(gpus, None, Place(0, 2, 0, 2, ""))
 
 

@@ -97,4 +97,4 @@ def test_addresses() -> None:
     with pytest.raises(SetupError, match="no IPv4 address"):
         addresses("no-such-host.invalid")
     assert is_own("127.0.0.1")
-    assert not is_own("192.0.2.77")
+    assert not is_own("198.51.100.77")

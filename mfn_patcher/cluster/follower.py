@@ -98,7 +98,11 @@ class Follower(Hands):
             # What this prints may be lost with the network.
             (self._folder / CAUSE).write_text(f"{error}\n", encoding="utf-8")
         if error is not None and self._over is None:
-            self._fail(f"{self.name}: {error}", interruption=isinstance(error, KeyboardInterrupt))
+            remedy = error.remedy if isinstance(error, MfnPatchError) else ""
+            self._fail(
+                f"{self.name}: {str(error) or 'it was interrupted'}\n{remedy}".rstrip(),
+                interruption=isinstance(error, KeyboardInterrupt),
+            )
         # A launcher kills all ranks once one has ended with an error: rank 0, which has a record
         # to close, goes first.
         self._line.send("bye")

@@ -283,8 +283,12 @@ class LogReader:
         if self._awaits_images and re.fullmatch(_INTEGER, text, re.ASCII):
             self._awaits_images = False
             images, batch_size = int(text), self._values.get("batch_size")
-            if isinstance(batch_size, int) and 0 < batch_size <= images:
-                self._steps.per_epoch = images // batch_size
+            # On several hosts the script tells the batch of one of its workers.
+            workers = self._values.get("workers", 1)
+            if isinstance(batch_size, int) and isinstance(workers, int):
+                batch_size *= workers
+                if 0 < batch_size <= images:
+                    self._steps.per_epoch = images // batch_size
             return [TrainingSet(time, images, self._steps.per_epoch)]
         return []
 

@@ -84,6 +84,12 @@ def test_an_own_run() -> None:
     assert not of(ScriptError, events)
 
 
+def test_an_epoch_of_several_workers() -> None:
+    text = SAMPLE.read_text().replace("Namespace(", "Namespace(workers=4, ")
+    events = read(text)
+    assert of(TrainingSet, events) == [TrainingSet(None, 400, 50)]
+
+
 def test_steps_of_training_lines() -> None:
     events = read(SAMPLE.read_bytes())
     speeds = of(Speed, events)

@@ -1,0 +1,98 @@
+"""What hosts send one another in a step, beside what the plan in `docs/cluster.md` reckons.
+
+    python benchmarks/traffic.py
+
+Two and four network namespaces train together with as many identities as MS1M has, started by
+Open MPI; the system counts the bytes of their interfaces between two steps. Needs root, ip and
+Debian's openmpi-bin.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from turns import TOOL, print_table, run
+
+sys.path[:0] = [str(Path(__file__).parents[1])]
+
+from mfn_patcher.cluster.scaling import IDENTITIES, Traffic
+from mfn_patcher.cluster.stall import read_progress
+from mfn_patcher.dataset.synth import synthesise
+from mfn_patcher.project import PUBLIC_ADDRESS
+from tests.cluster.launched import until
+from tests.cluster.namespaces import Network, lacking
+
+FIRST, STEPS = 4, 10  # before them, parameters are spread too
+
+
+def sent(network: Network) -> list[int]:
+    """Return the bytes that each host has sent so far."""
+    file = "/sys/class/net/eth0/statistics/tx_bytes"
+    return [
+        int(
+            subprocess.run(
+                ["ip", "netns", "exec", network.namespace(name), "cat", file],
+                stdout=subprocess.PIPE,
+                check=True,
+            ).stdout
+        )
+        for name in network.addresses
+    ]
+
+
+def measure(names: str, workspace: Path, data: Path, place: Path) -> tuple[float, float]:
+    """Return the megabytes a step that a host has sent, least and most."""
+    options = ["train", "-w", str(workspace), "--data-dir", str(data), "--stage", "2", "--cpu"]
+    options += ["--batch-size", str(len(names)), "--cluster", "--", "--target", ""]
+    with Network(names, place) as network:
+        started = network.mpirun([TOOL, *options], place)
+        try:
+
+            def step() -> int:
+                runs = sorted(workspace.glob("runs/*/progress"))
+                told = read_progress(runs[-1]) if runs else None
+                return told[0] if told else 0
+
+            assert until(lambda: step() >= FIRST, 200), started.said()
+            first, before = step(), sent(network)
+            assert until(lambda: step() >= first + STEPS, 200), started.said()
+            last, after = step(), sent(network)
+        finally:
+            started.kill()
+    shutil.rmtree(workspace / "runs")
+    each = [(b - a) / (last - first) / 1e6 for a, b in zip(before, after)]
+    return min(each), max(each)
+
+
+def main() -> None:
+    """Patch a workspace, measure and print the table."""
+    why = lacking() or (None if shutil.which("mpirun.openmpi") else "needs openmpi-bin")
+    if why:
+        print(f"Not measured: {why}")
+        return
+    os.environ.update(OMP_NUM_THREADS="1", OMPI_ALLOW_RUN_AS_ROOT="1")
+    os.environ.update(OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
+    address = os.environ.get("MFN_PATCH_UPSTREAM", PUBLIC_ADDRESS)
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        workspace, data = Path(folder, "insightface"), Path(folder, "faces")
+        run(TOOL, "apply", "--workspace", str(workspace), "--upstream", address)
+        synthesise(data, identities=8, images_per_identity=12)
+        (data / "property").write_text(f"{IDENTITIES},112,112\n")
+        for names in ("ab", "abcd"):
+            least, most = measure(names, workspace, data, Path(folder))
+            reckoned = Traffic(len(names)).sent_bytes / 1e6
+            ratio = (least + most) / 2 / reckoned
+            figures = [f"{reckoned:.1f} MB", f"{least:.1f} to {most:.1f} MB", f"{ratio:.3f}"]
+            rows.append([f"{len(names)} hosts", *figures])
+    columns = ["", "reckoned", f"sent by each, over {STEPS} steps", "ratio"]
+    print_table(f"Bytes a step and host, {IDENTITIES:,} identities", columns, rows)
+
+
+if __name__ == "__main__":
+    main()

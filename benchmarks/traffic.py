@@ -50,7 +50,7 @@ def measure(names: str, workspace: Path, data: Path, place: Path) -> tuple[float
     options = ["train", "-w", str(workspace), "--data-dir", str(data), "--stage", "2", "--cpu"]
     options += ["--batch-size", str(len(names)), "--cluster", "--", "--target", ""]
     with Network(names, place) as network:
-        started = network.mpirun([TOOL, *options], place)
+        started = network.mpirun([TOOL, *options], place, {})
         try:
 
             def step() -> int:

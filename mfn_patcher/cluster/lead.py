@@ -25,6 +25,7 @@ from mfn_patcher.training import process
 from mfn_patcher.training.command import StagePlan
 from mfn_patcher.training.process import Ended
 
+_MPIRUN = "mpirun may go on waiting for that host: docs/cluster.md has options against it."
 _PARTING = 3.0  # seconds
 _ASKED = 0.2  # seconds
 
@@ -296,7 +297,10 @@ class Lead(Hands):
             fault = self._fault
         whole = fault is None and ended is not None and not (ended.signal or ended.stopped)
         self.dismiss(failed=not whole)
-        return FaultError(fault) if fault else None
+        if fault is None:
+            return None
+        waits = self.place.launcher == "Open MPI" and "nothing is heard" in fault
+        return FaultError(fault, remedy=_MPIRUN if waits else "")
 
     def _suspect(self, received: str) -> None:
         """Name a rank that has missed messages, if a signal may be of a launcher that missed it."""

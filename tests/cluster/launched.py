@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,6 +13,14 @@ from pathlib import Path
 from typing import Callable
 
 TOOL = (sys.executable, "-m", "mfn_patcher")
+
+
+def free_port() -> int:
+    """Return a port of loopback that is free, and those after it as a rule."""
+    with socket.socket() as trial:
+        trial.bind(("127.0.0.1", 0))
+        port: int = trial.getsockname()[1]
+    return port
 
 
 def children(pid: int) -> list[int]:

@@ -8,7 +8,7 @@ import shlex
 import shutil
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.cluster.launched import descendants
@@ -94,11 +94,17 @@ class Network:
         """Pull a host's cable out of the switch (``down``), or put it back (``up``)."""
         _ip("-n", self._switch, "link", "set", f"to-{name}", state)
 
-    def mpirun(self, command: Sequence[str], folder: Path) -> Started:
-        """Start a command on all hosts, by Open MPI on the first."""
+    def mpirun(self, command: Sequence[str], folder: Path, keepalive: Mapping[str, str]) -> Started:
+        """Start a command on all hosts, by Open MPI on the first.
+
+        Args:
+            command: Program and arguments.
+            folder: For its output.
+            keepalive: How Open MPI looks whether hosts are still there.
+        """
         hosts = ",".join(f"{address}:1" for address in self.addresses.values())
         options = ["--host", hosts, "--mca", "plm_rsh_agent", str(self.agent)]
-        for name, value in KEEPALIVE.items():
+        for name, value in keepalive.items():
             options += ["--mca", f"oob_tcp_keepalive_{name}", value]
         first = next(iter(self.addresses))
         return Started(self.on(first, ["mpirun.openmpi", *options, *command]), folder)

@@ -8,7 +8,7 @@ import socket
 import subprocess
 from pathlib import Path
 
-from tests.cluster.launched import until
+from tests.cluster.launched import free_port, until
 
 _PROGRAMS = ("munged", "slurmctld", "slurmd", "srun", "sinfo")
 
@@ -39,10 +39,7 @@ class Slurm:
         key.touch(0o600)
         key.write_bytes(os.urandom(1024))
         host = socket.gethostname().partition(".")[0]
-        with socket.socket() as one, socket.socket() as two:
-            one.bind(("127.0.0.1", 0))
-            two.bind(("127.0.0.1", 0))
-            ports = one.getsockname()[1], two.getsockname()[1]
+        ports = free_port(), free_port()
         configuration = folder / "slurm.conf"
         configuration.write_text(
             f"ClusterName=test\nSlurmctldHost={host}(127.0.0.1)\nSlurmctldPort={ports[0]}\n"

@@ -9,7 +9,7 @@ import socket
 import subprocess
 from pathlib import Path
 
-from tests.cluster.launched import descendants, until
+from tests.cluster.launched import descendants, free_port, until
 
 _SSHD = "/usr/sbin/sshd"
 # Root's sshd wants a folder there, which its service makes. It gets one that nobody else sees.
@@ -41,9 +41,7 @@ class Sshd:
         for name in ("host", "user"):
             command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
             subprocess.run(command, check=True)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         (folder / "sshd_config").write_text(
             f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {folder / 'host'}\n"
             f"AuthorizedKeysFile {folder / 'user.pub'}\nStrictModes no\nPidFile none\n"

@@ -19,17 +19,14 @@ from mfn_patcher.cluster.follower import Follower
 from mfn_patcher.cluster.lead import Lead
 from mfn_patcher.cluster.ranks import Place, Root
 from mfn_patcher.errors import ExitCode, MfnPatchError
+from tests.cluster.launched import free_port
 
 Connect = Callable[..., Lead]
 
 
 @pytest.fixture
 def root() -> Root:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    # The ports of roles follow it, and are free as a rule.
-    return Root(("127.0.0.1",), port, "the test")
+    return Root(("127.0.0.1",), free_port(), "the test")
 
 
 @pytest.fixture

@@ -50,6 +50,7 @@ class Hands(Crew):
         self.host = socket.gethostname()
         self.patience = patience
         self.signal: signal.Signals | None = None
+        self.signalled = 0.0
         self.closing = threading.Event()
         self._python = python
         self._companions: Companions | None = None
@@ -96,7 +97,8 @@ class Hands(Crew):
 
     def received(self, number: signal.Signals) -> None:
         """Note it; it is told to others outside the handler."""
-        self.signal = self.signal or number
+        if self.signal is None:
+            self.signal, self.signalled = number, time.monotonic()
 
     def beat(self) -> Beat:
         """Return where this rank is."""

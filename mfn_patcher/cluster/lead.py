@@ -393,9 +393,11 @@ class Lead(Hands):
                 self._changed.notify_all()
 
     def _each_beat(self) -> None:
-        if self.signal and self._fault is None:
-            self._interruption = True
-            self._fail(f"rank 0 received {self.signal.name}", ExitCode.INTERRUPTED)
+        if self.signal and time.monotonic() > self.signalled + NEWS:
+            self._suspect(self.signal.name)
+            if self._fault is None:
+                self._interruption = True
+                self._fail(f"rank 0 received {self.signal.name}", ExitCode.INTERRUPTED)
         self._tell_all("beat")
         with self._changed:
             for member in self.members.values():

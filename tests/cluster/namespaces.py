@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.cluster.launched import descendants
+from tests.cluster.launched import descendants, until
 
 # By default Open MPI waits minutes for a host that says nothing; documented in docs/cluster.md.
 KEEPALIVE = {"time": "5", "intvl": "3", "probes": "2"}
@@ -33,6 +33,11 @@ def lacking() -> str | None:
 
 def _ip(*arguments: str) -> None:
     subprocess.run(["ip", *arguments], check=True)
+
+
+def _shown(space: str) -> bytes:
+    command = ["ip", "-n", space, "link", "show", "eth0"]
+    return subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
 
 
 class Network:
@@ -93,6 +98,9 @@ class Network:
     def set_link(self, name: str, state: str) -> None:
         """Pull a host's cable out of the switch (``down``), or put it back (``up``)."""
         _ip("-n", self._switch, "link", "set", f"to-{name}", state)
+        if state == "up":
+            # The host notices that a moment later, and Open MPI takes no interface before.
+            assert until(lambda: b"state UP" in _shown(self.namespace(name)), 10)
 
     def mpirun(self, command: Sequence[str], folder: Path, keepalive: Mapping[str, str]) -> Started:
         """Start a command on all hosts, by Open MPI on the first.

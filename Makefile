@@ -29,6 +29,7 @@ clean:
 
 .venv/dev: .venv/cpu
 	$(BIN)/pip install --quiet --editable '.[cpu,dev]'
+	$(BIN)/pip install --quiet --no-deps pnnx==20261020
 	touch $@
 
 # The schema of JUnit reports is Jenkins's, and pytest's source distribution carries it.

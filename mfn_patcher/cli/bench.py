@@ -25,7 +25,7 @@ def bench() -> None:
 
 @bench.command(epilog="\b\nExample:\n  mfn-patch bench model model-y1-arcface-0080.onnx")
 @click.argument(
-    "files", metavar="MODEL.onnx...", type=click.Path(dir_okay=False, path_type=Path), nargs=-1
+    "files", metavar="MODEL...", type=click.Path(dir_okay=False, path_type=Path), nargs=-1
 )
 @click.option(
     "--threads",
@@ -43,13 +43,14 @@ def bench() -> None:
 def model(files: tuple[Path, ...], threads: tuple[int, ...], runs: int, *, as_json: bool) -> None:
     """Time exported networks on this machine's CPU, one image at a time.
 
-    Several files are timed in one run, for what else the machine does spoils a comparison of two.
+    MODEL is an .onnx file, or a .param file with its .bin file beside it. Several are timed in
+    turns, for what else the machine does spoils a comparison of two runs.
     """
     from mfn_patcher.export.latency import REFERENCE, measure
 
     if not files:
-        raise click.UsageError("name at least one MODEL.onnx")
-    found = [(path, measure(path, count, runs)) for path in files for count in threads]
+        raise click.UsageError("name at least one MODEL, a file of an export")
+    found = [entry for count in threads for entry in zip(files, measure(files, count, runs))]
     if as_json:
         results = [{"model": str(path), **dataclasses.asdict(taken)} for path, taken in found]
         print_json({"results": results, "reference": REFERENCE})

@@ -12,14 +12,15 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command(epilog="\b\nExample:\n  mfn-patch embed model-y1-arcface-0080.onnx a.jpg b.jpg")
-@click.argument("model", metavar="MODEL.onnx", type=_FILE)
+@click.argument("model", metavar="MODEL", type=_FILE)
 @click.argument("images", metavar="IMAGE...", type=_FILE, nargs=-1, required=True)
 @json_option
 def embed(model: Path, images: tuple[Path, ...], *, as_json: bool) -> None:
     """Embed aligned faces with an exported network.
 
-    Images are crops of 112x112 pixels, aligned as the training data was. Each gives a line: its
-    path, a tab, and the numbers of its embedding, scaled to length 1.
+    MODEL is an .onnx file, or a .param file with its .bin file beside it. Images are crops of
+    112x112 pixels, aligned as the training data was. Each gives a line: its path, a tab, and the
+    numbers of its embedding, scaled to length 1.
     """
     from mfn_patcher.export.embedding import embed_files
 

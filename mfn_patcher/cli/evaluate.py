@@ -27,13 +27,17 @@ _EXAMPLE = """\b
 Example:
   mfn-patch eval --model insightface/models/MobileFaceNet/model-y1-arcface,80
   mfn-patch eval --model insightface/models/MobileFaceNet/model-y1-arcface --plot roc.png
+  mfn-patch eval --model model-y1-arcface-0080.onnx --data-dir faces_ms1m_112x112
 """
 
 
 @click.command(name="eval", epilog=_EXAMPLE)
 @workspace_option
 @click.option(
-    "--model", required=True, metavar="PREFIX[,EPOCH]", help="One checkpoint, or all of a prefix."
+    "--model",
+    required=True,
+    metavar="PREFIX[,EPOCH]|FILE",
+    help="One checkpoint, or all of a prefix; or an .onnx or .param file from an export.",
 )
 @click.option(
     "--target", metavar="LIST", help="Verification sets, such as lfw,agedb_30.  [default: all]"
@@ -69,7 +73,8 @@ def evaluate(
 
     Upstream's own 10-fold protocol gives accuracy with and without flip, the threshold, the true
     accept rate at a false accept rate of 0.001, and the mean length of the embeddings. PREFIX
-    alone evaluates each of its checkpoints, and marks the best.
+    alone evaluates each of its checkpoints, and marks the best. FILE is an exported model, which
+    its own runtime computes on the CPU, by the same protocol.
 
     Data set and batch size are those of the run that saved the newest of these checkpoints,
     unless you say otherwise; GPUs are chosen as by train.
@@ -108,7 +113,7 @@ def evaluate(
         _print_comparison(plan, evaluation)
     if plot and best is not None:
         draw(_title(plan, best), evaluation.figures[best], plot)
-        report(f"the curves of checkpoint {best} are in {plot}")
+        report(f"the curves of {_title(plan, best)} are in {plot}")
     run.raise_for_failed(plan, evaluation)
 
 
@@ -134,7 +139,7 @@ def _watch(plan: Plan, python: str) -> Evaluation:
 
 
 def _title(plan: Plan, number: int) -> str:
-    return f"{plan.model.prefix.name}, checkpoint {number}"
+    return f"{plan.model.prefix.name}, {plan.model.label(number)}"
 
 
 def _print_details(plan: Plan, evaluation: Evaluation, number: int) -> None:
@@ -177,7 +182,7 @@ def _print_comparison(plan: Plan, evaluation: Evaluation) -> None:
             f"{100 * found.accuracy:.2f}{' *' if several and number == best_on[name] else '  '}"
             for name, found in figures.items()
         ]
-        rows.append([f"checkpoint {number}{best}", *accuracies])
+        rows.append([f"{plan.model.label(number)}{best}", *accuracies])
     for source in published.load():
         rows.append([source.title])
         for name in plan.sets:
@@ -197,20 +202,23 @@ def _print_comparison(plan: Plan, evaluation: Evaluation) -> None:
 def _as_json(place: Any, plan: Plan, evaluation: Evaluation) -> dict[str, Any]:
     import dataclasses
 
+    exported = plan.model.exported
+    number_of = {number: None if exported else number for number in plan.model.checkpoints}
     results = []
     for number, sets in evaluation.figures.items():
         for name, found in sets.items():
             figures = dataclasses.asdict(found)
             del figures["roc"]
-            results.append({"checkpoint": number, "set": name, **figures})
+            results.append({"checkpoint": number_of[number], "set": name, **figures})
     return {
         "workspace": str(place.path),
         "commit": place.chain_commit(),
-        "prefix": str(plan.model.prefix),
+        "prefix": None if exported else str(plan.model.prefix),
+        "exported": str(plan.model.prefix) if exported else None,
         "data_dir": str(plan.data_dir),
         "devices": plan.visible_devices,
         "batch_size": plan.batch_size,
         "results": results,
-        "best": evaluation.best,
-        "failed": [{"checkpoint": n, "reason": r} for n, r in evaluation.failed.items()],
+        "best": None if evaluation.best is None else number_of[evaluation.best],
+        "failed": [{"checkpoint": number_of[n], "reason": r} for n, r in evaluation.failed.items()],
     }

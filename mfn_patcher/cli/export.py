@@ -27,9 +27,9 @@ Example:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["slim", "onnx"]),
+    type=click.Choice(["slim", "onnx", "ncnn"]),
     required=True,
-    help="slim: MXNet's own files, up to the embedding.",
+    help="slim: MXNet's own files, up to the embedding. ncnn: a .param and a .bin file.",
 )
 @click.option(
     "-o",
@@ -72,6 +72,8 @@ def export(
     if half and form == "slim":
         raise click.UsageError("--fp16 is not for slim, which is what MXNet loads")
     model = models.find(checkpoint, Path.cwd(), workspace)
+    if model.exported:
+        raise click.UsageError(f"{checkpoint} is exported; name the checkpoint, as PREFIX,EPOCH")
     if len(model.checkpoints) > 1:
         raise click.UsageError(
             f"{checkpoint} has {len(model.checkpoints)} checkpoints: name one, as PREFIX,EPOCH"
@@ -95,9 +97,8 @@ def export(
         f"{exported.card.images} images: least cosine {proof.cosine:.9f}, largest difference "
         f"{proof.difference:.2g}"
     )
-    report(
-        f"{exported.card.folded} batch norms folded; {exported.card.flushed} subnormal weights "
-        f"set to zero ({exported.card.subnormal} in the checkpoint)"
-    )
+    if form != "slim":
+        report(f"{exported.card.folded} batch norms folded")
+        report(f"subnormal weights: {exported.card.subnormal_weights}")
     for path in exported.files:
         click.echo(f"{path.stat().st_size:>12,}  {path}")

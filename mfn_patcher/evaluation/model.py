@@ -13,6 +13,7 @@ from mfn_patcher.training.command import absolute
 
 _ONE = re.compile(r"(?P<prefix>.+)(,(?P<epoch>\d+)|-(?P<file>\d{4,})\.params)", re.DOTALL)
 _FORM = "MODELS/model-y1-arcface,80 is MODELS/model-y1-arcface-0080.params."
+_EXPORTED = (".onnx", ".param")
 
 
 class ModelError(MfnPatchError):
@@ -21,15 +22,21 @@ class ModelError(MfnPatchError):
 
 @dataclass(frozen=True)
 class Model:
-    """Checkpoints of one prefix.
+    """Checkpoints of one prefix, or one exported network.
 
     Attributes:
-        prefix: Of their files; absolute.
-        checkpoints: Files by number, in order; at least one.
+        prefix: Of their files; absolute. The file itself of an exported network.
+        checkpoints: Files by number, in order; at least one. An exported network is number 0.
+        exported: Whether it is one.
     """
 
     prefix: Path
     checkpoints: Mapping[int, Path]
+    exported: bool = False
+
+    def label(self, number: int) -> str:
+        """Return what a checkpoint is called."""
+        return "exported" if self.exported else f"checkpoint {number}"
 
     @property
     def symbol(self) -> Path:
@@ -42,13 +49,18 @@ def find(text: str, here: Path, workspace: Path) -> Model:
 
     Args:
         text: ``PREFIX,EPOCH`` or the path of a ``.params`` file for one checkpoint; ``PREFIX``
-            for all.
+            for all; or the path of an ``.onnx`` or ``.param`` file from an export.
         here: What a relative path is relative to.
         workspace: Looked into for a hint, if they are not there.
 
     Raises:
         ModelError: There are none, or the network's file is missing.
     """
+    if text.endswith(_EXPORTED):
+        path = Path(absolute(Path(text), here))
+        if not path.is_file():
+            raise ModelError(f"there is no file {path}", remedy="`mfn-patch export` makes one.")
+        return Model(path, {0: path}, exported=True)
     one = _ONE.fullmatch(text)
     stem = one["prefix"] if one else text
     place = Path(absolute(Path(stem), here))

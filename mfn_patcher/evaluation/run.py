@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import math
 import signal
@@ -19,7 +20,9 @@ from mfn_patcher.dataset.verification_set import NAMES, read_verification_set
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.evaluation.figures import Evaluation, Figures, parse
 from mfn_patcher.evaluation.model import Model
+from mfn_patcher.export.runtime import install
 from mfn_patcher.finding import Level
+from mfn_patcher.probes.runtimes import EXTRAS
 from mfn_patcher.recipe import Recipe
 from mfn_patcher.training import interpreter, record
 from mfn_patcher.training.command import Options, PlanError, choose_devices
@@ -102,6 +105,10 @@ def plan(
             f"there is no {source / 'eval' / 'verification.py'}",
             remedy="Run `mfn-patch apply`, or name the workspace with --workspace.",
         )
+    if model.exported:
+        if options.gpus:
+            raise PlanError("an exported model computes on the CPU here: leave out --gpus")
+        options = dataclasses.replace(options, cpu=True)
     visible_devices, _ = choose_devices(recipe, options)
     devices = visible_devices.count(",") + 1
     if options.batch_size and options.batch_size < devices:
@@ -198,8 +205,11 @@ def run(
     interpreter.check_mxnet(facts, variables, plan.devices)
     # Not even byte code is written beside upstream's files.
     variables["PYTHONDONTWRITEBYTECODE"] = "1"
+    if plan.model.exported:
+        # By default, ncnn's threads wait by spinning: on a busy machine, ten times longer.
+        variables.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     request = {
-        "symbol": str(plan.model.symbol),
+        "symbol": None if plan.model.exported else str(plan.model.symbol),
         "checkpoints": [[number, str(path)] for number, path in plan.model.checkpoints.items()],
         "sets": [[name, str(plan.data_dir / f"{name}.bin")] for name in plan.sets],
         "image": [IMAGE_SIDE, IMAGE_SIDE],
@@ -229,13 +239,19 @@ def run(
                     number, reason = event["failed"]
                     figures.pop(number, None)
                     failed[number] = reason
+                elif "missing" in event:
+                    extra = EXTRAS[plan.model.prefix.suffix]
+                    raise EvaluationError(
+                        f"{python} can't run {plan.model.prefix.name}: {event['missing']}",
+                        remedy=f"Install it with {install(extra, python)}.",
+                    )
                 elif "error" in event:
                     raise EvaluationError(event["error"])
                 else:
                     number, name = event["checkpoint"], event["set"]
                     found = parse(event["result"])
                     figures.setdefault(number, {})[name] = found
-                    on_step(f"{name}: checkpoint {number}: {found.accuracy:.2%}")
+                    on_step(f"{name}: {plan.model.label(number)}: {found.accuracy:.2%}")
             status = child.wait()
         finally:
             if child.poll() is None:
@@ -263,7 +279,9 @@ def raise_for_failed(plan: Plan, evaluation: Evaluation) -> None:
         "\n".join([f"{count} of {len(plan.model.checkpoints)} checkpoints failed:", *lines])
         if len(plan.model.checkpoints) > 1
         else f"{prefix.parent / lines[0].strip()}",
-        remedy="Others are not affected; a damaged one can only be trained or copied again.",
+        remedy="Export it again, or copy it again."
+        if plan.model.exported
+        else "Others are not affected; a damaged one can only be trained or copied again.",
     )
 
 

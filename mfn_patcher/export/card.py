@@ -35,11 +35,24 @@ def describe(path: Path) -> File:
 
 
 @dataclass(frozen=True)
+class Effect:
+    """What setting subnormal weights to zero did on the machine that exported.
+
+    Attributes:
+        before: Milliseconds for an image with them; the median, with one thread.
+        after: Without.
+    """
+
+    before: float
+    after: float
+
+
+@dataclass(frozen=True)
 class Card:
     """All there is to know of an exported model.
 
     Attributes:
-        format: ``slim`` or ``onnx``.
+        format: ``slim``, ``onnx`` or ``ncnn``.
         precision: ``fp32`` or ``fp16``.
         files: Of the model.
         checkpoint: That it was made from.
@@ -53,6 +66,7 @@ class Card:
         folded: Batch norms that were folded into the layer before.
         subnormal: Weights of the checkpoint that were neither zero nor normal numbers.
         flushed: Such weights of the exported network, after folding, that became zero.
+        effect: Of that; None if there were none.
         images: Number that it was proven with.
         images_from: Where they were from.
         reference: What computed the embeddings to reach.
@@ -76,6 +90,7 @@ class Card:
     folded: int
     subnormal: int
     flushed: int
+    effect: Effect | None
     images: int
     images_from: str
     reference: str
@@ -83,6 +98,17 @@ class Card:
     agreement: Agreement
     limits: Limits
     tool: str
+
+    @property
+    def subnormal_weights(self) -> str:
+        """What became of them, in words."""
+        text = f"{self.subnormal} in the checkpoint; {self.flushed} of the network set to zero"
+        if self.effect:
+            text += (
+                f": {self.effect.before:.2f} ms an image before, {self.effect.after:.2f} ms after, "
+                "on the machine that exported"
+            )
+        return text
 
     def as_json(self) -> dict[str, Any]:
         """Return it as ``docs/schema/export.json`` has it."""
@@ -97,16 +123,20 @@ class Card:
             "parameters": self.parameters,
             "input": {
                 "name": "data",
-                "shape": ["N", 3, self.side, self.side],
+                "shape": [*self._batch, 3, self.side, self.side],
                 "type": "float32",
                 "channels": "RGB",
                 "range": [0, 255],
                 "scaling": [{"operator": name, "value": value} for name, value in self.scaling],
                 "scaling_inside": bool(self.scaling),
             },
-            "output": {"name": "fc1", "shape": ["N", self.length], "type": "float32"},
+            "output": {"name": "fc1", "shape": [*self._batch, self.length], "type": "float32"},
             "batch_norms_folded": self.folded,
-            "subnormal_weights": {"checkpoint": self.subnormal, "flushed": self.flushed},
+            "subnormal_weights": {
+                "checkpoint": self.subnormal,
+                "flushed": self.flushed,
+                "milliseconds": dataclasses.asdict(self.effect) if self.effect else None,
+            },
             "proof": {
                 "images": self.images,
                 "images_from": self.images_from,
@@ -118,10 +148,16 @@ class Card:
             "tool": self.tool,
         }
 
+    @property
+    def _batch(self) -> list[str]:
+        """The first axis; ncnn takes one image at a time."""
+        return [] if self.format == "ncnn" else ["N"]
+
     def as_markdown(self) -> str:
         """Return it for people."""
         inside = ", then ".join(f"`{name} {value:g}`" for name, value in self.scaling)
         accuracies = ", ".join(f"{name} {rate:.2%}" for name, rate in self.accuracies.items())
+        batch = "".join(f"{axis}, " for axis in self._batch)
         allowed = f"cosine ≥ {self.limits.cosine:g}"
         if self.limits.difference is not None:
             allowed += f", difference ≤ {self.limits.difference * self.agreement.scale:.2g}"
@@ -130,13 +166,13 @@ class Card:
             "trained by": f"run `{self.run}`" if self.run else "unknown",
             "patched code": f"commit `{self.chain_commit}`" if self.chain_commit else "unknown",
             "accuracy in training": accuracies or "unknown",
-            "input": f"`data`, float32, (N, 3, {self.side}, {self.side}), RGB, 0 to 255",
+            "input": f"`data`, float32, ({batch}3, {self.side}, {self.side}), RGB, 0 to 255",
             "scaling": f"inside the network ({inside}): feed pixels as they are"
             if inside
             else "outside: the network scales nothing",
-            "output": f"`fc1`, float32, (N, {self.length}); compare by cosine",
+            "output": f"`fc1`, float32, ({batch}{self.length}); compare by cosine",
             "batch norms folded": f"{self.folded}",
-            "subnormal weights": f"{self.subnormal} in the checkpoint; {self.flushed} set to zero",
+            "subnormal weights": self.subnormal_weights,
             "proof": f"{self.runtime} against {self.reference} on {self.images} images "
             f"({self.images_from}): least cosine {self.agreement.cosine:.9f}, "
             f"largest difference {self.agreement.difference:.2g} (allowed: {allowed})",

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from mfn_patcher.export.images import read_crops
-from mfn_patcher.export.proof import Floats
-from mfn_patcher.export.runtime import ModelFileError, OnnxModel
+from mfn_patcher.export.runtime import ModelFileError, load
+from mfn_patcher.probes.runtimes import Floats
 
 
 def embed_files(model: Path, images: Sequence[Path]) -> tuple[str, Floats]:
     """Return what ran the network, and the embeddings (images, length), each of length 1.
 
     Args:
-        model: An ``.onnx`` file from an export.
+        model: A file from an export, ``.onnx`` or ``.param``.
         images: Aligned crops.
 
     Raises:
@@ -25,7 +25,7 @@ def embed_files(model: Path, images: Sequence[Path]) -> tuple[str, Floats]:
         RuntimeMissingError: Its runtime is missing.
     """
     pixels = read_crops(images)
-    network = OnnxModel(model)
+    network = load(model)
     embeddings = network.embed(pixels)
     lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
     if not np.isfinite(lengths).all() or not lengths.all():

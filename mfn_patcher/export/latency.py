@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mfn_patcher.export.images import proof_images
-from mfn_patcher.export.runtime import OnnxModel
+from mfn_patcher.export.runtime import load
 
 _WARM_UP = 5
 
@@ -35,25 +36,28 @@ class Latency:
     fastest: float
 
 
-def measure(model: Path, threads: int, runs: int) -> Latency:
-    """Time a network.
+def measure(models: Sequence[Path], threads: int, runs: int) -> list[Latency]:
+    """Time networks in turns, so that what else the machine does slows down all alike.
 
     Args:
-        model: An ``.onnx`` file from an export.
+        models: Files from exports.
         threads: To compute with.
-        runs: Embeddings to time.
+        runs: Embeddings to time, of each.
 
     Raises:
-        ModelFileError: The model can't be run.
+        ModelFileError: One can't be run.
         RuntimeMissingError: Its runtime is missing.
     """
-    network = OnnxModel(model, threads)
+    networks = [load(model, threads) for model in models]
     images = proof_images(None)[0]
-    taken = []
+    taken: list[list[float]] = [[] for _ in networks]
     for number in range(_WARM_UP + runs):
         image = images[number % len(images)][None]
-        start = time.perf_counter()
-        network.embed(image)
-        taken.append(1000 * (time.perf_counter() - start))
-    timed = taken[_WARM_UP:]
-    return Latency(network.name, threads, runs, statistics.median(timed), min(timed))
+        for network, times in zip(networks, taken):
+            start = time.perf_counter()
+            network.embed(image)
+            times.append(1000 * (time.perf_counter() - start))
+    return [
+        Latency(network.name, threads, runs, statistics.median(timed), min(timed))
+        for network, timed in zip(networks, (times[_WARM_UP:] for times in taken))
+    ]

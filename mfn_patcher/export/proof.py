@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
+from mfn_patcher.probes.runtimes import Floats
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,24 @@ def agreement(reference: Floats, found: Floats) -> Agreement:
         reference: MXNet's; the first axis counts images.
         found: Of the same shape.
     """
+    cosines, differences = _by_row(reference, found)
+    scale = max(1.0, float(np.max(np.abs(reference))))
+    return Agreement(float(np.min(cosines)), float(np.max(differences)), scale)
+
+
+def worst(reference: Floats, found: Floats, limits: Limits) -> int:
+    """Return the row that is furthest out of the limits, whichever of them that is."""
+    cosines, differences = _by_row(reference, found)
+    # Both prefer what is not a number.
+    if limits.difference is None or not np.min(cosines) >= limits.cosine:
+        return int(np.argmin(cosines))
+    return int(np.argmax(differences))
+
+
+def _by_row(
+    reference: Floats, found: Floats
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return cosine and largest difference of each row."""
     one = reference.reshape(len(reference), -1).astype(np.float64)
     other = found.reshape(len(found), -1).astype(np.float64)
     with np.errstate(invalid="ignore"):
@@ -63,8 +81,7 @@ def agreement(reference: Floats, found: Floats) -> Agreement:
         # Rows of zeros have no direction: they agree if they are equal.
         same = np.array([np.array_equal(a, b) for a, b in zip(one, other)])
         cosines = np.where(same, 1.0, np.sum(one * other, axis=1) / np.where(lengths, lengths, 1))
-        difference = float(np.max(np.abs(one - other)))
-    return Agreement(float(np.min(cosines)), difference, max(1.0, float(np.max(np.abs(one)))))
+        return cosines, np.max(np.abs(one - other), axis=1)
 
 
 def parting(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import json
 import os
@@ -9,6 +10,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,16 +18,19 @@ from mfn_patcher.dataset.property_file import IMAGE_SIDE
 from mfn_patcher.errors import ExitCode, MfnPatchError
 from mfn_patcher.evaluation.model import Model
 from mfn_patcher.export import card as cards
-from mfn_patcher.export.card import Card
+from mfn_patcher.export import pnnx
+from mfn_patcher.export.card import Card, Effect
 from mfn_patcher.export.images import Pixels, proof_images
-from mfn_patcher.export.proof import HALF, SINGLE, Agreement, Floats, Limits, agreement, parting
-from mfn_patcher.export.runtime import INSTALL, OnnxModel
+from mfn_patcher.export.latency import measure
+from mfn_patcher.export.proof import HALF, SINGLE, Agreement, Limits, agreement, parting, worst
+from mfn_patcher.export.runtime import install, load
 from mfn_patcher.training import interpreter, record
 from mfn_patcher.training.environment import child_environment
 from mfn_patcher.training.runs import Run
 
-FORMATS = ("slim", "onnx")
+FORMATS = ("slim", "onnx", "ncnn")
 _PROBE = Path(__file__).parents[1] / "probes" / "export.py"
+_RUNS = 30
 
 
 class ExportError(MfnPatchError):
@@ -61,8 +66,9 @@ def names(model: Model, form: str, *, half: bool) -> tuple[str, ...]:
         # As MXNet's load_checkpoint() looks for them.
         base = f"{stem}-slim-{number:04d}"
         return f"{stem}-slim-symbol.json", f"{base}.params", f"{base}.json", f"{base}.md"
-    name = f"{stem}-{number:04d}{'-fp16' * half}.onnx"
-    return name, f"{name}.json", f"{name}.md"
+    base = f"{stem}-{number:04d}{'-fp16' * half}"
+    files = (f"{base}.onnx",) if form == "onnx" else (f"{base}.param", f"{base}.bin")
+    return *files, f"{files[0]}.json", f"{files[0]}.md"
 
 
 def export(
@@ -94,6 +100,7 @@ def export(
         ExportError: There is something in the way, or the checkpoint can't be exported.
         NotEqualError: The result computes something else.
         InterpreterError: The interpreter has no usable MXNet.
+        ConversionError: There is no converter to ncnn, or it failed.
         RuntimeMissingError: The format's runtime is missing.
     """
     targets = names(model, form, half=half)
@@ -104,30 +111,13 @@ def export(
     variables["PYTHONDONTWRITEBYTECODE"] = "1"
     interpreter.check_mxnet(facts, variables, 0)
     folder.mkdir(parents=True, exist_ok=True)
+    (checkpoint,) = model.checkpoints.values()
     with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as aside:
         made = Path(aside)
-        files = [made / name for name in targets[:-2]]
-        np.save(made / "images.npy", images)
-        (checkpoint,) = model.checkpoints.values()
-        request = {
-            "symbol": str(model.symbol),
-            "params": str(checkpoint),
-            "format": form,
-            "fp16": half,
-            "files": [str(path) for path in files],
-            "images": str(made / "images.npy"),
-            "work": aside,
-        }
-        answer = interpreter.ask(python, variables, _PROBE, json.dumps(request))
-        if "error" in answer:
-            raise ExportError(
-                f"{checkpoint} can't be exported: {answer['error']}",
-                remedy=INSTALL.replace("pip", f"{python} -m pip") if "missing" in answer else "",
-            )
-        limits = HALF if half else SINGLE
-        reference_name = f"MXNet {answer['mxnet']}"
-        reference = np.load(made / "embeddings.npy")
-        there, runtime = _prove(made, files, reference, images, limits=limits, mxnet=reference_name)
+        files = tuple(made / name for name in targets[:-2])
+        making = _Making(model, form, half, files, images, python, variables)
+        answer = making.write()
+        there, runtime = making.prove()
         run = _writer(workspace, model, checkpoint)
         card = Card(
             format=form,
@@ -140,16 +130,17 @@ def export(
             parameters=answer["parameters"],
             scaling=tuple((name, value) for name, value in answer["scaling"]),
             side=IMAGE_SIDE,
-            length=reference.shape[1],
+            length=answer["length"],
             folded=answer.get("folded", 0),
             subnormal=answer["subnormal"],
             flushed=answer.get("flushed", 0),
+            effect=making.effect(),
             images=len(images),
             images_from=images_from,
-            reference=reference_name,
-            runtime=runtime,
+            reference=f"MXNet {answer['mxnet']}",
+            runtime=runtime or f"MXNet {answer['mxnet']}",
             agreement=there,
-            limits=limits,
+            limits=making.limits,
             tool=importlib.metadata.version("mfn-patcher"),
         )
         cards.write(card, *(made / name for name in targets[-2:]))
@@ -157,39 +148,121 @@ def export(
     return Exported(folder, tuple(folder / name for name in targets), card)
 
 
-def _prove(
-    made: Path,
-    files: list[Path],
-    reference: Floats,
-    images: Pixels,
-    *,
-    limits: Limits,
-    mxnet: str,
-) -> tuple[Agreement, str]:
-    """Return how near the files come to MXNet, and what ran them."""
-    slim = len(files) > 1
-    if slim:
-        there, runtime = agreement(reference, np.load(made / "found.npy")), mxnet
-    else:
-        exported = OnnxModel(files[0])
-        there, runtime = agreement(reference, exported.embed(images)), exported.name
-    if there.within(limits):
-        return there, runtime
-    where = ""
-    if not slim:
-        with np.load(made / "layers.npz") as layers:
-            parted = parting(layers, OnnxModel(made / "layers.onnx").layers(images[:1]), limits)
-        if parted:
-            name, layer = parted
-            where = (
-                f"; they part at layer {name} (cosine {layer.cosine:.9f}, largest difference "
-                f"{layer.difference:.2g} of numbers up to {layer.scale:.3g})"
+@dataclass(frozen=True)
+class _Making:
+    """An export on its way, in a folder that nothing else is in.
+
+    Attributes:
+        model: Of one checkpoint.
+        form: One of `FORMATS`.
+        half: Half precision.
+        files: To write.
+        images: To prove it with.
+        python: The training interpreter.
+        variables: Of its environment.
+    """
+
+    model: Model
+    form: str
+    half: bool
+    files: tuple[Path, ...]
+    images: Pixels
+    python: str
+    variables: Mapping[str, str]
+
+    @property
+    def folder(self) -> Path:
+        """Where all is made."""
+        return self.files[0].parent
+
+    @property
+    def limits(self) -> Limits:
+        """What the result must keep."""
+        return HALF if self.half else SINGLE
+
+    @property
+    def _unflushed(self) -> Path:
+        """The network with subnormal weights, if it has any."""
+        return self.folder / f"unflushed{self.files[0].suffix}"
+
+    def write(self) -> dict[str, Any]:
+        """Write the files; return what the probe says of the network."""
+        np.save(self.folder / "images.npy", self.images)
+        if self.form != "ncnn":
+            return self._ask(format=self.form, fp16=self.half, files=list(map(str, self.files)))
+        onnx = self.folder / "network.onnx"
+        answer = self._ask(format="onnx", fp16=False, files=[str(onnx)])
+        convert = functools.partial(pnnx.convert, nodes=answer["nodes"], half=self.half)
+        convert(onnx, self.files[0])
+        unflushed = self._unflushed.with_suffix(".onnx")
+        if unflushed.exists():
+            convert(unflushed, self._unflushed)
+        return answer
+
+    def prove(self) -> tuple[Agreement, str | None]:
+        """Return how near the files come to MXNet, and what ran them, if it wasn't MXNet.
+
+        Raises:
+            NotEqualError: They don't come near enough.
+        """
+        reference = np.load(self.folder / "embeddings.npy")
+        if self.form == "slim":
+            found, runtime = np.load(self.folder / "found.npy"), None
+        else:
+            network = load(self.files[0], threads=1)
+            found, runtime = network.embed(self.images), network.name
+        there = agreement(reference, found)
+        if there.within(self.limits):
+            return there, runtime
+        image = worst(reference, found, self.limits)
+        raise NotEqualError(
+            f"{self.files[0].name} does not compute what MXNet does: {_gap(there)}; "
+            f"most on image {image} of {len(self.images)}{self._where(image)}",
+            remedy="No file was left."
+            + (" Half precision holds numbers up to 65504: try without --fp16." * self.half),
+        )
+
+    def _where(self, image: int) -> str:
+        """Say where the export leaves MXNet's layers, for one image."""
+        if self.form == "slim":
+            return ""
+        self._ask(layers=image)
+        every = self.folder / "layers.onnx" if self.form == "onnx" else self.files[0]
+        found = load(every, threads=1).layers(self.images[image : image + 1])
+        with np.load(self.folder / "layers.npz") as reference:
+            parted = parting(reference, found, self.limits)
+        return f", where they part at layer {parted[0]} ({_gap(parted[1])})" if parted else ""
+
+    def effect(self) -> Effect | None:
+        """Return what setting subnormal weights to zero does to the latency."""
+        if not self._unflushed.exists():
+            return None
+        before, after = measure([self._unflushed, self.files[0]], threads=1, runs=_RUNS)
+        return Effect(before.median, after.median)
+
+    def _ask(self, **request: Any) -> dict[str, Any]:
+        (checkpoint,) = self.model.checkpoints.values()
+        request |= {
+            "symbol": str(self.model.symbol),
+            "params": str(checkpoint),
+            "images": str(self.folder / "images.npy"),
+            "work": str(self.folder),
+        }
+        answer = interpreter.ask(self.python, self.variables, _PROBE, json.dumps(request))
+        if "error" in answer:
+            raise ExportError(
+                f"{checkpoint} can't be exported: {answer['error']}",
+                remedy=f"Install it with {install('onnx', self.python)}."
+                if "missing" in answer
+                else "",
             )
-    raise NotEqualError(
-        f"{files[0].name} does not compute what MXNet does: least cosine {there.cosine:.9f}, "
-        f"largest difference {there.difference:.2g} of numbers up to {there.scale:.3g}{where}",
-        remedy="No file was left."
-        + (" Half precision holds numbers up to 65504: try without --fp16." * (limits is HALF)),
+        return answer
+
+
+def _gap(there: Agreement) -> str:
+    return (
+        f"least cosine {there.cosine:.9f}, largest difference {there.difference:.2g} of numbers up "
+        f"to {there.scale:.3g}"
     )
 
 

@@ -4,17 +4,19 @@ Run by the training interpreter in the workspace's src folder:
 
     python evaluate.py < REQUEST
 
-REQUEST is a JSON object: "symbol" is the path of the network, "checkpoints" lists pairs of a
-number and a path, "sets" lists pairs of a name and a path, "image" is height and width, "devices"
-is a number of GPUs (0 for the CPU), and "batch_size" is over all of them. Standard output has an
-event a line, a JSON object: "failed" is a checkpoint that can't be evaluated, and why; "loading" is
-a set; "batch" counts one; "result" holds the figures of "checkpoint" on "set"; "error" is what
-makes all of it impossible. Whatever upstream prints goes to standard error.
+REQUEST is a JSON object: "symbol" is the path of the network, or null if a checkpoint is an
+exported network; "checkpoints" lists pairs of a number and a path, "sets" lists pairs of a name and
+a path, "image" is height and width, "devices" is a number of GPUs (0 for the CPU), and "batch_size"
+is over all of them. Standard output has an event a line, a JSON object: "failed" is a checkpoint
+that can't be evaluated, and why; "loading" is a set; "batch" counts one; "result" holds the figures
+of "checkpoint" on "set"; "missing" is a package that can't be imported; "error" is what makes all
+of it impossible. Whatever upstream prints goes to standard error.
 """
 
 import json
 import os
 import sys
+from pathlib import Path
 
 FOLDS = 10  # as the training script has it
 
@@ -99,13 +101,46 @@ class Network:
 
     def get_outputs(self):
         """Return the embeddings of the batch, alone in a list."""
-        import numpy as np
-
         outputs = self._module.get_outputs()
-        if not np.isfinite(outputs[0].asnumpy()).all():
-            raise UnusableError("its embeddings are not finite numbers: the training diverged")
+        check_finite(outputs[0].asnumpy())
         self._on_batch()
         return outputs
+
+
+class ExportedNetwork:
+    """A network that another runtime computes, on the CPU; what is read is the network itself."""
+
+    def __init__(self, load, on_batch):
+        """Take a function that loads the file of a network."""
+        self._load, self._on_batch = load, on_batch
+
+    def read(self, path):
+        """Return the network in a file."""
+        return self._load(path)
+
+    def use(self, network):
+        """Compute with this one from now on."""
+        self._network = network
+
+    def forward(self, batch, is_train):
+        """Embed a batch."""
+        self._embeddings = self._network.embed(batch.data[0].asnumpy())
+
+    def get_outputs(self):
+        """Return the embeddings of the batch, alone in a list."""
+        import mxnet as mx
+
+        check_finite(self._embeddings)
+        self._on_batch()
+        return [mx.nd.array(self._embeddings)]
+
+
+def check_finite(embeddings):
+    """Raise an error if there are numbers that are not finite."""
+    import numpy as np
+
+    if not np.isfinite(embeddings).all():
+        raise UnusableError("its embeddings are not finite numbers: the training diverged")
 
 
 def measure(verification, data_set, model, batch_size):
@@ -180,9 +215,15 @@ def last_line(error):
     return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
 
-def evaluate_all(request, tell):
+def evaluate_all(request, tell, runtimes):
     """Evaluate every checkpoint on every set; each set and each checkpoint is read once."""
     import mxnet as mx
+
+    def load_exported(path):
+        try:
+            return runtimes.load(Path(path))
+        except runtimes.ModelError as error:
+            raise UnusableError(str(error)) from error
 
     # Upstream's modules find one another by the search path.
     sys.path[:0] = [os.getcwd(), os.path.join(os.getcwd(), "eval")]
@@ -190,11 +231,14 @@ def evaluate_all(request, tell):
 
     contexts = [mx.gpu(index) for index in range(request["devices"])] or [mx.cpu()]
     shape = (request["batch_size"], 3, *request["image"])
-    try:
-        network = Network(request["symbol"], contexts, shape, lambda: tell(batch=1))
-    except UnusableError as error:
-        tell(error="{} can't be evaluated: {}".format(request["symbol"], error))
-        return
+    if request["symbol"] is None:
+        network = ExportedNetwork(load_exported, lambda: tell(batch=1))
+    else:
+        try:
+            network = Network(request["symbol"], contexts, shape, lambda: tell(batch=1))
+        except UnusableError as error:
+            tell(error="{} can't be evaluated: {}".format(request["symbol"], error))
+            return
     usable = {}
 
     def fail(number, error):
@@ -206,6 +250,9 @@ def evaluate_all(request, tell):
             usable[number] = network.read(path)
         except UnusableError as error:
             fail(number, error)
+        except ImportError as error:
+            tell(missing=str(error))
+            return
     for name, path in request["sets"]:
         if not usable:
             break
@@ -226,6 +273,8 @@ def evaluate_all(request, tell):
 
 def main():
     """Answer the request on standard input."""
+    import runtimes
+
     # A module of this folder must not stand for one of upstream's.
     del sys.path[0]
     # Layers that MXNet merges for inference, as it never does for training, can't compute
@@ -239,7 +288,7 @@ def main():
         events.write(json.dumps(event) + "\n")
         events.flush()
 
-    evaluate_all(request, tell)
+    evaluate_all(request, tell, runtimes)
 
 
 if __name__ == "__main__":

@@ -2,15 +2,17 @@
 
     python export.py REQUEST
 
-REQUEST is a JSON object: "symbol" and "params" are the paths of the checkpoint, "format" is slim or
-onnx, "fp16" asks for half precision, "files" are the paths to write, "images" is an array of images
-to embed (uint8; N, 3, height, width; RGB) and "work" a folder for what they give: embeddings.npy
-holds MXNet's embeddings, and layers.npz what each of its layers makes of the first image. For slim,
-found.npy holds the embeddings of the files written; for onnx, layers.onnx is the network with all
-its layers as outputs. The answer is a JSON object on the last line of output; "error" in it says
-why nothing could be exported.
+REQUEST is a JSON object: "symbol" and "params" are the paths of the checkpoint, "images" is an
+array of images (uint8; N, 3, height, width; RGB) and "work" a folder for what they give. With
+"format", slim or onnx, the network is written to "files", in half precision if "fp16" asks for it,
+and MXNet's embeddings of the images to embeddings.npy. For slim, found.npy holds the embeddings of
+the files written; for onnx, layers.onnx is the network with all its layers as outputs, and if
+weights were set to zero, unflushed.onnx is the network with them as they were. With "layers", the
+number of an image, layers.npz gets what each of MXNet's layers makes of it. The answer is a JSON
+object on the last line of output; "error" in it says why there is nothing.
 """
 
+import copy
 import json
 import os
 import sys
@@ -130,13 +132,15 @@ def write_onnx(network, parameters, path, fp16, work):
     folded = fold(model.graph, weights)
     flushed = count_subnormal(weights.values())
     tiny = np.finfo(np.float32).tiny
+    length = parameters["arg"]["fc1_beta"].shape[0]
+    unflushed = copy.deepcopy(model)
+    finish(unflushed, weights, length)
     finish(
         model,
         {name: np.where(np.abs(array) < tiny, 0, array) for name, array in weights.items()},
-        parameters["arg"]["fc1_beta"].shape[0],
+        length,
     )
-    every = onnx.ModelProto()
-    every.CopyFrom(model)
+    every = copy.deepcopy(model)
     for node in model.graph.node[:-1]:
         every.graph.output.append(onnx.helper.make_empty_tensor_value_info(node.output[0]))
     every = onnx.shape_inference.infer_shapes(every)
@@ -144,11 +148,17 @@ def write_onnx(network, parameters, path, fp16, work):
     for output in every.graph.output[1:]:
         output.CopyFrom(shapes.get(output.name, output))
     if fp16:
-        model, every = half(model), half(every)
+        model, every, unflushed = half(model), half(every), half(unflushed)
     onnx.checker.check_model(model)
     onnx.save(model, path)
     onnx.save(every, os.path.join(work, "layers.onnx"))
-    return {"folded": folded, "flushed": flushed}
+    if flushed:
+        onnx.save(unflushed, os.path.join(work, "unflushed.onnx"))
+    nodes = [
+        [node.output[0], [name for name in node.input if name not in weights]]
+        for node in model.graph.node
+    ]
+    return {"folded": folded, "flushed": flushed, "nodes": nodes}
 
 
 def corrected(symbol, parameters):
@@ -248,16 +258,21 @@ def export(request):
     images, work = np.load(request["images"]), request["work"]
     network = network_of(request["symbol"], images)
     parameters = network.read(request["params"])
-    network.use(parameters)
-    np.save(os.path.join(work, "embeddings.npy"), embed(network, images))
     symbol = network._module.symbol
-    np.savez(os.path.join(work, "layers.npz"), **layers(symbol, parameters, images[0]))
+    if "layers" in request:
+        found = layers(symbol, parameters, images[request["layers"]])
+        np.savez(os.path.join(work, "layers.npz"), **found)
+        return {}
+    network.use(parameters)
+    embeddings = embed(network, images)
+    np.save(os.path.join(work, "embeddings.npy"), embeddings)
     arrays = [array.asnumpy() for kind in parameters.values() for array in kind.values()]
     answer = {
         "mxnet": mx.__version__,
         "scaling": scaling(symbol),
         "subnormal": count_subnormal(arrays),
         "parameters": int(sum(array.size for array in arrays)),
+        "length": embeddings.shape[1],
     }
     if request["format"] == "slim":
         write_slim(network, parameters, request["files"])

@@ -74,7 +74,7 @@ def test_json(tool: Tool, arguments: list[Any]) -> None:
 def test_the_curves_are_of_the_best(tool: Tool, arguments: list[Any], tmp_path: Path) -> None:
     ran = tool(*arguments, "--target", "lfw,agedb_30", "--plot", tmp_path / "roc.png")
     assert ran.code == 0, ran.err
-    assert f"the curves of checkpoint 2 are in {tmp_path / 'roc.png'}" in ran.err
+    assert f"the curves of m, checkpoint 2 are in {tmp_path / 'roc.png'}" in ran.err
     assert (tmp_path / "roc.png").stat().st_size
 
 

@@ -10,6 +10,13 @@ from PIL import Image
 
 from tests.conftest import Tool
 
+# One number for an image: three weights, a bias.
+PARAM = """7767517
+2 2
+Input in0 0 1 data
+InnerProduct linear_0 1 1 data fc1 0=1 1=1 2=3
+"""
+
 
 @pytest.fixture
 def face(tmp_path: Path) -> Path:
@@ -26,7 +33,7 @@ def test_other_images(tool: Tool, tmp_path: Path, face: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"), [(None, "there is no file"), (b"no model", "is no ONNX file")]
+    ("content", "reason"), [(None, "is not there"), (b"no model", "is no ONNX file")]
 )
 def test_other_models(
     tool: Tool, tmp_path: Path, face: Path, content: bytes | None, reason: str
@@ -57,10 +64,52 @@ def test_a_network_with_other_ends(tool: Tool, tmp_path: Path, face: Path) -> No
     assert "is not from `mfn-patch export`" in ran.err
 
 
+@pytest.mark.parametrize(
+    ("package", "model", "extra"),
+    [("onnxruntime", "m.onnx", "onnx"), ("ncnn", "m.param", "ncnn")],
+)
 def test_no_runtime(
-    tool: Tool, tmp_path: Path, face: Path, monkeypatch: pytest.MonkeyPatch
+    *,
+    tool: Tool,
+    tmp_path: Path,
+    face: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    package: str,
+    model: str,
+    extra: str,
 ) -> None:
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    ran = tool("embed", tmp_path / "m.onnx", face)
+    for name in (model, "m.bin"):
+        (tmp_path / name).touch()
+    monkeypatch.setitem(sys.modules, package, None)
+    ran = tool("embed", tmp_path / model, face)
     assert ran.code == 1
-    assert "pip install 'mfn-patcher[onnx]'" in ran.err
+    assert f"pip install 'mfn-patcher[{extra}]'" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ({}, "m.param is not there"),
+        ({"m.param": PARAM}, "m.param needs m.bin beside it"),
+        ({"m.param": "no model", "m.bin": ""}, "no network that ncnn can load: parse magic failed"),
+        ({"m.param": PARAM, "m.bin": "short"}, "no network that ncnn can load: ModelBin"),
+        ({"m.param": PARAM.replace("fc1", "out"), "m.bin": 20 * "\0"}, "is not from `mfn-patch"),
+    ],
+)
+def test_other_models_of_ncnn(
+    tool: Tool, tmp_path: Path, face: Path, files: dict[str, str], reason: str
+) -> None:
+    pytest.importorskip("ncnn", reason="ncnn is not installed here")
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    ran = tool("embed", tmp_path / "m.param", face)
+    assert (ran.code, ran.out) == (1, "")
+    assert reason in ran.err
+    # All that ncnn says is in the message.
+    assert ran.err.startswith("mfn-patch: ")
+
+
+def test_files_that_are_no_models(tool: Tool, tmp_path: Path, face: Path) -> None:
+    ran = tool("embed", tmp_path / "m.bin", face)
+    assert (ran.code, ran.out) == (1, "")
+    assert "m.bin ends neither in .onnx nor in .param" in ran.err

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mfn_patcher.export.proof import HALF, SINGLE, Floats, agreement, parting
+from mfn_patcher.export.proof import HALF, SINGLE, agreement, parting, worst
+from mfn_patcher.probes.runtimes import Floats
 
 
 def rows(*values: list[float]) -> Floats:
@@ -44,3 +45,12 @@ def test_the_first_layer_that_differs_is_named() -> None:
     assert parted is not None
     assert (parted[0], parted[1].difference) == ("b", 1)
     assert parting(reference, {"a": reference["a"]}, SINGLE) is None
+
+
+def test_the_row_furthest_out_of_a_limit() -> None:
+    reference = rows([1, 0], [1, 0], [10, 0])
+    turned = rows([1, 0], [1, 0.1], [10, 0.5])
+    assert worst(reference, turned, SINGLE) == worst(reference, turned, HALF) == 1
+    longer = rows([1, 0], [1.1, 0], [10.5, 0])
+    assert worst(reference, longer, SINGLE) == 2
+    assert worst(reference, rows([1, 0], [1, 0.1], [np.inf, 0]), SINGLE) == 2

@@ -9,10 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from mfn_patcher.cli import run as run_tool
+from mfn_patcher.dataset.synth import synthesise
 from mfn_patcher.patches import load_series
 from mfn_patcher.workspace import Workspace
 from tests.conftest import ADDRESS
 from tests.preimages import ROOT
+
+# Of the training that tests of its checkpoints share; it is no part of the first one's time.
+BATCH, INTERVAL = 12, 2
+SHARING = pytest.mark.timeout(300, func_only=True)
 
 HAS_MXNET = importlib.util.find_spec("mxnet") is not None
 
@@ -40,6 +46,27 @@ def patched(upstream_address: str, request: pytest.FixtureRequest) -> Path:
     """The real upstream with every patch applied; tests must not change it."""
     assert upstream_address
     path: Path = request.getfixturevalue("_patched_once")
+    return path
+
+
+@pytest.fixture(scope="session")
+def _trained_once(_patched_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tra ined")
+    workspace = Path(shutil.copytree(_patched_once, folder / "insightface", symlinks=True))
+    data = folder / "data"
+    synthesise(data, identities=4, images_per_identity=4)
+    steps = ("--max-steps", str(2 * INTERVAL), "--verbose-every", str(INTERVAL))
+    train = ("train", "--stage", "2", "--cpu", "--batch-size", str(BATCH), *steps)
+    (data / "cfp_fp.bin").unlink()
+    assert run_tool([*train, "-w", str(workspace), "--data-dir", str(data)]) == 0
+    return workspace
+
+
+@pytest.fixture
+def trained(patched: Path, request: pytest.FixtureRequest) -> Path:
+    """A workspace in which stage 2 has saved two checkpoints; tests must not change it."""
+    assert patched
+    path: Path = request.getfixturevalue("_trained_once")
     return path
 
 

@@ -12,39 +12,15 @@ from typing import Any
 
 import pytest
 
-from mfn_patcher.cli import run as run_tool
-from mfn_patcher.dataset.synth import synthesise
 from tests.conftest import Tool
 from tests.preimages import ROOT
 from tests.test_workspace import validated
+from tests.upstream.conftest import BATCH, INTERVAL, SHARING
 
-# The training that they share is no part of the first one's time.
-pytestmark = [pytest.mark.mxnet, pytest.mark.timeout(300, func_only=True)]
+pytestmark = [pytest.mark.mxnet, SHARING]
 
 PROGRAMS = Path(__file__).parent / "programs"
 SETS = ("lfw", "agedb_30")
-BATCH, INTERVAL = 12, 2
-
-
-@pytest.fixture(scope="module")
-def _trained_once(_patched_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tra ined")
-    workspace = Path(shutil.copytree(_patched_once, folder / "insightface", symlinks=True))
-    data = folder / "data"
-    synthesise(data, identities=4, images_per_identity=4)
-    steps = ("--max-steps", str(2 * INTERVAL), "--verbose-every", str(INTERVAL))
-    train = ("train", "--stage", "2", "--cpu", "--batch-size", str(BATCH), *steps)
-    (data / "cfp_fp.bin").unlink()
-    assert run_tool([*train, "-w", str(workspace), "--data-dir", str(data)]) == 0
-    return workspace
-
-
-@pytest.fixture
-def trained(patched: Path, request: pytest.FixtureRequest) -> Path:
-    """A workspace in which stage 2 has saved two checkpoints; tests must not change it."""
-    assert patched
-    path: Path = request.getfixturevalue("_trained_once")
-    return path
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,39 +16,52 @@ import pytest
 from PIL import Image
 
 from mfn_patcher.cli import run as run_tool
-from mfn_patcher.dataset.synth import synthesise
 from mfn_patcher.export.images import proof_images
+from mfn_patcher.export.runtime import load
 from mfn_patcher.workspace import Workspace
 from tests.conftest import Tool
 from tests.test_workspace import validated
+from tests.upstream.conftest import INTERVAL, SHARING
 
-pytestmark = pytest.mark.mxnet
+pytestmark = [pytest.mark.mxnet, SHARING]
 
 SPOIL = Path(__file__).parent / "programs" / "spoil.py"
-
-
-@pytest.fixture(scope="module")
-def _trained_once(_patched_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tra ined")
-    workspace = Path(shutil.copytree(_patched_once, folder / "insightface", symlinks=True))
-    synthesise(folder / "data", identities=3, images_per_identity=4)
-    steps = ("--max-steps", "2", "--verbose-every", "2", "--batch-size", "6")
-    where = ("-w", str(workspace), "--data-dir", str(folder / "data"))
-    assert run_tool(["train", "--stage", "2", "--cpu", *steps, *where]) == 0
-    return workspace
-
-
-@pytest.fixture
-def trained(patched: Path, request: pytest.FixtureRequest) -> Path:
-    """A workspace in which stage 2 has saved a checkpoint; tests must not change it."""
-    assert patched
-    path: Path = request.getfixturevalue("_trained_once")
-    return path
+NAME = "model-y1-softmax-0001"
+FORMATS = {"onnx": ("onnx", "onnxruntime"), "ncnn": ("ncnn", "pnnx", "onnx")}
+MODELS = {"onnx": f"{NAME}.onnx", "ncnn": f"{NAME}.param"}
 
 
 @pytest.fixture
 def prefix(trained: Path) -> Path:
     return trained / "models" / "MobileFaceNet" / "model-y1-softmax"
+
+
+@pytest.fixture(scope="module")
+def _exported_once(_trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ex ported")
+    for package in {package for packages in FORMATS.values() for package in packages}:
+        # Not by importing it: that of pnnx asks for PyTorch.
+        if find_spec(package) is None:
+            pytest.skip(f"{package} is not installed here")
+    checkpoint = f"{_trained_once}/models/MobileFaceNet/model-y1-softmax,1"
+    command = ["export", checkpoint, "-w", str(_trained_once), "-o", str(folder), "--format"]
+    images = ("--images", str(_trained_once.parent / "data" / "lfw.bin"))
+    for options in (("onnx", *images), ("onnx", "--fp16"), ("ncnn",), ("ncnn", "--fp16")):
+        assert run_tool([*command, *options]) == 0
+    return folder
+
+
+@pytest.fixture
+def exported(trained: Path, request: pytest.FixtureRequest) -> Path:
+    """A folder with all exports of the first checkpoint; tests must not change it."""
+    assert trained
+    path: Path = request.getfixturevalue("_exported_once")
+    return path
+
+
+def card_beside(model: Path) -> dict[str, Any]:
+    text = Path(f"{model}.json").read_text(encoding="utf-8")
+    return dict(validated("export", text))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -86,28 +100,45 @@ def test_slim(tool: Tool, trained: Path, prefix: Path, tmp_path: Path) -> None:
     assert contents(tmp_path / "out") == made
 
 
-def test_onnx(tool: Tool, trained: Path, prefix: Path, tmp_path: Path) -> None:
-    onnx = pytest.importorskip("onnx", reason="onnx is not installed here")
-    onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed here")
-    before = contents(prefix.parent)
-    command = ("export", f"{prefix},1", "-w", trained, "--format", "onnx", "--json", "-o", tmp_path)
-    ran = tool(*command, "--images", trained.parent / "data" / "lfw.bin")
-    assert ran.code == 0, ran.err
-    report = validated("export", ran.out)
-    assert contents(prefix.parent) == before
-    model = tmp_path / "model-y1-softmax-0001.onnx"
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        model.name + end for end in ("", ".json", ".md")
-    ]
-    (file,) = report["files"]
-    assert file["sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
-    assert report["chain_commit"] == Workspace(trained).chain_commit()
-    assert set(report["accuracies"]) == {"lfw", "cfp_fp", "agedb_30"}
-    assert report["proof"]["images"] == 40
-    assert [step["value"] for step in report["input"]["scaling"]] == [127.5, 0.0078125]
+@pytest.mark.parametrize("form", FORMATS)
+def test_files_and_cards(trained: Path, exported: Path, form: str) -> None:
+    model = exported / MODELS[form]
+    card = card_beside(model)
+    parts = {"onnx": [".onnx"], "ncnn": [".param", ".bin"]}[form]
+    for half in ("", "-fp16"):
+        for end in (*parts, f"{parts[0]}.json", f"{parts[0]}.md"):
+            assert (exported / f"{NAME}{half}{end}").is_file()
+    assert len(list(exported.iterdir())) == 2 * (3 + 4)
+    assert [file["name"] for file in card["files"]] == [f"{NAME}{part}" for part in parts]
+    for file in card["files"]:
+        content = (exported / file["name"]).read_bytes()
+        assert (file["bytes"], file["sha256"]) == (
+            len(content),
+            hashlib.sha256(content).hexdigest(),
+        )
+    assert card["chain_commit"] == Workspace(trained).chain_commit()
+    assert set(card["accuracies"]) == {"lfw", "agedb_30"}
+    assert card["proof"]["images"] == {"onnx": 40, "ncnn": 64}[form]
+    assert [step["value"] for step in card["input"]["scaling"]] == [127.5, 0.0078125]
+    assert card["batch_norms_folded"] == 50
+    assert card["subnormal_weights"]["milliseconds"] is None
 
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_half_precision(exported: Path, form: str) -> None:
+    cards = [
+        card_beside(exported / MODELS[form].replace(NAME, name)) for name in (NAME, f"{NAME}-fp16")
+    ]
+    single, half = (sum(file["bytes"] for file in card["files"]) for card in cards)
+    assert half < 0.52 * single
+    assert cards[1]["proof"]["cosine"] >= 0.9999
+    assert cards[1]["proof"]["difference"] > cards[0]["proof"]["difference"]
+
+
+def test_the_graph_of_onnx(exported: Path) -> None:
+    onnx, onnxruntime = (pytest.importorskip(name) for name in ("onnx", "onnxruntime"))
+    model = exported / MODELS["onnx"]
     graph = onnx.load(str(model)).graph
-    assert report["batch_norms_folded"] == 50
     assert {node.op_type for node in graph.node} == {
         *("Sub", "Mul", "Conv", "PRelu", "Add", "Flatten", "Gemm")
     }
@@ -119,56 +150,106 @@ def test_onnx(tool: Tool, trained: Path, prefix: Path, tmp_path: Path) -> None:
     assert three.shape == (3, 128)
     assert np.allclose(one, three[:1], rtol=1e-4)
 
+
+def test_both_formats_have_the_same_layers(exported: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    names = {node.output[0] for node in onnx.load(str(exported / MODELS["onnx"])).graph.node}
+    found = load(exported / MODELS["ncnn"]).layers(proof_images(None)[0][:1])
+    # ncnn has copies of what is used twice.
+    assert {name for name in found if not name.isdecimal()} == {"data", *names}
+    assert found["conv_1_batchnorm"].shape == (1, 64, 56, 56)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_embed_and_compare(tool: Tool, exported: Path, tmp_path: Path, form: str) -> None:
+    pixels = proof_images(None)[0][:2]
     faces = [tmp_path / "a.png", tmp_path / "b.png"]
     for face, image in zip(faces, pixels):
-        Image.fromarray(image.transpose(1, 2, 0).astype(np.uint8)).save(face)
+        Image.fromarray(image.transpose(1, 2, 0)).save(face)
+    reference = load(exported / MODELS["onnx"]).embed(pixels)
+    unit = reference / np.linalg.norm(reference, axis=1, keepdims=True)
+    model = exported / MODELS[form]
     embedded = validated("embed", tool("embed", model, *faces, "--json").out)["embeddings"]
-    unit = three[:2] / np.linalg.norm(three[:2], axis=1, keepdims=True)
     assert np.allclose([entry["embedding"] for entry in embedded], unit, atol=1e-6)
     compared = validated("compare", tool("compare", model, *faces, "--json").out)
     assert compared["cosine"] == pytest.approx(float(unit[0] @ unit[1]), abs=1e-6)
     assert tool("compare", model, faces[0], faces[0]).out == "1.000000\n"
 
-    timed = validated("bench-model", tool("bench", "model", model, "--runs", "2", "--json").out)
-    assert [(result["threads"], result["runs"]) for result in timed["results"]] == [(1, 2), (2, 2)]
-    assert "For orientation" in tool("bench", "model", model, "--runs", "1").out
 
-    ran = tool(*command, "--fp16")
+def test_bench(tool: Tool, exported: Path) -> None:
+    models = [exported / name for name in MODELS.values()]
+    timed = validated("bench-model", tool("bench", "model", *models, "--runs", "2", "--json").out)
+    assert [(Path(r["model"]), r["threads"], r["runs"]) for r in timed["results"]] == [
+        (model, threads, 2) for threads in (1, 2) for model in models
+    ]
+    assert [r["runtime"].split()[0] for r in timed["results"]] == 2 * ["onnxruntime", "ncnn"]
+    assert "For orientation" in tool("bench", "model", models[0], "--runs", "1").out
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_eval_gives_the_accuracy_of_the_training(
+    tool: Tool, trained: Path, exported: Path, form: str
+) -> None:
+    model = exported / MODELS[form]
+    ran = tool(
+        *("eval", "-w", trained, "--model", model, "--json", "--target", "lfw,agedb_30"),
+        *("--data-dir", trained.parent / "data"),
+    )
     assert ran.code == 0, ran.err
-    half = validated("export", ran.out)
-    assert half["files"][0]["bytes"] < 0.52 * file["bytes"]
-    assert half["proof"]["cosine"] >= 0.9999
-    assert half["proof"]["difference"] > report["proof"]["difference"]
+    report = validated("eval", ran.out)
+    assert (report["exported"], report["prefix"], report["best"]) == (str(model), None, None)
+    (log,) = trained.glob("runs/*/output.log")
+    printed = log.read_text()
+    for result in report["results"]:
+        start = f"[{result['set']}][{INTERVAL}]"
+        assert f"{start}Accuracy-Flip: {result['accuracy']:1.5f}+-{result['std']:1.5f}" in printed
+        norm = float(printed.partition(f"{start}XNorm: ")[2].split()[0])
+        assert result["xnorm"] == pytest.approx(norm, rel=1e-5)
+    assert [result["set"] for result in report["results"]] == ["lfw", "agedb_30"]
 
 
-@pytest.mark.parametrize(
-    ("kind", "options", "layer"),
-    [
-        ("unstable", (), "fc1"),
-        ("oversized", ("--fp16",), "res_3_block1_conv_proj_batchnorm"),
-    ],
-)
 def test_what_computes_something_else_is_refused(
     *,
     tool: Tool,
     trained: Path,
     prefix: Path,
+    exported: Path,
     tmp_path: Path,
     training_environment: dict[str, str],
-    kind: str,
-    options: tuple[str, ...],
-    layer: str,
 ) -> None:
-    pytest.importorskip("onnx", reason="onnx is not installed here")
-    spoiled = spoil(prefix, tmp_path, kind, training_environment)
-    command = ("export", f"{spoiled},1", "-w", trained, "--format", "onnx", *options)
+    spoiled = spoil(prefix, tmp_path, "unstable", training_environment)
+    command = ("export", f"{spoiled},1", "-w", trained, "--format", "ncnn")
     ran = tool(*command, "-o", tmp_path / "out")
     assert (ran.code, ran.out) == (4, "")
-    assert f"they part at layer {layer} " in ran.err
+    assert "where they part at layer fc1 " in ran.err
+    assert list((tmp_path / "out").iterdir()) == []
+    assert exported
+
+
+def test_the_image_that_differs_most_is_looked_at(
+    *,
+    tool: Tool,
+    trained: Path,
+    prefix: Path,
+    exported: Path,
+    tmp_path: Path,
+    training_environment: dict[str, str],
+) -> None:
+    largest = np.abs(load(exported / MODELS["onnx"]).embed(proof_images(None)[0])).max(axis=1)
+    # Half precision can hold the first one, but not all.
+    limit = np.sqrt(largest[0] * largest.max())
+    assert 1.01 * largest[0] < limit < largest.max() / 1.01
+    spoiled = spoil(prefix, tmp_path, f"enlarged:{65504 / limit}", training_environment)
+    command = ("export", f"{spoiled},1", "-w", trained, "--format", "onnx", "--fp16")
+    ran = tool(*command, "-o", tmp_path / "out")
+    assert (ran.code, ran.out) == (4, "")
+    image = int(np.argmax(largest > limit))
+    assert f"most on image {image} of 64, where they part at layer fc1 (least cosine nan" in ran.err
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_subnormal_weights_are_flushed_and_fixed_gammas_ignored(
+    *,
     tool: Tool,
     trained: Path,
     prefix: Path,
@@ -180,13 +261,16 @@ def test_subnormal_weights_are_flushed_and_fixed_gammas_ignored(
     ran = tool("export", f"{spoiled},1", "-w", trained, "--format", "onnx", "--json")
     assert ran.code == 0, ran.err
     report = validated("export", ran.out)
-    assert report["subnormal_weights"]["checkpoint"] == 16 * 128
-    assert report["subnormal_weights"]["flushed"] > 0
+    weights = report["subnormal_weights"]
+    assert weights["checkpoint"] == 16 * 128
+    assert weights["flushed"] > 0
+    assert set(weights["milliseconds"]) == {"before", "after"}
     assert report["run"] is None
-    written = onnx.load(str(tmp_path / "exported" / "model-0001.onnx"))
-    for item in written.graph.initializer:
-        weights = np.abs(onnx.numpy_helper.to_array(item))
-        assert not ((weights > 0) & (weights < np.finfo(np.float32).tiny)).any()
+    written = tmp_path / "exported" / "model-0001.onnx"
+    for item in onnx.load(str(written)).graph.initializer:
+        numbers = np.abs(onnx.numpy_helper.to_array(item))
+        assert not ((numbers > 0) & (numbers < np.finfo(np.float32).tiny)).any()
+    assert " ms an image before, " in Path(f"{written}.md").read_text(encoding="utf-8")
 
 
 def test_spoiled_checkpoints(

@@ -1,4 +1,4 @@
-"""Write spoiled copies of a checkpoint: python spoil.py CHECKPOINT KIND=FILE..."""
+"""Write spoiled copies of a checkpoint: python spoil.py CHECKPOINT KIND[:NUMBER]=FILE..."""
 
 import sys
 
@@ -26,8 +26,10 @@ def unstable(parameters):
     parameters["aux:fc1_moving_mean"][:] += 1e9
 
 
-def oversized(parameters):
-    parameters["arg:res_3_block1_conv_proj_batchnorm_gamma"][:] = 1e9
+def enlarged(parameters, factor):
+    # All embeddings, and nothing before them.
+    for name in (NAME, "arg:pre_fc1_bias", "aux:fc1_moving_mean"):
+        parameters[name][:] *= float(factor)
 
 
 def unusual(parameters):
@@ -39,8 +41,9 @@ def unusual(parameters):
 def main():
     for argument in sys.argv[2:]:
         kind, path = argument.split("=", 1)
+        kind, *numbers = kind.split(":")
         parameters = mx.nd.load(sys.argv[1])
-        globals()[kind](parameters)
+        globals()[kind](parameters, *numbers)
         mx.nd.save(path, parameters)
 
 

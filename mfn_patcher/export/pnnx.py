@@ -1,0 +1,118 @@
+"""From ONNX to ncnn, by ncnn's own converter."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from mfn_patcher.dataset.property_file import IMAGE_SIDE
+from mfn_patcher.errors import MfnPatchError
+
+REQUIREMENT = "pnnx==20261020"
+"""It declares that it needs PyTorch, which only parts of it do that are not used here."""
+
+_TAIL = 5  # lines
+_SECONDS = 120
+
+
+class ConversionError(MfnPatchError):
+    """There is no converter, or it failed."""
+
+
+def find() -> Path:
+    """Return the converter.
+
+    It is the program in the package: the command that pip makes of it imports PyTorch first.
+
+    Raises:
+        ConversionError: There is none.
+    """
+    spec = importlib.util.find_spec("pnnx")
+    program = Path(spec.origin).parent / "pnnx" if spec and spec.origin else None
+    if program is None or not program.is_file():
+        raise ConversionError(
+            "pnnx is not installed, which converts ONNX to ncnn",
+            remedy=f"Install it with `pip install --no-deps {REQUIREMENT}`: it needs none of what "
+            "it depends on.",
+        )
+    return program
+
+
+def convert(
+    onnx: Path, param: Path, nodes: Sequence[tuple[str, Sequence[str]]], *, half: bool
+) -> None:
+    """Write the files of a network, whose blobs have the names that they have in ONNX.
+
+    Args:
+        onnx: The network, in single precision.
+        param: The ``.param`` file to write, its ``.bin`` file beside it.
+        nodes: Output and inputs of each of its layers, in order, without weights.
+        half: Store weights in half precision.
+
+    Raises:
+        ConversionError: There is no converter, or it failed.
+    """
+    aside = param.parent / f"{param.stem}-pnnx"
+    aside.mkdir()
+    # Beside its input it writes much else.
+    (aside / "model.onnx").symlink_to(onnx)
+    shape = f"inputshape=[1,3,{IMAGE_SIDE},{IMAGE_SIDE}]f32"
+    try:
+        ran = subprocess.run(
+            [str(find()), "model.onnx", shape, f"fp16={int(half)}"],
+            cwd=aside,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ConversionError(f"pnnx can't be run: {error}") from error
+    made = [aside / "model.ncnn.param", aside / "model.ncnn.bin"]
+    if ran.returncode or not all(path.is_file() for path in made):
+        said = "\n".join(ran.stdout.splitlines()[-_TAIL:])
+        raise ConversionError(f"pnnx failed (exit status {ran.returncode})\n{said}")
+    param.write_text(name_blobs(made[0].read_text(encoding="utf-8"), nodes), encoding="utf-8")
+    made[1].replace(param.with_suffix(".bin"))
+
+
+def name_blobs(text: str, nodes: Sequence[tuple[str, Sequence[str]]]) -> str:
+    """Return a ``.param`` file whose blobs, which pnnx numbers, have the names of the layers.
+
+    A layer is that of ONNX with the same inputs. Blobs of layers that have none keep their number.
+
+    Args:
+        text: The file. A line is type, name, how many inputs and outputs, these, and parameters.
+        nodes: As for `convert`.
+    """
+    waiting = [(output, sorted(inputs)) for output, inputs in nodes]
+    # What a blob holds, and what it is called; not the same where one is split into equal ones.
+    content: dict[str, str] = {}
+    called = {"out0": "fc1"}
+    lines = text.splitlines()
+    for number, line in enumerate(lines[2:], 2):
+        kind, name, *rest = line.split()
+        ins, outs = int(rest[0]), int(rest[1])
+        inputs, outputs = rest[2 : 2 + ins], rest[2 + ins : 2 + ins + outs]
+        if kind == "Input":
+            content[outputs[0]] = called[outputs[0]] = "data"
+        elif kind == "Split":
+            content.update(
+                {output: content[inputs[0]] for output in outputs if inputs[0] in content}
+            )
+        else:
+            sources = sorted(content.get(blob, "") for blob in inputs)
+            match = next((node for node in waiting if node[1] == sources), None)
+            if match:
+                waiting.remove(match)
+                content[outputs[0]] = called[outputs[0]] = match[0]
+        blobs = [called.get(blob, blob) for blob in (*inputs, *outputs)]
+        lines[number] = " ".join(
+            [f"{kind:24} {name:24} {ins} {outs}", *blobs, *rest[2 + ins + outs :]]
+        )
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,82 @@
+"""The converter to ncnn, and the names that it loses."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from mfn_patcher.export import pnnx
+from mfn_patcher.export.pnnx import ConversionError
+from tests.preimages import ROOT
+
+NODES = [("a", ["data"]), ("b", ["a"]), ("sum", ["a", "b"]), ("fc1", ["sum"])]
+NUMBERED = """7767517
+6 7
+Input in0 0 1 in0
+Convolution conv_0 1 1 in0 1 0=8
+Split splitncnn_0 1 2 1 2 3
+PReLU prelu_0 1 1 3 4 0=8
+BinaryOp add_0 2 1 4 2 5 0=0
+InnerProduct linear_0 1 1 5 out0 0=1
+"""
+
+
+def blobs(text: str) -> list[list[str]]:
+    """Return the names of each layer's inputs and outputs."""
+    found = []
+    for line in text.splitlines()[2:]:
+        _, _, ins, outs, *rest = line.split()
+        found.append(rest[: int(ins) + int(outs)])
+    return found
+
+
+def test_blobs_get_the_names_of_layers() -> None:
+    named = pnnx.name_blobs(NUMBERED, NODES)
+    assert blobs(named) == [
+        ["data"],
+        ["data", "a"],
+        ["a", "2", "3"],
+        ["3", "b"],
+        ["b", "2", "sum"],
+        ["sum", "fc1"],
+    ]
+    rests = [line.split()[-1] for line in named.splitlines()]
+    assert rests[3:] == ["0=8", "3", "0=8", "0=0", "0=1"]
+    assert named.splitlines()[:2] == NUMBERED.splitlines()[:2]
+
+
+def test_layers_that_onnx_does_not_have_keep_their_numbers() -> None:
+    merged = [("a", ["data"]), ("other", ["a"]), ("sum", ["a", "other"]), ("last", ["x", "sum"])]
+    assert blobs(pnnx.name_blobs(NUMBERED.replace("PReLU", "Other"), merged))[-2:] == [
+        ["other", "2", "sum"],
+        ["sum", "fc1"],
+    ]
+    assert blobs(pnnx.name_blobs(NUMBERED, [("a", ["data"])]))[3:] == [
+        ["3", "4"],
+        ["4", "2", "5"],
+        ["5", "fc1"],
+    ]
+
+
+def test_no_converter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(ConversionError, match="pnnx is not installed") as caught:
+        pnnx.find()
+    assert f"pip install --no-deps {pnnx.REQUIREMENT}" in caught.value.remedy
+
+
+def test_the_converter_fails(tmp_path: Path) -> None:
+    if importlib.util.find_spec("pnnx") is None:
+        pytest.skip("pnnx is not installed here")
+    (tmp_path / "m.onnx").write_text("no model")
+    with pytest.raises(ConversionError, match="exit status 255") as caught:
+        pnnx.convert(tmp_path / "m.onnx", tmp_path / "m.param", NODES, half=False)
+    assert "read_proto_from_binary failed" in str(caught.value)
+    assert not (tmp_path / "m.param").exists()
+
+
+@pytest.mark.parametrize("path", ["Makefile", "docs/export.md"])
+def test_the_same_converter_is_named_everywhere(path: str) -> None:
+    assert f"--no-deps {pnnx.REQUIREMENT}" in (ROOT / path).read_text(encoding="utf-8")

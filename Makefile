@@ -7,7 +7,7 @@ BIN := .venv/bin
 demo: .venv/cpu  ## the main job, small: patch, verify, train three stages on the CPU
 	$(BIN)/mfn-patch demo --workspace demo/insightface
 
-test: .venv/dev .venv/junit-10.xsd  ## lint, types and tests
+test: .venv/dev .venv/junit-10.xsd .venv/ncnn  ## lint, types and tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -31,6 +31,10 @@ clean:
 	$(BIN)/pip install --quiet --editable '.[cpu,dev]'
 	$(BIN)/pip install --quiet --no-deps pnnx==20261020
 	touch $@
+
+# What the programs in the documents are compiled against.
+.venv/ncnn: | .venv/dev
+	$(BIN)/python tests/ncnn_sdk.py $@
 
 # The schema of JUnit reports is Jenkins's, and pytest's source distribution carries it.
 .venv/junit-10.xsd: .venv/dev

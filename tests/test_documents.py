@@ -55,3 +55,14 @@ def test_the_recipes_patches_are_named(text: str) -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize(
+    "program",
+    [path for path in sorted((ROOT / "docs" / "programs").rglob("*")) if path.is_file()],
+    ids=lambda path: path.name,
+)
+def test_programs_are_shown_as_they_are_tested(program: Path) -> None:
+    assert f"\n{program.read_text(encoding='utf-8')}```\n" in (
+        ROOT / "docs" / "export.md"
+    ).read_text(encoding="utf-8")

@@ -69,7 +69,7 @@ def find(text: str, here: Path, workspace: Path) -> Model:
     if not found:
         raise ModelError(
             f"there is no checkpoint of {prefix}",
-            remedy=_elsewhere(prefix, workspace / stem) or f"--model is PREFIX[,EPOCH]: {_FORM}",
+            remedy=_elsewhere(prefix, workspace / stem) or f"It is named as PREFIX,EPOCH: {_FORM}",
         )
     if one:
         number = int(one["epoch"] or one["file"])
@@ -98,7 +98,7 @@ def _list(numbers: Mapping[int, Path]) -> str:
 
 def _elsewhere(prefix: Path, in_workspace: Path) -> str:
     if checkpoints.find(in_workspace):
-        return f"The workspace has some: --model {in_workspace}"
+        return f"The workspace has some: {in_workspace}"
     folder = prefix if prefix.is_dir() else prefix.parent
     if not folder.is_dir():
         return f"There is no folder {folder}."

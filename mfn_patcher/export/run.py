@@ -6,6 +6,7 @@ import functools
 import importlib.metadata
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -294,8 +295,7 @@ def _publish(made: Path, folder: Path, targets: tuple[str, ...]) -> None:
     done: list[Path] = []
     try:
         for name in targets:
-            # A link never overwrites.
-            os.link(made / name, folder / name)
+            _place(made / name, folder / name)
             done.append(folder / name)
     except OSError as error:
         for path in done:
@@ -303,3 +303,19 @@ def _publish(made: Path, folder: Path, targets: tuple[str, ...]) -> None:
         if isinstance(error, FileExistsError):
             _refuse_existing(folder, targets)
         raise
+
+
+def _place(made: Path, path: Path) -> None:
+    """Give a file its place, which nothing may have: whole or not at all."""
+    try:
+        os.link(made, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        # There are file systems without hard links.
+        with made.open("rb") as source, path.open("xb") as target:
+            try:
+                shutil.copyfileobj(source, target)
+            except BaseException:
+                path.unlink()
+                raise

@@ -32,7 +32,7 @@ def load(path: Path, threads: int | None = None) -> Network:
         return runtimes.load(path, threads)
     except ModelError as error:
         raise ModelFileError(
-            f"{path} {error}", remedy="`mfn-patch export --format onnx` or ncnn makes a model."
+            f"{path} {error}", remedy="`mfn-patch export` makes models, of format onnx or ncnn."
         ) from error
     except ImportError as error:
         raise RuntimeMissingError(

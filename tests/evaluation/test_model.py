@@ -70,14 +70,24 @@ def test_no_folder(tmp_path: Path) -> None:
 
 
 def test_no_checkpoint_anywhere(tmp_path: Path) -> None:
-    assert "PREFIX[,EPOCH]" in failure("m,1", tmp_path)[1]
+    assert "PREFIX,EPOCH" in failure("m,1", tmp_path)[1]
 
 
 def test_those_of_the_workspace_are_named(models: Path, tmp_path: Path) -> None:
     remedy = failure(f"{models.name}/m,2", tmp_path / "elsewhere", tmp_path)[1]
-    assert remedy == f"The workspace has some: --model {models / 'm'}"
+    assert remedy == f"The workspace has some: {models / 'm'}"
 
 
 def test_without_the_network(models: Path) -> None:
     checkpoints.symbol_path(models / "m").unlink()
     assert "m-symbol.json is missing" in failure("m,1", models)[0]
+
+
+@pytest.mark.parametrize("name", ["m-0001.onnx", "m-0001-fp16.param"])
+def test_an_exported_network(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ModelError, match=f"there is no file .*{name}"):
+        find(name, tmp_path, tmp_path)
+    (tmp_path / name).touch()
+    model = find(name, tmp_path, tmp_path)
+    assert model.exported
+    assert list(model.checkpoints.values()) == [model.prefix] == [tmp_path / name]

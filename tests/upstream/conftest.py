@@ -20,6 +20,10 @@ from tests.preimages import ROOT
 BATCH, INTERVAL = 12, 2
 SHARING = pytest.mark.timeout(300, func_only=True)
 
+# What is exported of it, for all tests that only read that.
+NAME = "model-y1-softmax-0001"
+MODELS = {"onnx": f"{NAME}.onnx", "ncnn": f"{NAME}.param"}
+
 HAS_MXNET = importlib.util.find_spec("mxnet") is not None
 
 
@@ -67,6 +71,29 @@ def trained(patched: Path, request: pytest.FixtureRequest) -> Path:
     """A workspace in which stage 2 has saved two checkpoints; tests must not change it."""
     assert patched
     path: Path = request.getfixturevalue("_trained_once")
+    return path
+
+
+@pytest.fixture(scope="session")
+def _exported_once(_trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ex ported")
+    for package in ("onnx", "onnxruntime", "ncnn", "pnnx"):
+        # Not by importing it: that of pnnx asks for PyTorch.
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed here")
+    checkpoint = f"{_trained_once}/models/MobileFaceNet/model-y1-softmax,1"
+    command = ["export", checkpoint, "-w", str(_trained_once), "-o", str(folder), "--format"]
+    images = ("--images", str(_trained_once.parent / "data" / "lfw.bin"))
+    for options in (("onnx", *images), ("onnx", "--fp16"), ("ncnn",), ("ncnn", "--fp16")):
+        assert run_tool([*command, *options]) == 0
+    return folder
+
+
+@pytest.fixture
+def exported(trained: Path, request: pytest.FixtureRequest) -> Path:
+    """A folder with all exports of the first checkpoint; tests must not change it."""
+    assert trained
+    path: Path = request.getfixturevalue("_exported_once")
     return path
 
 

@@ -1,0 +1,25 @@
+package com.example.face;
+
+/** A face network on ncnn. */
+public final class Face {
+    static {
+        System.loadLibrary("face");
+    }
+
+    /** Loads the network of two files; tells whether that worked. */
+    public static native boolean load(String param, String bin);
+
+    /** Embeds an aligned face of 112x112 pixels, ARGB, as Bitmap.getPixels() gives them. */
+    public static native float[] embed(int[] pixels);
+
+    /** How alike two faces are, -1 to 1. */
+    public static double cosine(float[] a, float[] b) {
+        double ab = 0, aa = 0, bb = 0;
+        for (int i = 0; i < a.length; i++) {
+            ab += a[i] * b[i];
+            aa += a[i] * a[i];
+            bb += b[i] * b[i];
+        }
+        return ab / Math.sqrt(aa * bb);
+    }
+}

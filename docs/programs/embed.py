@@ -1,0 +1,18 @@
+"""How alike two aligned faces are: python embed.py model.onnx a.jpg b.jpg."""
+
+import sys
+
+import numpy as np
+import onnxruntime
+from PIL import Image
+
+session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
+
+
+def embed(path):
+    pixels = np.asarray(Image.open(path).convert("RGB"), dtype=np.float32)
+    (embedding,) = session.run(["fc1"], {"data": pixels.transpose(2, 0, 1)[None]})
+    return embedding[0] / np.linalg.norm(embedding[0])
+
+
+print(embed(sys.argv[2]) @ embed(sys.argv[3]))

@@ -1,0 +1,105 @@
+"""The programs in the documents, compiled and run on a real export."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mfn_patcher.export.images import proof_images
+from mfn_patcher.export.runtime import load
+from tests.preimages import ROOT
+from tests.upstream.conftest import MODELS, NAME, SHARING
+
+pytestmark = [pytest.mark.mxnet, SHARING]
+
+PROGRAMS = ROOT / "docs" / "programs"
+TEST_PROGRAMS = Path(__file__).parent / "programs"
+NCNN = next(
+    (path for path in (ROOT / ".venv" / "ncnn", Path("/usr")) if (path / "include/ncnn").is_dir()),
+    None,
+)
+COMPILER = ("c++", "-std=c++11", "-O1", "-Wall", "-Wextra", "-Werror")
+
+needs_ncnn = pytest.mark.skipif(
+    NCNN is None or shutil.which("c++") is None,
+    reason="there is no ncnn for C++, which `make .venv/ncnn` builds, or no compiler",
+)
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Two faces.
+
+    Attributes:
+        pictures: As files of images.
+        pixels: As files of nothing but pixels.
+        cosine: What is to be found.
+    """
+
+    pictures: tuple[Path, Path]
+    pixels: tuple[Path, Path]
+    cosine: float
+
+
+@pytest.fixture
+def faces(exported: Path, tmp_path: Path) -> Faces:
+    crops = proof_images(None)[0][:2]
+    pictures, pixels = ((tmp_path / f"a.{end}", tmp_path / f"b.{end}") for end in ("png", "rgb"))
+    for crop, picture, raw in zip(crops, pictures, pixels):
+        rows = crop.transpose(1, 2, 0)
+        Image.fromarray(rows).save(picture)
+        raw.write_bytes(rows.tobytes())
+    one, other = load(exported / MODELS["onnx"]).embed(crops)
+    cosine = float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
+    # A program that embeds one face twice, or none, would say 1.
+    assert cosine < 0.99
+    return Faces(pictures, pixels, cosine)
+
+
+def output(*command: str | Path) -> str:
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def ncnn_for(*arguments: str | Path) -> list[str | Path]:
+    """Return arguments of the compiler, with what it takes to use ncnn."""
+    assert NCNN
+    return [f"-I{NCNN / 'include'}", *arguments, f"-L{NCNN / 'lib'}", "-lncnn", "-fopenmp"]
+
+
+def test_python(exported: Path, faces: Faces) -> None:
+    said = output(sys.executable, PROGRAMS / "embed.py", exported / MODELS["onnx"], *faces.pictures)
+    assert float(said) == pytest.approx(faces.cosine, abs=1e-5)
+
+
+@needs_ncnn
+def test_cpp(exported: Path, faces: Faces, tmp_path: Path) -> None:
+    output(*COMPILER, *ncnn_for(PROGRAMS / "embed.cpp", "-o", tmp_path / "embed"))
+    for name, tolerance in ((NAME, 1e-5), (f"{NAME}-fp16", 1e-3)):
+        model = [exported / f"{name}{end}" for end in (".param", ".bin")]
+        said = output(tmp_path / "embed", *model, *faces.pixels)
+        assert float(said) == pytest.approx(faces.cosine, abs=tolerance)
+    wrong = subprocess.run([tmp_path / "embed", *model, *faces.pictures], check=False)
+    assert wrong.returncode == 1
+
+
+@needs_ncnn
+@pytest.mark.skipif(shutil.which("javac") is None, reason="there is no JDK")
+def test_the_classes_for_android_on_a_desktop(exported: Path, faces: Faces, tmp_path: Path) -> None:
+    android = PROGRAMS / "android"
+    java = Path(os.path.realpath(shutil.which("javac") or "")).parents[1]
+    headers = [f"-I{java / 'include'}", f"-I{java / 'include' / 'linux'}"]
+    library = ("-shared", "-fPIC", "-o", tmp_path / "libface.so")
+    output(*COMPILER, *headers, *ncnn_for(android / "face.cpp", *library))
+    output("javac", "-d", tmp_path, android / "Face.java", TEST_PROGRAMS / "CompareFaces.java")
+    model = [exported / f"{NAME}{end}" for end in (".param", ".bin")]
+    paths = (f"-Djava.library.path={tmp_path}", "-cp", tmp_path)
+    said = output("java", *paths, "CompareFaces", *model, *faces.pictures)
+    assert float(said) == pytest.approx(faces.cosine, abs=1e-5)

@@ -27,6 +27,7 @@ from mfn_patcher.export.proof import HALF, SINGLE, Agreement, Limits, agreement,
 from mfn_patcher.export.runtime import install, load
 from mfn_patcher.training import interpreter, record
 from mfn_patcher.training.environment import child_environment
+from mfn_patcher.training.interpreter import Interpreter, InterpreterError
 from mfn_patcher.training.runs import Run
 
 FORMATS = ("slim", "onnx", "ncnn")
@@ -110,13 +111,12 @@ def export(
     facts = interpreter.inspect(python, environment)
     variables = child_environment(environment, "", facts.libraries)
     variables["PYTHONDONTWRITEBYTECODE"] = "1"
-    interpreter.check_mxnet(facts, variables, 0)
     folder.mkdir(parents=True, exist_ok=True)
     (checkpoint,) = model.checkpoints.values()
     with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as aside:
         made = Path(aside)
         files = tuple(made / name for name in targets[:-2])
-        making = _Making(model, form, half, files, images, python, variables)
+        making = _Making(model, form, half, files, images, facts, variables)
         answer = making.write()
         there, runtime = making.prove()
         run = _writer(workspace, model, checkpoint)
@@ -168,7 +168,7 @@ class _Making:
     half: bool
     files: tuple[Path, ...]
     images: Pixels
-    python: str
+    python: Interpreter
     variables: Mapping[str, str]
 
     @property
@@ -191,6 +191,7 @@ class _Making:
         np.save(self.folder / "images.npy", self.images)
         if self.form != "ncnn":
             return self._ask(format=self.form, fp16=self.half, files=list(map(str, self.files)))
+        pnnx.find()  # before seconds of work that would be in vain
         onnx = self.folder / "network.onnx"
         answer = self._ask(format="onnx", fp16=False, files=[str(onnx)])
         convert = functools.partial(pnnx.convert, nodes=answer["nodes"], half=self.half)
@@ -249,11 +250,18 @@ class _Making:
             "images": str(self.folder / "images.npy"),
             "work": str(self.folder),
         }
-        answer = interpreter.ask(self.python, self.variables, _PROBE, json.dumps(request))
+        try:
+            answer = interpreter.ask(self.python.path, self.variables, _PROBE, json.dumps(request))
+        except InterpreterError:
+            # To import MXNet takes seconds: whether it can be is asked only now.
+            interpreter.check_mxnet(self.python, self.variables, 0)
+            raise
+        if "missing" in answer:
+            interpreter.check_mxnet(self.python, self.variables, 0)
         if "error" in answer:
             raise ExportError(
                 f"{checkpoint} can't be exported: {answer['error']}",
-                remedy=f"Install it with {install('onnx', self.python)}."
+                remedy=f"Install it with {install('onnx', self.python.path)}."
                 if "missing" in answer
                 else "",
             )

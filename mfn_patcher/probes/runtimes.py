@@ -111,9 +111,9 @@ class NcnnNetwork:
             loaded = not self._net.load_param(str(path)) and not self._net.load_model(str(weights))
         if not loaded:
             raise ModelError(
-                f"and {weights.name} are no network that ncnn can load: {'; '.join(said)}"
+                f"is no network that ncnn can load with {weights.name}: {'; '.join(said)}"
             )
-        self.name = f"ncnn {ncnn.__version__}"
+        self.name = f"ncnn {ncnn.__version__} in fp32"
         _check_ends(self._net.input_names(), self._net.output_names())
 
     def embed(self, images: Pixels) -> Floats:

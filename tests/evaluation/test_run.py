@@ -18,6 +18,7 @@ from mfn_patcher.dataset.verification_set import UnsafePickleError, write_verifi
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.evaluation import run
 from mfn_patcher.evaluation.figures import Evaluation
+from mfn_patcher.evaluation.model import Model
 from mfn_patcher.evaluation.run import EvaluationError, Plan
 from mfn_patcher.training import record
 from mfn_patcher.training.command import PlanError
@@ -147,6 +148,13 @@ def test_sets_that_do_not_fit(workspace: Path, data: Path) -> None:
     assert "cfp_fp.bin: 39 images, an odd number" in message
 
 
+def test_an_exported_model_computes_on_the_cpu(workspace: Path, data: Path) -> None:
+    (workspace / "m.param").touch()
+    found = plan(workspace, which="m.param", data_dir=data)
+    assert (found.visible_devices, found.devices, found.model.exported) == ("", 0, True)
+    assert "on the CPU" in str(refused(PlanError, workspace, which="m.param", gpus="0"))
+
+
 # -- the child ----------------------------------------------------------------------------
 
 
@@ -193,6 +201,17 @@ def test_a_child_that_fails(ready: Plan, tmp_path: Path) -> None:
     assert "mfn-patch status" in error.remedy
     error = ended(ready, child(tmp_path, say(error="no network")))
     assert str(error) == "no network"
+
+
+def test_an_exported_model_whose_runtime_is_missing(ready: Plan, tmp_path: Path) -> None:
+    path = tmp_path / "m.param"
+    exported = dataclasses.replace(ready, model=Model(path, {0: path}, exported=True))
+    python = child(tmp_path, "cat > request.json", say(missing="there is no ncnn"))
+    error = ended(exported, python)
+    assert "can't run m.param: there is no ncnn" in str(error)
+    assert "-m pip install 'mfn-patcher[ncnn]'" in error.remedy
+    request = json.loads((ready.source / "request.json").read_text())
+    assert (request["symbol"], request["checkpoints"]) == (None, [[0, str(path)]])
 
 
 def test_a_child_that_is_killed(ready: Plan, tmp_path: Path) -> None:

@@ -91,8 +91,8 @@ def test_no_runtime(
     [
         ({}, "m.param is not there"),
         ({"m.param": PARAM}, "m.param needs m.bin beside it"),
-        ({"m.param": "no model", "m.bin": ""}, "no network that ncnn can load: parse magic failed"),
-        ({"m.param": PARAM, "m.bin": "short"}, "no network that ncnn can load: ModelBin"),
+        ({"m.param": "no model", "m.bin": ""}, "can load with m.bin: parse magic failed"),
+        ({"m.param": PARAM, "m.bin": "short"}, "can load with m.bin: ModelBin"),
         ({"m.param": PARAM.replace("fc1", "out"), "m.bin": 20 * "\0"}, "is not from `mfn-patch"),
     ],
 )

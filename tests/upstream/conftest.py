@@ -17,7 +17,7 @@ from tests.conftest import ADDRESS
 from tests.preimages import ROOT
 
 # Of the training that tests of its checkpoints share; it is no part of the first one's time.
-BATCH, INTERVAL = 12, 2
+BATCH, INTERVAL = 6, 2
 SHARING = pytest.mark.timeout(300, func_only=True)
 
 # What is exported of it, for all tests that only read that.

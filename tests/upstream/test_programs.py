@@ -51,17 +51,19 @@ class Faces:
 
 @pytest.fixture
 def faces(exported: Path, tmp_path: Path) -> Faces:
-    crops = proof_images(None)[0][:2]
+    candidates = proof_images(None)[0]
+    embeddings = load(exported / MODELS["onnx"]).embed(candidates)
+    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    cosines = unit @ unit[0]
+    crops = candidates[[0, int(np.argmin(cosines))]]
+    # A program that embeds one face twice, or none, would say 1.
+    assert min(cosines) < 0.999
     pictures, pixels = ((tmp_path / f"a.{end}", tmp_path / f"b.{end}") for end in ("png", "rgb"))
     for crop, picture, raw in zip(crops, pictures, pixels):
         rows = crop.transpose(1, 2, 0)
         Image.fromarray(rows).save(picture)
         raw.write_bytes(rows.tobytes())
-    one, other = load(exported / MODELS["onnx"]).embed(crops)
-    cosine = float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
-    # A program that embeds one face twice, or none, would say 1.
-    assert cosine < 0.99
-    return Faces(pictures, pixels, cosine)
+    return Faces(pictures, pixels, float(min(cosines)))
 
 
 def output(*command: str | Path) -> str:

@@ -192,22 +192,20 @@ class Follower(Hands):
             raise self._over
         silence = self._line.silence()
         if ended.signal and silence > MISSED * self.every:
-            self._fail(
+            raise self._fail(
                 f"{ended.signal.name} came while nothing is heard of {self._root} since "
                 f"{silence:.0f} s; {self.name} was {self.beat().describe()}"
             )
-        elif ended.signal:
-            self._fail(f"{self.name} received {ended.signal.name}", interruption=True)
-        elif ended.stopped:
-            self._fail(ended.stopped)
-        elif ended.status:
+        if ended.signal:
+            raise self._fail(f"{self.name} received {ended.signal.name}", interruption=True)
+        if ended.stopped:
+            raise self._fail(ended.stopped)
+        if ended.status:
             why = self._ended_badly("worker", ended.status)
             if ended.status > 0:
                 why = "\n".join([f"{why}; its last lines:", *ended.tail])
-            self._fail(f"{why}\nAll of its output is on {self.host} in {folder / record.LOG}")
-        else:
-            return
-        raise self._over or FaultError(ended.stopped or "")
+            where = f"All of its output is on {self.host} in {folder / record.LOG}"
+            raise self._fail(f"{why}\n{where}")
 
     def guard(self) -> None:
         """End the worker if rank 0 says so, or a process of this rank failed.
@@ -225,15 +223,22 @@ class Follower(Hands):
         where = "" if step is None else f" at step {step}"
         return f"the {role} of {self.name} {describe(status)}{where}"
 
-    def _fail(self, why: str, *, interruption: bool = False) -> None:
-        if self._over is None:
+    def _fail(self, why: str, *, interruption: bool = False) -> MfnPatchError:
+        """Tell rank 0 of a fault here, unless all is over; return why it is over."""
+        told = self._over is not None
+        # Before rank 0 hears of it, and orders the same.
+        over = self._end(
+            OrderedError(why, ExitCode.INTERRUPTED) if interruption else FaultError(why)
+        )
+        if not told:
             self._line.send("fault", why=why, interruption=interruption)
-            self._end(OrderedError(why, ExitCode.INTERRUPTED) if interruption else FaultError(why))
+        return over
 
-    def _end(self, why: MfnPatchError) -> None:
+    def _end(self, why: MfnPatchError) -> MfnPatchError:
         if self._over is None:
             self._over = why
             self._orders.put({"kind": "over"})
+        return self._over
 
     def _listen(self) -> None:
         while (message := self._line.receive()) is not None:

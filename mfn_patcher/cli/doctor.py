@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from pathlib import Path
 
 import click
@@ -11,6 +10,7 @@ import click
 from mfn_patcher.cli.options import (
     KeepsArguments,
     cluster_options,
+    find_job,
     json_option,
     load_project_series,
     print_findings,
@@ -80,16 +80,13 @@ def doctor(
     from mfn_patcher.training.run import Surroundings
 
     here = Path.cwd()
-    environment = dict(os.environ)
-    job = None
-    if cluster or hosts_file:
-        from mfn_patcher.cluster.job import find, share_devices
-        from mfn_patcher.cluster.roles import without_foreign
+    job, environment = find_job(
+        cluster=cluster, hosts_file=hosts_file, root=root, patience=patience
+    )
+    if job and not cpu:
+        from mfn_patcher.cluster.job import share_devices
 
-        environment = without_foreign(environment)
-        job = find(environment, hosts_file, root, patience)
-        if not cpu:
-            gpus = share_devices(gpus, environment.get("CUDA_VISIBLE_DEVICES"), job.place)
+        gpus = share_devices(gpus, environment.get("CUDA_VISIBLE_DEVICES"), job.place)
     code = read_code(workspace)
     options = command.Options(
         data_dir=data_dir and Path(command.absolute(data_dir, here)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
@@ -14,6 +15,7 @@ from mfn_patcher.recipes import DEFAULT
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from mfn_patcher.cluster.job import Job
     from mfn_patcher.finding import Finding
     from mfn_patcher.patches import Series
 
@@ -107,6 +109,26 @@ def cluster_options(function: _Function) -> _Function:
     ):
         function = option(function)
     return function
+
+
+def find_job(
+    *, cluster: bool, hosts_file: Path | None, root: str | None, patience: float
+) -> tuple[Job | None, dict[str, str]]:
+    """Return how a command is spread over hosts, None for not at all, and its environment.
+
+    Raises:
+        SetupError: How can't be told.
+    """
+    environment = dict(os.environ)
+    if not (cluster or hosts_file):
+        if root:
+            raise click.UsageError("--root is of use with --cluster or --hosts alone")
+        return None, environment
+    from mfn_patcher.cluster.job import find
+    from mfn_patcher.cluster.roles import without_foreign
+
+    environment = without_foreign(environment)
+    return find(environment, hosts_file, root, patience), environment
 
 
 class KeepsArguments(click.Command):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import click
 from mfn_patcher.cli.options import (
     KeepsArguments,
     cluster_options,
+    find_job,
     is_terminal,
     python_option,
     recipe_option,
@@ -129,11 +129,11 @@ def train(
     here = Path.cwd()
     workspace = workspace.resolve()
     code = read_code(workspace)
-    environment = dict(os.environ)
-    job = None
-    if cluster or hosts_file:
-        from mfn_patcher.cluster.job import find, share_devices
-        from mfn_patcher.cluster.roles import without_foreign
+    job, environment = find_job(
+        cluster=cluster, hosts_file=hosts_file, root=root, patience=patience
+    )
+    if job:
+        from mfn_patcher.cluster.job import share_devices
 
         if not (code.can_cluster and code.can_resume):
             raise TrainingError(
@@ -141,8 +141,6 @@ def train(
                 f"not applied in {workspace}",
                 remedy="Run `mfn-patch apply`.",
             )
-        environment = without_foreign(environment)
-        job = find(environment, hosts_file, root, patience)
         if not cpu:
             gpus = share_devices(gpus, environment.get("CUDA_VISIBLE_DEVICES"), job.place)
     if not code.can_resume and (resume or keep or seed is not None):

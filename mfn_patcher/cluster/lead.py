@@ -346,7 +346,7 @@ class Lead(Hands):
                 return None
             member = Member(hello["rank"], hello["host"], hello["local_rank"], line)
             self.members[member.rank] = member
-            line.send("welcome", host=self.host, patience=self.patience)
+            line.send("welcome", host=self.host)
             self._changed.notify_all()
         return member
 

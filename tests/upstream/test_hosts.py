@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,7 @@ from tests.cluster.launched import (
 from tests.cluster.namespaces import KEEPALIVE, Network, Started
 from tests.cluster.slurm import Slurm
 from tests.cluster.sshd import Sshd
+from tests.test_workspace import validated
 
 pytestmark = pytest.mark.mxnet
 
@@ -134,6 +136,24 @@ def test_faults_one_after_another(training: Training) -> None:
         assert training.record()["outcome"] == "failed"
         if number:
             assert training.record()["resumed_checkpoint"] == before
+
+
+def test_doctor_looks_at_all_hosts(workspace: Path, data: Path, tmp_path: Path) -> None:
+    arguments = ["doctor", "-w", str(workspace), "--data-dir", str(data), "--cpu"]
+    arguments += ["--batch-size", "4", "--root", f"127.0.0.1:{free_port()}", "--json", "--cluster"]
+    launched = Launched(arguments, 2, tmp_path / "ranks")
+    assert launched.wait(200) == [0, 0], launched.said(0)
+    findings = validated("doctor", launched.said(0))["findings"]
+    by_check = {finding["check"]: finding for finding in findings}
+    assert by_check["memory"]["detail"].startswith("2 images a step")
+    for check, part in (
+        (f"rank 1 on {socket.gethostname()}", "are ok there"),
+        ("agreement", "the same code, versions, data set and arguments"),
+        ("network", "each of 2 ranks reaches the ports of each other"),
+    ):
+        assert part in by_check[check]["detail"]
+        assert by_check[check]["level"] == "ok"
+    assert launched.said(1) == ""
 
 
 @pytest.mark.skipif(sshd.lacking() is not None, reason=sshd.lacking() or "")

@@ -19,7 +19,6 @@ from mfn_patcher.cluster.ranks import Place, Root, addresses, detect, find_root
 from mfn_patcher.cluster.roles import Layout, beside_worker, shell_line
 from mfn_patcher.dataset.fingerprint import fingerprint
 from mfn_patcher.training.command import StagePlan
-from mfn_patcher.training.interpreter import inspect
 from mfn_patcher.training.resume import remaining
 from mfn_patcher.training.run import Surroundings, check_host, run_stages
 from mfn_patcher.training.supervision import Supervision
@@ -162,7 +161,7 @@ def train_together(
     with lead(job, surroundings.python, "train", others) as crew:
         members = sorted(crew.members.values(), key=lambda member: member.rank)
         report(", ".join([f"rank 0 on {crew.host}", *(member.name for member in members)]))
-        interpreter = inspect(surroundings.python, surroundings.environment)
+        interpreter = check_host(plans, surroundings)
         data_set = fingerprint(data_dir).sha256
         crew.agree(facts.collect(surroundings.code, plans, interpreter, data_set))
         for plan in plans:
@@ -170,7 +169,15 @@ def train_together(
         if resume:
             plans = remaining(plans, surroundings, report)
         if plans:
-            run_stages(plans, surroundings, output, report, supervision, crew=crew)
+            run_stages(
+                plans,
+                surroundings,
+                output,
+                report,
+                supervision,
+                crew=crew,
+                interpreter=interpreter,
+            )
 
 
 @contextlib.contextmanager

@@ -77,6 +77,7 @@ def run_stages(
     supervision: Supervision = AS_USUAL,
     *,
     crew: Crew = ALONE,
+    interpreter: Interpreter | None = None,
 ) -> list[Path]:
     """Run stages one after another, to the first that fails.
 
@@ -89,6 +90,7 @@ def run_stages(
         report: Called with a line when a stage starts or ends.
         supervision: How they are watched.
         crew: What works beside each script.
+        interpreter: What `check_host` has found; None if it was not asked.
 
     Returns:
         The folders of the runs.
@@ -105,7 +107,7 @@ def run_stages(
         _check_models(plan, surroundings)
         _check_start(plan, surroundings, made, gate=supervision.gate)
         made.add(surroundings.place(plan.prefix))
-    interpreter = check_host(plans, surroundings)
+    interpreter = interpreter or check_host(plans, surroundings)
     folders = []
     for plan in plans:
         # Again, for now the earlier stages of this chain have saved what they did.

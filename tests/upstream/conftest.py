@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import os
 import shutil
 from pathlib import Path
+from typing import Callable
 
 import pytest
 
@@ -53,17 +55,34 @@ def patched(upstream_address: str, request: pytest.FixtureRequest) -> Path:
     return path
 
 
+def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """Return a folder that is made once, however many processes run the tests."""
+    root = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    folder, done = root / name, root / f"{name}.done"
+    with (root / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            done.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def _trained_once(_patched_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tra ined")
-    workspace = Path(shutil.copytree(_patched_once, folder / "insightface", symlinks=True))
-    data = folder / "data"
-    synthesise(data, identities=4, images_per_identity=4)
-    steps = ("--max-steps", str(2 * INTERVAL), "--verbose-every", str(INTERVAL))
-    train = ("train", "--stage", "2", "--cpu", "--batch-size", str(BATCH), *steps)
-    (data / "cfp_fp.bin").unlink()
-    assert run_tool([*train, "-w", str(workspace), "--data-dir", str(data)]) == 0
-    return workspace
+    def train(folder: Path) -> None:
+        workspace = shutil.copytree(_patched_once, folder / "insightface", symlinks=True)
+        data = folder / "data"
+        synthesise(data, identities=4, images_per_identity=4)
+        steps = ("--max-steps", str(2 * INTERVAL), "--verbose-every", str(INTERVAL))
+        command = ("train", "--stage", "2", "--cpu", "--batch-size", str(BATCH), *steps)
+        (data / "cfp_fp.bin").unlink()
+        assert run_tool([*command, "-w", str(workspace), "--data-dir", str(data)]) == 0
+
+    return once(tmp_path_factory, "tra ined", train) / "insightface"
 
 
 @pytest.fixture
@@ -76,17 +95,18 @@ def trained(patched: Path, request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture(scope="session")
 def _exported_once(_trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("ex ported")
+    def export(folder: Path) -> None:
+        checkpoint = f"{_trained_once}/models/MobileFaceNet/model-y1-softmax,1"
+        command = ["export", checkpoint, "-w", str(_trained_once), "-o", str(folder), "--format"]
+        images = ("--images", str(_trained_once.parent / "data" / "lfw.bin"))
+        for options in (("onnx", *images), ("onnx", "--fp16"), ("ncnn",), ("ncnn", "--fp16")):
+            assert run_tool([*command, *options]) == 0
+
     for package in ("onnx", "onnxruntime", "ncnn", "pnnx"):
         # Not by importing it: that of pnnx asks for PyTorch.
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{package} is not installed here")
-    checkpoint = f"{_trained_once}/models/MobileFaceNet/model-y1-softmax,1"
-    command = ["export", checkpoint, "-w", str(_trained_once), "-o", str(folder), "--format"]
-    images = ("--images", str(_trained_once.parent / "data" / "lfw.bin"))
-    for options in (("onnx", *images), ("onnx", "--fp16"), ("ncnn",), ("ncnn", "--fp16")):
-        assert run_tool([*command, *options]) == 0
-    return folder
+    return once(tmp_path_factory, "ex ported", export)
 
 
 @pytest.fixture

@@ -70,12 +70,6 @@ def output(*command: str | Path) -> str:
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def ncnn_for(*arguments: str | Path) -> list[str | Path]:
-    """Return arguments of the compiler, with what it takes to use ncnn."""
-    assert NCNN
-    return [f"-I{NCNN / 'include'}", *arguments, f"-L{NCNN / 'lib'}", "-lncnn", "-fopenmp"]
-
-
 def test_python(exported: Path, faces: Faces) -> None:
     said = output(sys.executable, PROGRAMS / "embed.py", exported / MODELS["onnx"], *faces.pictures)
     assert float(said) == pytest.approx(faces.cosine, abs=1e-5)
@@ -83,7 +77,9 @@ def test_python(exported: Path, faces: Faces) -> None:
 
 @needs_ncnn
 def test_cpp(exported: Path, faces: Faces, tmp_path: Path) -> None:
-    output(*COMPILER, *ncnn_for(PROGRAMS / "embed.cpp", "-o", tmp_path / "embed"))
+    assert NCNN
+    use = (f"-I{NCNN / 'include'}", f"-L{NCNN / 'lib'}")
+    output(*COMPILER, PROGRAMS / "embed.cpp", "-o", tmp_path / "embed", *use, "-lncnn", "-fopenmp")
     for name, tolerance in ((NAME, 1e-5), (f"{NAME}-fp16", 1e-3)):
         model = [exported / f"{name}{end}" for end in (".param", ".bin")]
         said = output(tmp_path / "embed", *model, *faces.pixels)
@@ -93,15 +89,18 @@ def test_cpp(exported: Path, faces: Faces, tmp_path: Path) -> None:
 
 
 @needs_ncnn
-@pytest.mark.skipif(shutil.which("javac") is None, reason="there is no JDK")
+@pytest.mark.skipif(
+    None in map(shutil.which, ("javac", "cmake")), reason="there is no JDK, or no CMake"
+)
 def test_the_classes_for_android_on_a_desktop(exported: Path, faces: Faces, tmp_path: Path) -> None:
+    assert NCNN
     android = PROGRAMS / "android"
-    java = Path(os.path.realpath(shutil.which("javac") or "")).parents[1]
-    headers = [f"-I{java / 'include'}", f"-I{java / 'include' / 'linux'}"]
-    library = ("-shared", "-fPIC", "-o", tmp_path / "libface.so")
-    output(*COMPILER, *headers, *ncnn_for(android / "face.cpp", *library))
+    java = Path(os.path.realpath(shutil.which("javac") or "")).parents[1] / "include"
+    flags = (f"-DCMAKE_CXX_FLAGS=-I{java} -I{java / 'linux'}", f"-DCMAKE_PREFIX_PATH={NCNN}")
+    output("cmake", "-S", android, "-B", tmp_path / "build", *flags)
+    output("cmake", "--build", tmp_path / "build")
     output("javac", "-d", tmp_path, android / "Face.java", TEST_PROGRAMS / "CompareFaces.java")
     model = [exported / f"{NAME}{end}" for end in (".param", ".bin")]
-    paths = (f"-Djava.library.path={tmp_path}", "-cp", tmp_path)
+    paths = (f"-Djava.library.path={tmp_path / 'build'}", "-cp", tmp_path)
     said = output("java", *paths, "CompareFaces", *model, *faces.pictures)
     assert float(said) == pytest.approx(faces.cosine, abs=1e-5)

@@ -1,6 +1,6 @@
 #include <jni.h>
 
-#include <ncnn/net.h>
+#include <net.h>
 
 static ncnn::Net net;
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mfn_patcher.export.images import read_crops
-from mfn_patcher.export.runtime import ModelFileError, load
+from mfn_patcher.export.runtime import ModelFileError, load, running
 from mfn_patcher.probes.runtimes import Floats
 
 
@@ -26,7 +26,8 @@ def embed_files(model: Path, images: Sequence[Path]) -> tuple[str, Floats]:
     """
     pixels = read_crops(images)
     network = load(model)
-    embeddings = network.embed(pixels)
+    with running(model):
+        embeddings = network.embed(pixels)
     lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
     if not np.isfinite(lengths).all() or not lengths.all():
         raise ModelFileError(f"{model} gives embeddings without a direction")

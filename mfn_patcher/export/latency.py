@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mfn_patcher.export.images import proof_images
-from mfn_patcher.export.runtime import load
+from mfn_patcher.export.runtime import load, running
 
 _WARM_UP = 5
 
@@ -53,9 +53,10 @@ def measure(models: Sequence[Path], threads: int, runs: int) -> list[Latency]:
     taken: list[list[float]] = [[] for _ in networks]
     for number in range(_WARM_UP + runs):
         image = images[number % len(images)][None]
-        for network, times in zip(networks, taken):
+        for model, network, times in zip(models, networks, taken):
             start = time.perf_counter()
-            network.embed(image)
+            with running(model):
+                network.embed(image)
             times.append(1000 * (time.perf_counter() - start))
     return [
         Latency(network.name, threads, runs, statistics.median(timed), min(timed))

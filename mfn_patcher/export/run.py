@@ -24,7 +24,7 @@ from mfn_patcher.export.card import Card, Effect
 from mfn_patcher.export.images import Pixels, proof_images
 from mfn_patcher.export.latency import measure
 from mfn_patcher.export.proof import HALF, SINGLE, Agreement, Limits, agreement, parting, worst
-from mfn_patcher.export.runtime import install, load
+from mfn_patcher.export.runtime import install, load, running
 from mfn_patcher.training import interpreter, record
 from mfn_patcher.training.environment import child_environment
 from mfn_patcher.training.interpreter import Interpreter, InterpreterError
@@ -212,7 +212,8 @@ class _Making:
             found, runtime = np.load(self.folder / "found.npy"), None
         else:
             network = load(self.files[0], threads=1)
-            found, runtime = network.embed(self.images), network.name
+            with running(self.files[0]):
+                found, runtime = network.embed(self.images), network.name
         there = agreement(reference, found)
         if there.within(self.limits):
             return there, runtime

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from mfn_patcher.errors import MfnPatchError
@@ -29,15 +31,27 @@ def load(path: Path, threads: int | None = None) -> Network:
         RuntimeMissingError: Its runtime can't be imported.
     """
     try:
-        return runtimes.load(path, threads)
-    except ModelError as error:
-        raise ModelFileError(
-            f"{path} {error}", remedy="`mfn-patch export` makes models, of format onnx or ncnn."
-        ) from error
+        with running(path):
+            return runtimes.load(path, threads)
     except ImportError as error:
         raise RuntimeMissingError(
             f"what runs {path.suffix} files can't be imported: {error}",
             remedy=f"Install it with {install(EXTRAS[path.suffix])}.",
+        ) from error
+
+
+@contextlib.contextmanager
+def running(path: Path) -> Iterator[None]:
+    """Tell of the file where its network can't be run.
+
+    Raises:
+        ModelFileError: It can't.
+    """
+    try:
+        yield
+    except ModelError as error:
+        raise ModelFileError(
+            f"{path} {error}", remedy="`mfn-patch export` makes models, of format onnx or ncnn."
         ) from error
 
 

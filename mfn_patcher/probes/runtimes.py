@@ -74,7 +74,10 @@ class OnnxNetwork:
         return dict(zip(self._outputs, self._run(self._outputs, images)))
 
     def _run(self, outputs: list[str], images: Pixels) -> list[Floats]:
-        found: list[Floats] = self._session.run(outputs, {"data": images.astype(np.float32)})
+        try:
+            found: list[Floats] = self._session.run(outputs, {"data": images.astype(np.float32)})
+        except Exception as error:
+            raise ModelError(f"can't be run on such images: {error}") from error
         return found
 
 
@@ -137,7 +140,7 @@ class NcnnNetwork:
             for name in names:
                 status, blob = extractor.extract(name)
                 if status:
-                    raise ModelError(f"computes no {name}: ncnn ran out of memory, or is broken")
+                    raise ModelError(f"gives no {name} in ncnn (status {status})")
                 found[name] = np.array(blob)
         return found
 

@@ -47,21 +47,32 @@ def test_other_models(
     assert "Traceback" not in ran.err
 
 
-def test_a_network_with_other_ends(tool: Tool, tmp_path: Path, face: Path) -> None:
+@pytest.mark.parametrize(
+    ("ends", "reason"),
+    [
+        (("x", "y"), "is not from `mfn-patch export`"),
+        (("data", "fc1"), "can't be run on such images"),
+    ],
+)
+def test_a_network_of_another_kind(
+    tool: Tool, tmp_path: Path, face: Path, ends: tuple[str, str], reason: str
+) -> None:
     onnx = pytest.importorskip("onnx", reason="onnx is not installed here")
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed here")
     make, kind = onnx.helper, onnx.TensorProto.FLOAT
+    source, target = ends
     graph = make.make_graph(
-        [make.make_node("Relu", ["x"], ["y"])],
+        [make.make_node("Relu", [source], [target])],
         "other",
-        [make.make_tensor_value_info("x", kind, [1])],
-        [make.make_tensor_value_info("y", kind, [1])],
+        [make.make_tensor_value_info(source, kind, [1])],
+        [make.make_tensor_value_info(target, kind, [1])],
     )
     model = make.make_model(graph, opset_imports=[make.make_opsetid("", 13)], ir_version=7)
     onnx.save(model, str(tmp_path / "m.onnx"))
-    ran = tool("embed", tmp_path / "m.onnx", face)
-    assert ran.code == 1
-    assert "is not from `mfn-patch export`" in ran.err
+    for command in (("embed", tmp_path / "m.onnx", face), ("bench", "model", tmp_path / "m.onnx")):
+        ran = tool(*command)
+        assert (ran.code, ran.out) == (1, "")
+        assert reason in ran.err
 
 
 @pytest.mark.parametrize(

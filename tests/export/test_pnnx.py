@@ -47,6 +47,12 @@ def test_blobs_get_the_names_of_layers() -> None:
     assert named.splitlines()[:2] == NUMBERED.splitlines()[:2]
 
 
+def test_layers_with_equal_inputs_are_told_apart_by_their_order() -> None:
+    text = NUMBERED.replace("BinaryOp add_0 2 1 4 2 5 0=0", "PReLU prelu_1 1 1 2 5 0=8")
+    nodes = [("a", ["data"]), ("b", ["a"]), ("c", ["a"]), ("fc1", ["c"])]
+    assert blobs(pnnx.name_blobs(text, nodes))[3:] == [["3", "b"], ["2", "c"], ["c", "fc1"]]
+
+
 def test_layers_that_onnx_does_not_have_keep_their_numbers() -> None:
     merged = [("a", ["data"]), ("other", ["a"]), ("sum", ["a", "other"]), ("last", ["x", "sum"])]
     assert blobs(pnnx.name_blobs(NUMBERED.replace("PReLU", "Other"), merged))[-2:] == [

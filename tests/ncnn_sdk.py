@@ -50,7 +50,8 @@ def build(source: Path, target: Path) -> None:
     """Build and install it."""
     listed = (source / "src" / "CMakeLists.txt").read_text()
     layers = re.findall(r"^ncnn_add_layer\((\w+)", listed, re.MULTILINE)
-    shutil.rmtree(source / "src" / "layer" / "x86")
+    for variants in filter(Path.is_dir, (source / "src" / "layer").iterdir()):
+        shutil.rmtree(variants)
     options = [f"-DNCNN_{name}=OFF" for name in OFF]
     options += [f"-DWITH_LAYER_{name.lower()}=OFF" for name in layers if name not in LAYERS]
     options += ["-DCMAKE_BUILD_TYPE=Release", "-DCMAKE_CXX_FLAGS_RELEASE=-O1"]

@@ -295,3 +295,30 @@ def test_a_watcher_can_end_the_run(log: Path, manner: str, monkeypatch: pytest.M
     assert ended.signal is None
     assert ended.status == (3 if manner == "willing" else -signal.SIGKILL)
     assert b"got SIGTERM" in log.read_bytes()
+
+
+def test_a_guard_ends_the_run_though_a_watcher_has_failed(log: Path) -> None:
+    heard: list[int] = []
+
+    def fail(_: bytes) -> None:
+        raise ZeroDivisionError
+
+    def guard() -> None:
+        if b"ready" in log.read_bytes():
+            raise process.Stop("another host is gone", patience=0.2)
+
+    ended = run(log, WAIT, "stubborn", watch=fail, guard=guard, started=heard.append)
+    assert ended.stopped == "another host is gone"
+    assert ended.status == -signal.SIGKILL
+    assert ended.seconds < 10
+    assert len(heard) == 1
+
+
+def test_signals_are_told_as_they_come(log: Path) -> None:
+    output = Recorder()
+    output.on_write = lambda seen: (
+        os.kill(os.getpid(), signal.SIGTERM) if seen == b"ready\n" else None
+    )
+    received: list[signal.Signals] = []
+    assert run(log, WAIT, output=output, received=received.append).status == 3
+    assert received == [signal.SIGTERM]

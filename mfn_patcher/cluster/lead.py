@@ -304,13 +304,11 @@ class Lead(Hands):
 
     def _suspect(self, received: str) -> None:
         """Name a rank that has missed messages, if a signal may be of a launcher that missed it."""
-        for member in self.members.values():
-            silence = member.line.silence()
-            if silence > MISSED * self.every:
-                self._fail(
-                    f"{received} came while nothing is heard of {member.name} since "
-                    f"{silence:.0f} s; it was {member.beat.describe()}"
-                )
+        for member in self._silent(MISSED * self.every):
+            self._fail(
+                f"{received} came while nothing is heard of {member.name} since "
+                f"{member.line.silence():.0f} s; it was {member.beat.describe()}"
+            )
 
     # -- the channel ----------------------------------------------------------------------
 
@@ -400,12 +398,15 @@ class Lead(Hands):
                 self._fail(f"rank 0 received {self.signal.name}", ExitCode.INTERRUPTED)
         self._tell_all("beat")
         with self._changed:
-            for member in self.members.values():
-                if not member.leaving and member.line.silence() > self.silence:
-                    self._fail(
-                        f"nothing is heard of {member.name} since {self.silence:.0f} s: that host "
-                        f"or the network is down; it was {member.beat.describe()}"
-                    )
+            if self._silent(self.silence):
+                # Where it is this host that is cut off, the others follow a moment later.
+                lost = self._silent(self.silence - 2 * self.every)
+                ranks = ", ".join(member.name for member in lost)
+                whose = "those hosts are" if lost[1:] else "that host is"
+                self._fail(
+                    f"nothing is heard of {ranks} since {self.silence:.0f} s: {whose} down, or the "
+                    f"network to there; the last word was {lost[0].beat.describe()}"
+                )
         pace = self._pace
         if pace:
             own = self.beat()
@@ -415,6 +416,14 @@ class Lead(Hands):
             why = pace.judge(beats, names)
             if why and self._pace:
                 self._fail(why)
+
+    def _silent(self, seconds: float) -> list[Member]:
+        """Return the ranks that have said nothing for so long."""
+        return [
+            member
+            for member in self.members.values()
+            if not member.leaving and member.line.silence() > seconds
+        ]
 
     def _raise(self) -> None:
         if self._fault:

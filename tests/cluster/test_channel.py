@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import sys
 import threading
@@ -177,11 +178,11 @@ def test_a_root_that_is_elsewhere() -> None:
         Lead(place, Root(("198.51.100.77",), 29112, "--root"), sys.executable, "train", 9)
 
 
-def hello(root: Root) -> socket.socket:
+def hello(root: Root, rank: int = 1, size: int = 2) -> socket.socket:
     """A rank that says hello, and nothing more."""
     connection = socket.create_connection(("127.0.0.1", root.port))
-    greeting = {"kind": "hello", "greeting": GREETING, "rank": 1, "size": 2, "local_rank": 1}
-    line = json.dumps({**greeting, "host": "c", "command": "train"})
+    greeting = {"kind": "hello", "greeting": GREETING, "rank": rank, "size": size}
+    line = json.dumps({**greeting, "local_rank": rank, "host": "c", "command": "train"})
     connection.sendall(line.encode() + b"\n")
     return connection
 
@@ -193,6 +194,16 @@ def test_a_rank_of_which_nothing_is_heard(root: Root, lead: Connect) -> None:
         with pytest.raises(FaultError, match="nothing is heard of rank 1 on c since 1 s") as error:
             crew.collect(FACTS)
     assert error.value.exit_code == ExitCode.CLUSTER
+
+
+def test_a_host_that_hears_of_nobody(root: Root, lead: Connect) -> None:
+    crew = lead(3, 2)
+    with hello(root, 1, 3), hello(root, 2, 3):
+        crew.gather(10, nothing)
+        with pytest.raises(FaultError) as error:
+            crew.collect(FACTS)
+    assert {"rank 1 on c", "rank 2 on c"} <= set(re.findall(r"rank . on c", str(error.value)))
+    assert "those hosts are down, or the network to there" in str(error.value)
 
 
 def test_a_rank_that_is_gone(root: Root, lead: Connect) -> None:

@@ -37,7 +37,7 @@ from tests.test_workspace import validated
 
 pytestmark = pytest.mark.mxnet
 
-PATIENCE = 8
+PATIENCE = 10
 LIMIT = 60
 """Seconds within which all has ended after a fault."""
 

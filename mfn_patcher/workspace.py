@@ -321,9 +321,11 @@ class Workspace:
 
     def _bring_pin(self, series: Series, address: str, report: Callable[[str], None]) -> None:
         git = self.repository
-        if not (git.git_dir / "HEAD").exists():
-            git.init()
         if git.resolve("HEAD") is None:  # ours, and never switched to anything yet
+            # A kill may have left half of a repository, and git's locks on it.
+            for lock in git.git_dir.rglob("*.lock"):
+                lock.unlink()
+            git.init()
             for setting in ("core.autocrlf=false", "core.sparseCheckout=true"):
                 git.run("config", *setting.split("="))
             (git.git_dir / "info").mkdir(exist_ok=True)

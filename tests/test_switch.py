@@ -95,6 +95,24 @@ def wait_for_orphans(workspace: Path) -> None:
             fcntl.flock(file, fcntl.LOCK_EX)
 
 
+@pytest.mark.parametrize("left", ["folder", "head", "locks"])
+def test_half_of_a_repository_is_completed(
+    tool: Tool, stand_in: StandIn, tmp_path: Path, left: str
+) -> None:
+    """As after a kill in `git init`, or while it set something."""
+    git_dir = tmp_path / "workspace" / ".git"
+    git_dir.mkdir(parents=True)
+    if left != "folder":
+        (git_dir / "HEAD").write_text("ref: refs/heads/mfn-patch\n")
+    if left == "locks":
+        (git_dir / "refs").mkdir()
+        (git_dir / "config.lock").touch()
+        (git_dir / "shallow.lock").touch()
+    ran = tool(*arguments(git_dir.parent, stand_in))
+    assert ran.code == 0, ran.err
+    assert git(git_dir.parent, "status", "--porcelain") == b""
+
+
 def test_a_half_moved_work_tree_is_finished(tool: Tool, stand_in: StandIn, tmp_path: Path) -> None:
     """As after a power cut: some files new, one torn, one edited since, the index locked."""
     workspace = tmp_path / "workspace"

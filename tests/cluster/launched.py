@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -16,11 +18,16 @@ TOOL = (sys.executable, "-m", "mfn_patcher")
 
 
 def free_port() -> int:
-    """Return a port of loopback that is free, and those after it as a rule."""
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        port: int = trial.getsockname()[1]
-    return port
+    """Return a port that is free with the nine after it, and that the system gives to nobody."""
+    for first in random.sample(range(20000, 32000, 10), 100):
+        with contextlib.ExitStack() as stack:
+            try:
+                for port in range(first, first + 10):
+                    stack.enter_context(socket.socket()).bind(("", port))
+            except OSError:
+                continue
+            return first
+    raise AssertionError("no ten ports in a row are free")
 
 
 def children(pid: int) -> list[int]:

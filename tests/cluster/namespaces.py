@@ -8,6 +8,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -35,9 +36,13 @@ def _ip(*arguments: str) -> None:
     subprocess.run(["ip", *arguments], check=True)
 
 
-def _shown(space: str) -> bytes:
-    command = ["ip", "-n", space, "link", "show", "eth0"]
-    return subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
+# Who is reached refuses, for nobody listens there.
+_REACH = """
+import errno, socket, sys
+trial = socket.socket()
+trial.settimeout(1)
+sys.exit(trial.connect_ex((sys.argv[1], 9)) != errno.ECONNREFUSED)
+"""
 
 
 class Network:
@@ -85,6 +90,8 @@ class Network:
             _ip("-n", self._switch, "link", "set", f"to-{name}", "master", "bridge", "up")
             _ip("-n", space, "address", "add", f"{address}/24", "dev", "eth0")
             _ip("-n", space, "link", "set", "eth0", "up")
+        for name in self.addresses:
+            self._wait_for(name)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -99,8 +106,18 @@ class Network:
         """Pull a host's cable out of the switch (``down``), or put it back (``up``)."""
         _ip("-n", self._switch, "link", "set", f"to-{name}", state)
         if state == "up":
-            # The host notices that a moment later, and Open MPI takes no interface before.
-            assert until(lambda: b"state UP" in _shown(self.namespace(name)), 10)
+            self._wait_for(name)
+
+    def _wait_for(self, name: str) -> None:
+        """Wait until a host and the others reach each other; Open MPI would give up at once."""
+        others = set(self.addresses) - {name}
+        pairs = [*((name, other) for other in others), *((other, name) for other in others)]
+        assert until(lambda: all(self._reaches(*pair) for pair in pairs), 30)
+
+    def _reaches(self, name: str, other: str) -> bool:
+        inside = ["ip", "netns", "exec", self.namespace(name)]
+        command = [*inside, sys.executable, "-c", _REACH, self.addresses[other]]
+        return subprocess.run(command, check=False).returncode == 0
 
     def mpirun(self, command: Sequence[str], folder: Path, keepalive: Mapping[str, str]) -> Started:
         """Start a command on all hosts, by Open MPI on the first.

@@ -184,7 +184,7 @@ def most_in_epoch(feed: Any) -> float:
     """Return the most memory that the process has while an epoch's batches are taken, in MB."""
     quietly(feed.reset)
     most = 0.0
-    for batch in iter(lambda: next(feed, None), None):
+    for batch in iter(lambda: quietly(partial(next, feed, None)), None):
         batch.data[0].wait_to_read()
         most = max(most, resident())
     return most

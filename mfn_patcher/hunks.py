@@ -6,7 +6,9 @@ hunk, with the lines that were expected and found.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -83,9 +85,14 @@ def apply_fits(content: bytes, fits: Sequence[Fit]) -> bytes:
 
 def _split(content: bytes) -> list[bytes]:
     """Split into lines with their ends; only a line feed ends a line, as for git."""
+    return list(_lines(content))
+
+
+@lru_cache(maxsize=16)  # the same file is looked at for hunk after hunk
+def _lines(content: bytes) -> tuple[bytes, ...]:
     lines = [line + b"\n" for line in content.split(b"\n")]
     lines[-1] = lines[-1][:-1]
-    return lines if lines[-1] else lines[:-1]
+    return tuple(lines if lines[-1] else lines[:-1])
 
 
 def _guess(hunk: Hunk, image: list[bytes]) -> int:
@@ -103,8 +110,7 @@ def _places(image: list[bytes], patched: list[bool], hunk: Hunk, guess: int) -> 
     if anchor is None:
         starts = list(range(len(image) + 1))
     else:
-        text = source[anchor]
-        starts = [number - anchor for number, line in enumerate(image) if line == text]
+        starts = [number - anchor for number in _where(image, source[anchor])]
     if hunk.source_start <= 1:
         starts = [start for start in starts if start == 0]
     if not hunk.trailing:
@@ -115,14 +121,25 @@ def _places(image: list[bytes], patched: list[bool], hunk: Hunk, guess: int) -> 
             yield start
 
 
+def _where(image: list[bytes], line: bytes) -> list[int]:
+    """Return all places of a line; `list.index` finds them several times as fast as a loop."""
+    found: list[int] = []
+    at = -1
+    with contextlib.suppress(ValueError):
+        while True:
+            at = image.index(line, at + 1)
+            found.append(at)
+    return found
+
+
 def _most_alike(image: list[bytes], source: tuple[bytes, ...], guess: int) -> int:
     """Return where most of `source` stands line for line; of equals, the nearest to `guess`."""
     wanted: dict[bytes, list[int]] = {}
     for number, line in enumerate(source):
         wanted.setdefault(line, []).append(number)
     equal: dict[int, int] = {min(guess, max(0, len(image) - 1)): 0}
-    for number, line in enumerate(image):
-        for place in wanted.get(line, ()):
+    for number in [number for number, line in enumerate(image) if line in wanted]:
+        for place in wanted[image[number]]:
             equal[number - place] = equal.get(number - place, 0) + 1
     starts = (start for start in equal if start >= 0)
     return max(starts, key=lambda start: (equal[start], -abs(start - guess)), default=0)

@@ -57,7 +57,7 @@ def convert(
     aside = param.parent / f"{param.stem}-pnnx"
     aside.mkdir()
     # Beside its input it writes much else.
-    (aside / "model.onnx").symlink_to(onnx)
+    (aside / "model.onnx").symlink_to(onnx.resolve())
     shape = f"inputshape=[1,3,{IMAGE_SIDE},{IMAGE_SIDE}]f32"
     try:
         ran = subprocess.run(

@@ -73,13 +73,19 @@ def test_no_converter(monkeypatch: pytest.MonkeyPatch) -> None:
     assert f"pip install --no-deps {pnnx.REQUIREMENT}" in caught.value.remedy
 
 
-def test_the_converter_fails(tmp_path: Path) -> None:
+@pytest.mark.parametrize("absolute", [True, False])
+def test_the_converter_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, absolute: bool
+) -> None:
     if importlib.util.find_spec("pnnx") is None:
         pytest.skip("pnnx is not installed here")
-    (tmp_path / "m.onnx").write_text("no model")
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path if absolute else Path()
+    (folder / "m.onnx").write_text("no model")
     with pytest.raises(ConversionError, match="exit status 255") as caught:
-        pnnx.convert(tmp_path / "m.onnx", tmp_path / "m.param", NODES, half=False)
+        pnnx.convert(folder / "m.onnx", folder / "m.param", NODES, half=False)
     assert "read_proto_from_binary failed" in str(caught.value)
+    assert "open failed" not in str(caught.value), "it finds the file"
     assert not (tmp_path / "m.param").exists()
 
 

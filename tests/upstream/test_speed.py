@@ -233,3 +233,17 @@ with open(sys.argv[1] + ".rec", "rb") as file:
         env=training_environment,
         check=True,
     )
+
+
+def test_measuring_a_data_set_that_upstream_fails_on(patched: Path, data: Path, tool: Tool) -> None:
+    records = data / "train.rec"
+    content = bytearray(records.read_bytes())
+    # Every other JPEG, so that even a slow machine comes to one.
+    for start in [found.start() for found in re.finditer(rb"\xff\xd8\xff", content)][::2]:
+        content[start : start + 100] = bytes(100)
+    records.write_bytes(content)
+    bench = ("bench", "feed", data, "--workspace", patched, "--seconds", "0.2", "--json")
+    measured = validated("bench-feed", tool(*bench, "--batch-size", "8", "--data-workers", "1").out)
+    assert measured["upstream"] is None
+    assert "Decoding failed" in measured["upstream_error"]
+    assert measured["feeds"][0]["feed"] > 0

@@ -29,6 +29,9 @@ _NEEDED = ("--network", "--loss-type", "--lr-steps", "--per-batch-size", "--data
 
 # Names become parts of file names, and of lists with commas.
 _NAME = re.compile(r"[a-z0-9]+([-_][a-z0-9]+)*")
+# Python would take a name that begins with a hyphen for an option of its own, even for code.
+_SCRIPT = re.compile(r"\w[\w.-]*")
+_OPTION = re.compile(r"-(?![\d.])")  # and not a negative number
 _KINDS = {int: "whole number", str: "string", list: "array", dict: "table"}
 
 
@@ -245,7 +248,7 @@ def parse(text: str, source: str) -> Recipe:
         optional={"source": str, "expect": dict},
     )
     _check_name(table["name"], source)
-    if table["script"] != Path(table["script"]).name:
+    if not _SCRIPT.fullmatch(table["script"]):
         raise RecipeError(f"{source}: 'script' is not the name of a file in src: {table['script']}")
     if not table["stages"]:
         raise RecipeError(f"{source}: there are no stages")
@@ -328,6 +331,11 @@ def _check_stage(stage: Stage, earlier: list[Stage], recipe: Mapping[str, Any], 
     options, values = stage.arguments[::2], stage.arguments[1::2]
     if len(options) != len(values) or not all(option.startswith("--") for option in options):
         raise RecipeError(f"{where}: arguments are not pairs of an option and its value")
+    for option, value in zip(options, values):
+        if _OPTION.match(value):
+            raise RecipeError(
+                f"{where}: the script would take {value!r}, for {option}, as an option"
+            )
     for option in _NEEDED:
         if option not in options:
             raise RecipeError(f"{where}: arguments lack {option}")

@@ -114,6 +114,12 @@ def test_choose_refuses(text: str) -> None:
         ('name = "softmax"', 'name = "../softmax"', "'name' is '../softmax'"),
         ('name = "mobilefacenet"', 'name = ""', "'name' is ''"),
         ('script = "train_', 'script = "../train_', "not the name of a file in src"),
+        ('script = "train_', 'script = "-cimport os #', "not the name of a file in src"),
+        (
+            '"--network", "y1"',
+            '"--network", "--prefix=/"',
+            "would take '--prefix=/', for --network,",
+        ),
         ('"--lr-steps", "80000,120000",', "", "lack --lr-steps"),
         ('"80000,120000"', '"80000,x"', "not whole numbers"),
         ('"80000,120000"', '"120000,80000"', "do not rise"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 import subprocess
 import sys
@@ -17,6 +18,10 @@ from mfn_patcher.cluster.ranks import DEFAULT_PORT, OWN, Place, Root, addresses,
 
 # Variables that mean the same on each host; a login by ssh has none of them.
 _PASSED = ("MFN_PATCH_", "MXNET_", "OMP_")
+# An address can hold a password, and everybody can read a command line; no rank fetches.
+_KEPT_HERE = ("MFN_PATCH_UPSTREAM",)
+# Nothing that ssh, or a ProxyCommand of the user's, could take for an option or a command.
+_HOST = re.compile(r"(?:[A-Za-z0-9_][\w.-]*@)?[A-Za-z0-9_][\w.:%-]*", re.ASCII)
 _SECONDS = 5
 
 
@@ -50,8 +55,7 @@ def read(file: Path) -> tuple[str, ...]:
         raise SetupError(f"{file} can't be read: {error}") from None
     names = [name for line in lines if (name := line.partition("#")[0].strip())]
     for name in names:
-        # ssh would take the first for an option, and the second for a command.
-        if name.startswith("-") or len(name.split()) > 1:
+        if not _HOST.fullmatch(name):
             raise SetupError(
                 f"{file}: {name!r} is no host", remedy="Give one a line: HOST or USER@HOST."
             )
@@ -125,7 +129,7 @@ def ssh_command(
     variables = {
         name: value
         for name, value in environment.items()
-        if name.startswith(_PASSED) or name == "CUDA_VISIBLE_DEVICES"
+        if (name.startswith(_PASSED) and name not in _KEPT_HERE) or name == "CUDA_VISIBLE_DEVICES"
     }
     variables |= {name: str(number) for name, number in zip(OWN, numbers)}
     command, *rest = arguments
@@ -134,7 +138,7 @@ def ssh_command(
     set_variables = [f"{name}={value}" for name, value in sorted(variables.items())]
     line = f"cd {shlex.quote(str(folder))} && exec {shlex.join(['env', *set_variables, *tool])}"
     options = ("-n", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10")
-    return ("ssh", *options, host.name, line)
+    return ("ssh", *options, "--", host.name, line)
 
 
 class Others:

@@ -13,6 +13,7 @@ DEFAULT_PORT = 29112
 """Of rank 0's control channel; those of the roles follow it."""
 
 _PORTS = range(1024, (1 << 16) - 64)
+_HOST = re.compile(r"[A-Za-z0-9_][\w.-]*", re.ASCII)
 
 OWN = ("MFN_PATCH_RANK", "MFN_PATCH_RANKS", "MFN_PATCH_LOCAL_RANK", "MFN_PATCH_LOCAL_RANKS")
 """Rank, number of ranks, and both among those of this host, for any other launcher."""
@@ -159,7 +160,7 @@ def parse_root(text: str) -> tuple[str, int]:
     """
     host, colon, port = text.partition(":")
     number = int(port) if port.isdecimal() else 0 if colon else DEFAULT_PORT
-    if not host or number not in _PORTS:
+    if not _HOST.fullmatch(host) or number not in _PORTS:
         raise SetupError(
             f"--root {text!r} is not HOST or HOST:PORT",
             remedy="Give a name or an IPv4 address, and a port from 1024 on.",

@@ -17,7 +17,20 @@ def test_a_file_of_hosts(tmp_path: Path) -> None:
     assert read(file) == ("localhost", "me@198.51.100.2", "198.51.100.3")
 
 
-@pytest.mark.parametrize("text", ["", "# none\n", "-oProxyCommand=x\n", "a b\n", "a;b c\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "# none\n",
+        "-oProxyCommand=x\n",
+        "a b\n",
+        "a;b c\n",
+        "a;b\n",
+        "me@-oX=y\n",
+        "-l@h\n",
+        "$(x)@h\n",
+    ],
+)
 def test_what_is_no_file_of_hosts(tmp_path: Path, text: str) -> None:
     (tmp_path / "hosts").write_text(text)
     with pytest.raises(SetupError, match=r"names no host|is no host"):
@@ -59,11 +72,12 @@ def test_the_root_is_where_others_reach_it() -> None:
 def test_what_ssh_is_told(tmp_path: Path) -> None:
     host = Host("me@198.51.100.2", Place(1, 2, 0, 1, "--hosts"))
     environment = {"MFN_PATCH_WORKSPACE": "/a b", "HOME": "/root", "OMP_NUM_THREADS": "2"}
+    environment["MFN_PATCH_UPSTREAM"] = "https://bob:s3cret@host/x.git"
     arguments = ["train", "--stage", "3", "--data-dir", "$(x)", "--", "--lr", "0.2"]
     root = Root(("198.51.100.1",), 29112, "the hosts' file")
     *options, line = ssh_command(host, arguments, root, tmp_path, environment)
     assert options[0] == "ssh"
-    assert options[-1] == "me@198.51.100.2"
+    assert options[-2:] == ["--", "me@198.51.100.2"]
     assert "BatchMode=yes" in options
     assert shlex.split(line) == [
         *("cd", str(tmp_path), "&&", "exec", "env"),

@@ -85,7 +85,7 @@ def test_slurms_list_of_nodes(nodes: str, first: str) -> None:
     assert first_node(nodes) == first
 
 
-@pytest.mark.parametrize("text", ["", ":1", "h:", "h:x", "h:80", "h:70000"])
+@pytest.mark.parametrize("text", ["", ":1", "h:", "h:x", "h:80", "h:70000", "-x", "$(x):2000"])
 def test_what_is_no_root(text: str) -> None:
     with pytest.raises(SetupError, match="is not HOST or HOST:PORT"):
         parse_root(text)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mfn_patcher.address import redact
 from mfn_patcher.errors import MfnPatchError
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ _OVERRIDES = (
     "i18n.logOutputEncoding=UTF-8",
     "log.showSignature=false",
     "maintenance.auto=false",
+    "protocol.ext.allow=never",
+    "protocol.fd.allow=never",
     "protocol.version=2",
     "submodule.recurse=false",
     "trailer.separators=:",
@@ -87,10 +90,10 @@ class GitError(MfnPatchError):
     """
 
     def __init__(self, command: tuple[str, ...], status: int, stdout: bytes, stderr: bytes) -> None:
-        said = stderr.decode(errors="replace").strip() or "it said nothing"
+        said = redact(stderr.decode(errors="replace")).strip() or "it said nothing"
         full = "No space left on device" in said
         super().__init__(
-            f"git {shlex.join(command)} failed with status {status}: {said}",
+            f"git {redact(shlex.join(command))} failed with status {status}: {said}",
             remedy="Make room and try again; nothing was lost." if full else "",
         )
         self.command = command
@@ -116,18 +119,20 @@ class Repository:
         work_tree: the directory whose files it tracks.
         inherited_fd: a descriptor that every git process inherits. A lock held through it
             lasts until the last of them has ended, even when this process is killed.
+        variables: what every git process gets in its environment.
     """
 
     def __init__(self, work_tree: Path) -> None:
         self.work_tree = work_tree
         self.git_dir = work_tree / ".git"
         self.inherited_fd: int | None = None
+        self.variables: Mapping[str, str] = {}
 
     def init(self) -> None:
         """Make it an empty repository; nothing of the user's templates gets in."""
         self.work_tree.mkdir(parents=True, exist_ok=True)
         place = str(self.work_tree)
-        self.run("init", "--quiet", "--template=", "--initial-branch=mfn-patch", place)
+        self.run("init", "--quiet", "--template=", "--initial-branch=mfn-patch", "--", place)
 
     def run(
         self,
@@ -161,7 +166,14 @@ class Repository:
             command += [f"--git-dir={self.git_dir}", f"--work-tree={self.work_tree}"]
         for override in _OVERRIDES:
             command += ["-c", override]
-        variables = {"GIT_ATTR_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0", **(env or {})}
+        variables = {
+            "GIT_ATTR_NOSYSTEM": "1",
+            # Paths come from patches and from upstream: none is a pattern.
+            "GIT_LITERAL_PATHSPECS": "1",
+            "GIT_TERMINAL_PROMPT": "0",
+            **self.variables,
+            **(env or {}),
+        }
         with _without_git_variables():
             try:
                 # Kept until the end: GitPython kills the process when the handle goes.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mfn_patcher.address import Address
 from mfn_patcher.errors import MfnPatchError
 
 PUBLIC_ADDRESS = "https://github.com/deepinsight/insightface.git"
@@ -46,6 +47,10 @@ def _holds_series(folder: Path) -> bool:
     return (folder / "patches" / "series").is_file()
 
 
-def resolve_address(address: str) -> str:
-    """Return upstream's `address`, made absolute where it is a folder on this machine."""
-    return str(Path(address).resolve()) if Path(address).is_dir() else address
+def resolve_address(address: str) -> Address:
+    """Return upstream's `address`, made absolute where it is a path on this machine.
+
+    Raises:
+        AddressError: it must not be given to git.
+    """
+    return Address(str(Path(address).resolve()) if address and Path(address).is_dir() else address)

@@ -8,8 +8,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mfn_patcher.address import Address, AddressError, as_address, redact
 from mfn_patcher.errors import MfnPatchError
-from mfn_patcher.git import GitError, Repository
+from mfn_patcher.git import GitError, Repository, version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -46,8 +47,9 @@ _FETCH = (
     "--refmap=",
     "--no-write-fetch-head",
 )
-_COMMIT = re.compile(r"[0-9a-f]{40}")
-_ABBREVIATION = re.compile(r"[0-9a-f]{4,39}")
+_COMMIT = re.compile(r"[0-9a-f]{40}", re.IGNORECASE)
+_ABBREVIATION = re.compile(r"[0-9a-f]{4,39}", re.IGNORECASE)
+_FOR_SECRETS = (2, 31)  # reads settings from GIT_CONFIG_COUNT and its like
 
 
 class FetchError(MfnPatchError):
@@ -66,7 +68,7 @@ def fetch_pin(
     Raises:
         FetchError: the address cannot be reached or does not hold the commit.
     """
-    _configure_remote(repository, address)
+    address = _configure_remote(repository, address)
     # A user's whole clone must stay whole.
     whole = repository.resolve("HEAD") and not (repository.git_dir / "shallow").exists()
     depth = () if whole else ("--depth=1",)
@@ -97,12 +99,13 @@ def fetch_revision(
     Args:
         repository: to fetch into.
         address: where upstream is.
-        revision: a commit id, whole or abbreviated, the name of a branch or tag, or ``upstream``
-            for the default branch.
+        revision: a commit id, whole or abbreviated, the name of a branch or tag, its full name
+            (``refs/tags/v1``), or ``upstream`` for the default branch.
         patterns: the paths whose blobs are wanted.
 
     Raises:
-        FetchError: the address cannot be reached or does not hold the revision.
+        FetchError: the address cannot be reached or does not hold the revision, or the name
+            could mean one commit or another.
     """
     commit = _resolve(repository, address, revision)
     fetch_pin(repository, address, commit, patterns)
@@ -122,8 +125,8 @@ def fetch_history(
     Raises:
         FetchError: the address cannot be reached or does not hold a revision.
     """
+    address = _configure_remote(repository, address)
     commits = tuple(_resolve(repository, address, revision) for revision in revisions)
-    _configure_remote(repository, address)
     try:
         repository.run(*_FETCH, "--filter=blob:none", REMOTE, *commits)
     except GitError as error:
@@ -147,26 +150,39 @@ def fetch_blobs(repository: Repository, blobs: Iterable[str]) -> None:
 
 
 def _resolve(repository: Repository, address: str, revision: str) -> str:
+    """Return the commit id that `revision` names at `address`; names match as a whole."""
     if _COMMIT.fullmatch(revision):
-        return revision
-    name = "HEAD" if revision == "upstream" else revision
-    # The peeled entry of a tag comes last.
-    wanted = [name] if name == "HEAD" else [f"refs/heads/{name}", f"refs/tags/{name}"]
-    peeled = [f"{reference}^{{}}" for reference in wanted]
+        return revision.lower()
+    address = _configure_remote(repository, address)
     try:
-        listing = repository.out("ls-remote", address, *wanted, *peeled)
+        # All of them: patterns given to git match the tails of names, and globs.
+        listing = repository.out("ls-remote", "--", REMOTE)
     except GitError as error:
         raise FetchError(_reason(address, revision, [error]), remedy=_remedy([error])) from error
-    if listing:
-        return listing.splitlines()[-1].split()[0]
-    found = _complete(address, revision) if _ABBREVIATION.fullmatch(revision) else []
-    if len(found) != 1:
-        what = f"{len(found)} commits that begin with" if found else "no branch, tag or commit"
+    there = {name: commit for commit, name in map(str.split, listing.splitlines())}
+    if revision in ("upstream", "HEAD"):
+        names = ["HEAD"]
+    elif revision.startswith("refs/"):
+        names = [revision]
+    else:
+        names = [f"refs/heads/{revision}", f"refs/tags/{revision}"]
+    # The peeled entry of an annotated tag is the commit.
+    found = {name: there.get(f"{name}^{{}}", there[name]) for name in names if name in there}
+    if len(set(found.values())) > 1:
+        raise FetchError(
+            f"{address} has both a branch and a tag {revision!r}, and they are different commits",
+            remedy=f"Name one of: {', '.join(found)}.",
+        )
+    if found:
+        return next(iter(found.values()))
+    commits = _complete(address, revision) if _ABBREVIATION.fullmatch(revision) else []
+    if len(commits) != 1:
+        what = f"{len(commits)} commits that begin with" if commits else "no branch, tag or commit"
         raise FetchError(
             f"{address} has {what} {revision!r}",
             remedy="Name a branch or tag that `git ls-remote` lists, or a commit by its id.",
         )
-    return found[0]
+    return commits[0]
 
 
 def _complete(address: str, abbreviation: str) -> list[str]:
@@ -182,15 +198,39 @@ def _complete(address: str, abbreviation: str) -> list[str]:
             reason = _reason(address, abbreviation, [error])
             raise FetchError(reason, remedy=_remedy([error])) from error
         ids = commits.out("rev-list", "--all").splitlines()
-    return [commit for commit in ids if commit.startswith(abbreviation)]
+    return [commit for commit in ids if commit.startswith(abbreviation.lower())]
 
 
-def _configure_remote(repository: Repository, address: str) -> None:
+def _configure_remote(repository: Repository, address: str) -> Address:
+    """Have `REMOTE` mean `address`, whose secrets are kept in no file; return it, checked."""
+    address = as_address(address)
+    repository.variables = _secrets(address)
     repository.run("config", f"remote.{REMOTE}.url", address)
     if address.startswith("file://") or os.path.isabs(address):  # noqa: PTH117
         repository.run("config", f"remote.{REMOTE}.uploadpack", _LOCAL_UPLOAD_PACK)
     else:
         repository.run("config", "--unset-all", f"remote.{REMOTE}.uploadpack", expected=(0, 5))
+    return address
+
+
+def _secrets(address: Address) -> dict[str, str]:
+    """Return variables by which git uses the whole of `address` where it reads the rest of it.
+
+    Command lines can be read by every user of the machine, and files stay.
+    """
+    if address.url == address:
+        return {}
+    if version() < _FOR_SECRETS:
+        raise AddressError(
+            "this git is too old to be given a password in an address",
+            remedy="Install git 2.31 or newer, or have a credential helper tell git the password.",
+        )
+    count = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
+    return {
+        "GIT_CONFIG_COUNT": str(count + 1),
+        f"GIT_CONFIG_KEY_{count}": f"url.{address.url}.insteadOf",
+        f"GIT_CONFIG_VALUE_{count}": address,
+    }
 
 
 def _fetch_files(repository: Repository, pin: str, patterns: tuple[str, ...]) -> None:
@@ -216,7 +256,7 @@ def _matches(path: str, patterns: tuple[str, ...]) -> bool:
 def _reason(address: str, pin: str, errors: list[GitError]) -> str:
     if not errors:
         return f"{address} does not hold the commit {pin}"
-    said = " / ".join(errors[0].stderr.decode(errors="replace").split("\n")).strip(" /")
+    said = " / ".join(redact(errors[0].stderr.decode(errors="replace")).split("\n")).strip(" /")
     return f"commit {pin[:12]} could not be fetched from {address}: {said}"
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mfn_patcher import upstream
+from mfn_patcher.address import redact
 from mfn_patcher.chain import build_chain, read_chain
 from mfn_patcher.draft import install, write_draft
 from mfn_patcher.errors import MfnPatchError
@@ -119,7 +120,8 @@ class Workspace:
         self.must_exist()
         git = self.repository
         pin, applied = git.resolve(PIN), git.resolve(APPLIED)
-        address = git.out("config", f"remote.{upstream.REMOTE}.url", expected=(0, 1))
+        # Older versions kept passwords there.
+        address = redact(git.out("config", f"remote.{upstream.REMOTE}.url", expected=(0, 1)))
         links = read_chain(git, pin, applied) if pin and applied else []
         edits = self.edits() if git.resolve("HEAD") else Edits((), ())
         return Status(pin, address, applied, tuple(links), edits, self.rebasing())
@@ -169,7 +171,7 @@ class Workspace:
             revisions = [f"{link.commit}^", link.commit]
         form = ("--no-ext-diff", "--no-renames", "--stat") if stat else DIFF_OPTIONS
         colours = f"--color={'always' if colour else 'never'}"
-        return self.repository.run("diff", *form, colours, *revisions).stdout
+        return self.repository.run("diff", *form, colours, *revisions, "--").stdout
 
     def apply(
         self,
@@ -362,7 +364,7 @@ class Workspace:
         ]
         tips = ["HEAD", *(git.out("for-each-ref", "--format=%(refname)", BRANCH).split())]
         others = ("--not", f"--exclude={BRANCH}", "--glob=refs/")
-        commits = git.out("log", "--format=%h %s", *tips, *others)
+        commits = git.out("log", "--format=%h %s", *tips, *others, "--")
         return Edits(tuple(files), tuple(commits.splitlines()))
 
     def _protect_edits(self, *, force: bool) -> Path | None:
@@ -393,7 +395,7 @@ class Workspace:
         saved = self.path / "saved" / f"{stamp}.patch"
         saved.parent.mkdir(exist_ok=True)
         with saved.open("xb") as file:
-            file.write(self.repository.run("diff", *DIFF_OPTIONS, base).stdout)
+            file.write(self.repository.run("diff", *DIFF_OPTIONS, base, "--").stdout)
             file.flush()
             os.fsync(file.fileno())
         return saved

@@ -211,6 +211,49 @@ def test_what_cannot_be_found_out_is_no_drift(check: Check, revision: str) -> No
     assert revision[:12] in ran.err
 
 
+def test_a_name_means_one_commit(check: Check, stand_in: StandIn, later: Path) -> None:
+    """git ls-remote matches tails of names and globs, and lists whatever matches."""
+    drifted = drift_away(later)
+    git(later, "branch", "release")
+    for reference in (
+        "refs/original/refs/heads/later",
+        "refs/heads/feature/later",
+        "refs/remotes/fork/later",
+        "refs/remotes/zfork/HEAD",
+        "refs/heads/zfork/HEAD",
+        "refs/tags/v1",
+    ):
+        git(later, "update-ref", reference, stand_in.pin)
+    for name in ("later", "refs/heads/later", "upstream", "HEAD", drifted, drifted[:9].upper()):
+        ran = check("--against", name)
+        assert (ran.code, drifted[:12] in ran.out) == (3, True), (name, ran.err)
+    for name in ("feature/later", "v1", "refs/tags/v1", "refs/remotes/fork/later"):
+        ran = check("--against", name)
+        assert (ran.code, stand_in.pin[:12] in ran.out) == (0, True), (name, ran.err)
+    for name in ("lat*", "v?", "l[a]ter", "ater", "heads/later", "fork/later", "HEAD^", "v1~0"):
+        ran = check("--against", name)
+        assert (ran.code, "no branch, tag or commit" in ran.err) == (1, True), name
+
+
+def test_a_branch_and_a_tag_of_one_name(check: Check, stand_in: StandIn, later: Path) -> None:
+    drifted = drift_away(later)
+    git(later, "branch", "release")
+    git(later, "tag", "--annotate", "--message", "a tag", "release", stand_in.pin)
+    ran = check("--against", "release")
+    assert (ran.code, "both a branch and a tag 'release'" in ran.err) == (1, True)
+    assert "Name one of: refs/heads/release, refs/tags/release." in ran.err
+    assert drifted[:12] in check("--against", "refs/heads/release").out
+    assert stand_in.pin[:12] in check("--against", "refs/tags/release").out
+    git(later, "tag", "--force", "release", drifted)
+    assert drifted[:12] in check("--against", "release").out
+
+
+def drift_away(later: Path) -> str:
+    """Make a commit that a patch does not fit, and return it."""
+    edit(later, FDPN, b"    pw = (kw-1)/2\n", b"    pw = kw/2\n")
+    return commit(later, "A later revision")
+
+
 def test_no_network_is_no_drift(tool: Tool) -> None:
     ran = tool("check", "--upstream", "file:///nowhere")
     assert ran.code == 1

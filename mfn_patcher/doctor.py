@@ -16,6 +16,7 @@ from mfn_patcher.dataset.property_file import PropertyError, read_property
 from mfn_patcher.dataset.verification_set import NAMES
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.finding import Finding, Level
+from mfn_patcher.remedies import install
 from mfn_patcher.training import command, interpreter, libraries, need
 from mfn_patcher.training.code import Code
 from mfn_patcher.training.environment import child_environment
@@ -40,8 +41,8 @@ _IDENTITIES = 85164
 _BUILDS = ("mxnet", "mxnet-cu112")
 _ORIGINS = {"pip": "NVIDIA's pip package", "mxnet": "came with MXNet", "system": "the system's"}
 _NO_GPU = (
-    "`nvidia-smi` must list it. Without one, train --cpu in an environment that has "
-    "'mfn-patcher[cpu]'."
+    "`nvidia-smi` must list it. Without one, train --cpu in an environment with a CPU "
+    "build of MXNet."
 )
 
 
@@ -71,10 +72,7 @@ class Diagnosis:
         found = self.libraries
         return {
             "ok": self.ok,
-            "findings": [
-                {**dataclasses.asdict(finding), "level": finding.level.word}
-                for finding in self.findings
-            ],
+            "findings": [finding.as_json() for finding in self.findings],
             "libraries": found and [dataclasses.asdict(library) for library in found],
             "driver": self.driver and dataclasses.asdict(self.driver),
             "need": self.need
@@ -324,7 +322,7 @@ class _Doctor:
                 "GPU",
                 "no GPU is used: MXNet is a build for the CPU",
                 "Train with --cpu, or uninstall mxnet and "
-                f"`{self.interpreter.path} -m pip install 'mfn-patcher[cu112]'`.",
+                f"`{install('cu112', self.interpreter.path)}`.",
             )
             return
         if not self.devices:

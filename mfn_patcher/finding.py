@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 from dataclasses import dataclass
 
+from mfn_patcher.remedies import as_typed
+
 
 class Level(str, enum.Enum):
-    """How bad a finding is.
+    """How bad a finding is; the values are what people and programs are told.
 
     An error stops the training, or spoils it; a warning may be meant so.
     """
 
     OK = "ok"
     WARNING = "warning"
-    ERROR = "error"
-
-    @property
-    def word(self) -> str:
-        """What people are told."""
-        return "failed" if self is Level.ERROR else self.value
+    ERROR = "failed"
 
 
 @dataclass(frozen=True)
@@ -37,3 +35,11 @@ class Finding:
     check: str
     detail: str
     remedy: str = ""
+
+    def as_json(self) -> dict[str, str]:
+        """Return it as all JSON output has it."""
+        return {
+            **dataclasses.asdict(self),
+            "level": self.level.value,
+            "remedy": as_typed(self.remedy),
+        }

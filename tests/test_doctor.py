@@ -11,6 +11,7 @@ import pytest
 
 from mfn_patcher import git, recipe
 from mfn_patcher.doctor import diagnose, judge_memory
+from mfn_patcher.errors import ExitCode
 from mfn_patcher.finding import Finding, Level
 from mfn_patcher.patches import load_series
 from mfn_patcher.training.command import Options
@@ -72,7 +73,7 @@ def test_git(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_without_git(tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     ran = tool("doctor", "--json", "-w", tmp_path / "none", "--python", "none")
-    assert ran.code == 1
+    assert ran.code == 4
     (finding,) = (f for f in validated("doctor", ran.out)["findings"] if f["check"] == "git")
     assert (finding["level"], finding["remedy"]) == ("failed", "Install git and try again.")
 
@@ -165,3 +166,17 @@ def test_a_driver_that_is_too_old(driver: Path, tmp_path: Path) -> None:
     stub_driver.build(driver, stub_driver.WITH_TWO_GPUS.replace("12020", "10020"))
     (said,) = of(examine(tmp_path / "none"), "driver")
     assert (said.level, said.detail) == (Level.ERROR, "is for CUDA 10.2, MXNet for 11")
+
+
+def test_a_failed_line_is_called_the_same_by_all_checks(tool: Tool, tmp_path: Path) -> None:
+    for name, arguments in {
+        "doctor": ("doctor", "-w", tmp_path / "none"),
+        "data-check": ("data", "check", tmp_path / "none"),
+    }.items():
+        ran = tool(*arguments, "--json")
+        found = validated(name, ran.out)["findings"]
+        assert "failed" in {finding["level"] for finding in found}
+        assert ran.code == ExitCode.VERIFICATION
+        told = tool(*arguments)
+        assert told.out.splitlines()[0].split()[0] == found[0]["level"]
+        assert told.code == ran.code

@@ -10,6 +10,7 @@ import traceback
 import click
 
 from mfn_patcher.errors import ExitCode, MfnPatchError
+from mfn_patcher.remedies import as_typed, command
 
 # What a machine can do to a program that writes files; not a bug of the program.
 _ENVIRONMENT = {
@@ -78,7 +79,7 @@ def main() -> None:
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line with `arguments` (default: the process's); return its exit code."""
     try:
-        return int(cli.main(arguments, standalone_mode=False) or ExitCode.DONE)
+        return int(cli.main(arguments, prog_name=command(), standalone_mode=False) or ExitCode.DONE)
     except MfnPatchError as error:
         _complain(str(error), error.remedy)
         return error.exit_code
@@ -100,7 +101,8 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 def _complain(message: str, remedy: str) -> None:
-    click.echo(f"mfn-patch: {message}" + (f"\n{remedy}" if remedy else ""), err=True)
+    text = f"mfn-patch: {message}" + (f"\n{remedy}" if remedy else "")
+    click.echo(as_typed(text), err=True)
 
 
 def _bug() -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mfn_patcher.cli.options import print_findings
+from mfn_patcher.cli.options import json_option, print_findings, print_json
 from mfn_patcher.errors import ExitCode
 
 
@@ -57,7 +57,7 @@ def synth(
 
 @data.command(epilog="\b\nExample:\n  mfn-patch data check data/faces_ms1m_112x112")
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@json_option
 @click.pass_context
 def check(context: click.Context, directory: Path, *, as_json: bool) -> None:
     """Check the data set in DIR, in seconds.
@@ -66,13 +66,11 @@ def check(context: click.Context, directory: Path, *, as_json: bool) -> None:
     what the training script reads. Nothing in a .bin file is run. The exit code is 4 if there
     is an error; a warning leaves it 0.
     """
-    import json
-
     from mfn_patcher.dataset.check import check as check_data_set
 
     report = check_data_set(directory)
     if as_json:
-        click.echo(json.dumps(report.as_json(), indent=2))
+        print_json(report.as_json())
     else:
         print_findings(report.findings)
     if not report.ok:

@@ -38,9 +38,10 @@ def demo(workspace: Path, address: str, python: str | None, project: Path | None
     Example:
       mfn-patch demo
     """
+    import shlex
     import sys
 
-    from mfn_patcher import recipe
+    from mfn_patcher import recipe, remedies
     from mfn_patcher.dataset.synth import synthesise
     from mfn_patcher.training import command, interpreter
     from mfn_patcher.training.code import read_code
@@ -87,6 +88,7 @@ def demo(workspace: Path, address: str, python: str | None, project: Path | None
     supervision = Supervision(gate=False)
     folders = run_stages(plans, surroundings, sys.stdout.buffer, report, supervision)
 
+    own = remedies.command()
     click.echo("\nAll of it worked. Where things are:")
     for title, where in (
         ("patched code", place.path),
@@ -95,5 +97,7 @@ def demo(workspace: Path, address: str, python: str | None, project: Path | None
         *((plan.stage.title, folder) for plan, folder in zip(plans, folders)),
     ):
         click.echo(f"  {title:20} {where}")
-    click.echo(f"A page about the last stage: mfn-patch report last --workspace {place.path}")
-    click.echo("Next, on a GPU machine with MS1M: mfn-patch train --stage all --data-dir DIR")
+    click.echo(
+        f"A page about the last stage: {own} report last --workspace {shlex.quote(str(place.path))}"
+    )
+    click.echo(f"Next, on a GPU machine with MS1M: {own} train --stage all --data-dir DIR")

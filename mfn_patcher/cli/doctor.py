@@ -65,7 +65,7 @@ def doctor(
 
     Looked at are git, the workspace, the training interpreter, MXNet and every library its build
     links, the data set, GPUs and their memory, and the disk. The options are those of train.
-    Nothing is trained or changed. The exit code is 1 if anything failed; a warning leaves it 0.
+    Nothing is trained or changed. The exit code is 4 if anything failed; a warning leaves it 0.
     With --cluster or --hosts, all hosts are looked at, whether they are alike and reach each other.
 
     \b
@@ -123,4 +123,4 @@ def doctor(
     else:
         print_findings(diagnosis.findings)
     if not diagnosis.ok:
-        context.exit(ExitCode.ERROR)
+        context.exit(ExitCode.VERIFICATION)

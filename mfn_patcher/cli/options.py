@@ -11,6 +11,7 @@ import click
 
 from mfn_patcher.project import PUBLIC_ADDRESS, project_root, resolve_address
 from mfn_patcher.recipes import DEFAULT
+from mfn_patcher.remedies import as_typed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -196,16 +197,16 @@ def print_findings(findings: Iterable[Finding]) -> None:
     """Print a line a finding, and its remedy below."""
     colours = {"ok": "green", "warning": "yellow", "failed": "red"}
     for finding in findings:
-        word = finding.level.word
+        word = finding.level.value
         level = click.style(f"{word:<8}", fg=colours[word], bold=True)
         click.echo(f"{level}{finding.check}: {finding.detail}")
         if finding.remedy:
-            click.echo(f"{'':8}{finding.remedy}")
+            click.echo(f"{'':8}{as_typed(finding.remedy)}")
 
 
 def report(line: str) -> None:
     """Tell what is going on, on standard error, so that standard output stays for results."""
-    click.echo(f"mfn-patch: {line}", err=True)
+    click.echo(f"mfn-patch: {as_typed(line)}", err=True)
 
 
 def is_terminal() -> bool:

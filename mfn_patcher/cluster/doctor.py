@@ -85,8 +85,7 @@ def _facts(plans: Sequence[StagePlan], surroundings: Surroundings) -> Facts:
 
 
 def _elsewhere(rank: str, findings: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:
-    levels = {level.word: level for level in Level}
-    told = [Finding(**{**finding, "level": levels[finding["level"]]}) for finding in findings]
+    told = [Finding(**{**finding, "level": Level(finding["level"])}) for finding in findings]
     odd = [finding for finding in told if finding.level is not Level.OK]
     if not odd:
         yield Finding(Level.OK, rank, f"all of {len(told)} lines as above are ok there")

@@ -51,14 +51,6 @@ class Report:
                 name: {"images": facts.images, "pairs": facts.pairs}
                 for name, facts in self.verification_sets.items()
             },
-            "findings": [
-                {
-                    "level": finding.level.value,
-                    "check": finding.check,
-                    "detail": finding.detail,
-                    "remedy": finding.remedy,
-                }
-                for finding in self.findings
-            ],
+            "findings": [finding.as_json() for finding in self.findings],
             "ok": self.ok,
         }

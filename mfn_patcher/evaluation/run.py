@@ -20,10 +20,10 @@ from mfn_patcher.dataset.verification_set import NAMES, read_verification_set
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.evaluation.figures import Evaluation, Figures, parse
 from mfn_patcher.evaluation.model import Model
-from mfn_patcher.export.runtime import install
 from mfn_patcher.finding import Level
 from mfn_patcher.probes.runtimes import EXTRAS
 from mfn_patcher.recipe import Recipe
+from mfn_patcher.remedies import install
 from mfn_patcher.training import interpreter, record
 from mfn_patcher.training.command import Options, PlanError, choose_devices
 from mfn_patcher.training.environment import child_environment
@@ -243,7 +243,7 @@ def run(
                     extra = EXTRAS[plan.model.prefix.suffix]
                     raise EvaluationError(
                         f"{python} can't run {plan.model.prefix.name}: {event['missing']}",
-                        remedy=f"Install it with {install(extra, python)}.",
+                        remedy=f"Install it with `{install(extra, python)}`.",
                     )
                 elif "error" in event:
                     raise EvaluationError(event["error"])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mfn_patcher.dataset.property_file import IMAGE_SIDE
 from mfn_patcher.errors import MfnPatchError
+from mfn_patcher.remedies import pip_install
 
 REQUIREMENT = "pnnx==20261020"
 """It declares that it needs PyTorch, which only parts of it do that are not used here."""
@@ -34,8 +35,8 @@ def find() -> Path:
     if program is None or not program.is_file():
         raise ConversionError(
             "pnnx is not installed, which converts ONNX to ncnn",
-            remedy=f"Install it with `pip install --no-deps {REQUIREMENT}`: it needs none of what "
-            "it depends on.",
+            remedy=f"Install it with `{pip_install()} --no-deps {REQUIREMENT}`: it needs "
+            "none of what it depends on.",
         )
     return program
 

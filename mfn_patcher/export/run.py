@@ -24,7 +24,8 @@ from mfn_patcher.export.card import Card, Effect
 from mfn_patcher.export.images import Pixels, proof_images
 from mfn_patcher.export.latency import measure
 from mfn_patcher.export.proof import HALF, SINGLE, Agreement, Limits, agreement, parting, worst
-from mfn_patcher.export.runtime import install, load, running
+from mfn_patcher.export.runtime import load, running
+from mfn_patcher.remedies import install
 from mfn_patcher.training import interpreter, record
 from mfn_patcher.training.environment import child_environment
 from mfn_patcher.training.interpreter import Interpreter, InterpreterError
@@ -262,7 +263,7 @@ class _Making:
         if "error" in answer:
             raise ExportError(
                 f"{checkpoint} can't be exported: {answer['error']}",
-                remedy=f"Install it with {install('onnx', self.python.path)}."
+                remedy=f"Install it with `{install('onnx', self.python.path)}`."
                 if "missing" in answer
                 else "",
             )

@@ -9,6 +9,7 @@ from pathlib import Path
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.probes import runtimes
 from mfn_patcher.probes.runtimes import EXTRAS, ModelError, Network
+from mfn_patcher.remedies import install
 
 
 class RuntimeMissingError(MfnPatchError):
@@ -36,7 +37,7 @@ def load(path: Path, threads: int | None = None) -> Network:
     except ImportError as error:
         raise RuntimeMissingError(
             f"what runs {path.suffix} files can't be imported: {error}",
-            remedy=f"Install it with {install(EXTRAS[path.suffix])}.",
+            remedy=f"Install it with `{install(EXTRAS[path.suffix])}`.",
         ) from error
 
 
@@ -53,9 +54,3 @@ def running(path: Path) -> Iterator[None]:
         raise ModelFileError(
             f"{path} {error}", remedy="`mfn-patch export` makes models, of format onnx or ncnn."
         ) from error
-
-
-def install(extra: str, python: str = "") -> str:
-    """Return the command that installs an extra, in an interpreter or the one at hand."""
-    pip = f"{python} -m pip" if python else "pip"
-    return f"`{pip} install 'mfn-patcher[{extra}]'`"

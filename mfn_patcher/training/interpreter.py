@@ -15,14 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from mfn_patcher.errors import MfnPatchError
+from mfn_patcher.remedies import install, pip_install
 
 _PROBE = Path(__file__).parents[1] / "probes" / "environment.py"
 _OLDEST, _NEWEST = (3, 9), (3, 11)
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "scikit-image", "easydict")
-_INSTALL = (
-    "Install it there with `{python} -m pip install 'mfn-patcher[cpu]'` (or '[cu112]' for GPUs), "
-    "or name another interpreter with --python."
-)
 _SECONDS = 120
 
 # What MXNet says when it can't be imported, and what helps.
@@ -31,7 +28,7 @@ _REMEDIES = {
     r"libcuda\.so": "That is NVIDIA's driver, which no pip package brings: install it from your "
     "distribution (on Debian `apt-get install nvidia-driver`, in a container start it with "
     "`--gpus all`), or install a CPU build of MXNet.",
-    r"has no attribute 'bool'": "Its NumPy is too new: `{python} -m pip install 'numpy<1.24'`.",
+    r"has no attribute 'bool'": "Its NumPy is too new: `{pip} 'numpy<1.24'`.",
 }
 
 
@@ -116,9 +113,7 @@ def inspect(python: str, environment: Mapping[str, str]) -> Interpreter:
     if not any(name.startswith("opencv-") for name in versions):
         missing.append("opencv-python-headless")
     if missing:
-        raise InterpreterError(
-            f"{python} lacks {', '.join(missing)}", remedy=_INSTALL.format(python=python)
-        )
+        raise InterpreterError(f"{python} lacks {', '.join(missing)}", remedy=_install(python))
     return Interpreter(
         python, report["python"], versions, tuple(report["libraries"]), report["mxnet_library"]
     )
@@ -149,7 +144,8 @@ def check_mxnet(interpreter: Interpreter, environment: Mapping[str, str], device
         raise InterpreterError(
             f"MXNet {found['version']} of {interpreter.path} is a CPU build, which uses no GPU; "
             f"{wanted}",
-            remedy="Train on the CPU with --cpu, or install 'mfn-patcher[cu112]' there.",
+            remedy="Train on the CPU with --cpu, or install a build for GPUs "
+            f"with `{install('cu112', interpreter.path)}`.",
         )
     raise InterpreterError(
         f"MXNet sees {found['gpus']} GPUs; {wanted}",
@@ -161,14 +157,21 @@ def remedy(error: str, python: str) -> str:
     """Return what helps against an error of importing MXNet or of loading a library it links."""
     for pattern, known in _REMEDIES.items():
         if re.search(pattern, error):
-            return known.format(python=python)
+            return known.format(pip=pip_install(python))
     missing = re.search(r"lib(\w+)\.so", error)
     package = _NVIDIA_PACKAGES.get(missing[1]) if missing else None
     if package is None:
-        return _INSTALL.format(python=python)
+        return _install(python)
     return (
-        f"Install it with `{python} -m pip install {_locked(package)}`; 'mfn-patcher[cu112]' "
-        "brings all of NVIDIA's libraries."
+        f"Install it with `{pip_install(python)} {_locked(package)}`, or all of NVIDIA's libraries "
+        f"with `{install('cu112', python)}`."
+    )
+
+
+def _install(python: str) -> str:
+    return (
+        f"Install it there with `{install('cpu', python)}` (for GPUs, with the extra cu112 instead "
+        "of cpu), or name another interpreter with --python."
     )
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mfn_patcher import published
 from mfn_patcher.dataset.verification_set import NAMES
 from mfn_patcher.errors import MfnPatchError
+from mfn_patcher.remedies import install
 from mfn_patcher.training.summary import RunSummary
 
 try:
@@ -24,7 +25,7 @@ try:
 except ImportError as error:
     raise MfnPatchError(
         f"pictures need matplotlib, which can't be imported: {error}",
-        remedy="Install it with `pip install 'mfn-patcher[plot]'`.",
+        remedy=f"Install it with `{install('plot')}`.",
     ) from error
 
 if TYPE_CHECKING:

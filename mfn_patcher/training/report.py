@@ -14,6 +14,7 @@ from pathlib import Path
 from mfn_patcher import published
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.published import Published
+from mfn_patcher.remedies import install
 from mfn_patcher.training import plots, record
 from mfn_patcher.training.log import Verification
 from mfn_patcher.training.plots import PlotError, Series
@@ -25,7 +26,7 @@ try:
 except ImportError as error:
     raise MfnPatchError(
         f"a report needs jinja2, which can't be imported: {error}",
-        remedy="Install it with `pip install 'mfn-patcher[plot]'`.",
+        remedy=f"Install it with `{install('plot')}`.",
     ) from error
 
 _MOST_EDITS = 200_000  # characters of a diff that a page can show

@@ -20,6 +20,7 @@ from mfn_patcher.evaluation import run
 from mfn_patcher.evaluation.figures import Evaluation
 from mfn_patcher.evaluation.model import Model
 from mfn_patcher.evaluation.run import EvaluationError, Plan
+from mfn_patcher.remedies import install
 from mfn_patcher.training import record
 from mfn_patcher.training.command import PlanError
 from tests.evaluation.conftest import child, plan, say
@@ -209,7 +210,7 @@ def test_an_exported_model_whose_runtime_is_missing(ready: Plan, tmp_path: Path)
     python = child(tmp_path, "cat > request.json", say(missing="there is no ncnn"))
     error = ended(exported, python)
     assert "can't run m.param: there is no ncnn" in str(error)
-    assert "-m pip install 'mfn-patcher[ncnn]'" in error.remedy
+    assert install("ncnn", python) in error.remedy
     request = json.loads((ready.source / "request.json").read_text())
     assert (request["symbol"], request["checkpoints"]) == (None, [[0, str(path)]])
 

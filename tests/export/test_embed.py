@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from mfn_patcher.remedies import install
 from tests.conftest import Tool
 
 # One number for an image: three weights, a bias.
@@ -94,7 +95,7 @@ def test_no_runtime(
     monkeypatch.setitem(sys.modules, package, None)
     ran = tool("embed", tmp_path / model, face)
     assert ran.code == 1
-    assert f"pip install 'mfn-patcher[{extra}]'" in ran.err
+    assert f"`{install(extra)}`" in ran.err
 
 
 @pytest.mark.parametrize(

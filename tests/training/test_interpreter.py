@@ -13,6 +13,7 @@ import pytest
 from mfn_patcher.training import interpreter
 from mfn_patcher.training.environment import child_environment, count_cores
 from mfn_patcher.training.interpreter import Interpreter, InterpreterError
+from tests.preimages import ROOT
 
 VERSIONS = {
     "mxnet": "1.9.1",
@@ -108,7 +109,7 @@ def test_missing_packages(fake: Fake) -> None:
     versions = {k: v for k, v in VERSIONS.items() if k not in ("easydict", "opencv-python")}
     with pytest.raises(InterpreterError, match="lacks easydict, opencv") as caught:
         interpreter.inspect(fake(versions=versions), os.environ)
-    assert "pip install 'mfn-patcher[cpu]'" in caught.value.remedy
+    assert "[cpu]'` (for GPUs" in caught.value.remedy
 
 
 @pytest.mark.parametrize("text", ["#!/bin/sh\nexit 3", "#!/bin/sh\necho hello", "", "#!/none\n"])
@@ -123,7 +124,7 @@ def test_no_interpreter(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("error", "remedy"),
     [
-        ("ModuleNotFoundError: No module named 'mxnet'", "pip install 'mfn-patcher[cpu]'"),
+        ("ModuleNotFoundError: No module named 'mxnet'", f"pip install --editable '{ROOT}[cpu]'`"),
         ("OSError: libgomp.so.1: cannot open shared", "apt-get install libgomp1 libquadmath0"),
         ("OSError: libquadmath.so.0: cannot open", "apt-get install libgomp1 libquadmath0"),
         ("OSError: libcuda.so.1: cannot open shared object", "NVIDIA's driver"),

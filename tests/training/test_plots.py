@@ -22,6 +22,7 @@ from PIL import Image
 
 from mfn_patcher import published
 from mfn_patcher.errors import ExitCode, MfnPatchError
+from mfn_patcher.remedies import install
 from mfn_patcher.training import plots
 from mfn_patcher.training.log import read_events
 from mfn_patcher.training.plots import PlotError, Series, figure_of, panels, spread
@@ -194,7 +195,7 @@ def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch, tool: Tool) -> None
     monkeypatch.delitem(sys.modules, "mfn_patcher.training.plots")
     with pytest.raises(MfnPatchError) as error:
         importlib.import_module("mfn_patcher.training.plots")
-    assert "pip install 'mfn-patcher[plot]'" in error.value.remedy
+    assert f"`{install('plot')}`" in error.value.remedy
     ran = tool("plot", SAMPLE)
     assert ran.code == ExitCode.ERROR
     assert "Traceback" not in ran.err

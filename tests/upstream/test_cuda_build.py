@@ -132,7 +132,7 @@ def functions(path: Path, *, defined: bool) -> set[str]:
 
 def diagnosis(installed: Installed, environment: dict[str, str], workspace: Path) -> dict[str, Any]:
     code, out = installed.run(environment, "doctor", "--json", "-w", workspace)
-    assert code == 1
+    assert code == 4
     found: dict[str, Any] = validated("doctor", out)
     return found
 

@@ -1,0 +1,65 @@
+"""Recorded cases of operators, and how far another computation is from them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+# What holds arrays by name, and what in order.
+NAMED = (
+    "arguments",
+    "auxiliary",
+    "gradients",
+    "forward_auxiliary",
+    "auxiliary_after",
+    "arguments_after",
+)
+LISTED = ("inference", "heads", "training")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A symbol, what goes in, and what comes out, by the keys that `record_operators.py` lists."""
+
+    name: str
+    symbol: str
+    dtype: str
+    tolerance: float
+    named: dict[str, dict[str, Array]]
+    listed: dict[str, list[Array]]
+
+
+def load(path: Path) -> dict[str, Case]:
+    """Return the cases of a file, by name."""
+    with np.load(path, allow_pickle=False) as file:
+        described, numbers = json.loads(file["cases"].tobytes()), file["numbers"]
+
+    def array(place: list[Any]) -> Array:
+        start, shape = place
+        part: Array = numbers[start : start + int(np.prod(shape, dtype=int))]
+        return part.reshape(shape)
+
+    def read(case: dict[str, Any]) -> Case:
+        named = {
+            key: {name: array(place) for name, place in case[key].items()}
+            for key in NAMED
+            if key in case
+        }
+        listed = {key: [array(place) for place in case[key]] for key in LISTED if key in case}
+        return Case(case["name"], case["symbol"], case["dtype"], case["tolerance"], named, listed)
+
+    return {case["name"]: read(case) for case in described["cases"]}
+
+
+def distance(found: Array, expected: Array) -> float:
+    """Return the largest difference relative to the largest number expected, or infinity."""
+    if found.shape != expected.shape or not np.isfinite(found).all():
+        return float("inf")
+    scale = abs(expected).max(initial=0) or 1.0
+    return float(abs(found - expected).max(initial=0) / scale)

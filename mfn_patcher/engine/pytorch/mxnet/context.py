@@ -1,0 +1,45 @@
+"""Devices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Context:
+    """A device.
+
+    Attributes:
+        device_type: ``cpu`` or ``gpu``.
+        device_id: its number among those of its type.
+    """
+
+    device_type: str
+    device_id: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.device_type}({self.device_id})"
+
+    __repr__ = __str__
+
+
+def cpu(device_id: int = 0) -> Context:
+    """Return the CPU, whose cores all numbers share."""
+    return Context("cpu", device_id)
+
+
+def gpu(device_id: int = 0) -> Context:
+    """Return a GPU, counted among those that ``CUDA_VISIBLE_DEVICES`` lets the process see."""
+    return Context("gpu", device_id)
+
+
+def current_context() -> Context:
+    """Return the device on which arrays are made where none is named."""
+    return cpu()
+
+
+def num_gpus() -> int:
+    """Return how many GPUs PyTorch sees."""
+    import torch
+
+    return int(torch.cuda.device_count())

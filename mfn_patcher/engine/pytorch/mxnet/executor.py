@@ -1,0 +1,124 @@
+"""A graph with arrays: forward, backward, and the moving averages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import symbol_json
+from .base import MXNetError
+from .ndarray import NDArray
+from .program import Program, compile_graph
+
+
+class Executor:
+    """Computes a graph.
+
+    Attributes:
+        arg_dict: the arguments by name; a step reads them where they are.
+        aux_dict: the moving averages by name.
+        grad_dict: the gradients by name; None for arguments without.
+        outputs: what was computed last.
+    """
+
+    def __init__(
+        self,
+        json: str,
+        arguments: Mapping[str, NDArray],
+        states: Mapping[str, NDArray],
+        gradients: Sequence[str] = (),
+    ) -> None:
+        """Bind arrays to a graph.
+
+        Args:
+            json: the graph, as the text of a symbol file.
+            arguments: data, labels and parameters by name.
+            states: moving averages by name.
+            gradients: the arguments whose gradients backward computes.
+
+        Raises:
+            MXNetError: The graph can't be computed, or an array is missing.
+        """
+        self._graph = symbol_json.loads(json)
+        self._programs: dict[bool, Program] = {}
+        self.arg_dict, self.aux_dict = dict(arguments), dict(states)
+        self.grad_dict: dict[str, NDArray | None] = dict.fromkeys(self.arg_dict)
+        for name in gradients:
+            self.grad_dict[name] = NDArray(torch.zeros_like(self.arg_dict[name].tensor))
+        program = self._program(False)
+        missing = [n for n in program.arguments if n not in self.arg_dict]
+        missing += [n for n in program.states if n not in self.aux_dict]
+        if missing:
+            raise MXNetError(f"the graph needs {', '.join(missing)}")
+        self.outputs: list[NDArray] = []
+        self._heads: tuple[Tensor, ...] = ()
+        self._leaves: dict[str, Tensor] = {}
+        self._statistics: tuple[Any, ...] = ()
+
+    def _program(self, training: bool) -> Program:
+        if training not in self._programs:
+            self._programs[training] = compile_graph(self._graph, training)
+        return self._programs[training]
+
+    def forward(self, is_train: bool = False) -> list[NDArray]:
+        """Compute the outputs.
+
+        Args:
+            is_train: whether as in a training step, after which backward can follow.
+        """
+        program = self._program(is_train)
+        self._heads, self._statistics, self._leaves = (), (), {}
+        for name in program.ones:
+            self.arg_dict[name].tensor.fill_(1.0)
+        arguments = [self.arg_dict[name].tensor for name in program.arguments]
+        states = [self.aux_dict[name].tensor for name in program.states]
+        if is_train:
+            for i, name in enumerate(program.arguments):
+                if self.grad_dict[name] is not None and name not in program.ones:
+                    arguments[i] = self._leaves[name] = arguments[i].detach().requires_grad_()
+        with torch.set_grad_enabled(is_train):
+            heads, self._statistics = program.run(arguments, states)
+        self._heads = heads if is_train else ()
+        self.outputs = [NDArray(head.detach()) for head in heads]
+        return self.outputs
+
+    def backward(self, out_grads: Sequence[NDArray | None] | None = None) -> None:
+        """Compute the gradients of the last training step, and change the moving averages.
+
+        Args:
+            out_grads: the gradient of each output; ones by default, which is what outputs that
+                are losses want.
+        """
+        if not self._heads:
+            raise MXNetError("backward needs a forward with is_train=True before it")
+        wanted = [i for i, head in enumerate(self._heads) if head.requires_grad]
+        heads = [self._heads[i] for i in wanted]
+        if out_grads is None:
+            above = [torch.ones_like(head) for head in heads]
+        else:
+            given = [out_grads[i] for i in wanted]
+            above = [
+                torch.zeros_like(head) if item is None else item.tensor.to(head.dtype)
+                for head, item in zip(heads, given)
+            ]
+        leaves = list(self._leaves.values())
+        found = torch.autograd.grad(heads, leaves, above, allow_unused=True) if leaves else ()
+        for (name, leaf), gradient in zip(self._leaves.items(), found):
+            array = torch.zeros_like(leaf) if gradient is None else gradient
+            self.grad_dict[name] = NDArray(array)
+        self._move_averages()
+        self._heads, self._leaves = (), {}
+
+    def _move_averages(self) -> None:
+        program = self._program(True)
+        tensors = [self.aux_dict[name].tensor for name in program.states]
+        with torch.no_grad():
+            for moving, (mean, deviation) in zip(program.moving, self._statistics):
+                # MXNet averages the biased variance, which is what the batch is normalized by.
+                variance = deviation.pow(-2) - moving.epsilon
+                for place, value in ((moving.mean, mean), (moving.variance, variance)):
+                    tensors[place].mul_(moving.momentum).add_(value, alpha=1 - moving.momentum)
+        self._statistics = ()

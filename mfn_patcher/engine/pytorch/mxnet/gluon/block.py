@@ -1,0 +1,120 @@
+"""Blocks: functions of symbols that name their parameters by where they were made."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+from typing import Any
+
+from .. import name as naming
+from .. import symbol
+from ..base import OutOfScopeError
+from ..shapes import Shape
+from ..symbol import Symbol
+
+
+class Parameter:
+    """A parameter of a block.
+
+    Attributes:
+        name: its name in the symbol.
+        shape: its shape; an extent of 0 is unknown.
+    """
+
+    def __init__(self, name: str, shape: Shape, init: str | None = None) -> None:
+        """Describe it; ``init`` names the initializer of it alone."""
+        self.name, self.shape = name, shape
+        self._init = init
+        self._symbol: Symbol | None = None
+
+    def var(self) -> Symbol:
+        """Return the variable of the parameter, always the same one."""
+        if self._symbol is None:
+            self._symbol = symbol.var(
+                self.name,
+                shape=self.shape,
+                dtype="float32",
+                lr_mult=1.0,
+                wd_mult=1.0,
+                init=self._init,
+                stype="default",
+            )
+        return self._symbol
+
+
+class _Scope:
+    """Names what is made inside of a block: its children, and its unnamed symbols."""
+
+    _current = threading.local()
+
+    def __init__(self, block: HybridBlock) -> None:
+        self._block = block
+        self._counters: dict[str, int] = {}
+        self._previous: list[tuple[_Scope | None, naming.Prefix]] = []
+
+    @classmethod
+    def name(cls, hint: str) -> str:
+        """Return the prefix of a new block of a kind."""
+        scope: _Scope | None = getattr(cls._current, "value", None)
+        if scope is None:
+            return naming.current().get(None, hint) + "_"
+        number = scope._counters.get(hint, 0)
+        scope._counters[hint] = number + 1
+        return f"{scope._block.prefix}{hint}{number}_"
+
+    def __enter__(self) -> _Scope:
+        names = naming.Prefix(self._block.prefix)
+        self._previous.append((getattr(_Scope._current, "value", None), names))
+        _Scope._current.value = self
+        names.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        previous, names = self._previous.pop()
+        names.__exit__(kind, error, trace)
+        _Scope._current.value = previous
+
+
+class HybridBlock:
+    """A function of symbols; subclasses define ``hybrid_forward(F, x, ...)``.
+
+    Attributes:
+        prefix: what the names of its parameters begin with.
+    """
+
+    def __init__(self, prefix: str | None = None) -> None:
+        """Name the block; ``prefix`` is not offered."""
+        if prefix is not None:
+            raise OutOfScopeError("mxnet.gluon.HybridBlock with a prefix")
+        self.prefix = _Scope.name(self._alias())
+        self._parameters: dict[str, Parameter] = {}
+        self._scope = _Scope(self)
+
+    def _alias(self) -> str:
+        """Return what blocks of this class are counted as."""
+        return type(self).__name__.lower()
+
+    def name_scope(self) -> _Scope:
+        """Return a context inside of which new blocks are named as children of this one."""
+        return self._scope
+
+    def parameter(self, name: str, shape: Shape, init: str | None = None) -> None:
+        """Give the block a parameter, which ``hybrid_forward`` gets by its name."""
+        self._parameters[name] = Parameter(self.prefix + name, shape, init)
+
+    def __call__(self, *inputs: Symbol) -> Symbol:
+        """Return what the block computes of symbols."""
+        if not all(isinstance(item, Symbol) for item in inputs):
+            raise OutOfScopeError("a call of a gluon block with arrays")
+        parameters = {name: parameter.var() for name, parameter in self._parameters.items()}
+        with self.name_scope():
+            return self.hybrid_forward(symbol, *inputs, **parameters)
+
+    def hybrid_forward(self, F: Any, *inputs: Symbol, **parameters: Symbol) -> Symbol:  # noqa: N803
+        """Compute the block of symbols; ``F`` composes operators."""
+        raise NotImplementedError

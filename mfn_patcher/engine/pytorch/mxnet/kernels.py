@@ -1,0 +1,122 @@
+"""What generated programs call besides PyTorch's own functions; MXNet's formulas."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def batch_norm(
+    data: Tensor, gamma: Tensor | None, beta: Tensor, epsilon: float
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Normalize over all axes but the second by the batch's own statistics.
+
+    Args:
+        data: (N, C, ...).
+        gamma: (C,); None for 1.
+        beta: (C,).
+        epsilon: added to the variance.
+
+    Returns:
+        The data, and the statistics: the mean, and one over the standard deviation, both (C,).
+    """
+    out, mean, deviation = torch.native_batch_norm(
+        data, gamma, beta, None, None, True, 0.0, epsilon
+    )
+    return out, (mean.detach(), deviation.detach())
+
+
+def l2_normalize(data: Tensor, epsilon: float) -> Tensor:
+    """Divide each row by its norm: the root of the sum of squares plus epsilon."""
+    axes = tuple(range(1, data.dim()))
+    return data / torch.sqrt(data.square().sum(axes, keepdim=True) + epsilon)
+
+
+def one_hot(indices: Tensor, depth: int, on: float, off: float) -> Tensor:
+    """Return (*indices.shape, depth): ``on`` where the index is the whole part, ``off`` elsewhere.
+
+    An index outside of the range has no ``on``.
+    """
+    places = torch.arange(depth, device=indices.device)
+    hit = indices.detach().long().unsqueeze(-1) == places
+    return torch.where(
+        hit,
+        torch.tensor(on, dtype=indices.dtype, device=indices.device),
+        torch.tensor(off, dtype=indices.dtype, device=indices.device),
+    )
+
+
+def pick(data: Tensor, index: Tensor, axis: int) -> Tensor:
+    """Return one number of each row along an axis; indices outside are moved to the ends."""
+    places = index.detach().long().clamp(0, data.shape[axis] - 1)
+    return data.gather(axis, places.unsqueeze(axis)).squeeze(axis)
+
+
+def slice_axis(data: Tensor, axis: int, begin: int, end: int | None) -> Tensor:
+    """Return a range of one axis; negative ends count from the end."""
+    bounds = range(data.shape[axis])[begin:end]
+    return data.narrow(axis, bounds.start, len(bounds))
+
+
+class _SoftmaxOutput(torch.autograd.Function):
+    """Softmax whose gradient is that of the cross-entropy, whatever comes from above."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        data: Tensor,
+        label: Tensor,
+        scale: float,
+        normalization: str,
+        ignored: tuple[bool, float],
+    ) -> Tensor:
+        probabilities = torch.softmax(data, 1)
+        ctx.save_for_backward(probabilities, label)
+        ctx.settings = scale, normalization, ignored
+        return probabilities
+
+    @staticmethod
+    def backward(ctx: Any, *_: Tensor) -> tuple[Tensor | None, ...]:
+        probabilities, label = ctx.saved_tensors
+        scale, normalization, (use_ignore, ignore_label) = ctx.settings
+        classes = probabilities.shape[1]
+        places = label.long()
+        known = (places >= 0) & (places < classes)
+        rows = places.clamp(0, classes - 1).unsqueeze(1)
+        gradient = probabilities.scatter_add(1, rows, -known.to(probabilities.dtype).unsqueeze(1))
+        if use_ignore:
+            gradient.masked_fill_((label == ignore_label).unsqueeze(1), 0.0)
+        if normalization == "valid":
+            # MXNet leaves out of the count what would be ignored, even where it is not.
+            gradient *= scale / (label != ignore_label).sum().clamp(min=1)
+        else:
+            gradient *= scale / (len(label) if normalization == "batch" else 1)
+        return gradient, None, None, None, None
+
+
+def softmax_output(
+    data: Tensor,
+    label: Tensor,
+    scale: float,
+    normalization: str,
+    use_ignore: bool,
+    ignore_label: float,
+) -> Tensor:
+    """Return the softmax of rows, with the gradient of the cross-entropy with the labels.
+
+    Args:
+        data: (N, classes).
+        label: (N,), whole numbers; one outside of the classes has no share in the gradient.
+        scale: multiplies the gradient.
+        normalization: what the gradient is divided by: ``null`` 1, ``batch`` N, ``valid`` the
+            number of labels other than ``ignore_label``.
+        use_ignore: whether rows with ``ignore_label`` have no gradient.
+        ignore_label: see above.
+    """
+    ignored = (use_ignore, ignore_label)
+    probabilities: Tensor = _SoftmaxOutput.apply(
+        data, label.detach(), scale, normalization, ignored
+    )
+    return probabilities

@@ -1,0 +1,40 @@
+"""How much memory a network needs besides its parameters, reckoned from its shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+
+from .shapes import Shape
+from .symbol import Symbol
+
+# What backward reads: the inputs of these operators, which are outputs of others.
+_READ_AGAIN = ("Activation", "BatchNorm", "Convolution", "FullyConnected", "LeakyReLU", "Pooling")
+
+
+def estimate(symbol: Symbol, known: Mapping[str, Shape], itemsize: int, training: bool) -> int:
+    """Return bytes of activations, with their gradients in training.
+
+    A training step keeps what backward reads again, and has at most the gradients of two
+    neighbouring layers at a time; inference has the largest two layers.
+
+    Args:
+        symbol: the network.
+        known: the shapes of data and labels.
+        itemsize: bytes a number.
+        training: whether backward follows.
+    """
+    sizes: list[int] = []
+    kept: set[object] = set()
+    held = 0
+    for node, outputs in symbol.infer_node_shapes(**known):
+        size = sum(prod(shape) for shape in outputs if shape is not None)
+        sizes.append(size)
+        if node.operator is not None and node.operator.name in _READ_AGAIN:
+            source = node.inputs[0][0]
+            if source not in kept:
+                kept.add(source)
+                shape = outputs[0] or ()
+                held += prod(shape)
+    largest = sorted(sizes)[-4 if training else -2 :]
+    return itemsize * (sum(largest) + (held if training else 0))

@@ -1,0 +1,117 @@
+"""Metrics of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .base import OutOfScopeError, out_of_scope
+from .ndarray import NDArray
+
+__getattr__ = out_of_scope("mxnet.metric")
+
+
+class EvalMetric:
+    """A number over what was trained since the last reset; subclasses define :meth:`update`.
+
+    Attributes:
+        name: what it is called in logs.
+        sum_metric: what updates add to.
+        num_inst: what the sum is divided by.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        output_names: Sequence[str] | None = None,
+        label_names: Sequence[str] | None = None,
+        **_: Any,
+    ) -> None:
+        """Name it, and begin at nothing.
+
+        Args:
+            name: what it is called in logs.
+            output_names: the outputs that it gets; all by default.
+            label_names: the labels that it gets; all by default.
+        """
+        self.name = str(name)
+        self.output_names, self.label_names = output_names, label_names
+        self.sum_metric: float = 0.0
+        self.num_inst: float = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self.sum_metric, self.num_inst = 0.0, 0
+
+    def reset_local(self) -> None:
+        """Begin anew after a line of the log."""
+        self.reset()
+
+    def update(self, labels: list[NDArray], preds: list[NDArray]) -> None:
+        """Take a batch into account."""
+        raise NotImplementedError
+
+    def update_dict(self, label: Mapping[str, NDArray], pred: Mapping[str, NDArray]) -> None:
+        """Take a batch into account, whose labels and outputs are given by name."""
+        labels = [label[name] for name in self.label_names or label]
+        outputs = [pred[name] for name in self.output_names or pred]
+        self.update(labels, outputs)
+
+    def get(self) -> tuple[Any, Any]:
+        """Return the name and the value, which is NaN before the first update."""
+        return self.name, self.sum_metric / self.num_inst if self.num_inst else float("nan")
+
+    def get_name_value(self) -> list[tuple[str, float]]:
+        """Return pairs of a name and a value."""
+        return [self.get()]
+
+    def get_global_name_value(self) -> list[tuple[str, float]]:
+        """Return pairs of a name and a value, for the end of an epoch."""
+        return self.get_name_value()
+
+
+class CompositeEvalMetric(EvalMetric):
+    """Several metrics as one."""
+
+    def __init__(self, metrics: Sequence[EvalMetric]) -> None:
+        """Take the metrics."""
+        self.metrics = list(metrics)
+        super().__init__("composite")
+
+    def reset(self) -> None:
+        """Begin anew."""
+        for metric in self.metrics:
+            metric.reset()
+
+    def update(self, labels: list[NDArray], preds: list[NDArray]) -> None:
+        """Take a batch into account."""
+        for metric in self.metrics:
+            metric.update(labels, preds)
+
+    def update_dict(self, label: Mapping[str, NDArray], pred: Mapping[str, NDArray]) -> None:
+        """Take a batch into account."""
+        for metric in self.metrics:
+            metric.update_dict(label, pred)
+
+    def get(self) -> tuple[Any, Any]:
+        """Return the names and the values."""
+        pairs = self.get_name_value()
+        return [name for name, _ in pairs], [value for _, value in pairs]
+
+    def get_name_value(self) -> list[tuple[str, float]]:
+        """Return pairs of a name and a value."""
+        return [pair for metric in self.metrics for pair in metric.get_name_value()]
+
+
+def create(metric: EvalMetric | Sequence[EvalMetric]) -> EvalMetric:
+    """Return a metric as it is, or several as one.
+
+    Raises:
+        OutOfScopeError: It is named or a function, as MXNet would take it.
+    """
+    if isinstance(metric, EvalMetric):
+        return metric
+    if isinstance(metric, (list, tuple)):
+        return CompositeEvalMetric([create(item) for item in metric])
+    raise OutOfScopeError(f"mxnet.metric.create({metric!r})")

@@ -1,0 +1,48 @@
+"""Checkpoints."""
+
+from __future__ import annotations
+
+from . import ndarray, symbol
+from .base import MXNetError, out_of_scope
+from .ndarray import NDArray
+from .symbol import Symbol
+
+__getattr__ = out_of_scope("mxnet.model")
+
+Parameters = dict[str, NDArray]
+
+
+def load_checkpoint(prefix: str, epoch: int) -> tuple[Symbol, Parameters, Parameters]:
+    """Read a checkpoint.
+
+    Args:
+        prefix: what the paths of its files begin with.
+        epoch: its number.
+
+    Returns:
+        The symbol, the arguments and the states by name.
+
+    Raises:
+        MXNetError: A file is missing or damaged.
+    """
+    network = symbol.load(f"{prefix}-symbol.json")
+    path = f"{prefix}-{epoch:04d}.params"
+    saved = ndarray.load(path)
+    if not isinstance(saved, dict):
+        raise MXNetError(f"{path} names no parameters")
+    kinds: dict[str, Parameters] = {"arg": {}, "aux": {}}
+    for key, value in saved.items():
+        kind, _, name = key.partition(":")
+        if kind in kinds:
+            kinds[kind][name] = value
+    return network, kinds["arg"], kinds["aux"]
+
+
+def save_checkpoint(
+    prefix: str, epoch: int, symbol: Symbol, arg_params: Parameters, aux_params: Parameters
+) -> None:
+    """Write a checkpoint; see :func:`load_checkpoint`."""
+    symbol.save(f"{prefix}-symbol.json")
+    arrays = {f"arg:{name}": value for name, value in arg_params.items()}
+    arrays |= {f"aux:{name}": value for name, value in aux_params.items()}
+    ndarray.save(f"{prefix}-{epoch:04d}.params", arrays)

@@ -1,0 +1,426 @@
+"""Modules: a symbol that is trained."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+from . import metric as metrics
+from .base import MXNetError, OutOfScopeError, out_of_scope
+from .context import Context, cpu
+from .executor import Executor
+from .initializer import Initializer, Uniform
+from .io import DataBatch, DataDesc, DataIter
+from .memory import estimate
+from .metric import EvalMetric
+from .ndarray import NDArray, torch_device, torch_type
+from .optimizer import Optimizer
+from .symbol import Symbol
+
+__getattr__ = out_of_scope("mxnet.module")
+
+Parameters = dict[str, NDArray]
+
+
+class BatchEndParam(NamedTuple):
+    """What a callback is told at the end of a batch.
+
+    Attributes:
+        epoch: number of the epoch.
+        nbatch: number of the batch in it.
+        eval_metric: the metrics so far.
+        locals: ``end_of_batch`` tells whether the batch is the last of the epoch.
+    """
+
+    epoch: int
+    nbatch: int
+    eval_metric: EvalMetric
+    locals: dict[str, Any]
+
+
+class _Execution(Executor):
+    """The executor of a module, which tells how much memory its activations take."""
+
+    megabytes = 0
+
+    def debug_str(self) -> str:
+        """Return a text with the memory of the activations and their gradients."""
+        return f"Total {self.megabytes} MB allocated\n"
+
+
+class _Group:
+    """The executors of a module, one a device; here one.
+
+    Attributes:
+        execs: the executors.
+        param_names: the names of the parameters, in the order of their indices.
+        batch_size: images a batch.
+    """
+
+    def __init__(self, executor: _Execution, param_names: list[str], batch_size: int) -> None:
+        self.execs = [executor]
+        self.param_names = param_names
+        self.batch_size = batch_size
+
+    @property
+    def param_arrays(self) -> list[list[NDArray]]:
+        """The parameters, each with its array on each device."""
+        return [[self.execs[0].arg_dict[name]] for name in self.param_names]
+
+    @property
+    def grad_arrays(self) -> list[list[NDArray | None]]:
+        """The gradients, each with its array on each device."""
+        return [[self.execs[0].grad_dict[name]] for name in self.param_names]
+
+
+class Module:
+    """A symbol with parameters on a device.
+
+    Attributes:
+        symbol: the network.
+        logger: where the lines of a training go.
+        binded: whether it has memory.
+        params_initialized: whether it has parameters.
+        optimizer_initialized: whether it can be trained.
+    """
+
+    def __init__(
+        self,
+        symbol: Symbol,
+        data_names: Sequence[str] = ("data",),
+        label_names: Sequence[str] | None = ("softmax_label",),
+        logger: Any = logging,
+        context: Context | Sequence[Context] | None = None,
+    ) -> None:
+        """Describe the module.
+
+        Args:
+            symbol: the network.
+            data_names: the arguments that are data.
+            label_names: the arguments that are labels; those that the symbol lacks are left out.
+            logger: where the lines of a training go.
+            context: the device; the CPU by default.
+
+        Raises:
+            OutOfScopeError: There are several devices.
+        """
+        contexts = [context] if isinstance(context, Context) else list(context or [cpu()])
+        if len(contexts) != 1:
+            raise OutOfScopeError(f"training on {len(contexts)} devices in one process")
+        self._context, self._device = contexts[0], torch_device(contexts[0])
+        self.symbol, self.logger = symbol, logger
+        arguments = symbol.list_arguments()
+        missing = [name for name in data_names if name not in arguments]
+        if missing:
+            raise ValueError(f"the symbol has no argument {', '.join(missing)}")
+        self.data_names = list(data_names)
+        self.label_names = [name for name in label_names or () if name in arguments]
+        inputs = {*self.data_names, *self.label_names}
+        self._param_names = [name for name in arguments if name not in inputs]
+        self._aux_names = symbol.list_auxiliary_states()
+        self.output_names = symbol.list_outputs()
+        self.binded = self.params_initialized = self.optimizer_initialized = False
+        self._optimizer: Optimizer | None = None
+        self._states: list[NDArray | None] | None = None
+
+    # Memory.
+
+    def bind(
+        self,
+        data_shapes: Sequence[Any],
+        label_shapes: Sequence[Any] | None = None,
+        for_training: bool = True,
+        inputs_need_grad: bool = False,
+        force_rebind: bool = False,
+    ) -> None:
+        """Take memory for the network.
+
+        Args:
+            data_shapes: name and shape of each argument that is data.
+            label_shapes: name and shape of each that is a label; may be left out.
+            for_training: whether gradients are computed.
+            inputs_need_grad: whether those of the data are, too.
+            force_rebind: whether to do it again, with the same parameters.
+
+        Raises:
+            MXNetError: Shapes do not fit, or the device can't hold the network.
+        """
+        if self.binded and not force_rebind:
+            self.logger.warning("Already bound, ignoring bind()")
+            return
+        held = self.get_params() if self.binded and self.params_initialized else None
+        self.data_shapes = [_describe(item) for item in data_shapes]
+        self.label_shapes = [_describe(item) for item in label_shapes or ()]
+        self.for_training = for_training
+        described = [*self.data_shapes, *self.label_shapes]
+        known = {item.name: item.shape for item in described if item.name in self._inputs()}
+        arguments, _, states = self.symbol.infer_shape(**known)
+        if arguments is None or states is None:
+            raise MXNetError("the shapes of the parameters do not follow from those of the data")
+        kind = torch_type(self.data_shapes[0].dtype)
+        arrays = {
+            name: _allocate(shape, kind, self._device)
+            for name, shape in zip(self.symbol.list_arguments(), arguments)
+        }
+        moving = {n: _allocate(s, kind, self._device) for n, s in zip(self._aux_names, states)}
+        wanted = [*self._param_names, *(self.data_names if inputs_need_grad else ())]
+        executor = _Execution(self.symbol.tojson(), arrays, moving, wanted if for_training else ())
+        executor.megabytes = estimate(self.symbol, known, kind.itemsize, for_training) >> 20
+        self._exec_group = _Group(executor, self._param_names, self.data_shapes[0].shape[0])
+        self.binded = True
+        if held:
+            self.set_params(*held)
+
+    def _inputs(self) -> list[str]:
+        return [*self.data_names, *self.label_names]
+
+    # Parameters.
+
+    def init_params(
+        self,
+        initializer: Initializer | None = None,
+        arg_params: Mapping[str, NDArray] | None = None,
+        aux_params: Mapping[str, NDArray] | None = None,
+        allow_missing: bool = False,
+        force_init: bool = False,
+        allow_extra: bool = False,
+    ) -> None:
+        """Set the first parameters and moving averages.
+
+        Args:
+            initializer: draws those that are not given; :class:`Uniform` by default.
+            arg_params: parameters by name.
+            aux_params: moving averages by name.
+            allow_missing: whether some that are given may lack others, which are then drawn.
+            force_init: whether to do it again.
+            allow_extra: whether names that the network lacks may be given.
+
+        Raises:
+            MXNetError: One that is needed is missing, or has another shape.
+        """
+        if self.params_initialized and not force_init:
+            warnings.warn("Parameters already initialized; init_params call ignored.", stacklevel=2)
+            return
+        if not self.binded:
+            raise MXNetError("call bind before initializing the parameters")
+        executor, attributes = self._exec_group.execs[0], self.symbol.attr_dict()
+        drawing = initializer or Uniform(0.01)
+        for given, names, arrays in (
+            (arg_params, self._param_names, executor.arg_dict),
+            (aux_params, self._aux_names, executor.aux_dict),
+        ):
+            if given and not allow_extra:
+                extra = sorted(set(given) - set(names))
+                if extra and not allow_missing:
+                    raise MXNetError(f"the network has no {', '.join(extra)}")
+            for name in sorted(names):
+                target = arrays[name]
+                if given and name in given:
+                    _copy(name, given[name], target)
+                elif given and not allow_missing:
+                    raise MXNetError(f"{name} is missing")
+                else:
+                    drawing.fill(name, attributes.get(name, {}), target)
+        self.params_initialized = True
+
+    def get_params(self) -> tuple[Parameters, Parameters]:
+        """Return copies of parameters and moving averages by name, on the CPU."""
+        executor = self._exec_group.execs[0]
+        arguments = {name: executor.arg_dict[name].copyto(cpu()) for name in self._param_names}
+        return arguments, {name: executor.aux_dict[name].copyto(cpu()) for name in self._aux_names}
+
+    def set_params(
+        self,
+        arg_params: Mapping[str, NDArray],
+        aux_params: Mapping[str, NDArray],
+        allow_missing: bool = False,
+        force_init: bool = True,
+        allow_extra: bool = False,
+    ) -> None:
+        """Set parameters and moving averages; arguments as for :meth:`init_params`."""
+        self.init_params(None, arg_params, aux_params, allow_missing, force_init, allow_extra)
+
+    # Steps.
+
+    def forward(self, data_batch: DataBatch, is_train: bool | None = None) -> None:
+        """Compute the outputs of a batch, of whatever size.
+
+        Args:
+            data_batch: the batch; without labels those of the last one are used.
+            is_train: whether as in a training step; by default, whether the module is bound for
+                training.
+        """
+        executor = self._exec_group.execs[0]
+        for names, arrays in (
+            (self.data_names, data_batch.data),
+            (self.label_names, data_batch.label or ()),
+        ):
+            for name, given in zip(names, arrays):
+                held = executor.arg_dict[name]
+                if held.shape != given.shape:
+                    held = _allocate(given.shape, held.tensor.dtype, self._device)
+                    executor.arg_dict[name] = held
+                held.tensor.copy_(given.tensor)
+        executor.forward(self.for_training if is_train is None else is_train)
+
+    def backward(self, out_grads: Sequence[NDArray | None] | None = None) -> None:
+        """Compute the gradients of the last training step."""
+        self._exec_group.execs[0].backward(out_grads)
+
+    def forward_backward(self, data_batch: DataBatch) -> None:
+        """Compute outputs and gradients of a batch."""
+        self.forward(data_batch, is_train=True)
+        self.backward()
+
+    def get_outputs(self) -> list[NDArray]:
+        """Return the outputs of the last batch."""
+        return self._exec_group.execs[0].outputs
+
+    def get_input_grads(self) -> list[NDArray | None]:
+        """Return the gradients of the data, if the module was bound for them."""
+        return [self._exec_group.execs[0].grad_dict[name] for name in self.data_names]
+
+    def init_optimizer(
+        self, kvstore: Any = "local", optimizer: Optimizer | None = None, force_init: bool = False
+    ) -> None:
+        """Set the optimizer.
+
+        Args:
+            kvstore: ``local`` or ``device``: gradients stay in this process.
+            optimizer: the optimizer.
+            force_init: whether to replace one.
+
+        Raises:
+            OutOfScopeError: The store is one of several workers, or the optimizer is only named.
+        """
+        if self.optimizer_initialized and not force_init:
+            self.logger.warning("optimizer already initialized, ignoring...")
+            return
+        if kvstore not in ("local", "device", None):
+            raise OutOfScopeError(f"key-value store {kvstore}")
+        if not isinstance(optimizer, Optimizer):
+            raise OutOfScopeError(f"optimizer {optimizer!r}; an SGD object")
+        wanted = 1.0 / self._exec_group.batch_size
+        if optimizer.rescale_grad != wanted:
+            warnings.warn(
+                "Optimizer created manually outside Module but rescale_grad is not normalized to "
+                f"1.0/batch_size/num_workers ({optimizer.rescale_grad} vs. {wanted}). "
+                "Is this intended?",
+                stacklevel=2,
+            )
+        if not optimizer.idx2name:
+            optimizer.idx2name = dict(enumerate(self._param_names))
+        self._optimizer = optimizer
+        self._states = None
+        self.optimizer_initialized = True
+
+    def update(self) -> None:
+        """Change the parameters by their gradients."""
+        optimizer, group = self._optimizer, self._exec_group
+        if optimizer is None:
+            raise MXNetError("call init_optimizer before the first update")
+        weights = [arrays[0] for arrays in group.param_arrays]
+        if self._states is None:
+            self._states = [optimizer.create_state(i, w) for i, w in enumerate(weights)]
+        gradients = [array for arrays in group.grad_arrays for array in arrays if array is not None]
+        optimizer.update(range(len(weights)), weights, gradients, self._states)
+
+    def update_metric(self, eval_metric: EvalMetric, labels: Sequence[NDArray]) -> None:
+        """Take the last batch into account."""
+        outputs = dict(zip(self.output_names, self.get_outputs()))
+        eval_metric.update_dict(dict(zip(self.label_names, labels)), outputs)
+
+    def fit(
+        self,
+        train_data: DataIter,
+        eval_data: None = None,
+        eval_metric: Any = (),
+        epoch_end_callback: Callable[..., None] | None = None,
+        batch_end_callback: Callable[[BatchEndParam], None] | None = None,
+        kvstore: Any = "local",
+        optimizer: Optimizer | None = None,
+        initializer: Initializer | None = None,
+        arg_params: Mapping[str, NDArray] | None = None,
+        aux_params: Mapping[str, NDArray] | None = None,
+        allow_missing: bool = False,
+        begin_epoch: int = 0,
+        num_epoch: int = 1,
+    ) -> None:
+        """Train.
+
+        Args:
+            train_data: gives batches, and is reset after each epoch.
+            eval_data: None.
+            eval_metric: metrics, as objects.
+            epoch_end_callback: called with epoch, symbol, parameters and moving averages.
+            batch_end_callback: called after each step.
+            kvstore: see :meth:`init_optimizer`.
+            optimizer: see :meth:`init_optimizer`.
+            initializer: see :meth:`init_params`.
+            arg_params: see :meth:`init_params`.
+            aux_params: see :meth:`init_params`.
+            allow_missing: see :meth:`init_params`.
+            begin_epoch: number of the first epoch.
+            num_epoch: number after that of the last.
+        """
+        if eval_data is not None:
+            raise OutOfScopeError("Module.fit with eval_data")
+        self.bind(train_data.provide_data, train_data.provide_label)  # type: ignore[attr-defined]
+        self.init_params(initializer, arg_params, aux_params, allow_missing)
+        self.init_optimizer(kvstore, optimizer)
+        metric = metrics.create(eval_metric)
+        for epoch in range(begin_epoch, num_epoch):
+            begun = time.time()
+            metric.reset()
+            self._train_epoch(epoch, train_data, metric, batch_end_callback)
+            self.logger.info("Epoch[%d] Time cost=%.3f", epoch, time.time() - begun)
+            if epoch_end_callback is not None:
+                epoch_end_callback(epoch, self.symbol, *self.get_params())
+            train_data.reset()
+
+    def _train_epoch(
+        self,
+        epoch: int,
+        train_data: DataIter,
+        metric: EvalMetric,
+        callback: Callable[[BatchEndParam], None] | None,
+    ) -> None:
+        batches = iter(train_data)
+        following: DataBatch | None = next(batches)
+        number = 0
+        while following is not None:
+            batch = following
+            self.forward_backward(batch)
+            self.update()
+            self.update_metric(metric, batch.label or ())
+            following = next(batches, None)
+            last = following is None
+            if last:
+                values = metric.get_global_name_value()
+            if callback is not None:
+                callback(BatchEndParam(epoch, number, metric, {"end_of_batch": last}))
+            number += 1
+        for name, value in values:
+            self.logger.info("Epoch[%d] Train-%s=%f", epoch, name, value)
+
+
+def _describe(item: Any) -> DataDesc:
+    return item if isinstance(item, DataDesc) else DataDesc(item[0], item[1])
+
+
+def _allocate(shape: Sequence[int], kind: torch.dtype, device: torch.device) -> NDArray:
+    """Return zeros; images and kernels with their channels last, as convolutions want them."""
+    layout = torch.channels_last if len(shape) == 4 else torch.contiguous_format
+    made = torch.empty(tuple(shape), dtype=kind, device=device, memory_format=layout)
+    return NDArray(made.zero_())
+
+
+def _copy(name: str, source: NDArray, target: NDArray) -> None:
+    if source.shape != target.shape:
+        raise MXNetError(f"{name} is of shape {source.shape}, and the network needs {target.shape}")
+    target.tensor.copy_(source.tensor)

@@ -1,0 +1,64 @@
+"""Names of symbols that were given none: a counter for each kind of operator."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+
+
+class NameManager:
+    """Names symbols while it is entered; MXNet's counters, for the names are in its files."""
+
+    _current = threading.local()
+
+    def __init__(self) -> None:
+        """Begin all counters at 0."""
+        self._counters: dict[str, int] = {}
+        self._previous: list[NameManager] = []
+
+    def get(self, name: str | None, hint: str) -> str:
+        """Return the name of a new symbol.
+
+        Args:
+            name: the name that it was given, if any.
+            hint: the kind of operator, in lower case.
+        """
+        if name:
+            return name
+        number = self._counters.get(hint, 0)
+        self._counters[hint] = number + 1
+        return f"{hint}{number}"
+
+    def __enter__(self) -> NameManager:
+        self._previous.append(current())
+        NameManager._current.value = self
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        NameManager._current.value = self._previous.pop()
+
+
+class Prefix(NameManager):
+    """Names symbols with a prefix, those that were given a name too."""
+
+    def __init__(self, prefix: str) -> None:
+        """Take the prefix."""
+        super().__init__()
+        self._prefix = prefix
+
+    def get(self, name: str | None, hint: str) -> str:
+        """Return the name of a new symbol."""
+        return self._prefix + super().get(name, hint)
+
+
+def current() -> NameManager:
+    """Return the manager of this thread that was entered last."""
+    if not hasattr(NameManager._current, "value"):
+        NameManager._current.value = NameManager()
+    manager: NameManager = NameManager._current.value
+    return manager

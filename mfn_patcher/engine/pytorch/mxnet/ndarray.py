@@ -1,0 +1,341 @@
+"""Arrays on a device, and the functions of them that the script calls."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from . import files
+from .base import MXNetError, out_of_scope
+from .context import Context, cpu
+from .kernels import pick as _pick
+
+__getattr__ = out_of_scope("mxnet.ndarray")
+
+_TORCH_TYPES: dict[np.dtype[Any], Any] = {
+    np.dtype("float16"): torch.float16,
+    np.dtype("float32"): torch.float32,
+    np.dtype("float64"): torch.float64,
+    np.dtype("uint8"): torch.uint8,
+    np.dtype("int8"): torch.int8,
+    np.dtype("int32"): torch.int32,
+    np.dtype("int64"): torch.int64,
+    np.dtype("bool"): torch.bool,
+}
+_NUMPY_TYPES: dict[Any, Any] = {kind: numpy.type for numpy, kind in _TORCH_TYPES.items()}
+
+
+def torch_device(context: Context) -> torch.device:
+    """Return PyTorch's device of a context.
+
+    Raises:
+        MXNetError: PyTorch sees no such GPU.
+    """
+    if context.device_type == "cpu":
+        return torch.device("cpu")
+    count = torch.cuda.device_count()
+    if context.device_id >= count:
+        raise MXNetError(f"PyTorch {torch.__version__} sees {count} GPUs; there is no {context}")
+    return torch.device("cuda", context.device_id)
+
+
+def torch_type(dtype: Any) -> torch.dtype:
+    """Return PyTorch's type of a NumPy type or its name.
+
+    Raises:
+        MXNetError: MXNet has no arrays of it.
+    """
+    found = _TORCH_TYPES.get(np.dtype(dtype))
+    if found is None:
+        raise MXNetError(f"there are no arrays of {dtype}")
+    return found
+
+
+class NDArray:
+    """An array on a device.
+
+    A part that is indexed by whole axes or ranges is a view: what is written to it is written to
+    the array.
+    """
+
+    def __init__(self, tensor: Tensor) -> None:
+        """Wrap a tensor, which is shared."""
+        self._tensor = tensor
+
+    @property
+    def tensor(self) -> Tensor:
+        """The tensor; PyTorch's own view of the same memory."""
+        return self._tensor
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The extents of the axes."""
+        return tuple(self._tensor.shape)
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return int(self._tensor.dim())
+
+    @property
+    def size(self) -> int:
+        """The number of numbers."""
+        return int(self._tensor.numel())
+
+    @property
+    def dtype(self) -> Any:
+        """The type of the numbers, as NumPy's scalar type."""
+        return _NUMPY_TYPES[self._tensor.dtype]
+
+    @property
+    def context(self) -> Context:
+        """The device."""
+        device = self._tensor.device
+        return cpu() if device.type == "cpu" else Context("gpu", device.index or 0)
+
+    ctx = context
+
+    def __repr__(self) -> str:
+        return f"\n{self.asnumpy()}\n<NDArray {'x'.join(map(str, self.shape))} @{self.context}>"
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def asnumpy(self) -> npt.NDArray[Any]:
+        """Return a copy in the memory of the CPU, once all that it depends on is computed."""
+        return np.array(self._tensor.detach().cpu().numpy(), order="C", copy=True)
+
+    def asscalar(self) -> Any:
+        """Return the only number."""
+        if self.size != 1:
+            raise ValueError("the array has not exactly one number")
+        return self._tensor.item()
+
+    def as_in_context(self, context: Context) -> NDArray:
+        """Return the array on a device: itself, if it is there."""
+        device = torch_device(context)
+        return self if device == self._tensor.device else NDArray(self._tensor.to(device))
+
+    def copy(self) -> NDArray:
+        """Return a copy."""
+        return NDArray(self._tensor.clone())
+
+    def copyto(self, other: NDArray | Context) -> NDArray:
+        """Copy into another array, or to a device; return the copy."""
+        if isinstance(other, Context):
+            return NDArray(self._tensor.to(torch_device(other), copy=True))
+        other._tensor.copy_(self._tensor)
+        return other
+
+    def astype(self, dtype: Any) -> NDArray:
+        """Return a copy with numbers of another type."""
+        return NDArray(self._tensor.to(torch_type(dtype), copy=True))
+
+    def reshape(self, *shape: Any) -> NDArray:
+        """Return the same numbers in another shape, of which one extent may be -1."""
+        wanted = shape[0] if len(shape) == 1 and isinstance(shape[0], (list, tuple)) else shape
+        return NDArray(self._tensor.reshape(tuple(wanted)))
+
+    def wait_to_read(self) -> None:
+        """Wait until the array is computed."""
+        if self._tensor.is_cuda:
+            torch.cuda.synchronize(self._tensor.device)
+
+    def __getitem__(self, key: Any) -> NDArray:
+        return NDArray(self._tensor[key])
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        with torch.no_grad():
+            self._tensor[key] = _operand(value, self._tensor)
+
+    def _combine(self, other: Any, function: Any) -> NDArray:
+        return NDArray(function(self._tensor, _operand(other, self._tensor)))
+
+    def __add__(self, other: Any) -> NDArray:
+        return self._combine(other, torch.add)
+
+    def __sub__(self, other: Any) -> NDArray:
+        return self._combine(other, torch.sub)
+
+    def __mul__(self, other: Any) -> NDArray:
+        return self._combine(other, torch.mul)
+
+    def __truediv__(self, other: Any) -> NDArray:
+        return self._combine(other, torch.div)
+
+    def __iadd__(self, other: Any) -> NDArray:
+        self._tensor += _operand(other, self._tensor)
+        return self
+
+    def __isub__(self, other: Any) -> NDArray:
+        self._tensor -= _operand(other, self._tensor)
+        return self
+
+    def __imul__(self, other: Any) -> NDArray:
+        self._tensor *= _operand(other, self._tensor)
+        return self
+
+    def __itruediv__(self, other: Any) -> NDArray:
+        self._tensor /= _operand(other, self._tensor)
+        return self
+
+
+def _operand(value: Any, like: Tensor) -> Any:
+    """Return a number, or a tensor on the device and of the type of another."""
+    if isinstance(value, NDArray):
+        return value._tensor.to(device=like.device, dtype=like.dtype)
+    if isinstance(value, (bool, int, float)):
+        return value
+    return torch.as_tensor(np.asarray(value)).to(device=like.device, dtype=like.dtype)
+
+
+def from_numpy(ndarray: npt.NDArray[Any], zero_copy: bool = True) -> NDArray:
+    """Return an array over the memory of a NumPy array, which it keeps alive.
+
+    Args:
+        ndarray: the NumPy array.
+        zero_copy: False for a copy.
+    """
+    torch_type(ndarray.dtype)
+    if not ndarray.flags["C_CONTIGUOUS"]:
+        raise ValueError("only C-contiguous arrays are shared")
+    tensor = torch.from_numpy(ndarray)
+    return NDArray(tensor if zero_copy else tensor.clone())
+
+
+def array(source: Any, ctx: Context | None = None, dtype: Any = None) -> NDArray:
+    """Return a copy of numbers; of single precision unless the source is an NDArray.
+
+    Args:
+        source: an NDArray, or whatever NumPy makes an array of.
+        ctx: the device; the CPU by default.
+        dtype: the type of the numbers.
+    """
+    if isinstance(source, NDArray):
+        tensor = source._tensor.to(torch_type(dtype or source.dtype), copy=True)
+    else:
+        tensor = torch.from_numpy(np.array(source, dtype=dtype or np.float32, order="C"))
+    return NDArray(tensor.to(torch_device(ctx or cpu())))
+
+
+def _filled(shape: int | Sequence[int], value: float, ctx: Context | None, dtype: Any) -> NDArray:
+    extents = (shape,) if isinstance(shape, int) else tuple(shape)
+    device = torch_device(ctx or cpu())
+    return NDArray(torch.full(extents, value, dtype=torch_type(dtype), device=device))
+
+
+def zeros(
+    shape: int | Sequence[int], ctx: Context | None = None, dtype: Any = "float32"
+) -> NDArray:
+    """Return zeros."""
+    return _filled(shape, 0, ctx, dtype)
+
+
+def ones(shape: int | Sequence[int], ctx: Context | None = None, dtype: Any = "float32") -> NDArray:
+    """Return ones."""
+    return _filled(shape, 1, ctx, dtype)
+
+
+def empty(
+    shape: int | Sequence[int], ctx: Context | None = None, dtype: Any = "float32"
+) -> NDArray:
+    """Return an array of any numbers."""
+    extents = (shape,) if isinstance(shape, int) else tuple(shape)
+    device = torch_device(ctx or cpu())
+    return NDArray(torch.empty(extents, dtype=torch_type(dtype), device=device))
+
+
+def zeros_like(data: NDArray) -> NDArray:
+    """Return zeros of the shape, type and device of an array."""
+    return NDArray(torch.zeros_like(data.tensor))
+
+
+def ones_like(data: NDArray) -> NDArray:
+    """Return ones of the shape, type and device of an array."""
+    return NDArray(torch.ones_like(data.tensor))
+
+
+def argmax(data: NDArray, axis: int) -> NDArray:
+    """Return where the first maximum is along an axis, in single precision as MXNet does."""
+    return NDArray(data.tensor.argmax(axis).to(torch.float32))
+
+
+def flip(data: NDArray, axis: int) -> NDArray:
+    """Return an array with one axis reversed."""
+    return NDArray(data.tensor.flip(axis))
+
+
+def transpose(data: NDArray, axes: Sequence[int]) -> NDArray:
+    """Return an array with its axes in another order."""
+    return NDArray(data.tensor.permute(tuple(axes)).contiguous())
+
+
+def slice_axis(data: NDArray, axis: int, begin: int, end: int | None) -> NDArray:
+    """Return a copy of a range of an axis."""
+    bounds = range(data.shape[axis])[begin:end]
+    return NDArray(data.tensor.narrow(axis, bounds.start, len(bounds)).clone())
+
+
+def pick(data: NDArray, index: NDArray, axis: int = -1) -> NDArray:
+    """Return one number of each row along an axis."""
+    return NDArray(_pick(data.tensor, index.tensor, axis))
+
+
+def multi_sum_sq(*arrays: NDArray, num_arrays: int) -> NDArray:
+    """Return the sum of squares of each array."""
+    if len(arrays) != num_arrays:
+        raise MXNetError(f"{len(arrays)} arrays are not {num_arrays}")
+    return NDArray(torch.stack([item.tensor.square().sum() for item in arrays]))
+
+
+def waitall() -> None:
+    """Wait until all devices have computed all that they were given."""
+    if torch.cuda.is_available():
+        for device in range(torch.cuda.device_count()):
+            torch.cuda.synchronize(device)
+
+
+def save(fname: str, data: NDArray | Sequence[NDArray] | Mapping[str, NDArray]) -> None:
+    """Write arrays into a file of MXNet's format.
+
+    Args:
+        fname: its path; what was there is replaced.
+        data: an array, several, or several by name.
+
+    Raises:
+        OSError: The file can't be written.
+    """
+    if isinstance(data, NDArray):
+        data = [data]
+    names = list(data) if isinstance(data, Mapping) else []
+    arrays: Iterable[NDArray] = data.values() if isinstance(data, Mapping) else data
+    with open(fname, "wb") as file:
+        files.write(file, [item.asnumpy() for item in arrays], names)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def load(fname: str) -> dict[str, NDArray] | list[NDArray]:
+    """Read the arrays of a file in MXNet's format: by name if it has names, else in order.
+
+    Raises:
+        MXNetError: The file can't be read, is torn, or is none.
+    """
+    try:
+        with open(fname, "rb") as file:
+            content = file.read()
+    except OSError as error:
+        raise MXNetError(f"cannot read {fname}: {error}") from None
+    try:
+        arrays, names = files.read(io.BytesIO(content))
+    except MXNetError as error:
+        raise MXNetError(f"{fname}: {error}") from None
+    wrapped = [NDArray(torch.from_numpy(item)) for item in arrays]
+    return dict(zip(names, wrapped)) if names else wrapped

@@ -1,0 +1,154 @@
+"""Stochastic gradient descent with momentum, bit for bit as MXNet's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from .base import OutOfScopeError, out_of_scope
+from .ndarray import NDArray, zeros_like
+from .symbol import Symbol
+
+__getattr__ = out_of_scope("mxnet.optimizer")
+
+
+class Optimizer:
+    """What all optimizers share: rates, decays, and their multipliers.
+
+    Attributes:
+        lr: the learning rate, which may be assigned to between steps.
+        wd: the weight decay.
+        rescale_grad: multiplies gradients.
+        lr_mult: multiplies the learning rate of parameters, by name.
+        wd_mult: multiplies the weight decay of parameters, by name.
+        idx2name: the names of the parameters, by the index under which they are updated.
+    """
+
+    def __init__(
+        self,
+        rescale_grad: float = 1.0,
+        param_idx2name: Mapping[int, str] | None = None,
+        wd: float = 0.0,
+        learning_rate: float = 0.01,
+        sym: Symbol | None = None,
+        **others: Any,
+    ) -> None:
+        """Set the rates.
+
+        Args:
+            rescale_grad: multiplies gradients.
+            param_idx2name: names of parameters by index. Those given here have no weight decay
+                unless their name ends in ``_weight`` or ``_gamma``.
+            wd: the weight decay.
+            learning_rate: the learning rate.
+            sym: the symbol whose variables carry multipliers.
+            **others: MXNet's other settings, none of which is computed.
+
+        Raises:
+            OutOfScopeError: Another setting of MXNet's was given.
+        """
+        given = sorted(name for name, value in others.items() if value)
+        if given:
+            raise OutOfScopeError(f"mxnet.optimizer with {', '.join(given)}")
+        self.lr, self.wd, self.rescale_grad = learning_rate, wd, rescale_grad
+        self.idx2name = dict(param_idx2name or {})
+        self._attributes = sym.attr_dict() if sym is not None else {}
+        self._arguments = sym.list_arguments() if sym is not None else []
+        self.lr_mult: dict[str, float] = {}
+        self.wd_mult: dict[str, float] = {}
+        self.set_lr_mult({})
+        self.set_wd_mult({})
+
+    def set_lr_mult(self, multipliers: Mapping[str, float]) -> None:
+        """Set multipliers of the learning rate by name, after those of the symbol."""
+        self.lr_mult = {**self._declared("__lr_mult__"), **multipliers}
+
+    def set_wd_mult(self, multipliers: Mapping[str, float]) -> None:
+        """Set multipliers of the weight decay by name, after those of the symbol."""
+        exempt = {
+            name: 0.0 for name in self.idx2name.values() if not name.endswith(("_weight", "_gamma"))
+        }
+        self.wd_mult = {**exempt, **self._declared("__wd_mult__"), **multipliers}
+
+    def _declared(self, key: str) -> dict[str, float]:
+        found = {name: self._attributes.get(name, {}).get(key) for name in self._arguments}
+        return {name: float(value) for name, value in found.items() if value is not None}
+
+    def _get_lrs(self, indices: Sequence[int]) -> list[float]:
+        names = [self.idx2name.get(index, "") for index in indices]
+        return [self.lr * self.lr_mult.get(name, 1.0) for name in names]
+
+    def _get_wds(self, indices: Sequence[int]) -> list[float]:
+        names = [self.idx2name.get(index, "") for index in indices]
+        return [self.wd * self.wd_mult.get(name, 1.0) for name in names]
+
+    def create_state(self, index: int, weight: NDArray) -> NDArray | None:
+        """Return what the optimizer keeps for a parameter between steps."""
+        raise NotImplementedError
+
+    def update(
+        self,
+        index: Sequence[int],
+        weight: Sequence[NDArray],
+        grad: Sequence[NDArray],
+        state: Sequence[NDArray | None],
+    ) -> None:
+        """Change parameters in place by their gradients."""
+        raise NotImplementedError
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent.
+
+    With momentum each parameter has a velocity, which the learning rate is part of::
+
+        velocity = momentum * velocity - lr * wd * weight - lr * (rescale_grad * gradient)
+        weight = weight + velocity
+    """
+
+    def __init__(self, momentum: float = 0.0, **kwargs: Any) -> None:
+        """Set the momentum, and what all optimizers share."""
+        super().__init__(**kwargs)
+        self.momentum = momentum
+
+    def create_state(self, index: int, weight: NDArray) -> NDArray | None:
+        """Return the velocity of a parameter, zeros; None without momentum."""
+        return zeros_like(weight) if self.momentum else None
+
+    def update(
+        self,
+        index: Sequence[int],
+        weight: Sequence[NDArray],
+        grad: Sequence[NDArray],
+        state: Sequence[NDArray | None],
+    ) -> None:
+        """Change parameters in place by their gradients.
+
+        Args:
+            index: of the parameters.
+            weight: the parameters.
+            grad: their gradients.
+            state: their velocities, as :meth:`create_state` made them.
+        """
+        weights = [item.tensor for item in weight]
+        kind = np.float64 if weights and weights[0].dtype == torch.float64 else np.float32
+        rates = [kind(rate) for rate in self._get_lrs(index)]
+        decays = [rate * kind(decay) for rate, decay in zip(rates, self._get_wds(index))]
+        with torch.no_grad():
+            gradients = [item.tensor for item in grad]
+            gradients = torch._foreach_mul(gradients, float(kind(self.rescale_grad)))
+            torch._foreach_mul_(gradients, [float(rate) for rate in rates])
+            if not self.momentum:
+                # MXNet has this formula where there is no velocity, which rounds differently.
+                torch._foreach_mul_(weights, [float(kind(1) - decay) for decay in decays])
+                torch._foreach_sub_(weights, gradients)
+                return
+            velocities = [item.tensor for item in state if item is not None]
+            decayed = torch._foreach_mul(weights, [float(decay) for decay in decays])
+            torch._foreach_mul_(velocities, float(kind(self.momentum)))
+            torch._foreach_sub_(velocities, decayed)
+            torch._foreach_sub_(velocities, gradients)
+            torch._foreach_add_(weights, velocities)

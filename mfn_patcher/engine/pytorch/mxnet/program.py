@@ -1,0 +1,175 @@
+"""Graphs as straight-line functions, one line of PyTorch a node: no step interprets a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional
+
+from . import kernels
+from .attributes import parse
+from .base import OutOfScopeError
+from .operators import OPERATORS, Operator
+from .symbol_json import Graph
+
+Tensors = Sequence[Any]
+Statistics = tuple[Any, Any]
+Function = Callable[[Tensors, Tensors], "tuple[tuple[Any, ...], tuple[Statistics, ...]]"]
+
+
+@dataclass(frozen=True)
+class Moving:
+    """The moving averages of a batch norm, which a training step changes.
+
+    Attributes:
+        mean: position of the mean among the states.
+        variance: position of the variance among the states.
+        momentum: the share of the old value.
+        epsilon: what the statistics contain besides the variance.
+    """
+
+    mean: int
+    variance: int
+    momentum: float
+    epsilon: float
+
+
+@dataclass(frozen=True)
+class Program:
+    """A graph, compiled.
+
+    Attributes:
+        arguments: the names of its arguments, in order.
+        states: the names of its states, in order.
+        ones: the arguments that every run sets to 1: gammas that are fixed.
+        moving: what the statistics that it returns belong to, in order.
+        source: the text of the function.
+        run: computes outputs and statistics from arguments and states.
+    """
+
+    arguments: tuple[str, ...]
+    states: tuple[str, ...]
+    ones: tuple[str, ...]
+    moving: tuple[Moving, ...]
+    source: str
+    run: Function
+
+
+def compile_graph(graph: Graph, training: bool) -> Program:
+    """Compile a graph.
+
+    Args:
+        graph: the graph.
+        training: whether batch norms use the batch's statistics, and dropout drops.
+
+    Raises:
+        OutOfScopeError: The graph has an operator that this engine does not compute.
+        MXNetError: An attribute is invalid.
+    """
+    writer = _Writer(graph, training)
+    for position, node in enumerate(graph.nodes):
+        if node.op != "null":
+            writer.write(position)
+    source = writer.finish()
+    return Program(
+        tuple(graph.nodes[i].name for i in writer.arguments),
+        tuple(graph.nodes[i].name for i in writer.states),
+        tuple(writer.ones),
+        tuple(writer.moving),
+        source,
+        _define(source),
+    )
+
+
+class _Writer:
+    """Writes the function of a graph, line by line."""
+
+    def __init__(self, graph: Graph, training: bool) -> None:
+        self._graph, self._training = graph, training
+        variables = [i for i, node in enumerate(graph.nodes) if node.op == "null"]
+        states = _find_states(graph)
+        self.arguments = [i for i in variables if i not in states]
+        self.states = [i for i in variables if i in states]
+        self.ones: list[str] = []
+        self.moving: list[Moving] = []
+        self._texts = {position: f"a[{i}]" for i, position in enumerate(self.arguments)}
+        self._texts |= {position: f"s[{i}]" for i, position in enumerate(self.states)}
+        self._statistics: list[str] = []
+        self._last = _find_last_uses(graph)
+        self._lines: list[str] = []
+
+    def write(self, position: int) -> None:
+        """Write the line of an operator, and forget what it was the last to read."""
+        node = self._graph.nodes[position]
+        operator = OPERATORS.get(node.op)
+        if operator is None:
+            raise OutOfScopeError(f"operator {node.op} ({node.name})")
+        values = parse(f"{node.name} ({node.op})", operator.attributes, node.attributes)
+        code = operator.code(values, [self._entry(*i) for i in node.inputs], self._training)
+        target = self._texts[position] = f"v{position}"
+        if operator.auxiliary:
+            target += self._normalize(position, values)
+        self._lines.append(f"{target} = {code}")
+        # Without this, all that is computed would stay in memory until the function returns.
+        done = [self._texts[i] for i in self._last.get(position, ())]
+        if done:
+            self._lines.append(f"del {', '.join(done)}")
+
+    def _normalize(self, position: int, values: dict[str, Any]) -> str:
+        """Note what a batch norm changes; return the target of its statistics, if it has any."""
+        inputs = [source for source, _ in self._graph.nodes[position].inputs]
+        if values["fix_gamma"]:
+            self.ones.append(self._graph.nodes[inputs[1]].name)
+        if not self._training or values["use_global_stats"]:
+            return ""
+        mean, variance = (self.states.index(source) for source in inputs[3:])
+        self.moving.append(Moving(mean, variance, values["momentum"], values["eps"]))
+        self._statistics.append(f"m{position}")
+        return f", m{position}"
+
+    def finish(self) -> str:
+        """Return the text of the function."""
+        outputs = "".join(f"{self._entry(*head)}, " for head in self._graph.heads)
+        statistics = "".join(f"{name}, " for name in self._statistics)
+        self._lines.append(f"return ({outputs}), ({statistics})")
+        return "def run(a, s):\n" + "".join(f"    {line}\n" for line in self._lines)
+
+    def _entry(self, source: int, output: int) -> str:
+        several = self._graph.nodes[source].op == "SliceChannel"
+        return f"{self._texts[source]}[{output}]" if several else self._texts[source]
+
+
+def _find_states(graph: Graph) -> set[int]:
+    """Return the positions of the variables that operators change."""
+    found = set()
+    for node in graph.nodes:
+        operator: Operator | None = OPERATORS.get(node.op)
+        if operator and operator.auxiliary:
+            found |= {source for source, _ in node.inputs[-operator.auxiliary :]}
+    return found
+
+
+def _find_last_uses(graph: Graph) -> dict[int, list[int]]:
+    """Return, for each node, the operators whose outputs no later node reads."""
+    last: dict[int, int] = {}
+    for position, node in enumerate(graph.nodes):
+        for source, _ in node.inputs:
+            last[source] = position
+    kept = {source for source, _ in graph.heads}
+    found: dict[int, list[int]] = {}
+    for source, position in last.items():
+        if source not in kept and graph.nodes[source].op != "null":
+            found.setdefault(position, []).append(source)
+    return found
+
+
+def _define(source: str) -> Function:
+    names: dict[str, Any] = {"torch": torch, "F": torch.nn.functional}
+    for name in ("batch_norm", "l2_normalize", "one_hot", "pick", "slice_axis", "softmax_output"):
+        names[name] = getattr(kernels, name)
+    exec(compile(source, "<program of a symbol>", "exec"), names)  # noqa: S102 - written above, from numbers and known words
+    function: Function = names["run"]
+    return function

@@ -1,0 +1,158 @@
+"""RecordIO files, as far as training reads them.
+
+A record is a mark, its length with two bits of kind, and its bytes, padded to four. One that holds
+the mark itself is in parts, between which the mark belongs.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .base import MXNetError, OutOfScopeError, out_of_scope
+
+__getattr__ = out_of_scope("mxnet.recordio")
+
+_MARK = struct.pack("<I", 0xCED7230A)
+_HEADER = struct.Struct("<IfQQ")
+_FIRST, _MIDDLE, _LAST = 1, 2, 3
+
+
+class IRHeader(NamedTuple):
+    """What precedes the image of a record.
+
+    Attributes:
+        flag: the number of labels; 0 for one that is in the header itself.
+        label: a number, or an array of as many as the flag says.
+        id: a number of the writer's.
+        id2: another.
+    """
+
+    flag: int
+    label: Any
+    id: int
+    id2: int
+
+
+class MXRecordIO:
+    """Reads the records of a file in order.
+
+    Attributes:
+        uri: path of the file.
+        handle: the open file.
+    """
+
+    def __init__(self, uri: str, flag: str) -> None:
+        """Open a file.
+
+        Args:
+            uri: its path.
+            flag: ``r``; writing is not offered.
+
+        Raises:
+            MXNetError: The file can't be opened.
+        """
+        if flag != "r":
+            raise OutOfScopeError(f"mxnet.recordio with flag {flag!r}")
+        self.uri = uri
+        try:
+            self.handle = open(uri, "rb")  # noqa: SIM115 - closed by close()
+        except OSError as error:
+            raise MXNetError(f"cannot open {uri}: {error}") from None
+
+    def close(self) -> None:
+        """Close the file."""
+        self.handle.close()
+
+    def reset(self) -> None:
+        """Go to the first record."""
+        self.handle.seek(0)
+
+    def read(self) -> bytes | None:
+        """Return the next record; None at the end of the file.
+
+        Raises:
+            MXNetError: The file is damaged.
+        """
+        parts: list[bytes] = []
+        while True:
+            kind, part = self._read_part()
+            if part is None:
+                if parts:
+                    raise MXNetError(f"{self.uri} ends within a record")
+                return None
+            if bool(parts) != (kind in (_MIDDLE, _LAST)):
+                raise MXNetError(f"{self.uri} has a record whose parts are not in order")
+            parts.append(part)
+            if kind not in (_FIRST, _MIDDLE):
+                return _MARK.join(parts)
+
+    def _read_part(self) -> tuple[int, bytes | None]:
+        frame = self.handle.read(8)
+        if not frame:
+            return 0, None
+        if len(frame) < 8 or frame[:4] != _MARK:
+            raise MXNetError(f"{self.uri} has no record at byte {self.handle.tell() - len(frame)}")
+        (word,) = struct.unpack("<I", frame[4:])
+        kind, size = word >> 29, word & ((1 << 29) - 1)
+        part = self.handle.read(size)
+        self.handle.read(-size % 4)
+        if len(part) < size:
+            raise MXNetError(f"{self.uri} ends within a record")
+        return kind, part
+
+
+class MXIndexedRecordIO(MXRecordIO):
+    """Reads records by their keys.
+
+    Attributes:
+        idx: the place of each record in the file, in bytes, by key.
+        keys: the keys, in the order of the index.
+    """
+
+    def __init__(self, idx_path: str, uri: str, flag: str) -> None:
+        """Open a file and read its index.
+
+        Args:
+            idx_path: path of the index: lines of a key and a place.
+            uri: path of the records.
+            flag: ``r``.
+
+        Raises:
+            MXNetError: A file can't be read.
+        """
+        super().__init__(uri, flag)
+        self.idx: dict[int, int] = {}
+        self.keys: list[int] = []
+        try:
+            with open(idx_path, encoding="utf-8") as file:
+                for line in file:
+                    key, place = line.strip().split("\t")
+                    self.idx[int(key)] = int(place)
+                    self.keys.append(int(key))
+        except (OSError, ValueError) as error:
+            raise MXNetError(f"cannot read the index {idx_path}: {error}") from None
+
+    def read_idx(self, idx: int) -> bytes | None:
+        """Return the record of a key."""
+        self.handle.seek(self.idx[idx])
+        return self.read()
+
+
+def unpack(s: bytes) -> tuple[IRHeader, bytes]:
+    """Return the header of a record, and its image.
+
+    Raises:
+        MXNetError: The record is too short for its header.
+    """
+    try:
+        header = IRHeader(*_HEADER.unpack_from(s))
+        rest = s[_HEADER.size :]
+        if header.flag == 0:
+            return header, rest
+        labels = np.frombuffer(rest, np.float32, header.flag)
+    except (struct.error, ValueError) as error:
+        raise MXNetError(f"a record of {len(s)} bytes has no header: {error}") from None
+    return header._replace(label=labels), rest[4 * header.flag :]

@@ -1,0 +1,438 @@
+"""Symbols: networks that are composed by name, saved as JSON, and asked for their shapes."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from . import name as naming
+from . import shapes, symbol_json
+from .attributes import parse
+from .base import MXNetError, OutOfScopeError
+from .operators import COMPOSERS, OPERATORS, Operator
+from .shapes import Shape
+from .symbol_json import Graph, GraphNode
+
+Shapes = list[Shape]
+
+
+class Node:
+    """A variable or an operator.
+
+    Attributes:
+        operator: the operator; None for a variable.
+        name: its name.
+        attributes: its attributes, as strings.
+        values: what the operator's attributes mean, defaults included.
+        inputs: the nodes that it reads from, each with which of its outputs.
+    """
+
+    __slots__ = ("attributes", "inputs", "name", "operator", "values")
+
+    def __init__(
+        self,
+        operator: Operator | None,
+        name: str,
+        attributes: Mapping[str, str],
+        inputs: Sequence[tuple[Node, int]] = (),
+    ) -> None:
+        """Make a node, whose attributes must be the operator's."""
+        self.operator, self.name = operator, name
+        self.attributes, self.inputs = dict(attributes), tuple(inputs)
+        self.values: dict[str, Any] = (
+            parse(operator.name, operator.attributes, attributes) if operator else {}
+        )
+
+    def visible(self) -> int:
+        """Return how many outputs a symbol of it has."""
+        return self.operator.visible(self.values) if self.operator else 1
+
+    def states(self) -> frozenset[int]:
+        """Return which of its inputs are states that it changes."""
+        if self.operator is None or not self.operator.auxiliary:
+            return frozenset()
+        return frozenset(range(len(self.inputs) - self.operator.auxiliary, len(self.inputs)))
+
+
+class Symbol:
+    """One or more outputs of a network."""
+
+    def __init__(self, outputs: Sequence[tuple[Node, int]]) -> None:
+        """Take the outputs, each a node and which of its outputs."""
+        self._outputs = tuple(outputs)
+
+    @property
+    def name(self) -> str | None:
+        """The name of the node; None for a group."""
+        return self._outputs[0][0].name if len({node for node, _ in self._outputs}) == 1 else None
+
+    def __repr__(self) -> str:
+        return f"<Symbol {self.name or 'group [' + ', '.join(self.list_outputs()) + ']'}>"
+
+    def __len__(self) -> int:
+        return len(self._outputs)
+
+    def __iter__(self) -> Iterator[Symbol]:
+        return (Symbol([output]) for output in self._outputs)
+
+    def __getitem__(self, index: int | str) -> Symbol:
+        """Return one output, by its position or name."""
+        if isinstance(index, str):
+            found = [i for i, name in enumerate(self.list_outputs()) if name == index]
+            if len(found) != 1:
+                raise ValueError(f"there is no output {index!r}, or more than one")
+            index = found[0]
+        return Symbol([self._outputs[index]])
+
+    # Arithmetic: MXNet's counters of unnamed symbols tell by these aliases what was written.
+
+    def __add__(self, other: Any) -> Symbol:
+        return _arithmetic("_Plus", "_PlusScalar", self, other)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> Symbol:
+        return _arithmetic("_Minus", "_MinusScalar", self, other)
+
+    def __rsub__(self, other: Any) -> Symbol:
+        return _arithmetic(None, "_RMinusScalar", self, other)
+
+    def __mul__(self, other: Any) -> Symbol:
+        return _arithmetic("_Mul", "_MulScalar", self, other)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Any) -> Symbol:
+        return _arithmetic("_Div", "_DivScalar", self, other)
+
+    def __rtruediv__(self, other: Any) -> Symbol:
+        return _arithmetic(None, "_RDivScalar", self, other)
+
+    def __neg__(self) -> Symbol:
+        return self * -1.0
+
+    # What a symbol consists of.
+
+    def _nodes(self) -> list[Node]:
+        """Return all nodes, each after those that it reads from, as MXNet visits them."""
+        order: list[Node] = []
+        seen: set[Node] = set()
+        for root, _ in self._outputs:
+            stack = [(root, 0)]
+            while stack:
+                node, begin = stack.pop()
+                if node in seen:
+                    continue
+                for i in range(begin, len(node.inputs)):
+                    if node.inputs[i][0] not in seen:
+                        stack.append((node, i + 1))
+                        stack.append((node.inputs[i][0], 0))
+                        break
+                else:
+                    seen.add(node)
+                    order.append(node)
+        return order
+
+    def _states(self) -> set[Node]:
+        return {node.inputs[i][0] for node in self._nodes() for i in node.states()}
+
+    def list_arguments(self) -> list[str]:
+        """Return the names of data, labels and parameters, in the order of the graph."""
+        states = self._states()
+        return [node.name for node in self._nodes() if node.operator is None and node not in states]
+
+    def list_auxiliary_states(self) -> list[str]:
+        """Return the names of the moving averages, in the order of the graph."""
+        states = self._states()
+        return [node.name for node in self._nodes() if node in states]
+
+    def list_outputs(self) -> list[str]:
+        """Return the names of the outputs."""
+        return [_output_name(node, output) for node, output in self._outputs]
+
+    def get_internals(self) -> Symbol:
+        """Return the outputs of all nodes."""
+        return Symbol(
+            [(node, output) for node in self._nodes() for output in range(node.visible())]
+        )
+
+    def attr(self, key: str) -> str | None:
+        """Return an attribute; None if there is none of the name."""
+        return self._outputs[0][0].attributes.get(key)
+
+    def list_attr(self) -> dict[str, str]:
+        """Return the attributes of the node."""
+        return dict(self._outputs[0][0].attributes)
+
+    def attr_dict(self) -> dict[str, dict[str, str]]:
+        """Return the attributes of all nodes that have any, by name."""
+        return {node.name: dict(node.attributes) for node in self._nodes() if node.attributes}
+
+    # Shapes.
+
+    def infer_shape(self, **known: Shape) -> tuple[Shapes | None, Shapes | None, Shapes | None]:
+        """Return the shapes of arguments, outputs and states; None thrice if some stay unknown.
+
+        Args:
+            **known: shapes of arguments by name; an extent of 0 is unknown.
+
+        Raises:
+            MXNetError: Shapes contradict each other.
+        """
+        found = self._infer(known)
+        arguments, states = self.list_arguments(), self.list_auxiliary_states()
+        unknown = [name for name in (*arguments, *states) if not shapes.is_whole(found.get(name))]
+        if unknown:
+            warnings.warn(f"the shapes of {', '.join(unknown)} are not known", stacklevel=2)
+            return None, None, None
+        outputs = [found[name] for name in map(_key, self._outputs)]
+        return (
+            [found[name] or () for name in arguments],
+            [shape or () for shape in outputs],
+            [found[name] or () for name in states],
+        )
+
+    def infer_node_shapes(self, **known: Shape) -> list[tuple[Node, list[Shape | None]]]:
+        """Return every operator with the shapes of its outputs, in the order of the graph."""
+        found = self._infer(known)
+        return [
+            (node, [found.get(_key((node, i))) for i in range(node.visible())])
+            for node in self._nodes()
+            if node.operator
+        ]
+
+    def _infer(self, known: Mapping[str, Shape]) -> dict[Any, Shape | None]:
+        nodes = self._nodes()
+        names = {node.name for node in nodes if node.operator is None}
+        unknown = sorted(set(known) - names)
+        if unknown:
+            raise MXNetError(f"the symbol has no argument {', '.join(unknown)}")
+        found: dict[Any, Shape | None] = {}
+        for node in nodes:
+            if node.operator is None:
+                declared = node.attributes.get("__shape__")
+                own = _parse_shape(declared) if declared else None
+                found[node.name] = shapes.merge(own, known.get(node.name))
+        # A label's shape follows from what is computed later, so a second turn may find more.
+        while True:
+            before = dict(found)
+            for node in nodes:
+                if node.operator is not None:
+                    _infer_node(node, node.operator, found)
+            if found == before:
+                return found
+
+    # Files.
+
+    def graph(self) -> Graph:
+        """Return the graph, as symbol files hold it."""
+        nodes = self._nodes()
+        position = {node: i for i, node in enumerate(nodes)}
+        return Graph(
+            tuple(
+                GraphNode(
+                    node.operator.name if node.operator else "null",
+                    node.name,
+                    node.attributes,
+                    tuple((position[source], output) for source, output in node.inputs),
+                )
+                for node in nodes
+            ),
+            tuple((position[node], output) for node, output in self._outputs),
+        )
+
+    def tojson(self) -> str:
+        """Return the text of a symbol file, as MXNet 1.9.1 writes it."""
+        nodes = self._nodes()
+        outputs = [
+            node.visible() + (node.operator.hidden(node.values) if node.operator else 0)
+            for node in nodes
+        ]
+        return symbol_json.dumps(self.graph(), outputs, [node.states() for node in nodes])
+
+    def save(self, path: str) -> None:
+        """Write a symbol file."""
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(self.tojson())
+
+
+def load(path: str) -> Symbol:
+    """Read a symbol file.
+
+    Raises:
+        MXNetError: The file can't be read, is none, or has what this engine does not offer.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise MXNetError(f"cannot read {path}: {error}") from None
+    return load_json(text)
+
+
+def load_json(text: str) -> Symbol:
+    """Read the text of a symbol file; errors as :func:`load`."""
+    graph = symbol_json.loads(text)
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        operator = None if node.op == "null" else OPERATORS.get(node.op)
+        if operator is None and node.op != "null":
+            raise OutOfScopeError(f"operator {node.op} ({node.name})")
+        inputs = [(nodes[source], output) for source, output in node.inputs]
+        nodes.append(Node(operator, node.name, node.attributes, inputs))
+    return Symbol([(nodes[source], output) for source, output in graph.heads])
+
+
+def Group(symbols: Sequence[Symbol]) -> Symbol:
+    """Return the outputs of several symbols as those of one."""
+    return Symbol([output for symbol in symbols for output in symbol._outputs])
+
+
+def var(
+    name: str,
+    attr: Mapping[str, str] | None = None,
+    shape: Shape | None = None,
+    lr_mult: float | None = None,
+    wd_mult: float | None = None,
+    dtype: str | None = None,
+    init: Any = None,
+    stype: str | None = None,
+) -> Symbol:
+    """Return a variable: data, a label or a parameter.
+
+    Args:
+        name: its name.
+        attr: more attributes.
+        shape: its shape; an extent of 0 is unknown.
+        lr_mult: multiplies the learning rate.
+        wd_mult: multiplies the weight decay.
+        dtype: ``float32``.
+        init: the initializer of it alone: an object with ``dumps()``, or a name.
+        stype: ``default``: no sparse arrays.
+    """
+    attributes = dict(attr or {})
+    if shape is not None:
+        attributes["__shape__"] = str(tuple(shape))
+    if lr_mult is not None:
+        attributes["__lr_mult__"] = str(lr_mult)
+    if wd_mult is not None:
+        attributes["__wd_mult__"] = str(wd_mult)
+    if dtype is not None:
+        if dtype != "float32":
+            raise OutOfScopeError(f"a variable of {dtype}")
+        attributes["__dtype__"] = "0"
+    if init is not None:
+        attributes["__init__"] = init if isinstance(init, str) else init.dumps()
+    if stype is not None:
+        if stype != "default":
+            raise OutOfScopeError(f"a variable of storage type {stype}")
+        attributes["__storage_type__"] = "0"
+    return Symbol([(Node(None, name, attributes), 0)])
+
+
+Variable = var
+
+
+def _compose(operator: Operator, alias: str, *given: Any, **keywords: Any) -> Symbol:
+    """Return a symbol of an operator over other symbols."""
+    name = keywords.pop("name", None)
+    extra = keywords.pop("attr", None) or {}
+    symbols = {key: value for key, value in keywords.items() if isinstance(value, Symbol)}
+    attributes = {
+        key: _write(value)
+        for key, value in keywords.items()
+        if not isinstance(value, Symbol) and value is not None
+    }
+    if operator.inputs is None:
+        if len(given) == 1 and isinstance(given[0], (list, tuple)):
+            given = tuple(given[0])
+        attributes.setdefault("num_args", str(len(given)))
+    else:
+        # After the inputs, attributes can be given by position too.
+        for key, value in zip(operator.attributes, given[len(operator.inputs) :]):
+            attributes[key] = _write(value)
+        given = given[: len(operator.inputs)]
+    name = naming.current().get(name, alias.lower())
+    values = parse(operator.name, operator.attributes, attributes)
+    wanted = operator.input_names(values)
+    given = tuple(item for item in given if item is not None)
+    if len(given) > len(wanted) or not all(isinstance(item, Symbol) for item in given):
+        raise TypeError(f"{alias} takes symbols for {', '.join(wanted)}")
+    unknown = sorted(set(symbols) - set(wanted[len(given) :]))
+    if unknown:
+        raise TypeError(f"{alias} has no input {', '.join(unknown)}, or it was given twice")
+    inputs = []
+    for position, wish in enumerate(wanted):
+        symbol = given[position] if position < len(given) else symbols.get(wish)
+        if symbol is None:
+            own = {**attributes}
+            if wish in operator.initial:
+                own["__init__"] = operator.initial[wish]
+            inputs.append((Node(None, f"{name}_{wish}", own), 0))
+        elif len(symbol) != 1:
+            raise TypeError(f"{alias} takes one output for {wish}, not {len(symbol)}")
+        else:
+            inputs.append(symbol._outputs[0])
+    node = Node(operator, name, {**attributes, **extra}, inputs)
+    return Symbol([(node, output) for output in range(node.visible())])
+
+
+def _arithmetic(alias: str | None, scalar_alias: str, symbol: Symbol, other: Any) -> Symbol:
+    if isinstance(other, Symbol) and alias is not None:
+        return _compose(COMPOSERS[alias], alias, symbol, other)
+    if isinstance(other, (int, float)) or hasattr(other, "__float__"):
+        return _compose(COMPOSERS[scalar_alias], scalar_alias, symbol, scalar=other)
+    raise TypeError(f"a symbol and {type(other).__name__} do not go together")
+
+
+def _write(value: Any) -> str:
+    if isinstance(value, list):
+        value = tuple(value)
+    return str(value)
+
+
+def _parse_shape(text: str) -> Shape:
+    shape: Shape = tuple(int(part) for part in text.strip("()[] ").split(",") if part.strip())
+    return shape
+
+
+def _output_name(node: Node, output: int) -> str:
+    if node.operator is None:
+        return node.name
+    return f"{node.name}_output{output if node.visible() > 1 else ''}"
+
+
+def _key(output: tuple[Node, int]) -> Any:
+    node, index = output
+    return node.name if node.operator is None else (node, index)
+
+
+def _infer_node(node: Node, operator: Operator, found: dict[Any, Shape | None]) -> None:
+    keys = [_key(entry) for entry in node.inputs]
+    try:
+        inputs, outputs = operator.shapes(node.values, [found.get(key) for key in keys])
+        for key, shape in zip(keys, inputs):
+            found[key] = shapes.merge(found.get(key), shape)
+        for index, shape in enumerate(outputs):
+            found[node, index] = shapes.merge(found.get((node, index)), shape)
+    except ValueError as error:
+        raise MXNetError(
+            f"the shapes at {node.name} ({operator.name}) do not fit: {error}"
+        ) from None
+
+
+def __getattr__(attribute: str) -> Callable[..., Symbol]:
+    """Return the function that composes an operator, by its name."""
+    if attribute.startswith("__"):
+        raise AttributeError(attribute)
+    if attribute not in COMPOSERS:
+        raise OutOfScopeError(f"mxnet.symbol.{attribute}")
+    operator = COMPOSERS[attribute]
+
+    def compose(*given: Any, **keywords: Any) -> Symbol:
+        return _compose(operator, attribute, *given, **keywords)
+
+    compose.__name__ = attribute
+    globals()[attribute] = compose
+    return compose

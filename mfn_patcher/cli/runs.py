@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mfn_patcher.cli.log import print_run
-from mfn_patcher.cli.options import json_option, print_json, print_table, workspace_option
+from mfn_patcher.cli.options import json_option, print_json, print_table, report, workspace_option
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,6 +47,9 @@ def list_runs(workspace: Path, as_json: bool) -> None:
         click.echo(f"There are no runs in {workspace.resolve()}.")
         return
     print_table(_COLUMNS, (_row(run) for run in found), right="  xxx")
+    for run in found:
+        if run.damage:
+            report(f"warning: {run.damage}; its results are read from its log")
 
 
 @runs.command(epilog="\b\nExample:\n  mfn-patch runs show last\n  mfn-patch runs show stage3")
@@ -66,7 +69,8 @@ def show(run_name: str, workspace: Path, as_json: bool) -> None:
                 "run": run.name,
                 "folder": str(run.folder),
                 "state": run.state,
-                "record": run.record,
+                "record": None if run.damage else run.record,
+                "record_error": run.damage or None,
                 "log": told,
             }
         )
@@ -132,6 +136,7 @@ def _entry(run: Run) -> dict[str, Any]:
         "run": run.name,
         "folder": str(run.folder),
         "state": run.state,
+        "record_error": run.damage or None,
         **{key: run.record.get(key) for key in keys},
         "last_step": told.last_step if told else None,
         "last_checkpoint": run.record.get("last_checkpoint"),
@@ -151,7 +156,7 @@ def _entry(run: Run) -> dict[str, Any]:
 def _row(run: Run) -> tuple[str, ...]:
     told = run.summary
     done = f"{told.last_step:,}" if told and told.last_step else "-"
-    total = f"{run.record['steps']:,}" if run.record.get("steps") else "∞"
+    total = "?" if run.damage else f"{run.record['steps']:,}" if run.record.get("steps") else "∞"
     best = told.best() if told else {}
     saved = run.record.get("last_checkpoint")
     if saved is None and told and told.checkpoints:
@@ -178,6 +183,9 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
     yield "run", run.name
     yield "folder", str(run.folder)
     yield "state", click.style(run.state, fg=_COLOURS.get(run.state, "red"))
+    if run.damage:
+        yield "record", run.damage
+        return
     yield "time", f"{record.get('started')} to {record.get('ended') or '-'}"
     yield "exit", f"status {record.get('exit_status')}, signal {record.get('signal') or 'none'}"
     yield "command", str(record.get("shell_line"))

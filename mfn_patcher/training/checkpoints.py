@@ -45,6 +45,8 @@ class Archive:
         Returns:
             Whether the folder is gone, because all of it could be put back.
         """
+        if not self.folder.is_dir():
+            return False
         for path in sorted(self.folder.iterdir()):
             place = self.prefix.parent / path.name
             if not place.exists():

@@ -7,6 +7,7 @@ values, null for what is no number. ``verification.csv`` has the verifications.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import functools
 import json
@@ -158,22 +159,25 @@ def _name(kind: str) -> str:
 
 
 def read_verifications(folder: Path) -> list[Verification]:
-    """Return what `EventFiles` has kept of a run's verifications; a last row cut short is not."""
+    """Return what `EventFiles` has kept of a run's verifications; damaged rows are passed over."""
     path = folder / VERIFICATION
     if not path.exists():
         return []
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS)][1:]
-    return [
-        Verification(
-            datetime.fromisoformat(time),
-            name,
-            int(step),
-            float(accuracy),
-            float(std),
-            float(xnorm) if xnorm else None,
-            None,
-            None,
-        )
-        for time, name, step, accuracy, std, xnorm in rows
-    ]
+    found = []
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        for line in file:
+            with contextlib.suppress(ValueError, csv.Error):
+                time, name, step, accuracy, std, xnorm = next(csv.reader([line]))
+                found.append(
+                    Verification(
+                        datetime.fromisoformat(time),
+                        name,
+                        int(step),
+                        float(accuracy),
+                        float(std),
+                        float(xnorm) if xnorm else None,
+                        None,
+                        None,
+                    )
+                )
+    return found

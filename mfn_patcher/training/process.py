@@ -124,7 +124,7 @@ def run(
 
 def is_written(log: Path) -> bool:
     """Return whether a child that `run` started, in whichever process, is still at work."""
-    with contextlib.suppress(FileNotFoundError), log.open("rb") as file:
+    with contextlib.suppress(OSError), log.open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:

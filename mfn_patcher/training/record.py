@@ -6,9 +6,14 @@
 
 from __future__ import annotations
 
+import collections.abc
 import dataclasses
+import functools
 import json
+import math
 import os
+import re
+import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -16,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from mfn_patcher.dataset.fingerprint import Fingerprint
+from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.recipe import Stage
 from mfn_patcher.training.checkpoints import STAMP, make_folder
 from mfn_patcher.training.code import AppliedPatch
@@ -23,6 +29,24 @@ from mfn_patcher.training.code import AppliedPatch
 LOG = "output.log"
 EDITS = "edits.patch"
 FILE = "run.json"
+# Fields without which a record says nothing of use; records of older versions lack others.
+_NEEDED = (
+    "recipe",
+    "stage",
+    "name",
+    "command",
+    "batch_size",
+    "prefix",
+    "data_dir",
+    "started",
+    "outcome",
+)
+# JSON can hold halves of characters, which can't be printed.
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+class RecordError(MfnPatchError):
+    """A ``run.json`` is missing or damaged."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +136,12 @@ def utc_now() -> str:
 
 
 def write(record: Record, folder: Path) -> None:
-    """Write a record into a run's folder, whole or not at all."""
+    """Write a record into a run's folder, whole or not at all.
+
+    The folder, and the one of all runs, are made again if somebody has removed them.
+    """
+    folder.parent.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True)
     partial = folder / f"{FILE}.partial"
     with partial.open("w", encoding="utf-8") as file:
         json.dump(dataclasses.asdict(record), file, indent=2, ensure_ascii=False)
@@ -122,13 +151,86 @@ def write(record: Record, folder: Path) -> None:
     partial.replace(folder / FILE)
 
 
+def read(folder: Path) -> dict[str, Any]:
+    """Return the record in a run's folder.
+
+    Returns:
+        Every field that is there has the type that `Record` gives it, as JSON has it.
+
+    Raises:
+        RecordError: There is none, or it is damaged.
+    """
+    path = folder / FILE
+    try:
+        entry = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+    except OSError as error:
+        raise RecordError(f"{path} can't be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"{path} is damaged: {error}") from error
+    if not isinstance(entry, dict):
+        raise RecordError(f"{path} is damaged: it holds no JSON object")
+    wrong = [name for name in _NEEDED if name not in entry]
+    hints = _hints(Record)
+    wrong += [name for name, hint in hints.items() if name in entry and not _is(entry[name], hint)]
+    wrong += [
+        name
+        for name in ("started", "ended")
+        if isinstance(entry.get(name), str) and not _is_time(entry[name])
+    ]
+    if wrong:
+        raise RecordError(f"{path} is damaged: {wrong[0]} is missing or of another type")
+    return entry
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
+def _is(value: object, hint: Any) -> bool:
+    """Return whether a value from JSON is what `dataclasses.asdict` makes of a field."""
+    arguments = typing.get_args(hint)
+    kind = typing.get_origin(hint) or hint
+    if kind is tuple:
+        return isinstance(value, list) and all(_is(item, arguments[0]) for item in value)
+    if kind is collections.abc.Mapping:
+        return isinstance(value, dict) and all(_is(item, arguments[1]) for item in value.values())
+    if dataclasses.is_dataclass(kind):
+        fields = _hints(hint)
+        return isinstance(value, dict) and all(_is(value.get(key), fields[key]) for key in fields)
+    if arguments:
+        return any(_is(value, argument) for argument in arguments)
+    if kind is float:
+        return type(value) in (int, float) and math.isfinite(typing.cast("float", value))
+    if kind is str:
+        return isinstance(value, str) and not _SURROGATES.search(value)
+    return type(value) is kind
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
+
+
 def read_all(runs: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Return folder and record of each run, newest first; unreadable records are passed over."""
-    for path in sorted(runs.glob(f"*/{FILE}"), reverse=True):
+    """Return folder and record of each run, newest first; those without one are passed over."""
+    for folder in folders(runs):
         try:
-            yield path.parent, json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            yield folder, read(folder)
+        except RecordError:
             continue
+
+
+def folders(runs: Path) -> list[Path]:
+    """Return the folders of all runs, newest first, whether their records can be read or not."""
+    files = (path for name in (FILE, LOG) for path in runs.glob(f"*/{name}"))
+    return sorted({path.parent for path in files}, reverse=True)
 
 
 def lasted_at(entry: Mapping[str, Any], moment: float) -> bool:

@@ -93,6 +93,8 @@ def render(run: Run) -> str:
 
 
 def _title(run: Run) -> str:
+    if run.damage:
+        return run.name
     return f"Stage {run.record.get('stage')} ({run.record.get('name')})"
 
 
@@ -109,6 +111,8 @@ def _steps(run: Run) -> str:
     done = run.summary.last_step if run.summary else None
     told = f"{done:,}" if done else "none told"
     total = run.record.get("steps")
+    if run.damage:
+        return told
     batch = f"{run.record.get('batch_size')} images each"
     return f"{told} of {total:,}; {batch}" if total else f"{told}; {batch}"
 
@@ -121,6 +125,8 @@ def _speed(run: Run) -> str | None:
 
 def _warnings(run: Run) -> Iterator[str]:
     told = run.summary
+    if run.damage:
+        yield f"{run.damage}. Its results are read from its log."
     if told is None:
         yield "Its log tells nothing of the training."
         return

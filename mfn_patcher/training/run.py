@@ -320,7 +320,7 @@ def _run_stage(
             outcome=_outcome(plan, ended, saved),
             last_checkpoint=max(saved, default=None),
         )
-        record.write(entry, folder)
+        _close_record(entry, folder, report)
     if fault:
         where = f"{fault.remedy} Its record and output are in {folder}.{_way_on(entry)}"
         fault.remedy = where.strip()
@@ -376,6 +376,18 @@ def _open_record(
         archive=str(archive.folder) if archive else None,
         started=record.utc_now(),
     )
+
+
+def _close_record(entry: Record, folder: Path, report: Callable[[str], None]) -> None:
+    """Write what came of a run; what becomes of its folder must not decide that."""
+    if not folder.is_dir():
+        report(
+            f"warning: {folder} was removed during the run, and the output of the script with it"
+        )
+    try:
+        record.write(entry, folder)
+    except OSError as error:
+        report(f"warning: the record of the run can't be written to {folder}: {error.strerror}")
 
 
 def _kept(plan: StagePlan, surroundings: Surroundings) -> int | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,11 +26,13 @@ class Run:
 
     Attributes:
         folder: Of the run.
-        record: What ``run.json`` holds.
+        record: What ``run.json`` holds; empty if it can't be read.
+        damage: Why it can't be read; empty if it can.
     """
 
     folder: Path
     record: Mapping[str, Any]
+    damage: str = ""
 
     @property
     def name(self) -> str:
@@ -45,11 +46,14 @@ class Run:
 
     @cached_property
     def state(self) -> str:
-        """Its outcome; ``killed`` if it has none and nobody writes its log any more."""
+        """Its outcome; ``killed`` if it has none and nobody writes its log any more.
+
+        Without a record it is ``running`` or ``unknown``.
+        """
         outcome = str(self.record.get("outcome", "unknown"))
-        if outcome == "running" and not process.is_written(self.log):
-            return "killed"
-        return outcome
+        if outcome in ("running", "unknown") and process.is_written(self.log):
+            return "running"
+        return "killed" if outcome == "running" else outcome
 
     @cached_property
     def summary(self) -> RunSummary | None:
@@ -57,13 +61,21 @@ class Run:
         try:
             with self.log.open("rb") as file:
                 return summarise(read_events(file), str(self.log), curves=True)[-1]
-        except (LogError, FileNotFoundError):
+        except (LogError, OSError):
             return None
 
 
 def every(folder: Path) -> list[Run]:
-    """Return all runs in the folder of runs, newest first."""
-    return [Run(path, entry) for path, entry in record.read_all(folder)]
+    """Return all runs in the folder of runs, newest first; also those whose record is damaged."""
+    return [read(path) for path in record.folders(folder)]
+
+
+def read(folder: Path) -> Run:
+    """Return the run in a folder, as far as it can be read."""
+    try:
+        return Run(folder, record.read(folder))
+    except record.RecordError as error:
+        return Run(folder, {}, str(error))
 
 
 def find(folder: Path, name: str) -> Run:
@@ -78,8 +90,8 @@ def find(folder: Path, name: str) -> Run:
         RunError: There is none, or there are several.
     """
     path = Path(name)
-    if (path / record.FILE).is_file():
-        return _read(path.resolve())
+    if any((path / file).is_file() for file in (record.FILE, record.LOG)):
+        return read(path.resolve())
     runs = every(folder)
     if not runs:
         raise RunError(
@@ -98,16 +110,6 @@ def find(folder: Path, name: str) -> Run:
     raise RunError(
         f"there is no run {name!r} in {folder}", remedy="`mfn-patch runs list` shows all."
     )
-
-
-def _read(folder: Path) -> Run:
-    try:
-        entry = json.loads((folder / record.FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"{folder / record.FILE} can't be read: {error}") from error
-    if not isinstance(entry, dict):
-        raise RunError(f"{folder / record.FILE} is no record of a run")
-    return Run(folder, entry)
 
 
 # -- comparing ------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from mfn_patcher.training.events import EventFiles, Watch
+from mfn_patcher.training.events import EventFiles, Watch, read_verifications
 from mfn_patcher.training.log import Event, NotFinite, Verification
 from tests.training.test_log import SAMPLE
 from tests.training.test_process import wait_until
@@ -128,3 +128,25 @@ def test_a_tool_that_is_killed_leaves_what_was_seen(tmp_path: Path) -> None:
         tool.wait()
         os.killpg(int(child.stdout), signal.SIGKILL)
     assert events(tmp_path)[-1]["event"] == "speed"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"",
+        b"2026-01-01T00:00:00+00:00,lfw,50",
+        b"\x00\xff,lfw,x,y,z,\n",
+        b"yesterday,lfw,5,0.5,0.1,1\n",
+        b'"2026\n',
+        b"one,two\n" * 3,
+    ],
+)
+def test_damaged_rows_hide_no_others(tmp_path: Path, damage: bytes) -> None:
+    with EventFiles(tmp_path, pytest.fail) as files:
+        files([VERIFIED])
+        path = tmp_path / "verification.csv"
+        path.write_bytes(path.read_bytes() + damage)
+    path.write_bytes(path.read_bytes() + b"\n2026-01-01T00:00:00+00:00,lfw,10,0.75,0.1,\n")
+    found = [(entry.step, entry.accuracy) for entry in read_verifications(tmp_path)]
+    assert found == [(5, 0.5), (10, 0.75)]
+    assert read_verifications(tmp_path / "none") == []

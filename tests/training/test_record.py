@@ -68,12 +68,63 @@ def test_a_record_is_written_whole_or_not_at_all(
     assert json.loads((tmp_path / "run.json").read_text())["outcome"] == "running"
 
 
+WRITTEN = json.loads(json.dumps(dataclasses.asdict(RECORD)))
+DAMAGED = {
+    "nothing": b"",
+    "cut short": b'{"stage": ',
+    "a list": b"[]",
+    "a text": b'"running"',
+    "null": b"null",
+    "no UTF-8": b'{"recipe": "\xff"}',
+    "deeply nested": b"[" * 100_000,
+    "no number": json.dumps({**WRITTEN, "seconds": float("nan")}).encode(),
+    "beyond all numbers": json.dumps(WRITTEN).replace('"stage": 2', '"stage": 1e999').encode(),
+    "half a character": json.dumps({**WRITTEN, "prefix": "\udc80"}).encode(),
+    **{
+        f"{name} is {value}": json.dumps({**WRITTEN, name: value}).encode()
+        for name in WRITTEN
+        for value in (True, [1], {"a": [0]})
+        if not (name == "edited" and value is True)
+    },
+    **{
+        f"{name} is no time": json.dumps({**WRITTEN, name: "yesterday"}).encode()
+        for name in ("started", "ended")
+    },
+    **{
+        f"{name} is missing": json.dumps({**WRITTEN, name: None}).encode()
+        for name in ("recipe", "stage", "command", "batch_size", "prefix", "started", "outcome")
+    },
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_record_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "run.json").write_bytes(content)
+    with pytest.raises(record.RecordError, match=r"run\.json is damaged: "):
+        record.read(tmp_path)
+
+
+def test_what_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(record.RecordError, match=r"can't be read: No such file"):
+        record.read(tmp_path)
+    (tmp_path / "run.json").mkdir()
+    with pytest.raises(record.RecordError, match=r"can't be read: Is a directory"):
+        record.read(tmp_path)
+
+
+def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
+    for entry in (RECORD, dataclasses.replace(RECORD, seconds=1, ended=record.utc_now())):
+        record.write(entry, tmp_path)
+        assert record.read(tmp_path) == json.loads((tmp_path / "run.json").read_text())
+
+
 def test_read_all_passes_over_what_is_no_record(tmp_path: Path) -> None:
     for name in ("1", "3", "2"):
         (tmp_path / name).mkdir()
         record.write(RECORD, tmp_path / name)
     (tmp_path / "3" / "run.json").write_text("{")
     (tmp_path / "4").mkdir()
+    assert [folder.name for folder in record.folders(tmp_path)] == ["3", "2", "1"]
     found = list(record.read_all(tmp_path))
     assert [folder.name for folder, _ in found] == ["2", "1"]
     assert found[0][1]["prefix"] == "/w/数据/model"

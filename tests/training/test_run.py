@@ -5,6 +5,7 @@ A small script stands in for the training script; the real one is trained in `te
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import io
 import json
@@ -21,7 +22,7 @@ from mfn_patcher import recipe
 from mfn_patcher.dataset.fingerprint import fingerprint
 from mfn_patcher.dataset.synth import synthesise
 from mfn_patcher.errors import ExitCode
-from mfn_patcher.training import process, run
+from mfn_patcher.training import process, record, run
 from mfn_patcher.training.code import AppliedPatch, Code
 from mfn_patcher.training.command import Options, plan_chain
 from mfn_patcher.training.interpreter import Interpreter
@@ -309,3 +310,52 @@ def test_no_stage_starts_from_one_at_chance(surroundings: Surroundings, data: Pa
     no_gate = Supervision(gate=False)
     assert len(train(surroundings, data, "3", supervision=no_gate)) == 1
     assert len(train(surroundings, data, "2,3", "--says", verified(0.91))) == 2
+
+
+@pytest.mark.parametrize("what", ["folder", "all"])
+def test_a_run_folder_that_is_removed_meanwhile(
+    surroundings: Surroundings, data: Path, what: str
+) -> None:
+    script = surroundings.source / "train_softmax.py"
+    victim = "next(runs.iterdir())" if what == "folder" else "runs"
+    script.write_text(
+        "import pathlib, shutil\n"
+        "runs = pathlib.Path.cwd().parent / 'runs'\n"
+        f"shutil.rmtree({victim})\n{SCRIPT}"
+    )
+    said: list[str] = []
+    (folder,) = train(surroundings, data, "2", report=said.append)
+    entry = read(folder)
+    assert (entry["outcome"], entry["last_checkpoint"]) == ("completed", 2)
+    assert any(f"{folder} was removed during the run" in line for line in said)
+    assert "completed after" in said[-1]
+
+
+def test_a_record_that_cannot_be_closed_decides_nothing(
+    surroundings: Surroundings, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = record.write
+
+    def fail(entry: record.Record, folder: Path) -> None:
+        if entry.ended:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(entry, folder)
+
+    monkeypatch.setattr(record, "write", fail)
+    said: list[str] = []
+    train(surroundings, data, "2", report=said.append)
+    assert any("can't be written" in line and "No space left" in line for line in said)
+    assert "completed after" in said[-1]
+
+
+def test_archive_that_is_removed_meanwhile(surroundings: Surroundings, data: Path) -> None:
+    train(surroundings, data, "2")
+    script = surroundings.source / "train_softmax.py"
+    script.write_text(
+        "import pathlib, shutil, sys\n"
+        f"for path in pathlib.Path({str(models(surroundings))!r}).glob('*.2*'):\n"
+        "    shutil.rmtree(path)\n"
+        "sys.exit('it went wrong')\n"
+    )
+    with pytest.raises(TrainingError, match="it went wrong"):
+        train(surroundings, data, "2")

@@ -22,7 +22,7 @@ from tests.conftest import Tool
 from tests.preimages import ROOT
 from tests.test_workspace import validated
 from tests.training.test_log import SAMPLE
-from tests.training.test_record import RECORD
+from tests.training.test_record import DAMAGED, RECORD
 
 WHOLE = dataclasses.replace(
     RECORD,
@@ -90,12 +90,49 @@ def test_names_that_say_too_little_or_nothing(workspace: Path, tool: Tool) -> No
     assert ran.code == ExitCode.ERROR
     assert "there is no run 'stage9'" in ran.err
     assert "mfn-patch train" in tool("runs", "show", "last", "-w", workspace / "none").err
-    broken = workspace / "runs" / "broken"
-    broken.mkdir()
-    (broken / "run.json").write_text("{")
-    assert "can't be read" in tool("runs", "show", broken).err
-    (broken / "run.json").write_text("[]")
-    assert "is no record" in tool("runs", "show", broken).err
+
+
+@pytest.mark.parametrize(
+    "content", [DAMAGED["a list"], DAMAGED["cut short"], DAMAGED["stage is True"], None]
+)
+def test_a_damaged_record_hides_no_run(workspace: Path, tool: Tool, content: bytes | None) -> None:
+    folder = workspace / "runs" / "20260102T000000-stage3-arcface"
+    before = validated("runs-list", tool("runs", "list", "-w", workspace, "--json").out)["runs"]
+    if content is None:
+        (folder / "run.json").unlink()
+    else:
+        (folder / "run.json").write_bytes(content)
+    ran = tool("runs", "list", "-w", workspace)
+    assert ran.code == 0
+    name, state, *_ = ran.out.splitlines()[1].split()
+    assert (name, state) == (folder.name, "unknown")
+    assert ran.out.count("lfw 60.00 %") == 2, "its results are in its log"
+    assert f"{folder / 'run.json'} " in ran.err
+    found = validated("runs-list", tool("runs", "list", "-w", workspace, "--json").out)["runs"]
+    assert found[1] == before[1]
+    assert found[0]["record_error"] in ran.err
+    assert found[0]["best"] == before[0]["best"]
+
+    shown = tool("runs", "show", "stage3", "-w", workspace)
+    assert shown.code == 0
+    assert f"record         {found[0]['record_error']}\n" in shown.out
+    assert "1,500  lfw        0.60000" in shown.out
+    as_json = validated("runs-show", tool("runs", "show", folder, "--json").out)
+    assert (as_json["record"], as_json["record_error"]) == (None, found[0]["record_error"])
+    for command in (("compare", "stage2", "stage3"), ("compare", "last", "last", "--json")):
+        assert tool("runs", *command, "-w", workspace).code == 0
+    assert tool("report", "last", "-w", workspace).code == 0
+    page = (folder / "report.html").read_text()
+    assert "run.json can&#39;t be read" in page or "run.json is damaged" in page
+
+
+def test_a_run_that_is_at_work_without_a_record(workspace: Path) -> None:
+    folder = workspace / "runs" / "20260102T000000-stage3-arcface"
+    (folder / "run.json").write_text("{")
+    with (folder / "output.log").open("rb") as log:
+        fcntl.flock(log, fcntl.LOCK_EX)
+        assert find(workspace / "runs", "last").state == "running"
+    assert find(workspace / "runs", "last").state == "unknown"
 
 
 def test_list(workspace: Path, tool: Tool) -> None:
@@ -199,7 +236,7 @@ def test_without_a_log_the_commands_are_compared(workspace: Path, tool: Tool) ->
 def test_records_of_an_older_version(workspace: Path, tool: Tool) -> None:
     folder = workspace / "runs" / "20260102T000000-stage3-arcface"
     entry = json.loads((folder / "run.json").read_text())
-    for key in ("pin", "patches", "edited", "data_set"):
+    for key in ("pin", "patches", "edited", "data_set", "seed", "steps"):
         del entry[key]
     (folder / "run.json").write_text(json.dumps(entry))
     assert tool("runs", "show", "last", "-w", workspace).code == 0

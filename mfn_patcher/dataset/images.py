@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from PIL import Image
 
+from mfn_patcher.dataset.pixels import decode
+
 
 def spread(count: int, samples: int) -> list[int]:
     """Choose up to `samples` of the numbers 0 … count-1, evenly, the first and last included."""
@@ -16,9 +18,7 @@ def spread(count: int, samples: int) -> list[int]:
 
 
 def image_problem(content: bytes, size: tuple[int, int]) -> str:
-    """Say what is wrong with an encoded image; nothing if it has the size, in RGB or grey.
-
-    The script's decoder makes RGB of grey.
+    """Say what is wrong with an encoded image; nothing if it can be trained with.
 
     Args:
         content: The encoded image.
@@ -26,15 +26,22 @@ def image_problem(content: bytes, size: tuple[int, int]) -> str:
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(content)) as image:
-                if image.size != size:
-                    return f"is {image.width}x{image.height}, not {size[0]}x{size[1]}"
-                image.load()
-                return "" if image.mode in ("RGB", "L") else f"has mode {image.mode}, not RGB"
-    except Exception as error:
+                kind, found = image.format, image.size
+    except Exception:
         # Decoders raise almost anything over damaged data.
-        return f"can't be decoded: {error}".partition(" <")[0]
+        kind, found = None, size
+    # Asked first, so that a small file of a huge image costs no memory.
+    if found not in (size, size[::-1]):
+        return f"is {found[0]}x{found[1]}, not {size[0]}x{size[1]}"
+    img = decode(content)
+    if img is None:
+        reason = "" if kind in (None, "JPEG", "PNG") else f": MXNet does not read {kind} images"
+        return f"can't be decoded{reason}"
+    if img.shape[1::-1] != size:
+        return f"is {img.shape[1]}x{img.shape[0]}, not {size[0]}x{size[1]}"
+    return ""
 
 
 def sampled_image_problems(

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from mfn_patcher.dataset.drawn_face import draw_identity, draw_image
 from mfn_patcher.dataset.images import image_problem, spread
+from mfn_patcher.dataset.pixels import decode
 from mfn_patcher.dataset.property_file import IMAGE_SIDE
 from mfn_patcher.dataset.verification_set import read_verification_set
 from mfn_patcher.errors import MfnPatchError
@@ -67,13 +66,13 @@ def _decode(images: Iterable[tuple[str, bytes]]) -> Pixels:
     pixels = []
     for name, content in images:
         problem = image_problem(content, (IMAGE_SIDE, IMAGE_SIDE))
-        if problem:
+        img = None if problem else decode(content)
+        if img is None:
             raise ImageError(
                 f"{name} {problem}",
                 remedy="The network embeds faces that were detected and aligned as its training "
-                f"data was: {IMAGE_SIDE}x{IMAGE_SIDE} pixels, RGB. Anything else would give "
-                "embeddings that mean nothing.",
+                f"data was: {IMAGE_SIDE}x{IMAGE_SIDE} pixels, JPEG or PNG. Anything else "
+                "would give embeddings that mean nothing.",
             )
-        with Image.open(io.BytesIO(content)) as image:
-            pixels.append(np.asarray(image.convert("RGB")).transpose(2, 0, 1))
+        pixels.append(img[..., ::-1].transpose(2, 0, 1))
     return np.stack(pixels)

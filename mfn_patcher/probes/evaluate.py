@@ -257,7 +257,11 @@ def evaluate_all(request, tell, runtimes):
         if not usable:
             break
         tell(loading=name)
-        data_set = verification.load_bin(path, request["image"])
+        try:
+            data_set = verification.load_bin(path, request["image"])
+        except SystemExit as error:  # what upstream ends with, for instance an undecodable image
+            tell(error=str(error))
+            return
         batch_size = min(request["batch_size"], data_set[0][0].shape[0])
         for number, parameters in list(usable.items()):
             network.use(parameters)

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mfn_patcher.dataset import pixels
 from mfn_patcher.dataset.synth import synthesise
 from mfn_patcher.export import images
 from mfn_patcher.export.images import ImageError
+from tests.odd_images import odd_images
 
 
 def test_drawn_faces_are_the_same_each_time() -> None:
@@ -37,13 +39,22 @@ def test_channels_are_red_green_blue(tmp_path: Path) -> None:
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
     Image.new("RGB", (160, 160)).save(tmp_path / "large.png")
-    Image.new("RGBA", (112, 112)).save(tmp_path / "rgba.png")
+    Image.new("RGB", (112, 112)).save(tmp_path / "face.webp")
     (tmp_path / "text.jpg").write_text("no image")
     for name, reason in {
         "large.png": "is 160x160, not 112x112",
-        "rgba.png": "has mode RGBA, not RGB",
+        "face.webp": "can't be decoded: MXNet does not read WEBP images",
         "text.jpg": "can't be decoded",
         "none.png": "can't be read: No such file",
     }.items():
         with pytest.raises(ImageError, match=reason):
             images.read_crops([tmp_path / name])
+
+
+def test_crops_are_decoded_as_for_training(tmp_path: Path) -> None:
+    for name, content in odd_images().items():
+        (tmp_path / "crop").write_bytes(content)
+        img = pixels.decode(content)
+        assert img is not None
+        crop = images.read_crops([tmp_path / "crop"])[0]
+        assert np.array_equal(crop.transpose(1, 2, 0), img[..., ::-1]), name

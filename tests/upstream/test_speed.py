@@ -12,10 +12,13 @@ from typing import Callable
 
 import pytest
 
-from mfn_patcher.dataset.recordio import Index, RecordReader, RecordWriter
+from mfn_patcher.dataset import pixels
+from mfn_patcher.dataset.recordio import Index, RecordReader, RecordWriter, pack
 from mfn_patcher.dataset.synth import synthesise
+from mfn_patcher.dataset.verification_set import write_verification_set
 from mfn_patcher.errors import ExitCode
 from tests.conftest import Tool
+from tests.odd_images import odd_images
 from tests.preimages import git
 from tests.test_workspace import validated
 
@@ -35,8 +38,12 @@ def test_verification(patched: Path, tmp_path: Path, training_environment: dict[
     old = tmp_path / "before.py"
     old.write_bytes(before(patched, "speed/0001", "src/eval/verification.py"))
     synthesise(tmp_path / "data", identities=2, images_per_identity=2)
+    odd = list(odd_images().values())
+    odd = odd[: len(odd) // 2 * 2]
+    write_verification_set(tmp_path / "odd.bin", odd, [True] * (len(odd) // 2))
+    sets = [tmp_path / "data" / "lfw.bin", tmp_path / "odd.bin"]
     ran = subprocess.run(
-        [sys.executable, PROGRAMS / "both_verifications.py", old, tmp_path / "data" / "lfw.bin"],
+        [sys.executable, PROGRAMS / "both_verifications.py", old, *sets],
         cwd=patched / "src",
         env=training_environment,
         stdout=subprocess.PIPE,
@@ -44,7 +51,7 @@ def test_verification(patched: Path, tmp_path: Path, training_environment: dict[
         check=True,
     )
     outcomes = json.loads(ran.stdout.splitlines()[-1])
-    assert outcomes.pop("images") == [[True, True], [True, True]]
+    assert outcomes.pop("images") == [True] * 8
     different = {name: both for name, both in outcomes.items() if both[0] != both[1]}
     assert different == {}
     raised = {name: both[0] for name, both in outcomes.items() if isinstance(both[0], str)}
@@ -57,6 +64,12 @@ def test_verification(patched: Path, tmp_path: Path, training_environment: dict[
         "halves": "ZeroDivisionError",
     }
     assert len(outcomes) == 22
+
+
+def test_the_decoder_is_the_tools_own(patched: Path) -> None:
+    assert (patched / "src" / "common" / "pixels.py").read_bytes() == Path(
+        pixels.__file__
+    ).read_bytes()
 
 
 @pytest.fixture
@@ -96,6 +109,21 @@ def test_batches_with_a_broken_image(
     assert compare_batches(data, 20, patched, training_environment) == 24
 
 
+def test_batches_of_odd_images(
+    tmp_path: Path, patched: Path, training_environment: dict[str, str]
+) -> None:
+    images = list(odd_images().values())[:45]
+    images[:20] = list(odd_images().values())[-20:]
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    with RecordWriter(folder / "train.rec", folder / "train.idx") as writer:
+        writer.write(0, pack([46, 47], 0))
+        for key, content in enumerate(images, start=1):
+            writer.write(key, pack(key % 5, key, content))
+        writer.write(46, pack([1, 46], 46))
+    assert compare_batches(folder, 0, patched, training_environment) == 24
+
+
 def test_batches_of_a_file_without_identities(
     tmp_path: Path, data: Path, patched: Path, training_environment: dict[str, str]
 ) -> None:
@@ -128,13 +156,26 @@ def tear(data: Path) -> str:
         for position in index.positions[10:46]:
             file.seek(int(position))
             file.write(bytes(4))
-    return "MXNetError: Check failed"
+    return r"train.rec cannot be trained on: .*Check failed"
+
+
+def relabel(data: Path) -> str:
+    """Give the images of a class a label that no class has."""
+    (data / "property").write_text("4,112,112\n")
+    return r"train.rec cannot be trained on: record \d+ has label 4, but .* 4 classes are 0 to 3"
+
+
+def blank(data: Path) -> str:
+    """Make every image one that can't be decoded."""
+    for key in range(1, 46):
+        spoil(data, key)
+    return r"train.rec cannot be trained on: \d+ of 45 images cannot be decoded"
 
 
 def shrink(data: Path) -> str:
     """Say that images are of another size than they are."""
     (data / "property").write_text("5,111,111\n")
-    return r"record \d+ of .*train.rec: an image is of 112 x 112 pixels, not 111 x 111"
+    return r"train.rec cannot be trained on: record \d+: the image is 112x112 pixels, not 111x111"
 
 
 def script(data: Path) -> list[str]:
@@ -145,7 +186,7 @@ def script(data: Path) -> list[str]:
     return [*command, "--data-dir", str(data), "--prefix", str(data / "model" / "m")]
 
 
-@pytest.mark.parametrize("harm", [tear, shrink])
+@pytest.mark.parametrize("harm", [tear, shrink, relabel, blank])
 def test_what_cannot_be_read_ends_the_training(
     harm: Callable[[Path], str], data: Path, patched: Path, training_environment: dict[str, str]
 ) -> None:
@@ -161,7 +202,8 @@ def test_what_cannot_be_read_ends_the_training(
         check=False,
     )
     assert ran.returncode == 1
-    assert re.search(reason, ran.stderr), ran.stderr
+    assert re.search(reason, ran.stderr.splitlines()[-1]), ran.stderr
+    assert "Traceback" not in ran.stderr
 
 
 def test_an_interrupted_training_ends(

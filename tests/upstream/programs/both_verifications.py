@@ -1,8 +1,8 @@
 """Verification before and after the patch that makes it fast; a program for the src folder.
 
-    python both_verifications.py BEFORE SET
+    python both_verifications.py BEFORE SETS...
 
-BEFORE is eval/verification.py as it was, and SET a .bin file. Prints JSON: for each case, what
+BEFORE is eval/verification.py as it was, and SETS are .bin files. Prints JSON: for each case, what
 either computes, floating-point numbers as hexadecimal text; and whether the images are equal.
 """
 
@@ -78,12 +78,15 @@ def outcome(module, embeddings, same, options):
 
 before = load(sys.argv[1])
 result = {name: [outcome(module, *case) for module in (before, after)] for name, *case in cases()}
-images = [module.load_bin(sys.argv[2], [112, 112]) for module in (before, after)]
-result["images"] = [
-    [bool(images[0][1] == images[1][1]), all(isinstance(d, mx.nd.NDArray) for d in images[1][0])],
-    [
-        (a.dtype == b.dtype) and bool((a == b).asnumpy().all())
-        for a, b in zip(*(i[0] for i in images))
-    ],
-]
+result["images"] = []
+for path in sys.argv[2:]:
+    images = [module.load_bin(path, [112, 112]) for module in (before, after)]
+    result["images"] += [
+        bool(images[0][1] == images[1][1]),
+        all(isinstance(d, mx.nd.NDArray) for d in images[1][0]),
+        *(
+            (a.dtype == b.dtype) and bool((a == b).asnumpy().all())
+            for a, b in zip(*(i[0] for i in images))
+        ),
+    ]
 sys.stdout.write("\n" + json.dumps(result) + "\n")

@@ -35,6 +35,7 @@ _OVERRIDES = (
     "core.eol=lf",
     "core.fsmonitor=false",
     "core.hooksPath=/dev/null",
+    "core.quotePath=false",
     "core.safecrlf=false",
     "core.splitIndex=false",
     "diff.algorithm=myers",

@@ -141,7 +141,6 @@ class Workspace:
         patch: str | None = None,
         local: bool = False,
         stat: bool = False,
-        colour: bool = False,
     ) -> bytes:
         """Return a unified diff: of all patches, of one, or of what the user changed on top.
 
@@ -149,7 +148,6 @@ class Workspace:
             patch: the name of an applied patch, as in the series.
             local: the user's edits and commits instead.
             stat: only count the changed lines of each file.
-            colour: with escape sequences for a terminal.
 
         Raises:
             WorkspaceError: no patches are applied, or not this one.
@@ -169,9 +167,8 @@ class Workspace:
                     f"{patch} is not applied in {self.path}", remedy="Run `mfn-patch apply`."
                 )
             revisions = [f"{link.commit}^", link.commit]
-        form = ("--no-ext-diff", "--no-renames", "--stat") if stat else DIFF_OPTIONS
-        colours = f"--color={'always' if colour else 'never'}"
-        return self.repository.run("diff", *form, colours, *revisions, "--").stdout
+        form = ("--no-color", "--no-ext-diff", "--no-renames", "--stat") if stat else DIFF_OPTIONS
+        return self.repository.run("diff", *form, *revisions, "--").stdout
 
     def apply(
         self,
@@ -365,7 +362,7 @@ class Workspace:
         tips = ["HEAD", *(git.out("for-each-ref", "--format=%(refname)", BRANCH).split())]
         others = ("--not", f"--exclude={BRANCH}", "--glob=refs/")
         commits = git.out("log", "--format=%h %s", *tips, *others, "--")
-        return Edits(tuple(files), tuple(commits.splitlines()))
+        return Edits(tuple(files), tuple(filter(None, commits.split("\n"))))
 
     def _protect_edits(self, *, force: bool) -> Path | None:
         """Refuse to go on over the user's edits; with `force`, save them and return where."""

@@ -83,7 +83,7 @@ def test_a_command_is_imported_without_the_others() -> None:
         [sys.executable, "-c", program], stdout=subprocess.PIPE, check=True, text=True
     )
     loaded = {name for name in ran.stdout.splitlines()[-1].split() if "mfn_patcher.cli." in name}
-    assert loaded == {"mfn_patcher.cli.lint", "mfn_patcher.cli.options"}
+    assert loaded == {f"mfn_patcher.cli.{name}" for name in ("lint", "options", "terminal")}
 
 
 def test_without_git(

@@ -9,6 +9,7 @@ import traceback
 
 import click
 
+from mfn_patcher.cli.terminal import echo, prepare
 from mfn_patcher.errors import ExitCode, MfnPatchError
 from mfn_patcher.remedies import as_typed, command
 
@@ -73,6 +74,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line and exit with the documented code."""
+    prepare()
     sys.exit(run())
 
 
@@ -102,10 +104,10 @@ def run(arguments: list[str] | None = None) -> int:
 
 def _complain(message: str, remedy: str) -> None:
     text = f"mfn-patch: {message}" + (f"\n{remedy}" if remedy else "")
-    click.echo(as_typed(text), err=True)
+    echo(as_typed(text), err=True)
 
 
 def _bug() -> int:
-    traceback.print_exc()
+    echo(traceback.format_exc(), err=True, nl=False)
     _complain("this is a bug in mfn-patch", "Please report it with the lines above.")
     return ExitCode.BUG

@@ -9,12 +9,12 @@ import click
 from mfn_patcher.cli.options import (
     json_option,
     load_project_series,
-    print_json,
     project_option,
     report,
     upstream_option,
     workspace_option,
 )
+from mfn_patcher.cli.terminal import echo, print_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,15 +78,13 @@ def apply(
         )
         return
     if outcome.saved:
-        click.echo(f"Your changes were saved: {outcome.saved}")
+        echo(f"Your changes were saved: {outcome.saved}")
     if not outcome.changed:
-        click.echo(
-            f"Nothing to do: {len(outcome.links)} patches are applied at {outcome.commit[:12]}."
-        )
+        echo(f"Nothing to do: {len(outcome.links)} patches are applied at {outcome.commit[:12]}.")
         return
     for link in outcome.links:
-        click.echo(f"{link.commit[:12]}  {link.patch}")
+        echo(f"{link.commit[:12]}  {link.patch}")
         for offset in link.offsets:
-            click.echo(f"{'':14}{offset.path}: hunk {offset.hunk} moved by {offset.lines:+d} lines")
+            echo(f"{'':14}{offset.path}: hunk {offset.hunk} moved by {offset.lines:+d} lines")
     done = "would be applied" if dry_run else "applied"
-    click.echo(f"{len(outcome.links)} patches {done} to {series.pin[:12]} in {place.path}")
+    echo(f"{len(outcome.links)} patches {done} to {series.pin[:12]} in {place.path}")

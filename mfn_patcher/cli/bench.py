@@ -10,12 +10,12 @@ import click
 
 from mfn_patcher.cli.options import (
     json_option,
-    print_json,
     print_table,
     python_option,
     report,
     workspace_option,
 )
+from mfn_patcher.cli.terminal import echo, print_json
 
 
 @click.group()
@@ -66,7 +66,7 @@ def model(files: tuple[Path, ...], threads: tuple[int, ...], runs: int, *, as_js
         for path, taken in found
     ]
     print_table(("model", "runtime", "threads", "median, ms", "fastest, ms"), rows, right="  xxx")
-    click.echo(f"For orientation: {REFERENCE}, which is another machine.")
+    echo(f"For orientation: {REFERENCE}, which is another machine.")
 
 
 @bench.command(epilog="\b\nExample:\n  mfn-patch bench feed datasets/faces_ms1m_112x112")
@@ -151,8 +151,6 @@ def feed(
         right=" xx",
     )
     if rates.upstream_error:
-        click.echo(f"Upstream's iterator fails: {rates.upstream_error}")
-    click.echo(said)
-    click.echo(
-        "A GPU waits for images only if it trains faster than that: see samples/sec in a log."
-    )
+        echo(f"Upstream's iterator fails: {rates.upstream_error}")
+    echo(said)
+    echo("A GPU waits for images only if it trains faster than that: see samples/sec in a log.")

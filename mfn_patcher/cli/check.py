@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from mfn_patcher.cli.options import (
-    is_terminal,
     project_option,
     report,
     upstream_option,
 )
+from mfn_patcher.cli.terminal import echo, echo_exactly, style
 from mfn_patcher.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -106,13 +106,16 @@ def _show(found: Report, form: str) -> None:
     from mfn_patcher.report import as_json, github, junit, sarif, text
 
     renderers: dict[str, Callable[[Report], str]] = {
-        "text": partial(text.render, colour=is_terminal()),
+        "text": partial(text.render, style=style),
         "json": as_json.render,
         "github": github.render,
         "junit": junit.render,
         "sarif": sarif.render,
     }
-    click.echo(renderers[form](found), nl=False)
+    if form == "text":
+        echo(renderers[form](found), nl=False)
+    else:
+        echo_exactly(renderers[form](found))
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if form == "github" and summary:
         with Path(summary).open("a", encoding="utf-8") as file:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from mfn_patcher.cli.options import json_option, print_json
+from mfn_patcher.cli.options import json_option
+from mfn_patcher.cli.terminal import echo, print_json
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -32,4 +33,4 @@ def compare(model: Path, a: Path, b: Path, *, as_json: bool) -> None:
         images = [str(a), str(b)]
         print_json({"model": str(model), "runtime": runtime, "images": images, "cosine": cosine})
         return
-    click.echo(f"{cosine:.6f}")
+    echo(f"{cosine:.6f}")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from mfn_patcher.cli.options import json_option, print_findings, print_json
+from mfn_patcher.cli.options import json_option, print_findings
+from mfn_patcher.cli.terminal import echo, print_json
 from mfn_patcher.errors import ExitCode
 
 
@@ -47,12 +48,12 @@ def synth(
             seed=seed,
             on_image=lambda: progress.advance(task),
         )
-    click.echo(
+    echo(
         f"Wrote {written.images} images of {written.identities} identities, and "
         f"{written.pairs} pairs in each verification set, to {directory}:"
     )
     for file in written.files:
-        click.echo(f"  {file.name:<12} {file.stat().st_size:>12,} bytes")
+        echo(f"  {file.name:<12} {file.stat().st_size:>12,} bytes")
 
 
 @data.command(epilog="\b\nExample:\n  mfn-patch data check data/faces_ms1m_112x112")

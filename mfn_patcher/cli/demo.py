@@ -15,6 +15,7 @@ from mfn_patcher.cli.options import (
     upstream_option,
     workspace_option,
 )
+from mfn_patcher.cli.terminal import echo
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,15 +90,15 @@ def demo(workspace: Path, address: str, python: str | None, project: Path | None
     folders = run_stages(plans, surroundings, sys.stdout.buffer, report, supervision)
 
     own = remedies.command()
-    click.echo("\nAll of it worked. Where things are:")
+    echo("\nAll of it worked. Where things are:")
     for title, where in (
         ("patched code", place.path),
         ("data set", data),
         ("checkpoints", models),
         *((plan.stage.title, folder) for plan, folder in zip(plans, folders)),
     ):
-        click.echo(f"  {title:20} {where}")
-    click.echo(
+        echo(f"  {title:20} {where}")
+    echo(
         f"A page about the last stage: {own} report last --workspace {shlex.quote(str(place.path))}"
     )
-    click.echo(f"Next, on a GPU machine with MS1M: {own} train --stage all --data-dir DIR")
+    echo(f"Next, on a GPU machine with MS1M: {own} train --stage all --data-dir DIR")

@@ -12,6 +12,7 @@ from mfn_patcher.cli.options import (
     project_option,
     workspace_option,
 )
+from mfn_patcher.cli.terminal import echo, echo_exactly, style
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,5 +40,28 @@ def diff(patch: str | None, workspace: Path, stat: bool, local: bool, project: P
     if patch and local:
         raise click.UsageError("PATCH and --local exclude each other.")
     name = load_project_series(project).find(patch).name if patch else None
-    output = Workspace(workspace).diff(patch=name, local=local, stat=stat, colour=is_terminal())
-    click.echo(output, nl=False)
+    output = Workspace(workspace).diff(patch=name, local=local, stat=stat)
+    if is_terminal() and not stat:
+        echo(_coloured(output), nl=False)
+    else:
+        echo_exactly(output)
+
+
+def _coloured(output: bytes) -> str:
+    """Colour a diff as git does; git's own colours could not be told from what a file holds."""
+    lines = []
+    in_frame = True
+    for line in output.decode(errors="surrogateescape").split("\n"):
+        if line.startswith("diff --git "):
+            in_frame = True
+        if line.startswith("@@ "):
+            in_frame = False
+            place, mark, around = line.partition(" @@")
+            lines.append(style(f"{place}{mark}", fg="cyan") + around)
+        elif in_frame and line:
+            lines.append(style(line, bold=True))
+        elif line.startswith(("-", "+")):
+            lines.append(style(line, fg="red" if line[0] == "-" else "green"))
+        else:
+            lines.append(line)
+    return "\n".join(lines)

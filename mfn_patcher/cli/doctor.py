@@ -14,12 +14,12 @@ from mfn_patcher.cli.options import (
     json_option,
     load_project_series,
     print_findings,
-    print_json,
     project_option,
     python_option,
     recipe_option,
     workspace_option,
 )
+from mfn_patcher.cli.terminal import print_json
 from mfn_patcher.errors import ExitCode
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)

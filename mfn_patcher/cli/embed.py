@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from mfn_patcher.cli.options import json_option, print_json
+from mfn_patcher.cli.options import json_option
+from mfn_patcher.cli.terminal import echo, print_json
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -33,4 +34,4 @@ def embed(model: Path, images: tuple[Path, ...], *, as_json: bool) -> None:
         print_json({"model": str(model), "runtime": runtime, "embeddings": entries})
         return
     for path, embedding in zip(images, embeddings):
-        click.echo(f"{path}\t" + " ".join(f"{number:.6f}" for number in embedding))
+        echo(f"{path}\t" + " ".join(f"{number:.6f}" for number in embedding))

@@ -10,12 +10,13 @@ import click
 
 from mfn_patcher.cli.options import (
     json_option,
-    print_json,
     print_table,
     python_option,
     report,
     workspace_option,
 )
+from mfn_patcher.cli.terminal import echo, print_json, style
+from mfn_patcher.printable import one_line
 
 if TYPE_CHECKING:
     from mfn_patcher.evaluation.figures import Evaluation
@@ -120,6 +121,7 @@ def evaluate(
 def _watch(plan: Plan, python: str) -> Evaluation:
     """Evaluate, with a bar on a terminal, else with lines."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress
 
     from mfn_patcher.evaluation import run
@@ -134,7 +136,7 @@ def _watch(plan: Plan, python: str) -> Evaluation:
             python,
             os.environ,
             on_batch=lambda: progress.advance(task),
-            on_step=lambda line: progress.update(task, description=line),
+            on_step=lambda line: progress.update(task, description=escape(one_line(line))),
         )
 
 
@@ -146,7 +148,7 @@ def _print_details(plan: Plan, evaluation: Evaluation, number: int) -> None:
     from mfn_patcher.evaluation.figures import FAR
 
     several = " (the best)" if len(plan.model.checkpoints) > 1 else ""
-    click.secho(_title(plan, number) + several, bold=True)
+    echo(style(_title(plan, number) + several, bold=True))
     tar = f"TAR at FAR {FAR:g}, %"
     print_table(
         ("set", "pairs", "accuracy, %", "without flip, %", "threshold", tar, "XNorm"),
@@ -189,11 +191,11 @@ def _print_comparison(plan: Plan, evaluation: Evaluation) -> None:
             bound = "≥ " if name in source.at_least else ""
             accuracy = source.accuracies.get(name)
             rows[-1].append("" if accuracy is None else f"{bound}{accuracy:.2f}  ")
-    click.secho("\nAccuracy with flip, %", bold=True)
+    echo(style("\nAccuracy with flip, %", bold=True))
     print_table(("", *(f"{name}  " for name in plan.sets)), rows, right=" " + "x" * len(plan.sets))
     for name, images in plan.sets.items():
         if 2 * published.PAIRS.get(name, 0) not in (0, images):
-            click.echo(
+            echo(
                 f"{name} has {images // 2:,} pairs, that of the published figures "
                 f"{published.PAIRS[name]:,}: they do not compare."
             )

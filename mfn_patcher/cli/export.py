@@ -9,11 +9,11 @@ import click
 
 from mfn_patcher.cli.options import (
     json_option,
-    print_json,
     python_option,
     report,
     workspace_option,
 )
+from mfn_patcher.cli.terminal import echo, print_json
 
 _EXAMPLE = """\b
 Example:
@@ -101,4 +101,4 @@ def export(
         report(f"{exported.card.folded} batch norms folded")
         report(f"subnormal weights: {exported.card.subnormal_weights}")
     for path in exported.files:
-        click.echo(f"{path.stat().st_size:>12,}  {path}")
+        echo(f"{path.stat().st_size:>12,}  {path}")

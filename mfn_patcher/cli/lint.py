@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mfn_patcher.cli.options import project_option
+from mfn_patcher.cli.terminal import echo
 from mfn_patcher.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ def lint(context: click.Context, project: Path | None) -> None:
     root = project_root(project)
     problems = find_problems(root)
     for problem in problems:
-        click.echo(problem)
+        echo(problem)
     if problems:
         context.exit(ExitCode.ERROR)
     series = load_series(root)
-    click.echo(f"{len(series.patches)} patches in {len(series.stacks)} stacks: no problems.")
+    echo(f"{len(series.patches)} patches in {len(series.stacks)} stacks: no problems.")

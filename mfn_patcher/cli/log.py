@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mfn_patcher.cli.options import print_json, print_table
+from mfn_patcher.cli.options import print_table
+from mfn_patcher.cli.terminal import echo, print_json, style
+from mfn_patcher.printable import csv_cell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -59,7 +61,7 @@ def log(file: Path, form: str) -> None:
     else:
         for run in runs:
             if len(runs) > 1:
-                click.secho(f"{'' if run.number == 1 else chr(10)}run {run.number}", bold=True)
+                echo(style(f"{'' if run.number == 1 else chr(10)}run {run.number}", bold=True))
             print_run(run)
 
 
@@ -72,19 +74,19 @@ def _print_csv(runs: Sequence[RunSummary]) -> None:
         for entry in run.verifications:
             number = run.checkpoint_at(entry.step)
             of = (run.number, entry.set, entry.step, entry.accuracy, entry.std, entry.xnorm, number)
-            table.writerow("" if value is None else value for value in of)
+            table.writerow("" if value is None else csv_cell(value) for value in of)
 
 
 def print_run(run: RunSummary) -> None:
     """Print what a log tells of one run of the script."""
     for name, text in _facts(run):
-        click.echo(f"{name:<14} {text}")
+        echo(f"{name:<14} {text}")
     if not run.verifications:
         return
-    click.echo()
+    echo()
     best = list(run.best().values())
     for title, entries in (("best", best), ("all verifications", run.verifications)):
-        click.secho(title, bold=True)
+        echo(style(title, bold=True))
         print_table(
             ("step", "set", "accuracy", "std", "XNorm", "checkpoint"),
             (_row(run, entry) for entry in entries),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mfn_patcher.cli.options import load_project_series, project_option, workspace_option
+from mfn_patcher.cli.terminal import echo
 from mfn_patcher.errors import MfnPatchError
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def new(
         {name.capitalize(): text for name, text in header.items()},
     )
     made = mend.start(place, series, name, stack, heading)
-    click.echo(f"written: {series.root / 'patches' / made}")
+    echo(f"written: {series.root / 'patches' / made}")
 
 
 def _who(repository: Repository) -> str:

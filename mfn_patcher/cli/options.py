@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 import click
 
+from mfn_patcher.cli.terminal import as_cell, echo, style, unstyle
 from mfn_patcher.project import PUBLIC_ADDRESS, project_root, resolve_address
 from mfn_patcher.recipes import DEFAULT
 from mfn_patcher.remedies import as_typed
@@ -165,13 +166,6 @@ def load_project_series(project: Path | None, *, writable: bool = False) -> Seri
     return load_series(project_root(project, writable=writable))
 
 
-def print_json(value: object) -> None:
-    """Print `value` as JSON on standard output."""
-    import json
-
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
-
-
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], right: str = "") -> None:
     """Print columns on standard output, as wide as they are; nothing is cut or wrapped.
 
@@ -183,14 +177,15 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], right: str
     from rich.cells import cell_len
 
     lines = [tuple(header), *map(tuple, rows)]
-    widths = [max(cell_len(click.unstyle(cell)) for cell in column) for column in zip(*lines)]
+    lines = [tuple(map(as_cell, line)) for line in lines]
+    widths = [max(cell_len(unstyle(cell)) for cell in column) for column in zip(*lines)]
     for number, line in enumerate(lines):
         cells = []
         for position, (cell, width) in enumerate(zip(line, widths)):
-            space = " " * (width - cell_len(click.unstyle(cell)))
-            text = click.style(cell, underline=True) if not number and cell else cell
+            space = " " * (width - cell_len(unstyle(cell)))
+            text = style(cell, underline=True) if not number and cell else cell
             cells.append(space + text if right[position : position + 1] == "x" else text + space)
-        click.echo("  ".join(cells).rstrip())
+        echo("  ".join(cells).rstrip())
 
 
 def print_findings(findings: Iterable[Finding]) -> None:
@@ -198,15 +193,15 @@ def print_findings(findings: Iterable[Finding]) -> None:
     colours = {"ok": "green", "warning": "yellow", "failed": "red"}
     for finding in findings:
         word = finding.level.value
-        level = click.style(f"{word:<8}", fg=colours[word], bold=True)
-        click.echo(f"{level}{finding.check}: {finding.detail}")
+        level = style(f"{word:<8}", fg=colours[word], bold=True)
+        echo(f"{level}{finding.check}: {finding.detail}")
         if finding.remedy:
-            click.echo(f"{'':8}{as_typed(finding.remedy)}")
+            echo(f"{'':8}{as_typed(finding.remedy)}")
 
 
 def report(line: str) -> None:
     """Tell what is going on, on standard error, so that standard output stays for results."""
-    click.echo(f"mfn-patch: {as_typed(line)}", err=True)
+    echo(f"mfn-patch: {as_typed(line)}", err=True)
 
 
 def is_terminal() -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from mfn_patcher.cli.options import workspace_option
+from mfn_patcher.cli.terminal import echo
 
 
 @click.command()
@@ -52,4 +53,4 @@ def plot(sources: tuple[str, ...], output: Path | None, workspace: Path) -> None
         if output.exists():
             raise PlotError(f"{output} is there already", remedy=f"-o {output} replaces it.")
     draw(series, output)
-    click.echo(output)
+    echo(output)

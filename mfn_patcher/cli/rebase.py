@@ -13,6 +13,7 @@ from mfn_patcher.cli.options import (
     upstream_option,
     workspace_option,
 )
+from mfn_patcher.cli.terminal import echo
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,19 +56,19 @@ def rebase(
     place.must_exist()
     if abort:
         pin = rebasing.abort(place, report)
-        click.echo(f"{place.path} is on {pin[:12]} again, as before.")
+        echo(f"{place.path} is on {pin[:12]} again, as before.")
         return
     if onto is None:
         done = rebasing.resume(place, series, report)
     else:
         done = rebasing.begin(place, series, address, onto, report)
         if done.pin == series.pin:
-            click.echo(f"Nothing to do: the pin is {done.pin[:12]} already.")
+            echo(f"Nothing to do: the pin is {done.pin[:12]} already.")
             return
     for name in done.changed:
-        click.echo(f"written: {series.root / 'patches' / name}")
+        echo(f"written: {series.root / 'patches' / name}")
     for name in done.dropped:
-        click.echo(f"dropped: {name}, of which nothing is left")
+        echo(f"dropped: {name}, of which nothing is left")
     for old, name in done.renamed.items():
-        click.echo(f"renamed: {old} is {name} now")
-    click.echo(f"The pin is {done.pin[:12]} now, and the workspace follows.")
+        echo(f"renamed: {old} is {name} now")
+    echo(f"The pin is {done.pin[:12]} now, and the workspace follows.")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from mfn_patcher.cli.options import json_option, print_json
+from mfn_patcher.cli.options import json_option
+from mfn_patcher.cli.terminal import echo, echo_exactly, print_json
 from mfn_patcher.recipes import DEFAULT
 
 
@@ -50,12 +51,12 @@ def list_(as_json: bool) -> None:
         )
         return
     for found in known:
-        click.echo(f"{found.name}: {found.summary}")
+        echo(f"{found.name}: {found.summary}")
         for stage in found.stages:
-            click.echo(f"  {stage.title}: {stage.steps:,} steps of {found.batch_size} images")
+            echo(f"  {stage.title}: {stage.steps:,} steps of {found.batch_size} images")
         for figures in published.load():
             if figures.url == found.source:
-                click.echo(f"  published: {figures.describe()}")
+                echo(f"  published: {figures.describe()}")
 
 
 @recipes.command(
@@ -75,4 +76,4 @@ def show(name: str, as_json: bool) -> None:
     if as_json:
         print_json(found.as_json())
     else:
-        click.echo(recipe.read_text(name)[0], nl=False)
+        echo_exactly(recipe.read_text(name)[0])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mfn_patcher.cli.options import load_project_series, project_option, workspace_option
+from mfn_patcher.cli.terminal import echo
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +36,6 @@ def refresh(patch: str | None, workspace: Path, project: Path | None) -> None:
     place.must_exist()
     renewed = mend.refresh(place, series, chosen)
     if not renewed:
-        click.echo("Nothing to do: nothing was edited on top of the patches.")
+        echo("Nothing to do: nothing was edited on top of the patches.")
     for name in renewed:
-        click.echo(f"written: {series.root / 'patches' / name}")
+        echo(f"written: {series.root / 'patches' / name}")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from mfn_patcher.cli.options import workspace_option
+from mfn_patcher.cli.terminal import echo
 
 
 @click.command()
@@ -41,4 +42,4 @@ def report(run_name: str, output: Path | None, workspace: Path) -> None:
     partial = output.with_name(f"{output.name}.partial")
     partial.write_text(page, encoding="utf-8")
     partial.replace(output)
-    click.echo(output)
+    echo(output)

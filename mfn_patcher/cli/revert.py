@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mfn_patcher.cli.options import workspace_option
+from mfn_patcher.cli.terminal import echo
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +28,6 @@ def revert(workspace: Path, force: bool) -> None:
     place = Workspace(workspace)
     outcome = place.revert(force=force)
     if outcome.saved:
-        click.echo(f"Your changes were saved: {outcome.saved}")
+        echo(f"Your changes were saved: {outcome.saved}")
     done = "is back at" if outcome.changed else "was already at"
-    click.echo(f"{place.path} {done} the pin, {outcome.commit[:12]}.")
+    echo(f"{place.path} {done} the pin, {outcome.commit[:12]}.")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mfn_patcher.cli.log import print_run
-from mfn_patcher.cli.options import json_option, print_json, print_table, report, workspace_option
+from mfn_patcher.cli.options import json_option, print_table, report, workspace_option
+from mfn_patcher.cli.terminal import echo, print_json, style
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +45,7 @@ def list_runs(workspace: Path, as_json: bool) -> None:
         print_json({"workspace": str(workspace.resolve()), "runs": [_entry(run) for run in found]})
         return
     if not found:
-        click.echo(f"There are no runs in {workspace.resolve()}.")
+        echo(f"There are no runs in {workspace.resolve()}.")
         return
     print_table(_COLUMNS, (_row(run) for run in found), right="  xxx")
     for run in found:
@@ -76,11 +77,11 @@ def show(run_name: str, workspace: Path, as_json: bool) -> None:
         )
         return
     for name, text in _facts(run):
-        click.echo(f"{name:<14} {text}")
+        echo(f"{name:<14} {text}")
     if run.summary:
         print_run(run.summary)
     else:
-        click.echo(f"{run.log} tells nothing of the training.")
+        echo(f"{run.log} tells nothing of the training.")
 
 
 @runs.command(epilog="\b\nExample:\n  mfn-patch runs compare 20260101T0000 last")
@@ -119,7 +120,7 @@ def compare(first: str, second: str, workspace: Path, as_json: bool) -> None:
     table = []
     group = None
     for row in rows:
-        mark = click.style("≠", fg="yellow") if row.differs else " "
+        mark = style("≠", fg="yellow") if row.differs else " "
         title = row.group if row.group != group else ""
         table.append((mark, title, row.name, _short(row.a), _short(row.b)))
         group = row.group
@@ -163,7 +164,7 @@ def _row(run: Run) -> tuple[str, ...]:
         saved = told.checkpoints[-1].number
     return (
         run.name,
-        click.style(run.state, fg=_COLOURS.get(run.state, "red")),
+        style(run.state, fg=_COLOURS.get(run.state, "red")),
         f"{done} / {total}",
         "-" if saved is None else str(saved),
         _duration(run.record.get("seconds")),
@@ -182,7 +183,7 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
     record = run.record
     yield "run", run.name
     yield "folder", str(run.folder)
-    yield "state", click.style(run.state, fg=_COLOURS.get(run.state, "red"))
+    yield "state", style(run.state, fg=_COLOURS.get(run.state, "red"))
     if run.damage:
         yield "record", run.damage
         return

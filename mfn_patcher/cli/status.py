@@ -9,10 +9,10 @@ import click
 from mfn_patcher.cli.options import (
     json_option,
     load_project_series,
-    print_json,
     project_option,
     workspace_option,
 )
+from mfn_patcher.cli.terminal import echo, print_json, style
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,18 +53,16 @@ def status(workspace: Path, project: Path | None, as_json: bool) -> None:
             }
         )
         return
-    click.echo(f"workspace  {place.path}")
-    click.echo(f"upstream   {now.address or 'a clone of yours'}")
+    echo(f"workspace  {place.path}")
+    echo(f"upstream   {now.address or 'a clone of yours'}")
     moved = "" if now.pin == series.pin else f" (the project's is {series.pin[:12]})"
-    click.echo(f"pin        {now.pin[:12] if now.pin else 'nothing applied yet'}{moved}")
-    click.echo(f"chain      {now.commit or '-'}")
+    echo(f"pin        {now.pin[:12] if now.pin else 'nothing applied yet'}{moved}")
+    echo(f"chain      {now.commit or '-'}")
     if now.rebasing:
-        click.echo(f"rebase     onto {now.rebasing[:12]}, waits for --continue or --abort")
+        echo(f"rebase     onto {now.rebasing[:12]}, waits for --continue or --abort")
     for name, state, commit in patches:
-        click.echo(
-            f"  {click.style(f'{state:8}', fg=_COLOURS[state])} {(commit or '')[:12]:12} {name}"
-        )
+        echo(f"  {style(f'{state:8}', fg=_COLOURS[state])} {(commit or '')[:12]:12} {name}")
     for path in now.edits.files:
-        click.echo(f"  edited   {path}")
+        echo(f"  edited   {path}")
     for commit in now.edits.commits:
-        click.echo(f"  commit   {commit}")
+        echo(f"  commit   {commit}")

@@ -17,6 +17,7 @@ from mfn_patcher.cli.options import (
     report,
     workspace_option,
 )
+from mfn_patcher.cli.terminal import echo
 
 _POSITIVE = click.IntRange(min=1)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -182,7 +183,7 @@ def train(
 
             # Of the ranks that a launcher starts, one is enough to tell what all do.
             texts = [*(texts if not job.place.rank else ()), explain(job, plans, path)]
-        click.echo("\n\n".join(texts))
+        echo("\n\n".join(texts))
         return
 
     from mfn_patcher.training.supervision import Supervision

@@ -8,11 +8,11 @@ import click
 
 from mfn_patcher.cli.options import (
     json_option,
-    print_json,
     python_option,
     recipe_option,
     workspace_option,
 )
+from mfn_patcher.cli.terminal import echo, print_json, style
 from mfn_patcher.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -65,11 +65,11 @@ def verify(
     else:
         for check in checks:
             word, colour = ("ok", "green") if check.ok else ("failed", "red")
-            click.echo(f"{click.style(f'{word:8}', fg=colour)}{check.name} ({check.case})")
+            echo(f"{style(f'{word:8}', fg=colour)}{check.name} ({check.case})")
             if not check.ok:
-                click.echo(f"{'':8}  expected: {check.expected}")
-            click.echo(f"{'':8}  found:    {check.found}")
+                echo(f"{'':8}  expected: {check.expected}")
+            echo(f"{'':8}  found:    {check.found}")
     if failed:
         names = ", ".join(dict.fromkeys(check.name for check in failed))
-        click.echo(f"mfn-patch: the code is not what the recipe expects: {names}", err=True)
+        echo(f"mfn-patch: the code is not what the recipe expects: {names}", err=True)
         context.exit(ExitCode.VERIFICATION)

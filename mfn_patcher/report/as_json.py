@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
+from mfn_patcher.printable import json_text
 from mfn_patcher.report.findings import text_of
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def render(report: Report) -> str:
         "revisions": [_revision(verdict) for verdict in report.verdicts],
         "history": report.history and _history(report.history),
     }
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return json_text(document) + "\n"
 
 
 def _problem(finding: Finding) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from mfn_patcher.printable import visible
 from mfn_patcher.report.findings import Level, describe_history, title_of
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def render(report: Report) -> str:
             lines += [_annotation(it, title, remarks) for it in report.findings(patch)]
     # For the log alone: GitHub shows few annotations, and each tells since when already.
     lines += describe_history(report.history) if report.history else []
-    return "".join(f"{line}\n" for line in lines)
+    return visible("".join(f"{line}\n" for line in lines))
 
 
 def summary(report: Report) -> str:
@@ -43,7 +44,7 @@ def summary(report: Report) -> str:
     if report.history:
         history = describe_history(report.history)
         lines += ["### Since when", "", *(f"* {_markdown(line)}" for line in history), ""]
-    return "\n".join(lines)
+    return visible("\n".join(lines))
 
 
 def _annotation(finding: Finding, title: str, remarks: list[str]) -> str:

@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+from mfn_patcher.printable import visible
 from mfn_patcher.report.findings import LINT, title_of
 
 if TYPE_CHECKING:
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
 
     from mfn_patcher.report.findings import Finding, Report
 
-# What XML cannot carry, escaped or not; a line of upstream may hold a form feed.
-_ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_ILLEGAL = re.compile("[\ufffe\uffff]")  # what XML cannot hold, beside control characters
 
 
 def render(report: Report) -> str:
@@ -70,4 +70,4 @@ def _add_test(
 
 
 def _legal(text: str) -> str:
-    return _ILLEGAL.sub("\ufffd", text)
+    return _ILLEGAL.sub("\ufffd", visible(text))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from mfn_patcher.drift import HunkState
+from mfn_patcher.printable import json_text
 from mfn_patcher.report.findings import LINT
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def render(report: Report) -> str:
     revisions = [{"revision": v.revision, "commit": v.commit} for v in report.revisions]
     run = {"tool": {"driver": driver}, "results": results, "properties": {"revisions": revisions}}
     document = {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return json_text(document) + "\n"
 
 
 def _properties(report: Report, verdict: RevisionVerdict, patch: PatchVerdict) -> dict[str, Any]:

@@ -2,57 +2,59 @@
 
 from __future__ import annotations
 
-import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Callable
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
+from mfn_patcher.printable import one_line
 from mfn_patcher.report.findings import describe_history, needs, title_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mfn_patcher.drift import RevisionVerdict
     from mfn_patcher.report.findings import Report
 
 _COLOURS = {"clean": "green", "offset": "yellow", "merged": "yellow"}
 
 
-def render(report: Report, *, colour: bool = False) -> str:
+def _plain(text: str, **_styles: Any) -> str:
+    return text
+
+
+def render(report: Report, style: Callable[..., str] = _plain) -> str:
     """Return a report for people.
 
     Args:
         report: what was found.
-        colour: whether it goes to a terminal.
+        style: makes text bold or coloured, as `click.style` does.
     """
-    out = io.StringIO()
-    console = Console(file=out, force_terminal=colour, highlight=False, soft_wrap=True)
-    for problem in report.problems:
-        console.print(str(problem), markup=False)
+    lines = [one_line(str(problem)) for problem in report.problems]
     for verdict in report.revisions:
-        _print(console, report, verdict)
-    for line in describe_history(report.history) if report.history else ():
-        console.print(line, markup=False)
-    return out.getvalue()
+        lines += _lines(report, verdict, style)
+    lines += map(one_line, describe_history(report.history) if report.history else ())
+    return "".join(f"{line}\n" for line in lines)
 
 
-def _print(console: Console, report: Report, verdict: RevisionVerdict) -> None:
-    table = Table(title=Text(title_of(verdict)), title_justify="left", box=None, pad_edge=False)
-    for column in ("verdict", "patch", "hunks"):
-        table.add_column(column)
+def _lines(report: Report, verdict: RevisionVerdict, style: Callable[..., str]) -> Iterator[str]:
+    yield one_line(title_of(verdict))
+    rows = [("verdict", "patch", "hunks")]
     for patch in verdict.patches:
         good = sum(hunk.state.value in ("exact", "offset") for hunk in patch.hunks)
-        state = Text(patch.state.value, style=_COLOURS.get(patch.state.value, "red"))
-        table.add_row(state, patch.patch.name, f"{good} of {len(patch.hunks)} fit")
-    console.print(table)
+        rows.append((patch.state.value, patch.patch.name, f"{good} of {len(patch.hunks)} fit"))
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    for number, row in enumerate(rows):
+        state, name, hunks = (cell.ljust(width) for cell, width in zip(row, widths))
+        look = {"fg": _COLOURS.get(row[0], "red")} if number else {"bold": True}
+        yield f"{style(state, **look)}  {name}  {hunks}".rstrip()
     for patch in verdict.patches:
         findings = report.findings(patch)
         if findings:
             builds_on = "".join(f" ({line})" for line in needs(patch))
-            console.print(f"\n{patch.patch.name}{builds_on}", style="bold", markup=False)
+            yield ""
+            yield style(f"{patch.patch.name}{builds_on}", bold=True)
         for finding in findings:
-            console.print(f"  {finding.text}", markup=False)
+            yield f"  {one_line(finding.text)}"
             for expected, found in finding.differences:
-                console.print(f"    expected: {expected}", markup=False)
-                console.print(f"    found:    {found}", markup=False)
-    console.print(f"\n{report.count(verdict)}", markup=False)
+                yield f"    expected: {one_line(expected)}"
+                yield f"    found:    {one_line(found)}"
+    yield ""
+    yield one_line(report.count(verdict))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from mfn_patcher.printable import one_line, visible
 from mfn_patcher.training.alarms import Alarm
 from mfn_patcher.training.log import Event, LearningRate, Progress, Speed
 from mfn_patcher.training.summary import RunSummary
@@ -126,16 +127,18 @@ class Display:
         total = f" of {self._steps:,}" if self._steps else ""
         done = f"{step / self._steps:.1%}" if self._steps else ""
         bar = ProgressBar(total=self._steps, completed=step, width=24) if self._steps else ""
-        head.add_row(Text(self._title, style="bold"), f"step {step:,}{total}", bar, done)
+        head.add_row(Text(one_line(self._title), style="bold"), f"step {step:,}{total}", bar, done)
         parts: list[RenderableType] = [head, Text("   ".join(self._readings()))]
         if self._summary.verifications:
             parts.append(self._verifications())
         if self._summary.checkpoints:
             last = self._summary.checkpoints[-1]
-            parts.append(Text(f"checkpoint {last.number} saved: {last.path}", overflow="ellipsis"))
+            saved = f"checkpoint {last.number} saved: {one_line(str(last.path))}"
+            parts.append(Text(saved, overflow="ellipsis"))
         if self._speed is None and self._line:
-            parts.append(Text(self._line, style="dim", overflow="ellipsis", no_wrap=True))
-        parts += [Text(f"! {alarm.message}", style="bold red") for alarm in self._alarms]
+            line = one_line(self._line)
+            parts.append(Text(line, style="dim", overflow="ellipsis", no_wrap=True))
+        parts += [Text(f"! {visible(alarm.message)}", style="bold red") for alarm in self._alarms]
         return Group(*parts)
 
     def _readings(self) -> list[str]:
@@ -156,6 +159,7 @@ class Display:
 
     def _verifications(self) -> RenderableType:
         from rich.table import Table  # noqa: PLC0415
+        from rich.text import Text  # noqa: PLC0415
 
         table = Table(box=None, padding=(0, 2, 0, 0))
         for column in ("set", "step", "accuracy", "best", "at step"):
@@ -163,7 +167,11 @@ class Display:
         best = self._summary.best()
         last = {verification.set: verification for verification in self._summary.verifications}
         for name, now in last.items():
-            row = [name, f"{now.step:,}", f"{now.accuracy:.2%}"]
+            row: list[RenderableType] = [
+                Text(one_line(name)),
+                f"{now.step:,}",
+                f"{now.accuracy:.2%}",
+            ]
             if name in best:
                 row += [f"{best[name].accuracy:.2%}", f"{best[name].step:,}"]
             table.add_row(*row)

@@ -1,0 +1,89 @@
+"""Where all commands write. Styles of our own pass; whatever else is no plain text is escaped."""
+
+from __future__ import annotations
+
+import locale
+import os
+import re
+import secrets
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from mfn_patcher.printable import UNSAFE, json_text, visible
+
+if TYPE_CHECKING:
+    from typing import Any, TextIO
+
+# Tells our own escape sequences from others': nobody outside this process knows the mark.
+_MARK = f"\x1b{secrets.token_hex(8)}"
+_UNSAFE = re.compile(f"(?!{_MARK})[{UNSAFE}]")
+_ENCODING = "mfn_patch_terminal"  # among Python's -X options
+
+
+def style(text: str, **styles: Any) -> str:
+    """Return `text` with the styles of `click.style`, for `echo` alone to write."""
+    return click.style(_visible(text), **styles).replace("\x1b[", f"{_MARK}[")
+
+
+def unstyle(text: str) -> str:
+    """Return what `echo` will show of `text`, without styles."""
+    return click.unstyle(_visible(text).replace(_MARK, "\x1b"))
+
+
+def as_cell(text: str) -> str:
+    """Return `text`, styled or not, for a cell of a table: in one line, safe to `echo`."""
+    return _visible(text).replace("\t", r"\t").replace("\n", r"\n")
+
+
+def echo(text: object = "", *, err: bool = False, nl: bool = True) -> None:
+    """Write to standard output, or to standard error with `err`; unsafe characters escaped."""
+    click.echo(_visible(str(text)).replace(_MARK, "\x1b"), err=err, nl=nl)
+
+
+def echo_exactly(content: str | bytes) -> None:
+    """Write a document: byte for byte into a pipe or file, and as `echo` does on a terminal."""
+    if not sys.stdout.isatty():
+        click.echo(content, nl=False)
+        return
+    text = content if isinstance(content, str) else content.decode(errors="surrogateescape")
+    echo(text, nl=False)
+
+
+def print_json(value: object) -> None:
+    """Write `value` as JSON to standard output."""
+    unicode = _is_utf8(sys.stdout.encoding or "")
+    click.echo(json_text(value, ascii_only=not unicode))
+
+
+def prepare() -> None:
+    """Make every name and text of a file UTF-8, as git has them, whatever the locale says.
+
+    Where the locale has another encoding, Python is started again in its UTF-8 mode. What is
+    written to standard output and error stays in the terminal's encoding; characters that this
+    lacks are escaped.
+    """
+    options = sys._xoptions
+    own = options.get(_ENCODING)
+    if own is None and not sys.flags.utf8_mode and not _is_utf8(locale.getpreferredencoding(False)):
+        encoding = getattr(sys.stdout or sys.stderr, "encoding", "ascii")
+        python = [sys.executable, "-X", "utf8", "-X", f"{_ENCODING}={encoding}"]
+        os.execv(sys.executable, [*python, *sys.orig_argv[1:]])  # noqa: S606
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        _reconfigure(stream, str(own) if own else None)
+
+
+def _reconfigure(stream: TextIO, encoding: str | None) -> None:
+    # Streams that a program of Python's own put there may be of another kind.
+    reconfigure = getattr(stream, "reconfigure", None)
+    if reconfigure:
+        reconfigure(encoding=encoding, errors="backslashreplace")
+
+
+def _is_utf8(encoding: str) -> bool:
+    return encoding.lower().replace("-", "").replace("_", "") == "utf8"
+
+
+def _visible(text: str) -> str:
+    return _UNSAFE.sub(lambda found: visible(found[0]), text)

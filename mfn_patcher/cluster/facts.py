@@ -13,9 +13,6 @@ from mfn_patcher.training.interpreter import Interpreter
 Facts = Mapping[str, str]
 
 _PACKAGES = ("mxnet", "mxnet-cu112", "numpy", "opencv-python-headless", "opencv-python")
-# Where things are may differ from host to host.
-_PATHS = ("--data-dir", "--prefix")
-_CHECKPOINT = "--pretrained"
 _SHOWN = 60  # characters
 
 
@@ -40,19 +37,17 @@ def collect(
         "data set": data_set,
     }
     for plan in plans:
-        facts |= {f"{plan.stage.title} {name}": value for name, value in _arguments(plan)}
+        facts |= {f"{plan.stage.title} {name}": value for name, value in _arguments(plan, code)}
     return facts
 
 
-def _arguments(plan: StagePlan) -> list[tuple[str, str]]:
+def _arguments(plan: StagePlan, code: Code) -> list[tuple[str, str]]:
     tokens = plan.arguments
     pairs = []
     for token, following in zip(tokens, (*tokens[1:], "")):
         name, equals, value = token.partition("=")
-        if not name.startswith("--") or name in _PATHS:
-            continue
-        value = value if equals else following
-        pairs.append((name, value.rpartition("/")[2] if name == _CHECKPOINT else value))
+        if name.startswith("--") and not code.is_own(name):
+            pairs.append((name, value if equals else following))
     return pairs
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import filecmp
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -18,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 STAMP = "%Y%m%dT%H%M%S"
 _PARTS = ("params", "states", "json")
@@ -104,11 +106,16 @@ class Complete:
         number: In its file names.
         path: Of its ``.params``.
         step: At which it was saved.
+        saved: when, in seconds since the epoch.
+        arguments: all arguments of the script that saved it, by name; empty if its manifest does
+            not have them.
     """
 
     number: int
     path: Path
     step: int
+    saved: float
+    arguments: Mapping[str, Any]
 
 
 def last_complete(prefix: Path) -> Complete | None:
@@ -117,7 +124,10 @@ def last_complete(prefix: Path) -> Complete | None:
     for number, parts in _find_parts(prefix).items():
         manifest = _read_manifest(parts["json"]) if parts.keys() == set(_PARTS) else None
         if manifest:
-            found.append((manifest, Complete(number, parts["params"], manifest.step), parts))
+            checkpoint = Complete(
+                number, parts["params"], manifest.step, manifest.saved, manifest.arguments
+            )
+            found.append((manifest, checkpoint, parts))
     for manifest, checkpoint, parts in sorted(found, key=lambda each: -each[0].saved):
         if all(_fits(parts[kind], *file) for kind, file in manifest.files.items()):
             return checkpoint
@@ -126,10 +136,11 @@ def last_complete(prefix: Path) -> Complete | None:
 
 @dataclass(frozen=True)
 class _Manifest:
-    """What is read of a manifest: when and at which step, and the files' sizes and SHA-256."""
+    """What is read of a manifest: when, where and how, and the files' sizes and SHA-256."""
 
     saved: float
     step: int
+    arguments: Mapping[str, Any]
     files: Mapping[str, tuple[int, str]]
 
 
@@ -137,12 +148,16 @@ def _read_manifest(path: Path) -> _Manifest | None:
     try:
         held = json.loads(path.read_text(encoding="utf-8"))
         files = {kind: held["files"][kind] for kind in ("params", "states")}
+        saved = float(held["saved"])
+        if not math.isfinite(saved):
+            return None
         return _Manifest(
-            float(held["saved"]),
+            saved,
             int(held["step"]),
+            dict(held.get("arguments", {})),
             {kind: (file["bytes"], file["sha256"]) for kind, file in files.items()},
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 

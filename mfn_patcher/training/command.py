@@ -124,12 +124,12 @@ class Resumption:
     """The run that a stage goes on from.
 
     Attributes:
-        run: Name of its folder.
+        run: Name of its folder; None if its record is missing.
         checkpoint: Number of its last complete checkpoint; None if it has saved none, so that the
             stage begins at its beginning.
     """
 
-    run: str
+    run: str | None
     checkpoint: int | None
 
 
@@ -313,9 +313,10 @@ def go_on(plan: StagePlan, resumption: Resumption) -> StagePlan:
     if resumption.checkpoint is None:
         return dataclasses.replace(plan, resumption=resumption)
     step = resumption.checkpoint * plan.verbose
+    who = f"run {resumption.run}" if resumption.run else "a run without a record"
     added = Added(
         ("--resume", str(resumption.checkpoint)),
-        f"from step {step} on, where run {resumption.run} has left its last whole checkpoint",
+        f"from step {step} on, where {who} has left its last whole checkpoint",
     )
     return dataclasses.replace(plan, resumption=resumption, added=(*plan.added, added))
 

@@ -1,13 +1,15 @@
 """Going on where an earlier run has stopped: what is left of a chain of stages.
 
-The run is found by its record; what it has left, by the manifests of its checkpoints. Whatever
-would make the training another than the one that was begun is refused.
+The run is found by its record; what it has left, by the manifests of its checkpoints. Where the
+record is missing or damaged, the manifests alone will do: they have the arguments of the script.
+Whatever would make the training another than the one that was begun is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Callable
 
@@ -17,11 +19,8 @@ from mfn_patcher.training import checkpoints, record
 from mfn_patcher.training.command import Resumption, StagePlan, go_on
 from mfn_patcher.training.run import Surroundings
 
-# Arguments of the script that are compared by what they stand for, or may change.
-_NOT_COMPARED = {
-    "--data-dir", "--prefix", "--pretrained", "--per-batch-size", "--max-steps", "--resume",
-    "--keep", "--keep-always", "--target", "--ckpt", "--progress",
-}  # fmt: skip
+# Compared by what it stands for, beside the options that may change: `Code.free` has those.
+_EACH = "--per-batch-size"
 # The tool's options for the script's arguments; all others are given in the recipe or after --.
 _OPTIONS = {
     "--verbose": "--verbose-every",
@@ -66,21 +65,92 @@ def remaining(
         for index, plan in enumerate(plans)
         if (found := _runs_of(plan, runs, surroundings))
     }
-    if not newest:
-        raise _nothing(plans, runs)
-    index = max(newest, key=lambda number: str(newest[number].entry["started"]))
+    orphans = {
+        index: left
+        for index, plan in enumerate(plans)
+        if index not in newest and (left := _orphan(plan, surroundings))
+    }
+    fitting = {
+        index: checkpoint
+        for index, checkpoint in orphans.items()
+        if not any(_differences_from(checkpoint, plans[index], surroundings))
+    }
+    times = {index: _moment(run.entry["started"]) for index, run in newest.items()}
+    times |= {index: checkpoint.saved for index, checkpoint in fitting.items()}
+    if not times:
+        raise _nothing(plans, runs, orphans, surroundings)
+    index = max(times, key=lambda number: times[number])
     plan, following = plans[index], tuple(plans[index + 1 :])
+    if index in fitting:
+        report(
+            f"there is no readable record of {plan.stage.title}, so its settings are taken from "
+            f"the manifest of {fitting[index].path}"
+        )
+        return _after(plan, None, fitting[index], following, report)
     run, checkpoint = _left_by(plan, newest[index], surroundings)
     _compare(plan, run, surroundings)
     if _code_of(run) != (surroundings.code.commit, surroundings.code.edits):
         report(f"{plan.stage.title} goes on with other code than run {run.folder.name} had")
+    return _after(plan, run.folder.name, checkpoint, following, report)
+
+
+def _moment(started: str) -> float:
+    return datetime.fromisoformat(started).timestamp()
+
+
+def _after(
+    plan: StagePlan,
+    run: str | None,
+    checkpoint: checkpoints.Complete | None,
+    following: tuple[StagePlan, ...],
+    report: Callable[[str], None],
+) -> tuple[StagePlan, ...]:
+    """Return what is left after the last checkpoint of a stage."""
     if checkpoint is None:
         report(f"{plan.stage.title} has saved no whole checkpoint yet, so it begins anew")
-        return (go_on(plan, Resumption(run.folder.name, None)), *following)
+        return (go_on(plan, Resumption(run, None)), *following)
     if plan.last_checkpoint is not None and checkpoint.number >= plan.last_checkpoint:
         report(f"{plan.stage.title} is done: {checkpoint.path}")
         return following
-    return (go_on(plan, Resumption(run.folder.name, checkpoint.number)), *following)
+    return (go_on(plan, Resumption(run, checkpoint.number)), *following)
+
+
+# -- checkpoints whose run has no readable record -------------------------------------------
+
+
+def _orphan(plan: StagePlan, surroundings: Surroundings) -> checkpoints.Complete | None:
+    """Return the last complete checkpoint of a stage, if no record tells which run saved it."""
+    prefix = surroundings.place(plan.prefix)
+    last = checkpoints.last_complete(prefix)
+    if last is None or not last.arguments:
+        return None
+    return None if record.find_writer(surroundings.runs, last.path, prefix) else last
+
+
+def _differences_from(
+    checkpoint: checkpoints.Complete, plan: StagePlan, surroundings: Surroundings
+) -> Iterator[str]:
+    """Yield a line for each argument that the checkpoint was not saved with.
+
+    The script compares all others, and the number of images, before it resumes.
+    """
+    for name, value in _arguments(plan.arguments).items():
+        key = name.removeprefix("--").replace("-", "_")
+        if surroundings.code.is_free(name) or key not in checkpoint.arguments:
+            continue
+        if not _same(value, checkpoint.arguments[key]):
+            where = _OPTIONS.get(name, "in the recipe, or after --")
+            yield f"{name} {checkpoint.arguments[key]}, and now {value} ({where})"
+
+
+def _same(given: str, kept: object) -> bool:
+    try:
+        return float(given) == float(str(kept))
+    except ValueError:
+        return given == str(kept)
+
+
+# -- runs with a record ---------------------------------------------------------------------
 
 
 def _code_of(run: _Run) -> tuple[str | None, bytes]:
@@ -94,8 +164,16 @@ def _runs_of(plan: StagePlan, runs: Sequence[_Run], surroundings: Surroundings) 
     return [run for run in runs if tuple(map(run.entry.get, keys)) == wanted]
 
 
-def _nothing(plans: Sequence[StagePlan], runs: Sequence[_Run]) -> ResumeError:
+def _nothing(
+    plans: Sequence[StagePlan],
+    runs: Sequence[_Run],
+    orphans: Mapping[int, checkpoints.Complete],
+    surroundings: Surroundings,
+) -> ResumeError:
     titles = " and ".join(plan.stage.title for plan in plans)
+    for index, checkpoint in orphans.items():
+        lines = _differences_from(checkpoint, plans[index], surroundings)
+        return _of_another_training(plans[index], f"checkpoint {checkpoint.path}", lines)
     if not runs:
         return ResumeError(
             f"there is no run of {titles} to go on from",
@@ -151,34 +229,42 @@ def _is_of(plan: StagePlan, entry: Mapping[str, Any]) -> bool:
 def _compare(plan: StagePlan, run: _Run, surroundings: Surroundings) -> None:
     differences = list(_differences(plan, run, surroundings))
     if differences:
-        lines = "\n".join(f"  {line}" for line in differences)
-        raise ResumeError(
-            f"{plan.stage.title} can't go on from what run {run.folder.name} has left, which is "
-            f"of another training:\n{lines}",
-            remedy="Repeat the options of that run, or train without --resume; its checkpoints "
-            "are then moved aside.",
-        )
+        raise _of_another_training(plan, f"what run {run.folder.name} has left", differences)
+
+
+def _of_another_training(plan: StagePlan, what: str, differences: Iterable[str]) -> ResumeError:
+    lines = "\n".join(f"  {line}" for line in differences)
+    return ResumeError(
+        f"{plan.stage.title} can't go on from {what}, which is of another training:\n{lines}",
+        remedy="Repeat the options of that run, or train without --resume; its checkpoints are "
+        "then moved aside.",
+    )
 
 
 def _differences(plan: StagePlan, run: _Run, surroundings: Surroundings) -> Iterator[str]:
     entry = run.entry
     former, now = _arguments(entry["command"]), _arguments(plan.arguments)
-    each = "--per-batch-size"
     if plan.batch_size != entry["batch_size"]:
         yield f"batch size {entry['batch_size']}, and now {plan.batch_size} (--batch-size)"
-    elif former[each] != now[each]:
-        yield f"{former[each]} images a device, and now {now[each]} (--gpus or the ranks)"
+    elif former.get(_EACH) != now[_EACH]:
+        yield f"{former.get(_EACH)} images a device, and now {now[_EACH]} (--gpus or the ranks)"
     data_dir = surroundings.place(plan.data_dir)
-    if data_dir.is_dir() and fingerprint(data_dir).sha256 != entry["data_set"]["sha256"]:
+    if data_dir.is_dir() and fingerprint(data_dir).sha256 != _fingerprint_of(entry):
         yield f"data set {entry['data_dir']}, and now {data_dir}, which is another (--data-dir)"
     start = plan.start and f"{surroundings.place(plan.start.prefix)},{plan.start.number}"
-    if start != entry["start"]:
-        yield f"started from {entry['start']}, and now from {start} (--pretrained)"
+    if start != entry.get("start"):
+        yield f"started from {entry.get('start')}, and now from {start} (--pretrained)"
     for name in dict.fromkeys([*former, *now]):
-        if name not in _NOT_COMPARED and former.get(name) != now.get(name):
+        if name == _EACH or surroundings.code.is_free(name):
+            continue
+        if former.get(name) != now.get(name):
             values = (former.get(name, "not given"), now.get(name, "not given"))
             where = _OPTIONS.get(name, "in the recipe, or after --")
             yield f"{name} {values[0]}, and now {values[1]} ({where})"
+
+
+def _fingerprint_of(entry: Mapping[str, Any]) -> object:
+    return (entry.get("data_set") or {}).get("sha256")
 
 
 def _arguments(tokens: Sequence[str]) -> dict[str, str]:

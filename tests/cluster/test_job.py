@@ -79,9 +79,16 @@ def test_gpus_that_cannot_be_shared(gpus: str | None) -> None:
 
 def test_facts_leave_out_where_things_are() -> None:
     machine = Interpreter("/usr/bin/python3", "3.11.7", {"mxnet": "1.9.1", "scipy": "1.9"}, ())
-    code = Code("a" * 40, "c" * 40)
+    own = frozenset({"--data-dir", "--prefix", "--pretrained", "--data-workers"})
+    code = Code("a" * 40, "c" * 40, own=own)
     here = facts.collect(code, plans(data_dir=Path("/a"), models_dir=Path("/m")), machine, "d")
-    there = facts.collect(code, plans(data_dir=Path("/b"), models_dir=Path("/n")), machine, "d")
+    script = ("--data-workers", "9")
+    there = facts.collect(
+        code,
+        plans(data_dir=Path("/b"), models_dir=Path("/n"), script_arguments=script),
+        machine,
+        "d",
+    )
     assert facts.differences(here, {"rank 1 on b": there}) == []
     other = facts.collect(
         dataclasses.replace(code, edits=b"x"),

@@ -71,7 +71,7 @@ def make_complete(prefix: Path, number: int, saved: float) -> None:
         path.write_text(f"{kind} {number}")
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         files[kind] = {"bytes": path.stat().st_size, "sha256": sha256}
-    manifest = {"saved": saved, "step": 10 * number, "files": files}
+    manifest = {"saved": saved, "step": 10 * number, "files": files, "arguments": {"lr": number}}
     Path(f"{prefix}-{number:04d}.json").write_text(json.dumps(manifest))
 
 
@@ -81,7 +81,23 @@ def test_the_last_complete_is_the_one_saved_last(prefix: Path) -> None:
     make_complete(prefix, 3, 2.0)
     make_complete(prefix, 4, 3.0)
     last = checkpoints.last_complete(prefix)
-    assert last == checkpoints.Complete(4, Path(f"{prefix}-0004.params"), 40)
+    assert last == checkpoints.Complete(4, Path(f"{prefix}-0004.params"), 40, 3.0, {"lr": 4})
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"saved": float("nan")}, {"saved": [1]}, {"step": None}, {"files": []}, {"arguments": [1]}],
+)
+def test_a_manifest_that_makes_no_sense_is_passed_over(
+    prefix: Path, damage: dict[str, object]
+) -> None:
+    make_complete(prefix, 3, 1.0)
+    make_complete(prefix, 4, 2.0)
+    path = Path(f"{prefix}-0004.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), **damage}))
+    last = checkpoints.last_complete(prefix)
+    assert last
+    assert last.number == 3
 
 
 @pytest.mark.parametrize(
@@ -122,7 +138,7 @@ def test_all_parts_are_set_aside_and_put_back(prefix: Path) -> None:
     assert last
     assert last.number == 3
     assert checkpoints.last_complete(prefix) == checkpoints.Complete(
-        3, Path(f"{prefix}-0003.params"), 30
+        3, Path(f"{prefix}-0003.params"), 30, 3.0, {"lr": 3}
     )
     assert not Path(f"{prefix}-0002.states").exists()
     assert not Path(f"{prefix}-0002.json").exists()

@@ -28,6 +28,7 @@ from tests.training.test_run import read
 # Saves whole checkpoints with what it was told; ends before the one that the file "stop" names.
 SCRIPT = """
 import hashlib, json, os, pathlib, sys, time
+arguments = {name[2:].replace("-", "_"): v for name, v in zip(sys.argv[1::2], sys.argv[2::2])}
 value = dict(zip(sys.argv[1::2], sys.argv[2::2]))
 prefix = pathlib.Path(value["--prefix"])
 prefix.parent.mkdir(parents=True, exist_ok=True)
@@ -45,9 +46,26 @@ for number in range(begin + 1, int(value["--max-steps"]) // verbose + 1):
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         files[kind] = {"bytes": path.stat().st_size, "sha256": sha256}
     pathlib.Path(f"{prefix}-symbol.json").write_text("{}")
-    manifest = {"saved": time.time(), "step": number * verbose, "files": files}
+    manifest = {"saved": time.time(), "step": number * verbose, "files": files,
+                "arguments": {"lr": 0.1, **arguments}}
     pathlib.Path(f"{prefix}-{number:04d}.json").write_text(json.dumps(manifest))
 """
+
+
+# As the real script lists them.
+FREE = frozenset(
+    [
+        "--data-dir",
+        "--prefix",
+        "--pretrained",
+        "--max-steps",
+        "--target",
+        "--resume",
+        "--keep",
+        "--keep-always",
+        "--data-workers",
+    ]
+)
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +120,9 @@ def bench(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setattr(run, "inspect", lambda *_: facts)
     monkeypatch.setattr(run, "check_mxnet", lambda *_: None)
     options = Options(data_dir=data, cpu=True, batch_size=4, max_steps=15, verbose_every=5, seed=3)
-    return Bench(Surroundings(workspace, sys.executable, dict(os.environ), Code()), options, [])
+    return Bench(
+        Surroundings(workspace, sys.executable, dict(os.environ), Code(free=FREE)), options, []
+    )
 
 
 def numbers(plans: tuple[StagePlan, ...]) -> list[tuple[int, int | None]]:
@@ -229,7 +249,8 @@ def test_a_copy_of_the_data_set_elsewhere_will_do(bench: Bench, data: Path, tmp_
     bench.stop("2", 0, 3)
     moved = tmp_path / "moved"
     shutil.copytree(data, moved)
-    others = {"data_dir": moved, "keep": 2, "script_arguments": ("--target", "lfw")}
+    script = ("--target", "lfw", "--data-workers", "1")
+    others = {"data_dir": moved, "keep": 2, "script_arguments": script}
     assert numbers(bench.left("2", **others)) == [(2, 2)]
 
 
@@ -259,6 +280,70 @@ def test_other_code_is_told(bench: Bench) -> None:
     bench.stop("2", 0, 3)
     assert numbers(bench.left("2")) == [(2, 2)]
     assert bench.said == []
-    other = dataclasses.replace(bench.surroundings, code=Code(edits=b"a diff"))
+    other = dataclasses.replace(bench.surroundings, code=Code(edits=b"a diff", free=FREE))
     remaining(bench.plans("2"), other, bench.said.append)
     assert "goes on with other code than run" in bench.said[0]
+
+
+# -- manifests alone ----------------------------------------------------------------------
+
+
+def lose(bench: Bench, how: str) -> None:
+    """Lose the records of all runs."""
+    for path in bench.surroundings.runs.glob("*/run.json"):
+        if how == "cut short":
+            path.write_bytes(path.read_bytes()[:100])
+        else:
+            shutil.rmtree(path.parent)
+
+
+@pytest.mark.parametrize("how", ["cut short", "removed"])
+def test_without_a_record_the_manifests_will_do(bench: Bench, how: str) -> None:
+    bench.stop("2", 0, 3)
+    lose(bench, how)
+    (folder,) = bench.go_on("2", keep=2, script_arguments=("--data-workers", "1"))
+    assert "no readable record of stage 2 (softmax)" in bench.said[0]
+    entry = read(folder)
+    assert (entry["outcome"], entry["resumed_from"], entry["resumed_checkpoint"]) == (
+        "completed",
+        None,
+        2,
+    )
+    lose(bench, how)
+    assert bench.left("2") == (), "it is done"
+
+
+def test_without_a_record_another_training_is_refused(bench: Bench) -> None:
+    bench.stop("2", 0, 3)
+    lose(bench, "removed")
+    for options, reason in (
+        ({"batch_size": 8}, "--per-batch-size 4, and now 8"),
+        ({"seed": 4}, "--seed 3, and now 4 (--seed)"),
+        ({"verbose_every": 3}, "--verbose 5, and now 3 (--verbose-every)"),
+        ({"script_arguments": ("--lr", "0.2")}, "--lr 0.1, and now 0.2 (in the recipe, or"),
+    ):
+        with pytest.raises(ResumeError) as error:
+            bench.left("2", **options)
+        assert reason in str(error.value)
+        assert str(error.value).count("\n") == 1, "and for no other reason"
+    assert numbers(bench.left("2", script_arguments=("--lr", "0.10"))) == [(2, 2)]
+
+
+def test_without_records_a_chain_goes_on_at_the_right_stage(bench: Bench) -> None:
+    bench.train("2")
+    bench.stop("3,4", 4, 3)
+    lose(bench, "removed")
+    # Stage 4 saves under the same names, but its arguments are others.
+    assert numbers(bench.left("all")) == [(3, 2), (4, None)]
+    with pytest.raises(ResumeError, match="of another training"):
+        bench.left("4")
+    bench.go_on("3")
+    bench.stop("4", 4, 2)
+    lose(bench, "cut short")
+    assert numbers(bench.left("all")) == [(4, 1)]
+
+
+def test_a_manifest_of_a_run_with_a_record_is_no_orphan(bench: Bench) -> None:
+    bench.train("2")
+    with pytest.raises(ResumeError, match="no run of stage 3"):
+        bench.left("3")

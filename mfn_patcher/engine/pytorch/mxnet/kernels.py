@@ -7,6 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+__all__ = [
+    "batch_norm",
+    "l2_normalize",
+    "one_hot",
+    "pick",
+    "prelu",
+    "slice_axis",
+    "softmax_output",
+]
+
 
 def batch_norm(
     data: Tensor, gamma: Tensor | None, beta: Tensor, epsilon: float
@@ -58,6 +68,39 @@ def slice_axis(data: Tensor, axis: int, begin: int, end: int | None) -> Tensor:
     """Return a range of one axis; negative ends count from the end."""
     bounds = range(data.shape[axis])[begin:end]
     return data.narrow(axis, bounds.start, len(bounds))
+
+
+class _Prelu(torch.autograd.Function):
+    """PReLU on the CPU, where PyTorch's own gradient is computed number by number."""
+
+    @staticmethod
+    def forward(ctx: Any, data: Tensor, slopes: Tensor) -> Tensor:
+        ctx.save_for_backward(data, slopes)
+        return torch.nn.functional.prelu(data, slopes)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        data, slopes = ctx.saved_tensors
+        positive = torch.ops.aten.threshold_backward(gradient, data, 0)
+        negative = gradient - positive
+        by_channel = slopes.reshape(1, -1, *[1] * (data.dim() - 2))
+        # Of the two one is always 0, so nothing is rounded that would not be otherwise.
+        of_data = torch.addcmul(positive, negative, by_channel)
+        axes = [0, *range(2, data.dim())] if len(slopes) > 1 else list(range(data.dim()))
+        return of_data, negative.mul_(data).sum(axes).reshape(slopes.shape)
+
+
+def prelu(data: Tensor, slopes: Tensor) -> Tensor:
+    """Multiply what is not positive by the slope of its channel.
+
+    Args:
+        data: (N, C, ...).
+        slopes: (C,), or (1,) for all channels.
+    """
+    if data.device.type != "cpu":
+        return torch.nn.functional.prelu(data, slopes)
+    computed: Tensor = _Prelu.apply(data, slopes)
+    return computed
 
 
 class _SoftmaxOutput(torch.autograd.Function):

@@ -101,7 +101,7 @@ def _batch_norm(values: Attributes, inputs: Sequence[str], training: bool) -> st
 
 
 def _leaky_relu(_: Attributes, inputs: Sequence[str], __: bool) -> str:
-    return f"F.prelu({inputs[0]}, {inputs[1]})"
+    return f"prelu({inputs[0]}, {inputs[1]})"
 
 
 _ACTIVATIONS = {

@@ -168,8 +168,7 @@ def _find_last_uses(graph: Graph) -> dict[int, list[int]]:
 
 def _define(source: str) -> Function:
     names: dict[str, Any] = {"torch": torch, "F": torch.nn.functional}
-    for name in ("batch_norm", "l2_normalize", "one_hot", "pick", "slice_axis", "softmax_output"):
-        names[name] = getattr(kernels, name)
+    names |= {name: getattr(kernels, name) for name in kernels.__all__}
     exec(compile(source, "<program of a symbol>", "exec"), names)  # noqa: S102 - written above, from numbers and known words
     function: Function = names["run"]
     return function

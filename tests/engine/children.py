@@ -31,7 +31,7 @@ def run(
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     environment.pop("PYTHONPATH", None)
     if engine:
-        environment["PYTHONPATH"] = str(ENGINE)
+        environment["PYTHONPATH"] = os.pathsep.join(map(str, (ENGINE, ROOT)))
     ran = subprocess.run(
         [sys.executable, str(PROGRAMS / f"{program}.py"), *map(str, arguments)],
         cwd=folder,

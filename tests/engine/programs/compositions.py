@@ -110,31 +110,24 @@ def blocks():
     nn = mx.gluon.nn
 
     class Unit(mx.gluon.HybridBlock):
-        def __init__(self, channels, **options):
-            super().__init__(**options)
+        def __init__(self, channels):
+            super().__init__()
             with self.name_scope():
-                self.body = nn.HybridSequential(prefix="unit_")
+                self.body = nn.HybridSequential()
                 with self.body.name_scope():
-                    self.body.add(nn.Conv2D(channels, 3, 2, 1, use_bias=False))
-                    self.body.add(nn.BatchNorm(momentum=0.1, epsilon=0.001), nn.Activation("relu"))
-                    self.body.add(
-                        nn.Conv2D(
-                            channels,
-                            kernel_size=5,
-                            padding=2,
-                            groups=channels,
-                            in_channels=channels,
-                        )
-                    )
+                    self.body.add(nn.Conv2D(channels, 3, strides=2, padding=1, use_bias=False))
+                    self.body.add(nn.BatchNorm(epsilon=0.001, momentum=0.1), nn.Activation("relu"))
+                self.deep = nn.Conv2D(channels, kernel_size=5, padding=2, groups=channels)
                 self.pool = nn.MaxPool2D(pool_size=3, strides=2, padding=1)
 
         def hybrid_forward(self, F, x):  # noqa: N803, as gluon calls it
             x = self.body(x)
-            return F.concat(self.pool(x), self.pool(x) * 0.5, dim=1)
+            return F.concat(self.deep(x), self.deep(x) * 0.5, F.elemwise_add(x, x), dim=1)
 
     net = nn.HybridSequential()
+    net.add(nn.BatchNorm(scale=True))
     with net.name_scope():
-        net.add(Unit(4), Unit(6, prefix="named_"), nn.AvgPool2D(3, 2, 1))
+        net.add(Unit(4), Unit(6), nn.AvgPool2D(3, strides=2, padding=1))
     return net(sym.Variable("data"))
 
 
@@ -166,7 +159,7 @@ def describe(symbol, shapes):
         "outputs": symbol.list_outputs(),
         "arguments": symbol.list_arguments(),
         "auxiliary": symbol.list_auxiliary_states(),
-        "attributes": read.attr_dict(),
+        "attributes": symbol.attr_dict(),
         "internals": internals.list_outputs(),
         "first": internals[0].list_outputs(),
         "cut": internals[internals.list_outputs()[-1]].tojson(),

@@ -105,7 +105,7 @@ class SGD(Optimizer):
 
     With momentum each parameter has a velocity, which the learning rate is part of::
 
-        velocity = momentum * velocity - lr * wd * weight - lr * (rescale_grad * gradient)
+        velocity = momentum * velocity - (lr * wd) * weight - (lr * rescale_grad) * gradient
         weight = weight + velocity
     """
 
@@ -137,17 +137,17 @@ class SGD(Optimizer):
         kind = np.float64 if weights and weights[0].dtype == torch.float64 else np.float32
         rates = [kind(rate) for rate in self._get_lrs(index)]
         decays = [rate * kind(decay) for rate, decay in zip(rates, self._get_wds(index))]
+        # What is in parentheses above is rounded before it multiplies an array, as in MXNet.
+        factors = [rate * kind(self.rescale_grad) for rate in rates]
         with torch.no_grad():
             gradients = [item.tensor for item in grad]
-            gradients = torch._foreach_mul(gradients, float(kind(self.rescale_grad)))
-            torch._foreach_mul_(gradients, [float(rate) for rate in rates])
+            gradients = torch._foreach_mul(gradients, [float(factor) for factor in factors])
+            decayed = torch._foreach_mul(weights, [float(decay) for decay in decays])
             if not self.momentum:
-                # MXNet has this formula where there is no velocity, which rounds differently.
-                torch._foreach_mul_(weights, [float(kind(1) - decay) for decay in decays])
-                torch._foreach_sub_(weights, gradients)
+                torch._foreach_add_(decayed, gradients)
+                torch._foreach_sub_(weights, decayed)
                 return
             velocities = [item.tensor for item in state if item is not None]
-            decayed = torch._foreach_mul(weights, [float(decay) for decay in decays])
             torch._foreach_mul_(velocities, float(kind(self.momentum)))
             torch._foreach_sub_(velocities, decayed)
             torch._foreach_sub_(velocities, gradients)

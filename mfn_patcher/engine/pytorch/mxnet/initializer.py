@@ -121,7 +121,7 @@ class Xavier(Initializer):
         """
         if rnd_type not in ("uniform", "gaussian") or factor_type not in ("in", "out", "avg"):
             raise ValueError(f"Xavier knows no {rnd_type} by {factor_type}")
-        super().__init__(rnd_type=rnd_type, factor_type=factor_type, magnitude=float(magnitude))
+        super().__init__(rnd_type=rnd_type, factor_type=factor_type, magnitude=magnitude)
         self._kind, self._factor, self._magnitude = rnd_type, factor_type, float(magnitude)
 
     def draw(self, name: str, array: NDArray) -> None:

@@ -6,10 +6,13 @@ import importlib.util
 
 import pytest
 
+NAMES = {"mxnet": "MXNet", "torch": "PyTorch"}
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if importlib.util.find_spec("mxnet") is None:
-        without = pytest.mark.skip(reason="MXNet is not installed here")
-        for item in items:
-            if item.get_closest_marker("mxnet"):
-                item.add_marker(without)
+    for package, name in NAMES.items():
+        if importlib.util.find_spec(package) is None:
+            without = pytest.mark.skip(reason=f"{name} is not installed here")
+            for item in items:
+                if item.get_closest_marker(package):
+                    item.add_marker(without)

@@ -1,0 +1,89 @@
+"""Each operator computes what MXNet does: values, gradients, and what it leaves behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.engine.children import DATA, run
+from tests.engine.operators import Array, Case, distance, load
+
+pytestmark = pytest.mark.torch
+
+CASES = load(DATA / "operators.npz")
+# MXNet keeps a momentum in single precision, so 0.9 is 0.89999998 to it.
+MOVING = 2e-7
+# Relative to the largest number of an array; what rounding does to these cases is half of it.
+SINGLE = 5e-7
+
+
+class Found:
+    """What the engine computes for all cases in one precision."""
+
+    def __init__(self, path: Path, dtype: str) -> None:
+        run("run_operators", DATA / "operators.npz", path, dtype, engine=True)
+        with np.load(path, allow_pickle=False) as file:
+            self._arrays = {key: file[key] for key in file.files}
+
+    def array(self, case: str, key: str, name: str) -> Array:
+        """Return an array; one that the engine does not compute is of zeros.
+
+        Raises:
+            AssertionError: The engine refuses the case.
+        """
+        error = self._arrays.get(f"{case}|error")
+        assert error is None, str(error)
+        found = self._arrays.get(f"{case}|{key}|{name}")
+        return np.zeros(()) if found is None else found.astype("f8")
+
+
+@pytest.fixture(scope="module", params=["float64", "float32"])
+def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Found:
+    return Found(tmp_path_factory.mktemp("found") / "found.npz", request.param)
+
+
+def expected(case: Case) -> dict[tuple[str, str], Array]:
+    """Return all that is to come out, by key and name."""
+    inputs = ("arguments", "auxiliary", "heads")
+    named = {
+        (key, name): array
+        for key, arrays in case.named.items()
+        for name, array in arrays.items()
+        if key not in inputs
+    }
+    listed = {
+        (key, str(place)): array
+        for key, arrays in case.listed.items()
+        for place, array in enumerate(arrays)
+        if key not in inputs
+    }
+    return {**named, **listed}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_computes_what_mxnet_does(name: str, found: Found, request: pytest.FixtureRequest) -> None:
+    case = CASES[name]
+    single = "float32" in request.node.callspec.id
+    wrong = {}
+    for (key, array), wanted in expected(case).items():
+        computed = found.array(name, key, array)
+        if computed.shape == () and not wanted.any():
+            continue  # neither has a gradient
+        tolerance = SINGLE if single else MOVING if key == "auxiliary_after" else case.tolerance
+        far = distance(computed, wanted)
+        if far > tolerance:
+            wrong[key, array] = far
+    assert not wrong
+
+
+def test_what_stays_stays(found: Found) -> None:
+    """A forward pass changes no moving average, and a step no argument but a fixed gamma."""
+    for name, case in CASES.items():
+        if "gradients" not in case.named:
+            continue
+        changed = case.named["arguments_after"]
+        for argument, before in case.named["arguments"].items():
+            after = changed.get(argument, before)
+            assert distance(found.array(name, "arguments_after", argument), after) < SINGLE

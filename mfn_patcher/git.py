@@ -53,6 +53,7 @@ _OVERRIDES = (
     "protocol.ext.allow=never",
     "protocol.fd.allow=never",
     "protocol.version=2",
+    "sparse.expectFilesOutsideOfPatterns=true",
     "submodule.recurse=false",
     "trailer.separators=:",
 )
@@ -63,6 +64,13 @@ _KEPT_VARIABLES = re.compile(
     r"GIT_(ALLOW_PROTOCOL|ASKPASS|CONFIG_(COUNT|KEY_\d+|VALUE_\d+|GLOBAL|SYSTEM|NOSYSTEM)"
     r"|EXEC_PATH|HTTP_\w+|PROXY_\w+|PYTHON_\w+|SSH|SSH_COMMAND|SSH_VARIANT|SSL_\w+|TRACE\w*)"
 )
+_VARIABLES = {
+    "GIT_ATTR_NOSYSTEM": "1",
+    # Paths come from patches and from upstream: none is a pattern.
+    "GIT_LITERAL_PATHSPECS": "1",
+    "GIT_OPTIONAL_LOCKS": "0",  # what only looks must not leave a lock when it is killed
+    "GIT_TERMINAL_PROMPT": "0",
+}
 _environment_lock = threading.Lock()
 
 OLDEST = (2, 28)  # has `git init --initial-branch`
@@ -167,14 +175,7 @@ class Repository:
             command += [f"--git-dir={self.git_dir}", f"--work-tree={self.work_tree}"]
         for override in _OVERRIDES:
             command += ["-c", override]
-        variables = {
-            "GIT_ATTR_NOSYSTEM": "1",
-            # Paths come from patches and from upstream: none is a pattern.
-            "GIT_LITERAL_PATHSPECS": "1",
-            "GIT_TERMINAL_PROMPT": "0",
-            **self.variables,
-            **(env or {}),
-        }
+        variables = {**_VARIABLES, **self.variables, **(env or {})}
         with _without_git_variables():
             try:
                 # Kept until the end: GitPython kills the process when the handle goes.
@@ -205,6 +206,16 @@ class Repository:
     def out(self, *arguments: str, **options: object) -> str:
         """Run git and return its standard output as text without the last line break."""
         return self.run(*arguments, **options).stdout.decode(errors="surrogateescape").rstrip("\n")  # type: ignore[arg-type]
+
+    def entries(self, tree: str) -> dict[str, tuple[str, str]]:
+        """Return mode, six octal digits, and blob of every file of a tree or commit, by path."""
+        entries = {}
+        listing = self.out("ls-tree", "-r", "-z", "--full-tree", tree)
+        for line in filter(None, listing.split("\0")):
+            information, _, path = line.partition("\t")
+            mode, _, blob = information.split()
+            entries[path] = (mode, blob)
+        return entries
 
     def resolve(self, revision: str) -> str | None:
         """Return the commit that `revision` names, or None."""

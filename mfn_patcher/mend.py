@@ -75,11 +75,12 @@ def refresh(workspace: Workspace, series: Series, patch: Patch) -> list[str]:
         if not held.edits():
             return []
         number = series.patches.index(patch)
-        above = _Above(workspace.repository, series, links, number + 1, held.tree())
+        edited = workspace.tree()
+        above = _Above(workspace.repository, series, links, number + 1, edited)
         diff = above.fold(patch.name, at=links[number].commit, before=above.commit(number))
         changed = {patch.name: head(patch) + diff, **above.carry()}
         names = {patch.name: patch.name for patch in series.patches}
-        held.adopt(series, _below_patches(changed), names)
+        held.adopt(series, _below_patches(changed), names, known=(edited,))
         return list(changed)
 
 
@@ -118,7 +119,8 @@ def start(workspace: Workspace, series: Series, slug: str, stack: str, heading: 
         its = [number for number, patch in enumerate(series.patches) if patch.stack == stack]
         number = its[-1] + 1 if its else len(series.patches)
         name = f"{stack}/{len(its) + 1:04d}-{slug}.patch"
-        above = _Above(workspace.repository, series, links, number, held.tree())
+        edited = workspace.tree()
+        above = _Above(workspace.repository, series, links, number, edited)
         parent = above.commit(number)
         diff = above.fold(name, at=parent, before=parent)
         changed = {name: heading.as_mail() + diff, **above.carry()}
@@ -128,7 +130,8 @@ def start(workspace: Workspace, series: Series, slug: str, stack: str, heading: 
         listing.insert(after, name)
         files = _below_patches(changed)
         files["patches/series"] = "".join(f"{line}\n" for line in listing).encode()
-        held.adopt(series, files, {patch.name: patch.name for patch in series.patches})
+        names = {patch.name: patch.name for patch in series.patches}
+        held.adopt(series, files, names, known=(edited,))
         return name
 
 
@@ -139,10 +142,16 @@ def head(patch: Patch) -> bytes:
 
 def describe_conflict(conflict: Conflict, theirs: str) -> str:
     """Say in a line why a file needs a decision; `theirs` is what changes it."""
+    if conflict.blocked_by:
+        return f"{conflict.path}: {theirs} needs its place, where {conflict.blocked_by} stands"
     if not conflict.ours:
         return f"{conflict.path}: {theirs} changes it, but it is gone"
     if not conflict.theirs:
         return f"{conflict.path}: {theirs} removes it, but it is another than it was"
+    if conflict.content is None:
+        kinds = {"120000": "a link", "160000": "a submodule"}
+        kind = kinds.get(conflict.ours.mode, "a binary file")
+        return f"{conflict.path}: {theirs} changes lines of it, but it is {kind} now"
     return f"{conflict.path}: the changes meet"
 
 

@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING
 
 from mfn_patcher.hunks import apply_fits, fit
 from mfn_patcher.patches import ABSENT
+from mfn_patcher.worktree import FILE, PROGRAM
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from mfn_patcher.git import Repository
     from mfn_patcher.patches import Patch
 
 _NO_FILE = "000000"
+_LOOKED_AT = 8000  # bytes in which git looks for a NUL
 _MOST_CONFLICTS = 127  # git merge-file's exit status is the number of conflicts, at most this
 
 
@@ -35,6 +37,11 @@ class Entry:
     def __bool__(self) -> bool:
         return self.blob != ABSENT
 
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a file, and not a link or a submodule."""
+        return self.mode in (FILE, PROGRAM)
+
 
 @dataclass(frozen=True)
 class Conflict:
@@ -43,7 +50,9 @@ class Conflict:
     Attributes:
         path: which.
         base, ours, theirs: before the change, in the tree that it is carried to, and after it.
-        content: merged as far as it goes, with the usual markers; None where one side has no file.
+        content: merged as far as it goes, with the usual markers; None where one side has no file,
+            or has a link, a submodule or a binary file.
+        blocked_by: a file or folder that stands in the place of a file that is not there.
     """
 
     path: str
@@ -51,6 +60,7 @@ class Conflict:
     ours: Entry
     theirs: Entry
     content: bytes | None
+    blocked_by: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,9 +98,14 @@ def merge(
     conflicts = []
     results: dict[str, Entry] = {}
     changes = _changes(repository, base, theirs)
-    there = _entries(repository, ours, list(changes))
+    there = {path: Entry(*entry) for path, entry in repository.entries(ours).items()}
+    removed = {path for path, (_, after) in changes.items() if not after}
     for path, (before, after) in changes.items():
         mine = there.get(path, Entry(_NO_FILE, ABSENT))
+        blocked_by = _blocking(path, set(there) - removed) if after and not mine else ""
+        if blocked_by:
+            conflicts.append(Conflict(path, before, mine, after, None, blocked_by))
+            continue
         if after == mine:
             continue
         if before.blob == mine.blob:
@@ -98,7 +113,7 @@ def merge(
             continue
         content: bytes | None = None
         conflicting = True
-        if mine and after:
+        if all(entry.is_file or not entry for entry in (mine, before, after)) and mine and after:
             content = _fitted(repository, mine, path, patch)
             conflicting = content is None
             if content is None:
@@ -107,9 +122,8 @@ def merge(
             conflicts.append(Conflict(path, before, mine, after, content))
         else:
             mode = after.mode if after.mode != before.mode else mine.mode
-            blob = repository.run("hash-object", "-w", "--stdin", stdin=content).stdout
-            results[path] = Entry(mode, blob.decode().strip())
-    return Merged(_tree(repository, ours, results), tuple(conflicts))
+            results[path] = Entry(mode, write_blob(repository, content))
+    return Merged(change_tree(repository, ours, results), tuple(conflicts))
 
 
 def _changes(repository: Repository, base: str, theirs: str) -> dict[str, tuple[Entry, Entry]]:
@@ -123,17 +137,11 @@ def _changes(repository: Repository, base: str, theirs: str) -> dict[str, tuple[
     return changes
 
 
-def _entries(repository: Repository, tree: str, paths: Sequence[str]) -> dict[str, Entry]:
-    if not paths:
-        return {}
-    # Paths, not patterns: ls-tree takes them as they are.
-    listing = repository.out("ls-tree", "-r", "-z", "--full-tree", tree, "--", *paths)
-    entries = {}
-    for line in filter(None, listing.split("\0")):
-        information, _, path = line.partition("\t")
-        mode, _, blob = information.split()
-        entries[path] = Entry(mode, blob)
-    return entries
+def _blocking(path: str, there: set[str]) -> str:
+    """Return what keeps a file from being at `path`: a file on the way to it, or a folder."""
+    folder = f"{path}/"
+    files = (other for other in there if path.startswith(f"{other}/"))
+    return next(files, folder if any(other.startswith(folder) for other in there) else "")
 
 
 def _fitted(repository: Repository, mine: Entry, path: str, patch: Patch | None) -> bytes | None:
@@ -150,12 +158,18 @@ def _fitted(repository: Repository, mine: Entry, path: str, patch: Patch | None)
 
 def _merge_file(
     repository: Repository, versions: tuple[Entry, Entry, Entry], labels: tuple[str, str]
-) -> tuple[bytes, bool]:
-    """Merge ours, base and theirs; return the content and whether it has conflicts."""
+) -> tuple[bytes | None, bool]:
+    """Merge ours, base and theirs; return the content, if it has lines, and whether they conflict.
+
+    A file with a NUL byte at its beginning is binary, as for git. So is UTF-16.
+    """
+    contents = [_read(repository, entry) if entry else b"" for entry in versions]
+    if any(b"\0" in content[:_LOOKED_AT] for content in contents):
+        return None, True
     with tempfile.TemporaryDirectory(prefix="mfn-patch-") as folder:
         files = [str(Path(folder, name)) for name in ("ours", "base", "theirs")]
-        for file, entry in zip(files, versions):
-            Path(file).write_bytes(_read(repository, entry) if entry else b"")
+        for file, content in zip(files, contents):
+            Path(file).write_bytes(content)
         names = (labels[0], "before", labels[1])
         options = [option for name in names for option in ("-L", name)]
         result = repository.run(
@@ -165,11 +179,16 @@ def _merge_file(
     return result.stdout, result.status > 0
 
 
+def write_blob(repository: Repository, content: bytes) -> str:
+    """Put a content into the repository, and return its id."""
+    return repository.run("hash-object", "-w", "--stdin", stdin=content).stdout.decode().strip()
+
+
 def _read(repository: Repository, entry: Entry) -> bytes:
     return repository.run("cat-file", "blob", entry.blob).stdout
 
 
-def _tree(repository: Repository, ours: str, results: Mapping[str, Entry]) -> str:
+def change_tree(repository: Repository, ours: str, results: Mapping[str, Entry]) -> str:
     """Return the tree `ours` with some files changed."""
     with tempfile.TemporaryDirectory(prefix="mfn-patch-") as folder:
         index = {"GIT_INDEX_FILE": str(Path(folder, "index"))}

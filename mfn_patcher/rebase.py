@@ -12,14 +12,14 @@ import json
 import shutil
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any
 
 from mfn_patcher.chain import commit_patch, read_chain
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.mend import describe_conflict, diff_of_patch, head
-from mfn_patcher.merge import merge
+from mfn_patcher.merge import Entry, change_tree, merge, write_blob
 from mfn_patcher.patches import parse_patch
-from mfn_patcher.switch import write_note
+from mfn_patcher.switch import Move, write_note
 from mfn_patcher.upstream import fetch_revision
 from mfn_patcher.workspace import REBASE, patterns
 
@@ -53,6 +53,8 @@ class _State:
         done: how many patches are.
         dropped: those of them of which nothing was left.
         stopped: whether the work tree shows the next patch, for the user to decide.
+        shown: trees that the work tree was made to show, or that the user decided on.
+        whole: paths that are decided as a whole, for they cannot be merged line by line.
     """
 
     onto: str
@@ -62,6 +64,8 @@ class _State:
     done: int = 0
     dropped: tuple[str, ...] = ()
     stopped: bool = False
+    shown: tuple[str, ...] = ()
+    whole: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,6 @@ def begin(
     series: Series,
     address: str,
     revision: str,
-    report: Callable[[str], None],
 ) -> Carried:
     """Carry `series` to another commit of upstream.
 
@@ -95,7 +98,6 @@ def begin(
         series: the project's.
         address: where upstream is.
         revision: as `fetch_revision` takes it.
-        report: called with a line when something slow begins.
 
     Raises:
         FetchError: the revision can't be had.
@@ -103,7 +105,7 @@ def begin(
         RebaseStoppedError: a patch needs a decision.
         WorkspaceError: the series is not applied, or a rebase is under way already.
     """
-    with workspace.locked(report) as held:
+    with workspace.locked() as held:
         links = held.applied(series)
         if held.edits():
             raise RebaseError(
@@ -111,24 +113,24 @@ def begin(
                 remedy="Put them into a patch with `mfn-patch refresh` or `mfn-patch new`, or "
                 "undo them: see `mfn-patch diff --local`.",
             )
-        report(f"fetching {revision} from {address}")
+        workspace.report(f"fetching {revision} from {address}")
         onto = fetch_revision(workspace.repository, address, revision, patterns(series))
         if onto == series.pin:
             return Carried(onto)
         tip = links[-1].commit if links else series.pin
-        return _Rebase(workspace, held, series, links, report).go(
+        return _Rebase(workspace, held, series, links).go(
             _State(onto, series.pin, tip, parent=onto)
         )
 
 
-def resume(workspace: Workspace, series: Series, report: Callable[[str], None]) -> Carried:
+def resume(workspace: Workspace, series: Series) -> Carried:
     """Take the work tree for the patch that stopped, and go on.
 
     Raises:
         RebaseError: no rebase is under way, or something is not decided yet.
         RebaseStoppedError: the next patch needs a decision.
     """
-    with workspace.locked(report, rebasing=True) as held:
+    with workspace.locked(rebasing=True) as held:
         state = _read(held)
         links = read_chain(workspace.repository, state.pin, state.tip)
         begun_with = [state.pin, *(link.digest for link in links)]
@@ -137,21 +139,27 @@ def resume(workspace: Workspace, series: Series, report: Callable[[str], None]) 
                 "the patches are not those that the rebase began with",
                 remedy="Bring them back, or give up with `mfn-patch rebase --abort`.",
             )
-        rebase = _Rebase(workspace, held, series, links, report)
+        rebase = _Rebase(workspace, held, series, links)
+        rebase.torn = not state.stopped
         if state.stopped:
             state = rebase.take_decision(state)
         return rebase.go(state)
 
 
-def abort(workspace: Workspace, report: Callable[[str], None]) -> str:
-    """Bring the workspace back to what it was; return the pin.
+def abort(workspace: Workspace) -> str:
+    """Bring the workspace back to what it was, saving decisions made so far; return the pin.
 
     Raises:
         RebaseError: no rebase is under way.
     """
-    with workspace.locked(report, rebasing=True) as held:
+    with workspace.locked(rebasing=True) as held:
         state = _read(held)
-        held.switch.to(state.pin, state.tip, discard_edits=True)
+        git = workspace.repository
+        tree, known = workspace.tree(), {state.parent, state.tip, *state.shown}
+        if tree not in {git.out("rev-parse", f"{each}^{{tree}}") for each in known}:
+            saved = workspace.save(state.shown[-1] if state.shown else state.parent)
+            workspace.report(f"your changes were saved: {saved.patch}")
+        held.switch.to(Move(state.pin, state.tip, known=(tree, *known)))
         _forget(held)
         return state.pin
 
@@ -163,7 +171,8 @@ def _read(held: Held) -> _State:
             "no rebase is under way", remedy="Begin one with `mfn-patch rebase --onto REV`."
         )
     values: dict[str, Any] = json.loads(path.read_text())
-    return _State(**{**values, "dropped": tuple(values["dropped"])})
+    lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
+    return _State(**{**values, **lists})
 
 
 def _blobs(patch: Patch) -> list[tuple[str, str, str]]:
@@ -184,14 +193,14 @@ class _Rebase:
         held: Held,
         series: Series,
         links: Sequence[Link],
-        report: Callable[[str], None],
     ) -> None:
         self._workspace = workspace
         self._git = workspace.repository
         self._held = held
         self._series = series
         self._links = links
-        self._report = report
+        # Whether the work tree may be half of one tree and half of another.
+        self.torn = False
         # The patches that were carried, under their old names.
         self._carried = held.own / "rebased"
 
@@ -225,7 +234,7 @@ class _Rebase:
         decided = []
         for path, theirs, ours in self._unmerged():
             file = self._git.work_tree / path
-            if not (theirs and ours):
+            if path in state.whole or not (theirs and ours):
                 undecided.append(
                     f"  {path}: `git add` it if it is to stay, `git rm` it if it is to go"
                 )
@@ -240,8 +249,9 @@ class _Rebase:
                 "\n".join([f"{patch.name} is not decided yet:", *undecided]),
                 remedy=f"Edit the files in {self._workspace.path}, then --continue again.",
             )
-        tree = self._held.tree()
-        return self._settle(replace(state, stopped=False), patch, tree)
+        tree = self._workspace.tree()
+        state = replace(state, stopped=False, shown=(tree,), whole=())
+        return self._settle(state, patch, tree)
 
     def _unmerged(self) -> list[tuple[str, bool, bool]]:
         """Return the unmerged paths, and whether either side has the file."""
@@ -266,7 +276,7 @@ class _Rebase:
                 file.write_bytes(patch.data)
             state = replace(state, parent=commit_patch(self._git, renewed, tree, state.parent))
         else:
-            self._report(f"nothing is left of {patch.name}, so it is dropped")
+            self._workspace.report(f"nothing is left of {patch.name}, so it is dropped")
             state = replace(state, dropped=(*state.dropped, patch.name))
         if (self._held.own / REBASE).exists():
             write_note(self._held.own / REBASE, state.__dict__)
@@ -274,20 +284,39 @@ class _Rebase:
 
     def _stop(self, state: _State, patch: Patch, tree: str, conflicts: Sequence[Conflict]) -> None:
         """Show the conflicts in the work tree, and raise."""
+        blocked = [conflict for conflict in conflicts if conflict.blocked_by]
+        if blocked:
+            rows = [f"  {describe_conflict(conflict, patch.name)}" for conflict in blocked]
+            raise RebaseError(
+                "\n".join([f"{patch.name} cannot be carried over:", *rows]),
+                remedy="On the old pin, give the file another name with `mfn-patch refresh`, or "
+                "take the patch out of the series; `mfn-patch rebase --abort` goes back there.",
+            )
+        git = self._git
+        merged = {
+            conflict.path: Entry(conflict.ours.mode, write_blob(git, conflict.content))
+            for conflict in conflicts
+            if conflict.content is not None
+        }
+        shown = change_tree(git, tree, merged)
+        move = Move(state.onto, state.parent, tree=shown, known=(state.parent, *state.shown))
+        if not self.torn:
+            self._held.switch.refuse_loss(move)
+        whole = tuple(conflict.path for conflict in conflicts if conflict.content is None)
+        state = replace(state, shown=(*state.shown, shown), whole=whole)
         # Written down before anything moves: --abort finds its way back from every moment.
         write_note(self._held.own / REBASE, state.__dict__)
-        self._held.switch.to(state.onto, state.parent, discard_edits=True)
-        git = self._git
-        git.run("read-tree", "--reset", "-u", tree)
+        self._held.rescue(move)
+        self._held.switch.to(move)
         orders = []
         for conflict in conflicts:
             orders.append(f"0 {'0' * 40}\t{conflict.path}\0")
             sides = enumerate((conflict.base, conflict.ours, conflict.theirs), 1)
             orders += [f"{e.mode} {e.blob} {n}\t{conflict.path}\0" for n, e in sides if e]
-            if conflict.content is not None:
-                (git.work_tree / conflict.path).write_bytes(conflict.content)
-        git.run("update-index", "-z", "--index-info", stdin="".join(orders).encode())
-        write_note(self._held.own / REBASE, replace(state, stopped=True).__dict__)
+        listing = "".join(orders).encode(errors="surrogateescape")
+        git.run("update-index", "-z", "--index-info", stdin=listing)
+        state = replace(state, stopped=True, shown=(shown,))
+        write_note(self._held.own / REBASE, state.__dict__)
         rows = [
             f"  {describe_conflict(conflict, patch.name)}{self._namesakes(state.onto, conflict)}"
             for conflict in conflicts
@@ -324,7 +353,7 @@ class _Rebase:
             f"patches/{name}": (self._carried / old).read_bytes() for old, name in names.items()
         }
         changed["pinned_commit.txt"] = f"{state.onto}\n".encode()
-        self._held.adopt(self._series, changed, names)
+        self._held.adopt(self._series, changed, names, known=state.shown)
         shutil.rmtree(self._carried, ignore_errors=True)
         return Carried(
             state.onto,

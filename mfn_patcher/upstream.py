@@ -234,21 +234,20 @@ def _secrets(address: Address) -> dict[str, str]:
 
 
 def _fetch_files(repository: Repository, pin: str, patterns: tuple[str, ...]) -> None:
-    listing = repository.out("ls-tree", "-r", "-z", "--full-tree", pin)
-    wanted = set()
-    for entry in filter(None, listing.split("\0")):
-        information, _, path = entry.partition("\t")
-        if _matches(path, patterns):
-            wanted.add(information.split()[2])
+    files = repository.entries(pin).items()
+    wanted = {blob for path, (_, blob) in files if matches(path, patterns)}
     absent = repository.out("rev-list", "--no-walk", "--objects", "--missing=print", pin)
     missing = {line[1:] for line in absent.splitlines() if line[0] == "?"}
     fetch_blobs(repository, missing & wanted)
 
 
-def _matches(path: str, patterns: tuple[str, ...]) -> bool:
+def matches(path: str, patterns: Iterable[str]) -> bool:
+    """Return whether one of `patterns`, of the simple kinds that `PATHS` has, covers `path`."""
     pure = Path("/", path)
     return any(
-        path.startswith(pattern[1:]) if pattern.endswith("/") else pure.match(pattern)
+        path.startswith(pattern[1:])
+        if pattern.endswith("/")
+        else any(place.match(pattern) for place in (pure, *pure.parents))
         for pattern in patterns
     )
 

@@ -14,18 +14,17 @@ import os
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mfn_patcher import upstream
+from mfn_patcher import draft, upstream, worktree
 from mfn_patcher.address import redact
 from mfn_patcher.chain import build_chain, read_chain
-from mfn_patcher.draft import install, write_draft
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.git import DIFF_OPTIONS, Repository
-from mfn_patcher.patches import load_series
-from mfn_patcher.switch import APPLIED, BRANCH, PIN, Switch, write_note
+from mfn_patcher.patches import PatchFormatError, load_series
+from mfn_patcher.switch import APPLIED, BRANCH, PIN, Move, Switch, fresh, write_note
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,8 +33,11 @@ if TYPE_CHECKING:
     from mfn_patcher.patches import Patch, Series
 
 REBASE = "rebase.json"  # among our notes: the state of a rebase that is under way
+_SWITCH = "switch.json"  # likewise: a move of the work tree
+_ADOPT = "adopt.json"  # likewise: a changed series, which the work tree is to follow
 _SAVED = "refs/mfn-patch/saved"
-_SPARSE_MARK = "# Written by mfn-patch: what training, verification and the patches need.\n"
+
+_ROLES, _WHO = ("AUTHOR", "COMMITTER"), ("NAME", "EMAIL")
 
 # Folders that the recipe and this tool fill below the workspace; git status need not list them.
 _EXCLUDED = "/datasets/\n/models/\n/runs/\n/saved/\n"
@@ -74,12 +76,14 @@ class Outcome:
         commit: the tip of the chain; the pin where no patch is applied.
         links: the chain.
         saved: the patch file into which the user's edits were saved, if any had to be.
+        restored: files of the chain that were missing from the work tree.
     """
 
     changed: bool
     commit: str
     links: tuple[Link, ...]
     saved: Path | None = None
+    restored: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,13 +107,35 @@ class Status:
     rebasing: str | None = None
 
 
-class Workspace:
-    """The clone at `path`; nothing is written outside it."""
+@dataclass(frozen=True)
+class _Saved:
+    """Where edits were saved: as a patch file, and as a tree."""
 
-    def __init__(self, path: Path) -> None:
+    patch: Path
+    tree: str
+
+
+class Workspace:
+    """The clone at `path`; nothing is written outside it.
+
+    Args:
+        path: where it is, or will be.
+        report: called with a line when something slow begins, or when something is done that was
+            not asked for.
+    """
+
+    def __init__(self, path: Path, report: Callable[[str], None] = lambda _: None) -> None:
         self.path = path.resolve()
         self.repository = Repository(self.path)
+        self.report = report
         self._own = self.repository.git_dir / "mfn-patch"
+        self._saved = self.path / "saved"
+
+    def recover(self) -> None:
+        """Finish what a killed command left half done; all that read the workspace begin so."""
+        if any((self._own / note).exists() for note in (_SWITCH, _ADOPT)):
+            with self.locked(rebasing=True):
+                pass
 
     def status(self) -> Status:
         """Return what the workspace holds.
@@ -118,6 +144,7 @@ class Workspace:
             WorkspaceError: there is no workspace.
         """
         self.must_exist()
+        self.recover()
         git = self.repository
         pin, applied = git.resolve(PIN), git.resolve(APPLIED)
         # Older versions kept passwords there.
@@ -132,8 +159,11 @@ class Workspace:
         Raises:
             WorkspaceError: a rebase is under way, so no commit says it.
         """
+        if not self.repository.git_dir.is_dir():
+            return None
+        self.recover()
         self._must_not_rebase()
-        return self.repository.resolve(APPLIED) if self.repository.git_dir.is_dir() else None
+        return self.repository.resolve(APPLIED)
 
     def diff(
         self,
@@ -178,7 +208,6 @@ class Workspace:
         *,
         force: bool = False,
         dry_run: bool = False,
-        report: Callable[[str], None] = lambda _: None,
     ) -> Outcome:
         """Bring the workspace to the pin plus `patches`, fetching the pin where it is missing.
 
@@ -190,7 +219,6 @@ class Workspace:
             address: where upstream is.
             force: save the user's edits into a patch file, and go on.
             dry_run: build the chain, but leave the workspace as it is.
-            report: called with a line when something slow begins.
 
         Raises:
             MfnPatchError: the workspace stays byte for byte what it was.
@@ -198,22 +226,23 @@ class Workspace:
         if dry_run and not self.repository.git_dir.exists():
             self._must_be_free()
             with tempfile.TemporaryDirectory(prefix="mfn-patch-") as folder:
-                aside = Workspace(Path(folder, "workspace"))
+                aside = Workspace(Path(folder, "workspace"), self.report)
                 aside.repository.git_dir.mkdir(parents=True)
-                return aside.apply(series, patches, address, dry_run=True, report=report)
+                return aside.apply(series, patches, address, dry_run=True)
         self._must_be_free()
-        with self.locked(report) as held:
+        with self.locked() as held:
             unchanged = self.applied(series, patches)
-            if unchanged:
-                return unchanged
-            self._bring_pin(series, address, report)
+            if unchanged and not (force and self.edits()):
+                return unchanged if dry_run else replace(unchanged, restored=self._restore())
+            self._bring_pin(series, address)
             links = tuple(build_chain(self.repository, series, patches))
             tip = links[-1].commit if links else series.pin
-            saved = None if dry_run else self._protect_edits(force=force)
-            if not dry_run:
-                self.write_patterns(series)
-                held.switch.to(series.pin, tip, discard_edits=saved is not None)
-            return Outcome(True, tip, links, saved)
+            if dry_run:
+                return Outcome(True, tip, links)
+            saved = self._protect_edits(force=force)
+            known = (saved.tree,) if saved else ()
+            held.switch.to(Move(series.pin, tip, known=known, patterns=patterns(series)))
+            return Outcome(True, tip, links, saved.patch if saved else None)
 
     def revert(self, *, force: bool = False) -> Outcome:
         """Bring the workspace back to the pin.
@@ -229,8 +258,8 @@ class Workspace:
                 raise WorkspaceError(f"nothing was applied in {self.path} yet")
             changed = pin != self.repository.resolve(APPLIED)
             saved = self._protect_edits(force=force)
-            held.switch.to(pin, pin, discard_edits=saved is not None)
-            return Outcome(changed or saved is not None, pin, (), saved)
+            held.switch.to(Move(pin, pin, known=(saved.tree,) if saved else ()))
+            return Outcome(changed or saved is not None, pin, (), saved.patch if saved else None)
 
     def must_exist(self) -> None:
         """Raise WorkspaceError unless there is a workspace."""
@@ -255,10 +284,11 @@ class Workspace:
 
     def _must_be_free(self) -> None:
         """Refuse a place that is neither a clone nor free to become one."""
-        if self.repository.git_dir.is_file():
+        git_dir = self.repository.git_dir
+        if git_dir.is_file() or git_dir.is_symlink():
             raise WorkspaceError(
-                f"{self.path} is a linked work tree of another repository",
-                remedy="Name a clone of its own with --workspace.",
+                f"{git_dir} leads to another folder: a linked work tree, or a link",
+                remedy="Name a clone with a .git folder of its own with --workspace.",
             )
         if self.repository.git_dir.is_dir() or not self.path.exists():
             return
@@ -269,39 +299,63 @@ class Workspace:
             )
 
     @contextlib.contextmanager
-    def locked(
-        self, report: Callable[[str], None] = lambda _: None, *, rebasing: bool = False
-    ) -> Iterator[Held]:
+    def locked(self, *, rebasing: bool = False) -> Iterator[Held]:
         """Hold the workspace for ourselves, and finish what a killed command left undone.
 
         The lock lives as long as any git process that was started under it: a command that
         follows a killed one waits for what that one still has running.
 
         Args:
-            report: called with a line when something slow begins.
-            rebasing: the caller goes on with a rebase.
+            rebasing: the caller continues or ends a rebase, or only looks.
 
         Raises:
             WorkspaceError: a rebase is under way, and the caller is something else.
         """
         self._own.mkdir(parents=True, exist_ok=True)
-        with (self._own / "lock").open("w") as lock:
+        with (self._own / "lock").open("a+") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                report(f"another mfn-patch is at work in {self.path}; waiting for it")
+                self.report(f"another mfn-patch is at work in {self.path}; waiting for it")
                 fcntl.flock(lock, fcntl.LOCK_EX)
             self.repository.inherited_fd = lock.fileno()
+            lock.seek(0)
+            killed = bool(lock.read())
+            lock.write("at work\n")
+            lock.flush()
             try:
-                switch = Switch(self.repository, self._own / "switch.json", self.path / "saved")
-                switch.finish()
-                held = Held(self, switch, self._own)
-                held.finish_adoption(report)
+                held = Held(self, Switch(self.repository, self._own / _SWITCH), self._own)
+                if killed or held.begun:
+                    self._remove_stale_locks()
+                held.finish()
                 if not rebasing:
                     self._must_not_rebase()
                 yield held
             finally:
+                lock.truncate(0)
                 self.repository.inherited_fd = None
+
+    def _remove_stale_locks(self) -> None:
+        """Remove git's own locks: the git processes that made them have ended."""
+        for lock in self.repository.git_dir.rglob("*.lock"):
+            lock.unlink(missing_ok=True)
+
+    def _restore(self) -> tuple[str, ...]:
+        """Bring back tracked files that are missing from the work tree; return which.
+
+        A file whose removal was staged stays away: somebody meant it.
+        """
+        git = self.repository
+        deleted = git.out("diff-files", "--name-only", "-z", "--diff-filter=D").split("\0")
+        missing = [
+            path
+            for path in filter(None, deleted)
+            if not os.path.lexists(self.path / path) and not worktree.obstacle(self.path, path)
+        ]
+        if missing:
+            listing = b"".join(os.fsencode(path) + b"\0" for path in missing)
+            git.run("checkout-index", "--quiet", "-u", "-z", "--stdin", stdin=listing)
+        return tuple(missing)
 
     def applied(self, series: Series, patches: Sequence[Patch]) -> Outcome | None:
         """Return the chain where it is `patches` on the pin of `series`, else None."""
@@ -318,18 +372,20 @@ class Workspace:
             return None
         return Outcome(False, applied, tuple(links))
 
-    def _bring_pin(self, series: Series, address: str, report: Callable[[str], None]) -> None:
+    def _bring_pin(self, series: Series, address: str) -> None:
         git = self.repository
-        if git.resolve("HEAD") is None:  # ours, and never switched to anything yet
+        if git.resolve("HEAD") is None:  # never switched to anything yet
             # A kill may have left half of a repository, and git's locks on it.
-            for lock in git.git_dir.rglob("*.lock"):
-                lock.unlink()
+            self._remove_stale_locks()
             git.init()
-            for setting in ("core.autocrlf=false", "core.sparseCheckout=true"):
-                git.run("config", *setting.split("="))
-            (git.git_dir / "info").mkdir(exist_ok=True)
+            if git.out("ls-files", "--cached"):
+                raise WorkspaceError(
+                    f"{self.path} is a git repository with staged files and no commit",
+                    remedy="Name an empty folder, or a clone of upstream, with --workspace.",
+                )
+            git.run("config", "core.autocrlf", "false")
+            Switch(git, self._own / _SWITCH).begin_patterns()
             (git.git_dir / "info" / "exclude").write_text(_EXCLUDED)
-            (git.git_dir / "info" / "sparse-checkout").write_text(_SPARSE_MARK)
         elif git.resolve(PIN) == series.pin:
             return
         elif git.resolve(PIN) is None:  # a clone of the user's own
@@ -340,14 +396,8 @@ class Workspace:
                     remedy="Name an empty folder, or a clone of upstream, with --workspace.",
                 )
             return
-        report(f"fetching {series.pin[:12]} from {address}")
+        self.report(f"fetching {series.pin[:12]} from {address}")
         upstream.fetch_pin(git, address, series.pin, patterns(series))
-
-    def write_patterns(self, series: Series) -> None:
-        """Have the work tree show the files that `series` patches, where it is ours to say."""
-        path = self.repository.git_dir / "info" / "sparse-checkout"
-        if path.exists() and path.read_text().startswith(_SPARSE_MARK):
-            path.write_text(_SPARSE_MARK + "".join(f"{line}\n" for line in patterns(series)))
 
     def edits(self) -> Edits:
         """Return what the user changed on top of the patches."""
@@ -364,7 +414,7 @@ class Workspace:
         commits = git.out("log", "--format=%h %s", *tips, *others, "--")
         return Edits(tuple(files), tuple(filter(None, commits.split("\n"))))
 
-    def _protect_edits(self, *, force: bool) -> Path | None:
+    def _protect_edits(self, *, force: bool) -> _Saved | None:
         """Refuse to go on over the user's edits; with `force`, save them and return where."""
         git = self.repository
         if git.resolve("HEAD") is None:
@@ -380,32 +430,52 @@ class Workspace:
                 remedy="See them with `mfn-patch diff --local`. Undo them, commit them to a branch "
                 "of your own, or give --force, which first saves them as a patch file.",
             )
-        stamp = time.strftime("%Y%m%dT%H%M%S")
         base = git.resolve(APPLIED) if edits.commits else None
-        saved = self.save(base or "HEAD", stamp)
-        if edits.commits:
-            self.keep_commits(stamp)
-        return saved
+        return self.save(base or "HEAD")
 
-    def save(self, base: str, stamp: str) -> Path:
-        """Save what the work tree has on top of `base` as a patch file."""
-        saved = self.path / "saved" / f"{stamp}.patch"
-        saved.parent.mkdir(exist_ok=True)
-        with saved.open("xb") as file:
-            file.write(self.repository.run("diff", *DIFF_OPTIONS, base, "--").stdout)
+    def save(self, base: str) -> _Saved:
+        """Save what the work tree has on top of `base` as a patch file, and all else as refs."""
+        git = self.repository
+        tree = self.tree()
+        patch = fresh(self._saved, time.strftime("%Y%m%dT%H%M%S"), ".patch")
+        worktree.make_parents(self.path, f"saved/{patch.name}")
+        with patch.open("xb") as file:
+            file.write(git.run("diff", *DIFF_OPTIONS, base, tree, "--").stdout)
             file.flush()
             os.fsync(file.fileno())
-        return saved
+        self.keep(patch.stem, [tree])
+        return _Saved(patch, tree)
 
-    def keep_commits(self, stamp: str) -> None:
-        """Give the user's commits names, so that git keeps them."""
-        for name, tip in (("head", "HEAD"), ("branch", BRANCH)):
-            if self.repository.resolve(tip):
-                self.repository.run("update-ref", f"{_SAVED}/{stamp}/{name}", tip)
+    def keep(self, name: str, trees: Sequence[str]) -> None:
+        """Give names to the user's commits and to staged contents, so that git keeps them.
+
+        Args:
+            name: what they are saved under.
+            trees: what is kept otherwise.
+        """
+        git = self.repository
+        names = {"head": "HEAD", "branch": BRANCH} if self.edits().commits else {}
+        staged = git.run("write-tree", "--missing-ok", expected=(0, 128)).stdout.decode().strip()
+        if staged and staged not in (*trees, git.out("rev-parse", "HEAD^{tree}")):
+            env = {f"GIT_{role}_{what}": "mfn-patch" for role in _ROLES for what in _WHO}
+            message = ("-m", "What was staged")
+            names["index"] = git.out("commit-tree", staged, "-p", "HEAD", *message, env=env)
+        for what, commit in names.items():
+            if git.resolve(commit):
+                git.run("update-ref", f"{_SAVED}/{name}/{what}", commit)
+
+    def tree(self) -> str:
+        """Return the tree of what the work tree holds; new files count once git knows them."""
+        git = self.repository
+        with tempfile.TemporaryDirectory(prefix="mfn-patch-") as folder:
+            index = {"GIT_INDEX_FILE": str(Path(folder, "index"))}
+            shutil.copyfile(git.git_dir / "index", index["GIT_INDEX_FILE"])
+            git.run("add", "--update", env=index)
+            return git.out("write-tree", "--missing-ok", env=index)
 
 
 class Held:
-    """The workspace while a command has it for itself, and means to write patches.
+    """The workspace while a command has it for itself.
 
     Args:
         workspace: whose lock is held.
@@ -418,8 +488,7 @@ class Held:
         self.own = own
         self._workspace = workspace
         self._git = workspace.repository
-        self._draft = own / "draft"
-        self._note = own / "adopt.json"
+        self._note = own / _ADOPT
 
     def applied(self, series: Series) -> tuple[Link, ...]:
         """Return the chain of the whole series.
@@ -439,53 +508,84 @@ class Held:
         """Return what the user changed on top of the patches."""
         return self._workspace.edits()
 
-    def tree(self) -> str:
-        """Return the tree of what the work tree holds; new files count once git knows them."""
-        with tempfile.TemporaryDirectory(prefix="mfn-patch-") as folder:
-            index = {"GIT_INDEX_FILE": str(Path(folder, "index"))}
-            shutil.copyfile(self._git.git_dir / "index", index["GIT_INDEX_FILE"])
-            self._git.run("add", "--update", env=index)
-            return self._git.out("write-tree", "--missing-ok", env=index)
+    @property
+    def begun(self) -> bool:
+        """Whether a killed command has left something to do."""
+        return self.switch.begun or self._note.exists()
 
-    def adopt(self, series: Series, changed: Mapping[str, bytes], names: Mapping[str, str]) -> None:
+    def rescue(self, move: Move) -> None:
+        """Move aside what `move` would overwrite, and say so."""
+        self._say_saved(self.switch.rescue(move, self._workspace.path / "saved"))
+
+    def finish(self) -> None:
+        """Do what a killed command has left to do, and say so."""
+        begun = self.begun
+        if self.switch.begun:
+            self._say_saved(self.switch.finish(self._workspace.path / "saved"))
+        if self._note.exists():
+            self._finish_adoption()
+        if begun:
+            self._workspace.report(
+                f"finished what an interrupted command had begun in {self._workspace.path}"
+            )
+
+    def adopt(
+        self,
+        series: Series,
+        changed: Mapping[str, bytes],
+        names: Mapping[str, str],
+        known: tuple[str, ...],
+    ) -> None:
         """Put a changed series in the place of `series`, and move the workspace to it.
 
         All is written aside and tried first. From then on it is done even if we are killed: the
-        next command does the rest.
+        next command that reads the project or the workspace does the rest.
 
         Args:
             series: the project's.
-            changed: as `write_draft` takes it.
+            changed: as `draft.drafted` takes it.
             names: likewise.
+            known: trees that the work tree may hold, which the changed series has taken up.
 
         Raises:
-            DraftError: the changed series would not be one; nothing was changed.
+            DraftError: the changed series is not valid; nothing was changed.
+            InTheWayError: the workspace can't be moved to it; nothing was changed.
         """
-        shutil.rmtree(self._draft, ignore_errors=True)
-        draft = write_draft(self._draft, series, changed, names=names)
-        links = build_chain(self._git, draft, draft.patches)
-        tip = links[-1].commit if links else draft.pin
-        note = {"root": str(series.root.resolve()), "pin": draft.pin, "tip": tip}
-        write_note(self._note, {**note, "tree": self.tree()})
-        self.finish_adoption()
+        with draft.drafted(series, changed, names=names) as drafted:
+            links = build_chain(self._git, drafted.series, drafted.series.patches)
+            tip = links[-1].commit if links else drafted.series.pin
+            shown = patterns(drafted.series)
+            move = Move(drafted.series.pin, tip, known=known, patterns=shown)
+            self.switch.refuse_loss(move)
+            write_note(self._note, {"root": str(drafted.root), "move": asdict(move)})
+            drafted.install()
+        self._finish_adoption()
 
-    def finish_adoption(self, report: Callable[[str], None] = lambda _: None) -> None:
-        """Do what `adopt` has left to do, if anything."""
-        if not self._note.exists():
-            return
+    def _finish_adoption(self) -> None:
+        """Have the work tree follow a changed series, if that has taken its place."""
         note = json.loads(self._note.read_text())
-        now = self.tree()
-        stamp = time.strftime("%Y%m%dT%H%M%S")
-        if now not in (note["tree"], self._git.out("rev-parse", f"{note['tip']}^{{tree}}")):
-            report(f"your changes were saved: {self._workspace.save(note['tip'], stamp)}")
-        install(self._draft, Path(note["root"]))
-        if self.edits().commits:
-            self._workspace.keep_commits(stamp)
-        self._workspace.write_patterns(load_series(self._draft))
-        self.switch.to(note["pin"], note["tip"], discard_edits=True)
-        (self.own / REBASE).unlink(missing_ok=True)
+        move = Move.from_json(note["move"])
+        if self._is_there(Path(note["root"]), move):
+            self._workspace.keep(time.strftime("%Y%m%dT%H%M%S"), move.known)
+            self.rescue(move)
+            self.switch.to(move)
+            (self.own / REBASE).unlink(missing_ok=True)
         self._note.unlink()
-        shutil.rmtree(self._draft)
+
+    def _is_there(self, root: Path, move: Move) -> bool:
+        """Return whether the project at `root` has the series that `move` leads to."""
+        try:
+            draft.recover(root)
+            series = load_series(root)
+        except (OSError, PatchFormatError):
+            return False
+        links = read_chain(self._git, move.pin, move.to)
+        names = [(patch.name, patch.digest) for patch in series.patches]
+        return series.pin == move.pin and [(link.patch, link.digest) for link in links] == names
+
+    def _say_saved(self, folder: Path | None) -> None:
+        if folder:
+            self._workspace.report(f"files that were in the way were moved to {folder}")
 
 
 def patterns(series: Series) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,12 @@ def test_abort_brings_every_byte_back(bench: RebaseBench) -> None:
     conflict(bench)
     assert bench.rebase("--onto", "upstream").code == 1
     edit(bench.workspace / CONFLICTING, b"# filler 2\n", b"# mine\n")
-    assert bench.rebase("--abort").code == 0
+    aborted = bench.rebase("--abort")
+    assert aborted.code == 0
+    (saved,) = (bench.workspace / "saved").iterdir()
+    assert f"your changes were saved: {saved}" in aborted.err
+    assert b"+# mine" in saved.read_bytes()
+    shutil.rmtree(saved.parent)
     assert (bench.project(), state(bench)) == before
     again = bench.rebase("--abort")
     assert (again.code, "no rebase is under way" in again.err) == (1, True)
@@ -225,7 +231,7 @@ def test_a_full_disk_leaves_the_old_series(
     write = draft._write
 
     def no_room(path: Path, data: bytes) -> None:
-        if path.name.startswith(".0002"):
+        if path.name.startswith("0002"):
             raise OSError(28, "No space left on device", str(path))
         write(path, data)
 

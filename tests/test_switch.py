@@ -10,10 +10,12 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from mfn_patcher.switch import Move
 from tests.conftest import Tool
 from tests.preimages import SERIES, StandIn, git, preimages
 
@@ -130,7 +132,9 @@ def test_a_half_moved_work_tree_is_finished(tool: Tool, stand_in: StandIn, tmp_p
     mine = workspace / "LICENSE"
     mine.write_text("edited after the cut\n")
     (workspace / ".git" / "index.lock").touch()
-    note = {"from": old, "to": new, "pin": stand_in.pin}
+    listing = git(workspace, "ls-files", "-t").decode().splitlines()
+    skipped = [line[2:] for line in listing if line[0] == "S"]
+    note = {"move": asdict(Move(stand_in.pin, new)), "from": old, "skipped": skipped}
     (workspace / ".git" / "mfn-patch" / "switch.json").write_text(json.dumps(note))
 
     ran = tool(*arguments(workspace, stand_in))

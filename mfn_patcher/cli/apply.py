@@ -53,8 +53,8 @@ def apply(
 
     series = load_project_series(project)
     patches = series.select(stacks, without)
-    place = Workspace(workspace)
-    outcome = place.apply(series, patches, address, force=force, dry_run=dry_run, report=report)
+    place = Workspace(workspace, report)
+    outcome = place.apply(series, patches, address, force=force, dry_run=dry_run)
     if as_json:
         print_json(
             {
@@ -64,6 +64,7 @@ def apply(
                 "changed": outcome.changed and not dry_run,
                 "dry_run": dry_run,
                 "saved": outcome.saved and str(outcome.saved),
+                "restored": list(outcome.restored),
                 "patches": [
                     {
                         "patch": link.patch,
@@ -79,8 +80,11 @@ def apply(
         return
     if outcome.saved:
         echo(f"Your changes were saved: {outcome.saved}")
-    if not outcome.changed:
+    for path in outcome.restored:
+        echo(f"restored: {path}, which was missing")
+    if not outcome.changed and not outcome.restored:
         echo(f"Nothing to do: {len(outcome.links)} patches are applied at {outcome.commit[:12]}.")
+    if not outcome.changed:
         return
     for link in outcome.links:
         echo(f"{link.commit[:12]}  {link.patch}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mfn_patcher.cli.options import (
+    find_project,
     project_option,
     report,
     upstream_option,
@@ -80,10 +81,9 @@ def check(
     from mfn_patcher import drift
     from mfn_patcher.lint import lint
     from mfn_patcher.patches import load_series
-    from mfn_patcher.project import project_root
     from mfn_patcher.report.findings import Report
 
-    root = project_root(project)
+    root = find_project(project)
     elsewhere = bool(revisions or history)
     allowed = drift.PatchState(_ALLOWED[allow or ("offset" if elsewhere else "exact")])
     problems = [] if elsewhere else lint(root)

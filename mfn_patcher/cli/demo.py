@@ -53,12 +53,12 @@ def demo(workspace: Path, address: str, python: str | None, project: Path | None
 
     path = interpreter.find(python)
     documented = recipe.load()
-    place = Workspace(workspace)
+    place = Workspace(workspace, report)
     data, models = place.path / "datasets" / "synthetic", place.path / "models" / "demo"
 
     report("1/4 patching upstream")
     series = load_project_series(project)
-    outcome = place.apply(series, series.patches, address, report=report)
+    outcome = place.apply(series, series.patches, address)
     report(f"{len(outcome.links)} patches are applied, the code is {outcome.commit}")
 
     report("2/4 asking the patched code what it would train with")
@@ -73,7 +73,7 @@ def demo(workspace: Path, address: str, python: str | None, project: Path | None
         synthesise(data)
 
     report(f"4/4 training {len(documented.stages)} stages of {_STEPS} steps on the CPU")
-    code = read_code(place.path)
+    code = read_code(place.path, report)
     options = command.Options(
         data_dir=data,
         models_dir=models,

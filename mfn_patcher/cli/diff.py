@@ -10,6 +10,7 @@ from mfn_patcher.cli.options import (
     is_terminal,
     load_project_series,
     project_option,
+    report,
     workspace_option,
 )
 from mfn_patcher.cli.terminal import echo, echo_exactly, style
@@ -40,7 +41,7 @@ def diff(patch: str | None, workspace: Path, stat: bool, local: bool, project: P
     if patch and local:
         raise click.UsageError("PATCH and --local exclude each other.")
     name = load_project_series(project).find(patch).name if patch else None
-    output = Workspace(workspace).diff(patch=name, local=local, stat=stat)
+    output = Workspace(workspace, report).diff(patch=name, local=local, stat=stat)
     if is_terminal() and not stat:
         echo(_coloured(output), nl=False)
     else:

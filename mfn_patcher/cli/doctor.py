@@ -17,6 +17,7 @@ from mfn_patcher.cli.options import (
     project_option,
     python_option,
     recipe_option,
+    report,
     workspace_option,
 )
 from mfn_patcher.cli.terminal import print_json
@@ -87,7 +88,7 @@ def doctor(
         from mfn_patcher.cluster.job import share_devices
 
         gpus = share_devices(gpus, environment.get("CUDA_VISIBLE_DEVICES"), job.place)
-    code = read_code(workspace)
+    code = read_code(workspace, report)
     options = command.Options(
         data_dir=data_dir and Path(command.absolute(data_dir, here)),
         models_dir=models_dir and Path(command.absolute(models_dir, here)),

@@ -91,7 +91,7 @@ def evaluate(
     if plot and not plot.absolute().parent.is_dir():
         raise click.UsageError(f"there is no folder {plot.absolute().parent}.")
     here = Path.cwd()
-    place = Workspace(workspace)
+    place = Workspace(workspace, report)
     options = command.Options(
         data_dir=data_dir and Path(command.absolute(data_dir, here)),
         gpus=gpus,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mfn_patcher.cli.options import project_option
+from mfn_patcher.cli.options import find_project, project_option
 from mfn_patcher.cli.terminal import echo
 from mfn_patcher.errors import ExitCode
 
@@ -28,9 +28,8 @@ def lint(context: click.Context, project: Path | None) -> None:
     """
     from mfn_patcher.lint import lint as find_problems
     from mfn_patcher.patches import load_series
-    from mfn_patcher.project import project_root
 
-    root = project_root(project)
+    root = find_project(project)
     problems = find_problems(root)
     for problem in problems:
         echo(problem)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mfn_patcher.cli.options import load_project_series, project_option, workspace_option
+from mfn_patcher.cli.options import load_project_series, project_option, report, workspace_option
 from mfn_patcher.cli.terminal import echo
 from mfn_patcher.errors import MfnPatchError
 
@@ -60,7 +60,7 @@ def new(
     from mfn_patcher.workspace import Workspace
 
     series = load_project_series(project, writable=True)
-    place = Workspace(workspace)
+    place = Workspace(workspace, report)
     place.must_exist()
     author = author or _who(place.repository)
     given = {"subject": subject, "why": why, "origin": origin, "effect": effect}

@@ -159,11 +159,23 @@ def _without_hosts(arguments: Sequence[str]) -> list[str]:
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
 
+def find_project(project: Path | None, *, writable: bool = False) -> Path:
+    """Return the folder of `project`, or of the tool's own, as `project_root` does.
+
+    What a killed command left half written in it is finished first.
+    """
+    from mfn_patcher.draft import recover
+
+    root = project_root(project, writable=writable)
+    recover(root, report)
+    return root
+
+
 def load_project_series(project: Path | None, *, writable: bool = False) -> Series:
     """Return the series of `project`, or of the tool's own; `writable` to write patches anew."""
     from mfn_patcher.patches import load_series
 
-    return load_series(project_root(project, writable=writable))
+    return load_series(find_project(project, writable=writable))
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], right: str = "") -> None:

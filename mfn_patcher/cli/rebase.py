@@ -52,16 +52,16 @@ def rebase(
     if sum([onto is not None, resume, abort]) != 1:
         raise click.UsageError("Give one of --onto, --continue and --abort.")
     series = load_project_series(project, writable=True)
-    place = Workspace(workspace)
+    place = Workspace(workspace, report)
     place.must_exist()
     if abort:
-        pin = rebasing.abort(place, report)
+        pin = rebasing.abort(place)
         echo(f"{place.path} is on {pin[:12]} again, as before.")
         return
     if onto is None:
-        done = rebasing.resume(place, series, report)
+        done = rebasing.resume(place, series)
     else:
-        done = rebasing.begin(place, series, address, onto, report)
+        done = rebasing.begin(place, series, address, onto)
         if done.pin == series.pin:
             echo(f"Nothing to do: the pin is {done.pin[:12]} already.")
             return

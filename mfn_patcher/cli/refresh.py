@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mfn_patcher.cli.options import load_project_series, project_option, workspace_option
+from mfn_patcher.cli.options import load_project_series, project_option, report, workspace_option
 from mfn_patcher.cli.terminal import echo
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def refresh(patch: str | None, workspace: Path, project: Path | None) -> None:
 
     series = load_project_series(project, writable=True)
     chosen = series.find(patch) if patch else series.patches[-1]
-    place = Workspace(workspace)
+    place = Workspace(workspace, report)
     place.must_exist()
     renewed = mend.refresh(place, series, chosen)
     if not renewed:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mfn_patcher.cli.options import workspace_option
+from mfn_patcher.cli.options import report, workspace_option
 from mfn_patcher.cli.terminal import echo
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def revert(workspace: Path, force: bool) -> None:
     """
     from mfn_patcher.workspace import Workspace
 
-    place = Workspace(workspace)
+    place = Workspace(workspace, report)
     outcome = place.revert(force=force)
     if outcome.saved:
         echo(f"Your changes were saved: {outcome.saved}")

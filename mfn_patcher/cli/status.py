@@ -10,6 +10,7 @@ from mfn_patcher.cli.options import (
     json_option,
     load_project_series,
     project_option,
+    report,
     workspace_option,
 )
 from mfn_patcher.cli.terminal import echo, print_json, style
@@ -34,7 +35,7 @@ def status(workspace: Path, project: Path | None, as_json: bool) -> None:
     from mfn_patcher.workspace import Workspace, compare
 
     series = load_project_series(project)
-    place = Workspace(workspace)
+    place = Workspace(workspace, report)
     now = place.status()
     patches = compare(series, now.links)
     if as_json:

@@ -129,7 +129,7 @@ def train(
 
     here = Path.cwd()
     workspace = workspace.resolve()
-    code = read_code(workspace)
+    code = read_code(workspace, report)
     job, environment = find_job(
         cluster=cluster, hosts_file=hosts_file, root=root, patience=patience
     )

@@ -10,6 +10,7 @@ from mfn_patcher.cli.options import (
     json_option,
     python_option,
     recipe_option,
+    report,
     workspace_option,
 )
 from mfn_patcher.cli.terminal import echo, print_json, style
@@ -41,7 +42,7 @@ def verify(
     from mfn_patcher.verify import verify as check_code
     from mfn_patcher.workspace import Workspace
 
-    place = Workspace(workspace)
+    place = Workspace(workspace, report)
     checks = check_code(place, recipe.load(recipe_name), python)
     failed = [check for check in checks if not check.ok]
     if as_json:

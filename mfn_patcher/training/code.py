@@ -5,8 +5,12 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mfn_patcher.workspace import Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @dataclass(frozen=True)
@@ -68,9 +72,14 @@ class Code:
         return any(patch.patch.startswith(f"{stack}/") for patch in self.patches)
 
 
-def read_code(workspace: Path) -> Code:
-    """Return which code a workspace holds; nothing is known of one that is no clone of ours."""
-    place = Workspace(workspace)
+def read_code(workspace: Path, report: Callable[[str], None] = lambda _: None) -> Code:
+    """Return which code a workspace holds; nothing is known of one that is no clone of ours.
+
+    Args:
+        workspace: the folder.
+        report: as `Workspace` takes it.
+    """
+    place = Workspace(workspace, report)
     if place.chain_commit() is None:
         return Code()
     status = place.status()

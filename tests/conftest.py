@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -17,6 +18,9 @@ from tests.preimages import StandIn, git, make_stand_in
 
 REQUIRED = os.environ.get("MFN_PATCH_REQUIRE_UPSTREAM") == "1"
 ADDRESS = os.environ.get("MFN_PATCH_UPSTREAM") or PUBLIC_ADDRESS
+
+# Markers of tests that run a package, and its name.
+PACKAGES = {"mxnet": "MXNet", "torch": "PyTorch"}
 
 # Tests run side by side, a process a core. With one thread sums also come out in one order.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -54,7 +58,13 @@ def _reach_upstream() -> tuple[str, bool]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave slow tests out unless they are asked for, whatever else is chosen."""
+    """Skip what needs a package that is not here; leave slow tests out unless asked for."""
+    for package, name in PACKAGES.items():
+        if importlib.util.find_spec(package) is None:
+            without = pytest.mark.skip(reason=f"{name} is not installed here")
+            for item in items:
+                if item.get_closest_marker(package):
+                    item.add_marker(without)
     if "slow" in config.option.markexpr:
         return
     slow = [item for item in items if item.get_closest_marker("slow")]

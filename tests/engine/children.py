@@ -17,23 +17,27 @@ ANSWERING = ("arrays", "compositions", "files", "fit", "sgd")
 
 
 def run(
-    program: str,
+    program: str | Path,
     *arguments: str | Path,
     engine: bool,
     given: object = None,
     folder: Path | None = None,
 ) -> str:
-    """Run a program with what is given, as JSON, and return what it prints.
+    """Run a program, one of these or another's path, with what is given as JSON.
+
+    Returns:
+        What it prints.
 
     Raises:
         AssertionError: It fails; with all that it says of it.
     """
+    path = program if isinstance(program, Path) else PROGRAMS / f"{program}.py"
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     environment.pop("PYTHONPATH", None)
     if engine:
         environment["PYTHONPATH"] = os.pathsep.join(map(str, (ENGINE, ROOT)))
     ran = subprocess.run(
-        [sys.executable, str(PROGRAMS / f"{program}.py"), *map(str, arguments)],
+        [sys.executable, str(path), *map(str, arguments)],
         cwd=folder,
         env=environment,
         input=json.dumps(given),
@@ -45,9 +49,16 @@ def run(
     return ran.stdout
 
 
-def answer(program: str, *, engine: bool, given: object = None, folder: Path | None = None) -> Any:
-    """Return what a program prints as JSON in its last line."""
-    return json.loads(run(program, engine=engine, given=given, folder=folder).splitlines()[-1])
+def answer(
+    program: str | Path,
+    *arguments: str,
+    engine: bool,
+    given: object = None,
+    folder: Path | None = None,
+) -> Any:
+    """Return what a program prints as JSON in its last line; arguments are those of `run`."""
+    printed = run(program, *arguments, engine=engine, given=given, folder=folder)
+    return json.loads(printed.splitlines()[-1])
 
 
 def recorded(name: str) -> Any:

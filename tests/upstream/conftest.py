@@ -26,17 +26,12 @@ SHARING = pytest.mark.timeout(300, func_only=True)
 NAME = "model-y1-softmax-0001"
 MODELS = {"onnx": f"{NAME}.onnx", "ncnn": f"{NAME}.param"}
 
-HAS_MXNET = importlib.util.find_spec("mxnet") is not None
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = str(Path(__file__).parent)
-    without_mxnet = pytest.mark.skipif(not HAS_MXNET, reason="MXNet is not installed here")
     for item in items:
         if str(item.path).startswith(here):
             item.add_marker(pytest.mark.upstream)
-        if item.get_closest_marker("mxnet"):
-            item.add_marker(without_mxnet)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,39 @@
+"""Every network and loss of the script, as the text of its symbol, on MXNet and on PyTorch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.engine.children import PROGRAMS, answer, recorded
+from tests.preimages import ROOT
+
+ENGINES = [
+    pytest.param(False, id="mxnet", marks=pytest.mark.mxnet),
+    pytest.param(True, id="torch", marks=pytest.mark.torch),
+]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_symbol(patched: Path, engine: bool) -> None:
+    """The digests are of MXNet's text; what MXNet cannot build the engine refuses by name."""
+    expected: dict[str, dict[str, Any]] = recorded("symbols")
+    described = answer("symbols", engine=engine, given=list(expected), folder=patched / "src")
+    found = dict(zip(expected, described))
+    if engine:
+        for command, symbol in expected.items():
+            if "LSoftmax" in symbol.get("error", ""):
+                assert "LSoftmax" in found[command].pop("error")
+                found[command] = symbol
+    assert found == expected
+
+
+@pytest.mark.torch
+def test_every_network_on_the_engine(patched: Path) -> None:
+    """Shapes and multipliers are those of 2018 there too."""
+    figures = json.loads((ROOT / "tests" / "data" / "networks.json").read_text())["networks"]
+    program = PROGRAMS.parents[1] / "upstream" / "programs" / "networks.py"
+    assert answer(program, *figures, engine=True, folder=patched / "src") == figures

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mfn_patcher.dataset.check_records import check_records, read_layout
+from mfn_patcher.dataset.check_records import check_records
 from mfn_patcher.dataset.check_verification import check_verification_set
 from mfn_patcher.dataset.property_file import IMAGE_SIDE, Property, PropertyError, read_property
-from mfn_patcher.dataset.recordio import Index, RecordIOError, RecordReader
 from mfn_patcher.dataset.report import Report, VerificationFacts
 from mfn_patcher.dataset.verification_set import (
     NAMES,
@@ -83,8 +82,14 @@ def preflight(
     if not directory.is_dir():
         return tuple(findings)
     if not findings:
-        findings.append(_check_property(directory)[1])
-        findings += _check_training_images(directory, batch_size)
+        properties, finding = _check_property(directory)
+        classes = properties.classes if properties else None
+        layout, found = check_records(directory, classes, _SIZE, _SAMPLES_OF_A_SET)
+        findings += [finding, *found]
+        if layout and layout.images < batch_size:
+            detail = f"{layout.images} images are fewer than a batch of {batch_size}"
+            remedy = "Train with a smaller batch."
+            findings.append(Finding(Level.ERROR, "train.rec", detail, remedy))
     for path in _paths(directory, targets):
         pairs, found = _check_verification(path)
         findings += found
@@ -130,21 +135,6 @@ def _check_property(directory: Path) -> tuple[Property | None, Finding]:
         f"images of {size}, not {IMAGE_SIDE}x{IMAGE_SIDE}",
         f"Write {IMAGE_SIDE},{IMAGE_SIDE} if the images are of this size; else align them anew.",
     )
-
-
-def _check_training_images(directory: Path, batch_size: int) -> list[Finding]:
-    try:
-        index = Index.read(directory / "train.idx")
-        with RecordReader(directory / "train.rec") as reader:
-            images = read_layout(reader, index).images
-    except RecordIOError as error:
-        return [Finding(Level.ERROR, "train.rec", str(error), error.remedy)]
-    except OSError as error:
-        return [Finding(Level.ERROR, "train.rec", f"can't be read: {error.strerror}")]
-    if images >= batch_size:
-        return []
-    detail = f"{images} images are fewer than a batch of {batch_size}"
-    return [Finding(Level.ERROR, "train.rec", detail, "Train with a smaller batch.")]
 
 
 def _check_verification(path: Path) -> tuple[VerificationSet | None, list[Finding]]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from mfn_patcher.dataset.images import sampled_image_problems, spread
+from mfn_patcher.dataset.images import ImageProblem, load_image, spread
 from mfn_patcher.dataset.recordio import Index, Int64Array, RecordIOError, RecordReader, unpack
 from mfn_patcher.finding import Finding, Level
 
 _AGAIN = "Copy or download train.rec and train.idx again, both from one source."
+_MOST = 1 << 31
+"""Number of records that no data set comes near."""
+_LABELS = 256
+"""Number of images whose labels are looked at; the script looks at each as it comes."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +46,25 @@ def read_layout(reader: RecordReader, index: Index) -> Layout:
     """
     position = index.position(0)
     if position is None:
-        raise RecordIOError("the index has no record 0")
+        raise RecordIOError(
+            f"the index has no record 0, which the script reads first; its keys start at "
+            f"{index.keys[0]}",
+            remedy="Pack the data set with keys from 0 on: the first column of a list for im2rec "
+            "must start at 0.",
+        )
     header = unpack(reader.read(position))
     if header.flag == 0:
         return Layout(len(index.keys), None)
+    if header.content:
+        raise RecordIOError(
+            f"record 0 is an image with {header.flag} labels, which the script takes for numbers "
+            "of identity records",
+            remedy="Pack the data set with one label an image: im2rec without --pack-label.",
+        )
     if header.flag == 1 or not all(label.is_integer() for label in header.labels):
         raise RecordIOError(f"record 0 has labels {header.labels}, not two integers")
     first, end = (int(label) for label in header.labels[:2])
-    if not 1 < first < end:
+    if not 1 < first < end <= _MOST:
         raise RecordIOError(f"record 0 puts the identity records at {first} to {end}")
     return Layout(first - 1, end - first)
 
@@ -94,7 +109,7 @@ def check_records(
                 reader, index, layout, firsts=firsts, classes=classes, size=size, samples=samples
             )
     except RecordIOError as error:
-        findings.append(_error("train.rec", str(error)))
+        findings.append(_error("train.rec", str(error), error.remedy))
     except OSError as error:
         findings.append(_error("train.rec", f"can't be read: {error.strerror}"))
     return layout, findings
@@ -109,39 +124,41 @@ def _warning(check: str, detail: str, remedy: str) -> Finding:
 
 
 def _check_index(index: Index, reader: RecordReader) -> Iterator[Finding]:
-    problems = []
     repeated = index.keys[1:][np.diff(index.keys) == 0]
     if repeated.size:
-        problems.append(f"key {repeated[0]} stands there more than once")
-    if np.any(index.positions % 4):
-        problems.append("a position is no multiple of 4")
+        yield _warning(
+            "train.idx",
+            f"key {repeated[0]} appears more than once; the script reads the last of its records",
+            "If each key should appear once: " + _AGAIN,
+        )
     outside = np.count_nonzero((index.positions < 0) | (index.positions >= reader.size))
     if outside:
-        problems.append(
-            f"{outside:,} of {len(index.keys):,} records lie outside of train.rec, "
-            f"which has {reader.size:,} bytes: it is cut short, or the index is another file's"
-        )
-    elif not problems:
-        last = int(index.positions.max())
-        try:
-            reader.read(last)
-        except RecordIOError as error:
-            problems.append(f"the last record can't be read: {error}")
-        else:
-            behind = reader.size - reader.tell()
-            if behind:
-                problems.append(
-                    f"train.rec goes on for {behind:,} bytes behind the last record: "
-                    "the index is cut short, or another file's"
-                )
-    for problem in problems:
-        yield _error("train.idx", problem)
-    if not problems:
-        yield Finding(
-            Level.OK,
+        yield _error(
             "train.idx",
-            f"{len(index.keys):,} records, the last of which ends where train.rec does",
+            f"{outside:,} of {len(index.keys):,} records lie outside train.rec, "
+            f"which has {reader.size:,} bytes: it is cut short, or the index is another file's",
         )
+    elif np.any(index.positions % 4):
+        yield _error("train.idx", "a position is not a multiple of 4")
+    else:
+        yield _check_end(index, reader)
+
+
+def _check_end(index: Index, reader: RecordReader) -> Finding:
+    """Check that the last record ends where the record file does."""
+    try:
+        reader.read(int(index.positions.max()))
+    except RecordIOError as error:
+        return _error("train.idx", f"the last record can't be read: {error}")
+    behind = reader.size - reader.tell()
+    if behind:
+        return _warning(
+            "train.idx",
+            f"train.rec continues for {behind:,} bytes after the last record of the index",
+            "The script never reads them. If it should: " + _AGAIN,
+        )
+    detail = f"{len(index.keys):,} records, the last of which ends where train.rec does"
+    return Finding(Level.OK, "train.idx", detail)
 
 
 def _check_keys(index: Index, layout: Layout) -> Iterator[Finding]:
@@ -164,11 +181,13 @@ def _check_keys(index: Index, layout: Layout) -> Iterator[Finding]:
 
 
 def _check_classes(identities: int, classes: int | None) -> Iterator[Finding]:
+    # What counts are the labels, which are checked apart.
     if classes is not None and classes != identities:
-        yield _error(
+        yield _warning(
             "property",
-            f"{classes:,} classes, but train.rec has {identities:,} identities",
-            f"Write {identities} for the number of classes.",
+            f"{classes:,} classes, but train.rec has {identities:,} identity records",
+            f"The script trains by each image's own label, from 0 to {classes - 1}. If each of "
+            f"these records should have a class, write {identities} for the number of classes.",
         )
 
 
@@ -187,6 +206,10 @@ def _check_identities(
             return None, _error("identities", f"record {key} can't be read: {error}")
         if record.flag <= 1:
             return None, _error("identities", f"record {key} is no identity: it has one label")
+        if record.content:
+            return None, _error("identities", f"record {key} is no identity: it holds an image")
+        if not np.isfinite(record.labels[:2]).all():
+            return None, _error("identities", f"record {key} has labels {record.labels[:2]}")
         ranges.append(record.labels[:2])
     first, end = np.asarray(ranges).T
     order = np.argsort(first, kind="stable")
@@ -213,31 +236,27 @@ def _check_images(
     samples: int,
 ) -> Iterator[Finding]:
     keys = index.keys if layout.identities is None else range(1, 1 + layout.images)
-    sample = {}
-    for key in (int(keys[number]) for number in spread(layout.images, samples)):
+    chosen = {int(keys[number]) for number in spread(layout.images, samples)}
+    problems: dict[int, ImageProblem] = {}
+    labels: dict[int, float] = {}
+    for key in sorted(chosen | {int(keys[number]) for number in spread(layout.images, _LABELS)}):
         position = index.position(key)
         if position is None:
             continue  # a finding already
         try:
-            sample[key] = unpack(reader.read(position))
+            record = unpack(reader.read(position))
         except RecordIOError as error:
-            yield _error("images", f"image {key} can't be read: {error}")
+            yield _error("images", f"record {key} can't be read: {error}")
             return
-    problems = list(
-        sampled_image_problems(
-            ((f"image {key}", record.content) for key, record in sample.items()), size
-        )
-    )
-    labels = {key: record.labels[0] for key, record in sample.items()}
-    wrong = [key for key, label in labels.items() if not _is_class(label, classes)]
-    if wrong:
-        problems.append(
-            f"{len(wrong)} of {len(labels)} sampled images have a label that is no class; "
-            f"image {wrong[0]} has {labels[wrong[0]]:g}"
-        )
-    for problem in problems:
-        yield _error("images", problem)
-    if firsts is not None:
+        labels[key] = record.labels[0]
+        if key in chosen:
+            img = load_image(record.content, size)
+            if isinstance(img, ImageProblem):
+                problems[key] = img
+    mislabeled = list(_judge_labels(labels, layout.identities, classes))
+    findings = [*_judge_images(problems, len(chosen)), *mislabeled]
+    yield from findings
+    if firsts is not None and not mislabeled:
         moved = [key for key, label in labels.items() if label != _identity(key, firsts)]
         if moved:
             yield _warning(
@@ -246,10 +265,49 @@ def _check_images(
                 f"number of their identity, the first is image {moved[0]}",
                 "The classes may be in another order. If this isn't meant so: " + _AGAIN,
             )
-    if not problems:
-        yield Finding(
-            Level.OK, "images", f"{len(sample)} sampled of {layout.images:,}: size, colour, label"
-        )
+    if not findings:
+        detail = f"{len(chosen)} sampled of {layout.images:,}: decoded, size, label"
+        yield Finding(Level.OK, "images", detail)
+
+
+def _judge_images(problems: Mapping[int, ImageProblem], sampled: int) -> Iterator[Finding]:
+    skipped = {key: problem for key, problem in problems.items() if problem.undecodable}
+    for found in (skipped, {k: p for k, p in problems.items() if not p.undecodable}):
+        for key, problem in found.items():
+            detail = f"{len(found)} of {sampled} sampled images are unusable; image {key} "
+            if found is skipped and len(found) < sampled:
+                remedy = f"Training skips images that can't be decoded. {problem.remedy}"
+                yield _warning("images", detail + problem.text, remedy)
+            else:
+                yield _error("images", detail + problem.text, problem.remedy)
+            break
+
+
+def _judge_labels(
+    labels: Mapping[int, float], identities: int | None, classes: int | None
+) -> Iterator[Finding]:
+    wrong = [key for key, label in labels.items() if not _is_class(label, classes)]
+    if not wrong:
+        return
+    last = "" if classes is None else f" (0 to {classes - 1})"
+    remedy = f"Labels must be integers from 0 on, below the number of classes in property{last}."
+    if all(label.is_integer() and label >= 0 for label in labels.values()):
+        lowest, highest = int(min(labels.values())), int(max(labels.values()))
+        if lowest > 0 and highest == classes:
+            remedy = (
+                f"Labels start at 0, and these at {lowest}: pack them anew, each less {lowest}."
+            )
+        else:
+            enough = max(highest + 1, identities or 0)
+            remedy = (
+                f"If the labels are right, write {enough} for the number of classes in property."
+            )
+    yield _error(
+        "images",
+        f"{len(wrong)} of {len(labels)} sampled images have a label that is no class{last}; "
+        f"image {wrong[0]} has {labels[wrong[0]]:g}",
+        remedy,
+    )
 
 
 def _is_class(label: float, classes: int | None) -> bool:

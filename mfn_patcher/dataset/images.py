@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
-from mfn_patcher.dataset.pixels import decode
+from mfn_patcher.dataset.pixels import Pixels, decode
 
 
 def spread(count: int, samples: int) -> list[int]:
@@ -17,8 +17,23 @@ def spread(count: int, samples: int) -> list[int]:
     return sorted({int(number) for number in np.linspace(0, count - 1, min(samples, count))})
 
 
-def image_problem(content: bytes, size: tuple[int, int]) -> str:
-    """Say what is wrong with an encoded image; nothing if it can be trained with.
+@dataclass(frozen=True)
+class ImageProblem:
+    """Why an image can't be trained with.
+
+    Attributes:
+        text: What is wrong, to follow the image's name.
+        remedy: What to do about it.
+        undecodable: Whether it can't be decoded: training skips it instead of stopping at it.
+    """
+
+    text: str
+    remedy: str
+    undecodable: bool
+
+
+def load_image(content: bytes, size: tuple[int, int]) -> Pixels | ImageProblem:
+    """Decode an image, or say why it can't be trained with.
 
     Args:
         content: The encoded image.
@@ -34,31 +49,22 @@ def image_problem(content: bytes, size: tuple[int, int]) -> str:
         kind, found = None, size
     # Asked first, so that a small file of a huge image costs no memory.
     if found not in (size, size[::-1]):
-        return f"is {found[0]}x{found[1]}, not {size[0]}x{size[1]}"
+        return _wrong_size(found, size)
     img = decode(content)
     if img is None:
-        reason = "" if kind in (None, "JPEG", "PNG") else f": MXNet does not read {kind} images"
-        return f"can't be decoded{reason}"
-    if img.shape[1::-1] != size:
-        return f"is {img.shape[1]}x{img.shape[0]}, not {size[0]}x{size[1]}"
-    return ""
+        if kind in (None, "JPEG", "PNG"):
+            remedy = "Replace it by the original, or pack the data set without it."
+            return ImageProblem("can't be decoded", remedy, undecodable=True)
+        text = f"can't be decoded: MXNet does not read {kind} images"
+        return ImageProblem(text, "Convert the images to JPEG or PNG.", undecodable=True)
+    height, width = img.shape[:2]
+    return img if (width, height) == size else _wrong_size((width, height), size)
 
 
-def sampled_image_problems(
-    images: Iterable[tuple[str, bytes]], size: tuple[int, int]
-) -> Iterator[str]:
-    """Decode images, and sum up what is wrong in at most one sentence.
-
-    Args:
-        images: Name and encoded image of each.
-        size: Width and height they must have, in pixels.
-    """
-    total = 0
-    problems = []
-    for name, content in images:
-        total += 1
-        problem = image_problem(content, size)
-        if problem:
-            problems.append(f"{name} {problem}")
-    if problems:
-        yield f"{len(problems)} of {total} sampled images are unusable; {problems[0]}"
+def _wrong_size(found: tuple[int, int], size: tuple[int, int]) -> ImageProblem:
+    wanted = f"{size[0]}x{size[1]}"
+    return ImageProblem(
+        f"is {found[0]}x{found[1]}, not {wanted}",
+        f"Align the faces to {wanted} pixels.",
+        undecodable=False,
+    )

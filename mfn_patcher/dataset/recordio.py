@@ -8,6 +8,7 @@ with zeros to four bytes. All numbers are little-endian. The payload of a record
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import warnings
@@ -38,10 +39,11 @@ PathLike = Union[str, "os.PathLike[str]"]
 class RecordIOError(MfnPatchError):
     """A record file or its index can't be read; the message names file and position."""
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, *, remedy: str = "") -> None:
         super().__init__(
             message,
-            remedy="Copy or download the record file and its index again, both from one source.",
+            remedy=remedy
+            or "Copy or download the record file and its index again, both from one source.",
         )
 
 
@@ -221,6 +223,11 @@ class RecordReader:
         Raises:
             RecordIOError: No record starts there, or the file ends within it.
         """
+        if not 0 <= position < self.size:
+            raise RecordIOError(
+                f"{self._path}: position {position} is outside the file, which has "
+                f"{self.size:,} bytes"
+            )
         self._file.seek(position)
         flag, data = self._read_part(position)
         if flag == _WHOLE:
@@ -273,27 +280,51 @@ class Index:
 
     @staticmethod
     def read(path: PathLike) -> Index:
-        r"""Read an index file: lines ``key\tposition``.
+        r"""Read an index file as MXNet does: lines ``key\tposition``, whatever may follow.
 
         Raises:
             RecordIOError: A line isn't two integers, or there is none.
             OSError: The file can't be opened.
         """
-        with Path(path).open(encoding="ascii") as file, warnings.catch_warnings():
+        content = Path(path).read_bytes()
+        lines = content.count(b"\n") + (not content.endswith(b"\n"))
+        with warnings.catch_warnings():
             # NumPy only warns of an empty file and of fractions.
             warnings.simplefilter("error")
             try:
-                table = np.loadtxt(file, dtype=np.int64, delimiter="\t", comments=None, ndmin=2)
-            except (ValueError, OverflowError, Warning) as error:
-                raise RecordIOError(f"{path} is no index: {error}") from error
-        if table.shape[1] != 2:  # noqa: PLR2004 - key and position
-            raise RecordIOError(f"{path} is no index: {table.shape[1]} columns, not 2")
+                table = np.loadtxt(
+                    io.BytesIO(content), dtype=np.int64, delimiter="\t", comments=None, ndmin=2
+                )
+            except (ValueError, OverflowError, Warning):
+                table = _read_lines(path, content)
+        # NumPy passes over empty lines, at which MXNet ends.
+        if table.shape != (lines, 2):
+            table = _read_lines(path, content)
         table = table[np.argsort(table[:, 0], kind="stable")]
         return Index(table[:, 0], table[:, 1])
 
     def position(self, key: int) -> int | None:
-        """Return the position of a key's record, or None where the key is missing."""
-        place = int(np.searchsorted(self.keys, key))
-        if place == len(self.keys) or self.keys[place] != key:
+        """Return the position of a key's record, the last of several; None without one."""
+        place = int(np.searchsorted(self.keys, key, side="right")) - 1
+        if place < 0 or self.keys[place] != key:
             return None
         return int(self.positions[place])
+
+
+def _read_lines(path: PathLike, content: bytes) -> Int64Array:
+    """Read an index line by line, much slower, to find what is wrong with it."""
+    rows = []
+    limits = np.iinfo(np.int64)
+    for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), start=1):
+        try:
+            key, position = map(int, line.strip().split("\t")[:2])
+        except ValueError:
+            raise RecordIOError(
+                f"{path} is no index: line {number} is {line!r}, not a key, a tab and a position"
+            ) from None
+        if not all(limits.min <= value <= limits.max for value in (key, position)):
+            raise RecordIOError(f"{path} is no index: line {number} is {line!r}, beyond any file")
+        rows.append((key, position))
+    if not rows:
+        raise RecordIOError(f"{path} is no index: it is empty")
+    return np.asarray(rows, dtype=np.int64)

@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mfn_patcher.dataset.drawn_face import draw_identity, draw_image
-from mfn_patcher.dataset.images import image_problem, spread
-from mfn_patcher.dataset.pixels import decode
+from mfn_patcher.dataset.images import ImageProblem, load_image, spread
 from mfn_patcher.dataset.property_file import IMAGE_SIDE
 from mfn_patcher.dataset.verification_set import read_verification_set
 from mfn_patcher.errors import MfnPatchError
@@ -65,11 +64,10 @@ def read_crops(paths: Iterable[Path]) -> Pixels:
 def _decode(images: Iterable[tuple[str, bytes]]) -> Pixels:
     pixels = []
     for name, content in images:
-        problem = image_problem(content, (IMAGE_SIDE, IMAGE_SIDE))
-        img = None if problem else decode(content)
-        if img is None:
+        img = load_image(content, (IMAGE_SIDE, IMAGE_SIDE))
+        if isinstance(img, ImageProblem):
             raise ImageError(
-                f"{name} {problem}",
+                f"{name} {img.text}",
                 remedy="The network embeds faces that were detected and aligned as its training "
                 f"data was: {IMAGE_SIDE}x{IMAGE_SIDE} pixels, JPEG or PNG. Anything else "
                 "would give embeddings that mean nothing.",

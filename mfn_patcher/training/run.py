@@ -137,8 +137,12 @@ def check_host(plans: Sequence[StagePlan], surroundings: Surroundings) -> Interp
         InterpreterError: The interpreter can't train.
     """
     interpreter = _check_code(plans[0], surroundings)
+    seen = set()
     for plan in plans:
-        _check_data(plan, surroundings)
+        asked = (plan.data_dir, plan.batch_size, plan.targets)
+        if asked not in seen:
+            _check_data(plan, surroundings)
+        seen.add(asked)
     check_mxnet(interpreter, environment_of(plans[0], surroundings, interpreter), plans[0].devices)
     return interpreter
 

@@ -90,7 +90,6 @@ def test_missing_file(faces: Path, name: str) -> None:
         ("0,112,112\n", "below 1"),
         ("4,112,96\n", "96x112"),
         ("4,224,224\n", "224x224"),
-        ("5,112,112\n", "5 classes, but train.rec has 4 identities"),
     ],
 )
 def test_property(faces: Path, text: str, words: str) -> None:
@@ -98,12 +97,40 @@ def test_property(faces: Path, text: str, words: str) -> None:
     expect(faces, Level.ERROR, "property", words)
 
 
+def test_more_classes_than_identity_records(faces: Path) -> None:
+    (faces / "property").write_text("5,112,112\n")
+    expect(faces, Level.WARNING, "property", "5 classes, but train.rec has 4 identity records")
+
+
+def test_identities_in_several_places(faces: Path) -> None:
+    """As a list that is not sorted by label makes them: more records than classes."""
+    records = records_of(faces)
+    for key in range(16, 21):
+        records[key] = pack(0, key, encoded())
+    (faces / "property").write_text("3,112,112\n")
+    rewrite(faces, dict(records))
+    report = check(faces)
+    assert report.ok
+    assert "3 classes, but train.rec has 4 identity records" in str(report.findings)
+    assert preflight(faces, 8) == ()
+
+
 def test_labels_beyond_the_classes(faces: Path) -> None:
     (faces / "property").write_text("3,112,112\n")
-    details = {f.check: f.detail for f in check(faces).findings if f.level is Level.ERROR}
-    assert set(details) == {"property", "images"}
-    assert "5 of 20 sampled images have a label that is no class" in details["images"]
-    assert "image 16 has 3" in details["images"]
+    found = [f for f in check(faces).findings if f.level is Level.ERROR]
+    assert [f.check for f in found] == ["images"]
+    assert "5 of 20 sampled images have a label that is no class (0 to 2)" in found[0].detail
+    assert "image 16 has 3" in found[0].detail
+    assert found[0].remedy.endswith("write 4 for the number of classes in property.")
+    assert [f.check for f in preflight(faces, 8)] == ["images"]
+
+
+def test_labels_from_1(faces: Path) -> None:
+    records = {key: pack(1 + (key - 1) // 5, key, encoded()) for key in range(1, 21)}
+    rewrite(faces, dict(records))
+    found = preflight(faces, 8)
+    assert [f.check for f in found] == ["images"]
+    assert "Labels start at 0, and these at 1" in found[0].remedy
 
 
 def test_truncated_record_file(faces: Path) -> None:
@@ -126,7 +153,7 @@ def test_truncated_record_file(faces: Path) -> None:
 def test_stale_index(faces: Path) -> None:
     with (faces / "train.rec").open("ab") as file:
         file.write(b"\x0a\x23\xd7\xce" + bytes(4))
-    expect(faces, Level.ERROR, "train.idx", "goes on for 8 bytes")
+    expect(faces, Level.WARNING, "train.idx", "continues for 8 bytes")
 
 
 def change_index(directory: Path, lines: Iterable[str]) -> None:
@@ -135,14 +162,35 @@ def change_index(directory: Path, lines: Iterable[str]) -> None:
 
 def test_index_is_no_index(faces: Path) -> None:
     change_index(faces, ["hello\n"])
-    expect(faces, Level.ERROR, "train.rec", "is no index")
+    expect(faces, Level.ERROR, "train.rec", "is no index: line 1 is 'hello'")
     assert [finding.check for finding in preflight(faces, 8)] == ["train.rec"]
 
 
 def test_index_with_a_key_twice(faces: Path) -> None:
     lines = (faces / "train.idx").read_text().splitlines(keepends=True)
     change_index(faces, [*lines, lines[3]])
-    expect(faces, Level.ERROR, "train.idx", "key 3", "more than once")
+    expect(faces, Level.WARNING, "train.idx", "key 3", "more than once")
+
+
+@pytest.mark.parametrize("wrapped", [-(1 << 31), 1 << 32, 1 << 62, 1 << 63])
+def test_index_of_positions_that_overflowed(faces: Path, wrapped: int) -> None:
+    lines = [line.split("\t") for line in (faces / "train.idx").read_text().splitlines()]
+    change_index(faces, (f"{key}\t{int(position) + wrapped}\n" for key, position in lines))
+    assert not check(faces).ok
+    assert preflight(faces, 8)
+
+
+@pytest.mark.parametrize("ending", ["\r\n", "\tmore\n", " \n"])
+def test_index_that_mxnet_reads(faces: Path, ending: str) -> None:
+    lines = (faces / "train.idx").read_text().splitlines()
+    (faces / "train.idx").write_bytes("".join(line + ending for line in lines).encode())
+    assert {f.level for f in check(faces).findings} == {Level.OK}
+
+
+def test_index_with_an_empty_line(faces: Path) -> None:
+    """MXNet ends there, also at the end."""
+    change_index(faces, [(faces / "train.idx").read_text(), "\n"])
+    expect(faces, Level.ERROR, "train.rec", "is no index: line 26 is ''")
 
 
 def test_index_without_a_key(faces: Path) -> None:
@@ -153,7 +201,7 @@ def test_index_without_a_key(faces: Path) -> None:
 
 def test_index_without_record_0(faces: Path) -> None:
     change_index(faces, (faces / "train.idx").read_text().splitlines(keepends=True)[1:])
-    expect(faces, Level.ERROR, "train.rec", "no record 0")
+    expect(faces, Level.ERROR, "train.rec", "no record 0", "its keys start at 1")
 
 
 def test_index_out_of_step(faces: Path) -> None:
@@ -163,7 +211,7 @@ def test_index_out_of_step(faces: Path) -> None:
     change_index(faces, (line + "\n" for line in lines))
     found = [f for f in check(faces).findings if f.level is Level.ERROR]
     assert [f.check for f in found] == ["train.idx", "images"]
-    assert "no multiple of 4" in found[0].detail
+    assert "not a multiple of 4" in found[0].detail
 
 
 @pytest.mark.parametrize(
@@ -193,9 +241,34 @@ def test_ranges_that_do_not_tile(faces: Path, changes: dict[int, bytes | None]) 
     expect(faces, Level.WARNING, "identities", "empty, or ranges overlap or leave gaps")
 
 
-def test_image_in_place_of_an_identity(faces: Path) -> None:
-    rewrite(faces, {22: pack(1, 22, encoded())})
-    expect(faces, Level.ERROR, "identities", "record 22 is no identity")
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        (pack(1, 22, encoded()), "it has one label"),
+        (pack([6, 11], 22, encoded()), "it holds an image"),
+        (pack([float("nan"), 11], 22), "has labels"),
+    ],
+)
+def test_other_records_in_place_of_an_identity(faces: Path, record: bytes, words: str) -> None:
+    rewrite(faces, {22: record})
+    expect(faces, Level.ERROR, "identities", "record 22 ", words)
+
+
+def test_several_labels_an_image(faces: Path) -> None:
+    """As im2rec packs them with --pack-label, without identity records."""
+    images = {key: pack([float(key % 4), 1.0, 2.0], key, encoded()) for key in range(6)}
+    rewrite(faces, {**dict.fromkeys(range(25)), **images})
+    found = [f for f in check(faces).findings if f.level is Level.ERROR]
+    assert [f.detail for f in found] == [
+        "record 0 is an image with 3 labels, which the script takes for numbers of identity records"
+    ]
+    assert "--pack-label" in found[0].remedy
+
+
+def test_several_labels_an_image_beside_identity_records(faces: Path) -> None:
+    images = {key: pack([(key - 1) // 5, 7.5], key, encoded()) for key in range(1, 21)}
+    rewrite(faces, dict(images))
+    assert [f.detail for f in check(faces).findings if f.level is not Level.OK] == []
 
 
 def test_plain_record_file(faces: Path) -> None:
@@ -213,6 +286,12 @@ def test_images_of_another_order_of_classes(faces: Path) -> None:
     expect(faces, Level.WARNING, "images", "10 of 20", "first is image 1")
 
 
+def test_image_of_another_size(faces: Path) -> None:
+    rewrite(faces, {20: pack(3, 20, encoded((96, 112)))})
+    expect(faces, Level.ERROR, "images", "1 of 20", "image 20 is 96x112, not 112x112")
+    assert [finding.check for finding in preflight(faces, 8)] == ["images"]
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -221,12 +300,22 @@ def test_images_of_another_order_of_classes(faces: Path) -> None:
         (encoded()[:300], "image 20 can't be decoded"),
         (undecodable_images()["gif"], "image 20 can't be decoded: MXNet does not read GIF images"),
         (undecodable_images()["webp"], "image 20 can't be decoded: MXNet does not read WEBP"),
-        (encoded((96, 112)), "image 20 is 96x112, not 112x112"),
     ],
 )
-def test_unusable_image(faces: Path, content: bytes, words: str) -> None:
+def test_undecodable_image(faces: Path, content: bytes, words: str) -> None:
     rewrite(faces, {20: pack(3, 20, content)})
-    expect(faces, Level.ERROR, "images", "1 of 20", words)
+    expect(faces, Level.WARNING, "images", "1 of 20", words)
+    assert preflight(faces, 8) == ()
+
+
+def test_undecodable_images_alone(faces: Path) -> None:
+    gif = undecodable_images()["gif"]
+    rewrite(faces, {key: pack((key - 1) // 5, key, gif) for key in range(1, 21)})
+    expect(faces, Level.ERROR, "images", "20 of 20", "image 1 can't be decoded")
+    found = preflight(faces, 8)
+    assert [(f.check, f.remedy) for f in found] == [
+        ("images", "Convert the images to JPEG or PNG."),
+    ]
 
 
 def test_images_that_mxnet_decodes(faces: Path) -> None:
@@ -264,15 +353,15 @@ def change_pairs(directory: Path, images: slice, same: list[bool]) -> None:
 
 def test_odd_number_of_images(faces: Path) -> None:
     change_pairs(faces, slice(39), [True, False] * 10)
-    expect(faces, Level.ERROR, "lfw.bin", "39 images, an odd number, for 20 pairs")
+    expect(faces, Level.ERROR, "lfw.bin", "39 images for 20 pairs, which need 40")
 
 
 def test_more_images_than_pairs(faces: Path) -> None:
     change_pairs(faces, slice(40), [True, False] * 9 + [True])
-    found = [f.detail for f in check(faces).findings if f.level is Level.ERROR]
+    found = [(f.level, f.detail) for f in check(faces).findings if f.level is not Level.OK]
     assert found == [
-        "40 images, for 19 pairs, which need 38",
-        "no different pair in fold 10 of 10: the script divides by their number",
+        (Level.WARNING, "40 images for 19 pairs, which need 38"),
+        (Level.ERROR, "no different pair in fold 10 of 10: the script divides by their number"),
     ]
 
 
@@ -291,7 +380,7 @@ def test_folds_are_those_of_the_script(faces: Path) -> None:
     # 21 pairs: the first fold has three, the others two.
     change_pairs(faces, slice(40), [True, True, False] + [True, False] * 9)
     details = [f.detail for f in check(faces).findings if f.level is Level.ERROR]
-    assert details == ["40 images, for 21 pairs, which need 42"]
+    assert details == ["40 images for 21 pairs, which need 42"]
 
 
 def test_unusable_verification_image(faces: Path) -> None:

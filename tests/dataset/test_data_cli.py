@@ -48,12 +48,13 @@ def test_check(faces: Path) -> None:
     assert result.exit_code == 0
     assert "warning lfw.bin: is missing" in result.stdout
 
-    (faces / "property").write_text("5,112,112\n")
+    (faces / "property").write_text("3,112,112\n")
     result = run("check", faces)
     assert result.exit_code == 4
     assert (
-        "failed  property: 5 classes, but train.rec has 4 identities\n"
-        "        Write 4 for the number of classes.\n"
+        "failed  images: 5 of 20 sampled images have a label that is no class (0 to 2); "
+        "image 16 has 3\n"
+        "        If the labels are right, write 4 for the number of classes in property.\n"
     ) in result.stdout
 
 

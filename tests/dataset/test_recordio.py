@@ -136,7 +136,7 @@ def test_index_in_any_order(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "0 0\n", "0\t0\n1\n", "0\t0\t0\n", "a\t0\n", "0\t1.5\n", "0\té\n", "0\t" + "9" * 30],
+    ["", "0 0\n", "0\t0\n1\n", "0\t0\n\n", "a\t0\n", "0\t1.5\n", "0\té\n", "0\t" + "9" * 30],
 )
 def test_no_index(tmp_path: Path, text: str) -> None:
     path = tmp_path / "a.idx"

@@ -19,6 +19,7 @@ import sys
 
 import numpy as np
 from evaluate import Network, UnusableError, last_line
+from prelu import with_prelu
 
 BATCH = 16
 # What every runtime of the last years reads; the exporter's operators are those of this version,
@@ -96,7 +97,7 @@ def write_slim(network, parameters, files):
     import mxnet as mx
 
     symbol, params = files
-    network._module.symbol.save(symbol)
+    with_prelu(network._module.symbol).save(symbol)
     mx.nd.save(
         params,
         {
@@ -115,7 +116,7 @@ def write_onnx(network, parameters, path, fp16, work):
     import mxnet.onnx
     import onnx
 
-    symbol, arrays = corrected(network._module.symbol, parameters)
+    symbol, arrays = corrected(with_prelu(network._module.symbol), parameters)
     shape = next(desc.shape for desc in network._module.data_shapes)[1:]
     mxnet.onnx.export_model(
         symbol,

@@ -155,8 +155,11 @@ def _entry(run: Run) -> dict[str, Any]:
 
 
 def _row(run: Run) -> tuple[str, ...]:
+    from mfn_patcher.training.summary import percent, steps_done
+
     told = run.summary
-    done = f"{told.last_step:,}" if told and told.last_step else "-"
+    last = told.last_step if told else None
+    done = f"{steps_done(last, run.record.get('steps')):,}" if last else "-"
     total = "?" if run.damage else f"{run.record['steps']:,}" if run.record.get("steps") else "∞"
     best = told.best() if told else {}
     saved = run.record.get("last_checkpoint")
@@ -168,7 +171,7 @@ def _row(run: Run) -> tuple[str, ...]:
         f"{done} / {total}",
         "-" if saved is None else str(saved),
         _duration(run.record.get("seconds")),
-        "  ".join(f"{name} {100 * entry.accuracy:.2f} %" for name, entry in best.items()),
+        "  ".join(f"{name} {percent(entry.accuracy)} %" for name, entry in best.items()),
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mfn_patcher.export.proof import Agreement, Limits
+from mfn_patcher.training.summary import percent
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ class Card:
     def as_markdown(self) -> str:
         """Return it for people."""
         inside = ", then ".join(f"`{name} {value:g}`" for name, value in self.scaling)
-        accuracies = ", ".join(f"{name} {rate:.2%}" for name, rate in self.accuracies.items())
+        accuracies = ", ".join(f"{name} {percent(rate)}%" for name, rate in self.accuracies.items())
         batch = "".join(f"{axis}, " for axis in self._batch)
         allowed = f"cosine ≥ {self.limits.cosine:g}"
         if self.limits.difference is not None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mfn_patcher.printable import one_line, visible
 from mfn_patcher.training.alarms import Alarm
 from mfn_patcher.training.log import Event, LearningRate, Progress, Speed
-from mfn_patcher.training.summary import RunSummary
+from mfn_patcher.training.summary import RunSummary, percent, steps_done
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -122,7 +122,8 @@ class Display:
         from rich.table import Table  # noqa: PLC0415
         from rich.text import Text  # noqa: PLC0415
 
-        step = (self._speed.step if self._speed else None) or self._summary.last_step or 0
+        told = (self._speed.step if self._speed else None) or self._summary.last_step or 0
+        step = steps_done(told, self._steps)
         head = Table.grid(padding=(0, 2))
         total = f" of {self._steps:,}" if self._steps else ""
         done = f"{step / self._steps:.1%}" if self._steps else ""
@@ -170,10 +171,10 @@ class Display:
             row: list[RenderableType] = [
                 Text(one_line(name)),
                 f"{now.step:,}",
-                f"{now.accuracy:.2%}",
+                f"{percent(now.accuracy)}%",
             ]
             if name in best:
-                row += [f"{best[name].accuracy:.2%}", f"{best[name].step:,}"]
+                row += [f"{percent(best[name].accuracy)}%", f"{best[name].step:,}"]
             table.add_row(*row)
         return table
 

@@ -19,6 +19,7 @@ from mfn_patcher.training import plots, record
 from mfn_patcher.training.log import Verification
 from mfn_patcher.training.plots import PlotError, Series
 from mfn_patcher.training.runs import Run
+from mfn_patcher.training.summary import percent, steps_done
 
 try:
     import jinja2
@@ -108,9 +109,9 @@ def _time(stamp: str | None) -> str:
 
 
 def _steps(run: Run) -> str:
-    done = run.summary.last_step if run.summary else None
-    told = f"{done:,}" if done else "none told"
     total = run.record.get("steps")
+    last = run.summary.last_step if run.summary else None
+    told = f"{steps_done(last, total):,}" if last else "none told"
     if run.damage:
         return told
     batch = f"{run.record.get('batch_size')} images each"
@@ -162,7 +163,7 @@ def _results(run: Run, sets: Sequence[str], others: Sequence[Published]) -> Iter
 def _percent(entry: Verification, run: Run) -> Cell:
     number = run.summary.checkpoint_at(entry.step) if run.summary else None
     where = f"step {entry.step:,}" if number is None else f"checkpoint {number}"
-    return Cell(f"{100 * entry.accuracy:.2f} ± {100 * entry.std:.2f}", where)
+    return Cell(f"{percent(entry.accuracy)} ± {percent(entry.std)}", where)
 
 
 def _curves(series: Series) -> Iterator[tuple[plots.Panel, Markup]]:

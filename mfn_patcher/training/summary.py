@@ -329,6 +329,30 @@ def _result(run: RunSummary, entry: Verification) -> dict[str, Any]:
     }
 
 
+def percent(share: float) -> str:
+    """Return a share that the script has printed, with five decimals, in percent.
+
+    Two decimals, and a third where that is a 5: to round a number that is rounded already could
+    make 24.50 of 24.4949.
+    """
+    text = f"{100 * share:.3f}"
+    return text if text.endswith("5") else f"{100 * share:.2f}"
+
+
+def steps_done(last: int, steps: int | None) -> int:
+    """Return how many steps of a run are done.
+
+    Args:
+        last: the last step that the log tells of.
+        steps: how many the run is to take; None for no end.
+
+    Returns:
+        `last`, but for the step that the script trains after the last one before it notices that
+        it is done, and that no checkpoint has.
+    """
+    return steps if steps is not None and last == steps + 1 else last
+
+
 def finite(value: float | None) -> float | None:
     """Return what JSON can hold: it has no infinity."""
     return value if value is not None and math.isfinite(value) else None

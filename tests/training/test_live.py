@@ -56,6 +56,14 @@ def test_speed_and_time_to_go() -> None:
     assert "loss 1.5000" in text
 
 
+def test_no_step_beyond_the_last() -> None:
+    shown = Shown(60)
+    shown.speed(61)
+    assert "step 60 of 60 " in shown.text()
+    assert "100.0%" in shown.text()
+    assert "101.7%" not in shown.text()
+
+
 def test_the_last_verification_and_the_best() -> None:
     shown = Shown()
     for step, accuracy in ((2000, 0.98), (4000, 0.97)):

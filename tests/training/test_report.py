@@ -88,6 +88,14 @@ def page(workspace: Path) -> str:
     return render(find(workspace / "runs", "last"))
 
 
+def test_deviations_are_not_rounded_twice(tmp_path: Path) -> None:
+    log = SAMPLE.read_bytes().replace(b"+-0.22913", b"+-0.24495")
+    make_run(tmp_path, "20260101T000000-stage2-softmax", log=log)
+    text = page(tmp_path)
+    assert "85.00 ± 24.495" in text
+    assert "24.50" not in text
+
+
 def test_all_that_it_should_tell(workspace: Path) -> None:
     text = page(workspace)
     for part in (
@@ -100,6 +108,7 @@ def test_all_that_it_should_tell(workspace: Path) -> None:
         "OMP_NUM_THREADS",
         "lr_steps=700,1500",
         "60.00 ± 20.00",
+        "<dd>2,100 of 2,100; 512 images each</dd>",
         "98.78",
         "log of stage 2",
         "0.005 from step 700",

@@ -145,7 +145,7 @@ def test_list(workspace: Path, tool: Tool) -> None:
         "checkpoint": 3,
     }
     out = tool("runs", "list", "-w", workspace).out
-    assert "completed  2,101 / 2,100           4  1:10:42  lfw 60.00 %  cfp_fp 65.00 %" in out
+    assert "completed  2,100 / 2,100           4  1:10:42  lfw 60.00 %  cfp_fp 65.00 %" in out
     assert len(out.splitlines()) == 3
     assert "There are no runs" in tool("runs", "list", "-w", workspace / "none").out
 

@@ -12,10 +12,18 @@ import pytest
 from mfn_patcher.errors import ExitCode
 from mfn_patcher.training import summary
 from mfn_patcher.training.log import Speed, Verification, read_events
-from mfn_patcher.training.summary import Curve, Point, RunSummary, summarise
+from mfn_patcher.training.summary import Curve, Point, RunSummary, percent, summarise
 from tests.conftest import Tool
 from tests.test_workspace import validated
 from tests.training.test_log import SAMPLE, reference
+
+
+def test_what_is_rounded_is_not_rounded_again() -> None:
+    # The script rounds to five decimals: 0.2449489 is 0.24495 there, and 24.49 %.
+    for printed, shown in ((0.24495, "24.495"), (0.24494, "24.49"), (0.24496, "24.50")):
+        assert percent(printed) == shown
+    assert (percent(0.6), percent(1.0), percent(0.99545)) == ("60.00", "100.00", "99.545")
+    assert percent(math.nan) == "nan"
 
 
 def test_json(tool: Tool) -> None:

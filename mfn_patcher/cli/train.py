@@ -70,7 +70,7 @@ Example:
 @click.option(
     "--keep", type=_POSITIVE, metavar="N", help="Keep the last N checkpoints and the best ones."
 )
-@click.option("--keep-going", is_flag=True, help="Go on after a loss that is no number.")
+@click.option("--keep-going", is_flag=True, help="Keep training on a NaN or Inf value.")
 @click.option("--no-gate", is_flag=True, help="Start from a stage whose LFW is at chance, too.")
 @click.option("--pretrained", metavar="PREFIX,EPOCH", help="The checkpoint to start from.")
 @cluster_options

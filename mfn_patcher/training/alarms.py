@@ -75,6 +75,8 @@ class Alarms:
         self._accuracies: deque[float] = deque(maxlen=_READINGS)
         self._saved: int | None = None
         self._good: int | None = None
+        # The step of the last verification, and whether all of its figures were finite.
+        self._verified: tuple[int, bool] | None = None
         self._heard = self._looked = clock()
         self._longest = 0.0
 
@@ -88,6 +90,7 @@ class Alarms:
         elif isinstance(event, NotFinite):
             self._not_finite(event)
         elif isinstance(event, Verification):
+            self._verify(event)
             if event.set == "lfw" and event.step >= _PATIENCE and event.accuracy < CHANCE:
                 self._alarm(
                     "chance",
@@ -96,6 +99,10 @@ class Alarms:
                 )
         elif isinstance(event, CheckpointSaved):
             self._saved = event.number
+            if self._verified and self._verified[1]:
+                # The script verifies just what it saves then.
+                self._good = self._saved
+            self._verified = None
             self._look_at_the_disk()
 
     def heard(self, _chunk: bytes) -> None:
@@ -136,6 +143,13 @@ class Alarms:
                 f"the training accuracy is {mean:.6f} after {event.step:,} steps, which is chance "
                 f"among {self._identities:,} identities. Look at the labels and the learning rate.",
             )
+
+    def _verify(self, event: Verification) -> None:
+        figures = (event.accuracy, event.std, event.xnorm)
+        finite = all(math.isfinite(value) for value in figures if value is not None)
+        if self._verified and self._verified[0] == event.step:
+            finite = finite and self._verified[1]
+        self._verified = event.step, finite
 
     def _not_finite(self, event: NotFinite) -> None:
         where = f" of {event.set}" if event.set else ""

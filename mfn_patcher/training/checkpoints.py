@@ -149,7 +149,9 @@ def _read_manifest(path: Path) -> _Manifest | None:
         held = json.loads(path.read_text(encoding="utf-8"))
         files = {kind: held["files"][kind] for kind in ("params", "states")}
         saved = float(held["saved"])
-        if not math.isfinite(saved):
+        # A checkpoint of a training that had diverged is of no use to go on from.
+        figures = dict(held.get("verification", {})).values()
+        if not all(map(math.isfinite, (saved, *figures))):
             return None
         return _Manifest(
             saved,

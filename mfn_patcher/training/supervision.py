@@ -120,7 +120,8 @@ def check_gate(title: str, writer: Path, file: Path) -> None:
         for entry in read_verifications(writer)
         if entry.set == "lfw" and entry.time and entry.time.timestamp() <= saved
     ]
-    if accuracies and accuracies[-1] < CHANCE:
+    # NaN, from a training that diverged, is not at least anything.
+    if accuracies and not accuracies[-1] >= CHANCE:
         raise GateError(
             f"{title} would start from {file.name}, whose LFW accuracy is {accuracies[-1]:.2%}: "
             f"chance. Its run is in {writer}",

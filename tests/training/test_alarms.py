@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,32 @@ def test_the_last_good_checkpoint_is_named(watched: Watched) -> None:
     assert "last good checkpoint is" in alarm.message
     assert "model,1." in alarm.message
     assert "Number 2 was saved after the last good reading" in alarm.message
+
+
+def verified(watched: Watched, step: int, *accuracies: float) -> None:
+    for number, accuracy in enumerate(accuracies):
+        watched.alarms(Verification(None, f"set{number}", step, accuracy, 0.1, 9.0, None, None))
+
+
+def test_a_checkpoint_with_finite_figures_is_good(watched: Watched) -> None:
+    verified(watched, 4, 0.5, 0.6)
+    watched.saved(1)
+    verified(watched, 8, math.nan, 0.5)
+    watched.alarms(NotFinite(None, "accuracy", "nan", 8, "set0"))
+    watched.saved(2)
+    (alarm,) = watched.told
+    assert "accuracy of set0 is nan at step 8. The last good checkpoint is" in alarm.message
+    assert "model,1. A lower" in alarm.message
+
+
+def test_a_checkpoint_with_one_figure_that_is_not_finite_is_not_good(watched: Watched) -> None:
+    verified(watched, 4, 0.5, 0.6)
+    watched.saved(1)
+    verified(watched, 8, math.nan, 0.5)
+    watched.saved(2)
+    watched.alarms(NotFinite(None, "loss", "nan", 21, None))
+    (alarm,) = watched.told
+    assert "model,1. Number 2 was saved after the last good reading" in alarm.message
 
 
 def test_it_is_told_once(watched: Watched) -> None:

@@ -86,7 +86,14 @@ def test_the_last_complete_is_the_one_saved_last(prefix: Path) -> None:
 
 @pytest.mark.parametrize(
     "damage",
-    [{"saved": float("nan")}, {"saved": [1]}, {"step": None}, {"files": []}, {"arguments": [1]}],
+    [
+        {"saved": float("nan")},
+        {"verification": {"lfw": 0.5, "b": float("nan")}},
+        {"saved": [1]},
+        {"step": None},
+        {"files": []},
+        {"arguments": [1]},
+    ],
 )
 def test_a_manifest_that_makes_no_sense_is_passed_over(
     prefix: Path, damage: dict[str, object]

@@ -151,6 +151,29 @@ def test_a_loss_that_is_no_number_stops_the_script(
     assert run["outcome"] == "failed"
 
 
+def test_a_verification_that_is_not_finite_stops_the_script_or_is_survived(
+    tool: Tool, workspace: Path, data: Path
+) -> None:
+    diverging = ("--", "--target", "lfw,agedb_30", "--lr", "1e8")
+    steps = ("--stage", "2", "--max-steps", "4", "--verbose-every", "2")
+    ran = train(tool, workspace, data, *steps, *diverging)
+    assert ran.code == 1
+    assert "Traceback" not in ran.out + ran.err
+    assert re.search(r"was stopped: \w+ of lfw is (nan|inf) at step [24]\. .*checkpoint", ran.err)
+
+    ran = train(tool, workspace, data, *steps, "--keep-going", *diverging)
+    assert ran.code == 0, ran.err
+    assert "[lfw][4]Accuracy-Flip: nan+-nan" in ran.out
+    assert "[agedb_30][4]Accuracy-Flip: nan+-nan" in ran.out
+    (run, last) = records(workspace)
+    assert (run["outcome"], last["outcome"]) == ("failed", "completed")
+    # No stage goes on from it by itself.
+    arcface = ("--stage", "3", "--max-steps", "4", "--verbose-every", "2")
+    refused = train(tool, workspace, data, *arcface, "--", "--target", "lfw")
+    assert refused.code == 1
+    assert "LFW accuracy is nan" in refused.err
+
+
 def test_every_core_computes(
     tool: Tool, workspace: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

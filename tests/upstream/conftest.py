@@ -26,6 +26,21 @@ SHARING = pytest.mark.timeout(300, func_only=True)
 NAME = "model-y1-softmax-0001"
 MODELS = {"onnx": f"{NAME}.onnx", "ncnn": f"{NAME}.param"}
 
+ENGINE_ON_TORCH = ROOT / "mfn_patcher" / "engine" / "pytorch"
+ENGINES = [
+    pytest.param("mxnet", marks=pytest.mark.mxnet),
+    pytest.param("torch", marks=pytest.mark.torch),
+]
+"""The parameters of a fixture whose tests run on both engines."""
+
+
+def engine_environment(engine: str) -> dict[str, str]:
+    """Return the environment in which `import mxnet` is an engine, on the CPU."""
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    if engine == "torch":
+        environment["PYTHONPATH"] = str(ENGINE_ON_TORCH)
+    return environment
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = str(Path(__file__).parent)

@@ -23,8 +23,7 @@ from mfn_patcher.training import checkpoints
 from mfn_patcher.training.process import is_written
 from tests.conftest import Tool
 from tests.training.test_process import wait_until
-
-pytestmark = pytest.mark.mxnet
+from tests.upstream.conftest import ENGINES, engine_environment
 
 PROGRAMS = Path(__file__).parent / "programs"
 BATCH, STEPS, KILLS = 4, 14, 10
@@ -42,12 +41,17 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Script:
     """The patched script, saving at each step, with a learning rate that drops twice."""
 
-    def __init__(self, workspace: Path, data: Path, devices: int = 1) -> None:
+    def __init__(
+        self, workspace: Path, data: Path, engine: str = "mxnet", devices: int = 1
+    ) -> None:
         self.source = workspace / "src"
         self.data = data
         self.batch = BATCH // devices
         self.main = "train_softmax.py" if devices == 1 else str(PROGRAMS / "two_devices.py")
-        self.environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "0,1" if devices == 2 else ""}
+        self.engine = engine
+        self.environment = engine_environment(engine)
+        if devices == 2:
+            self.environment["CUDA_VISIBLE_DEVICES"] = "0,1"
 
     def start(self, prefix: Path, *options: str) -> subprocess.Popen[str]:
         arguments = ["--network", "y1", "--emb-size", "128", "--ckpt", "2", "--loss-type", "0"]
@@ -83,18 +87,24 @@ class Script:
         return float(self.program("difference.py", a, b, prefix))
 
 
+@pytest.fixture(scope="module", params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    """What answers to `import mxnet`."""
+    return str(request.param)
+
+
 @pytest.fixture
-def script(patched: Path, data: Path) -> Script:
-    return Script(patched, data)
+def script(patched: Path, data: Path, engine: str) -> Script:
+    return Script(patched, data, engine)
 
 
 @pytest.fixture(scope="module")
 def _never_stopped(
-    _patched_once: Path, data: Path, tmp_path_factory: pytest.TempPathFactory
+    _patched_once: Path, data: Path, engine: str, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, float]:
     prefix = tmp_path_factory.mktemp("never") / "stopped"
     began = time.monotonic()
-    code, output = Script(_patched_once, data).run(prefix, "--max-steps", str(STEPS))
+    code, output = Script(_patched_once, data, engine).run(prefix, "--max-steps", str(STEPS))
     assert code == 0, output
     assert output.count("lr change to") == 2
     assert "Epoch[1]" in output
@@ -202,6 +212,7 @@ def test_a_damaged_checkpoint_is_refused_by_the_script_itself(
     assert f"{states} is not the file that was saved" in output.splitlines()[-1]
 
 
+@pytest.mark.mxnet
 def test_two_devices_go_on(patched: Path, data: Path, tmp_path: Path) -> None:
     """Their momentum is in MXNet's key-value store, and each has moving means of its own."""
     script = Script(patched, data, devices=2)
@@ -222,11 +233,17 @@ def test_two_devices_go_on(patched: Path, data: Path, tmp_path: Path) -> None:
 def test_dropout_is_the_same_from_a_checkpoint_on(script: Script) -> None:
     program = """
 import checkpoint, mxnet as mx
-data = mx.nd.ones((4, 50))
+module = mx.mod.Module(mx.sym.Dropout(mx.sym.Variable("data"), p=0.5), label_names=None)
+module.bind([("data", (4, 50))])
+module.init_params()
+batch = mx.io.DataBatch([mx.nd.ones((4, 50))])
 def draw(*begin):
     checkpoint.reseed(*begin)
-    with mx.autograd.train_mode():
-        return [mx.nd.Dropout(data, p=0.5).asnumpy().tolist() for _ in range(3)]
+    drawn = []
+    for _ in range(3):
+        module.forward(batch, is_train=True)
+        drawn.append(module.get_outputs()[0].asnumpy().tolist())
+    return drawn
 assert draw(7, 4) == draw(7, 4)
 assert draw(7, 4) != draw(7, 5)
 assert draw(7, 4) != draw(8, 4)
@@ -365,7 +382,8 @@ def assert_only_the_first_is_left(folder: Path, code: int, output: str) -> None:
     assert last.number == 1
 
 
-def test_the_last_bytes_find_no_room(script: Script, tmp_path: Path) -> None:
+@pytest.mark.mxnet
+def test_the_last_bytes_find_no_room(patched: Path, data: Path, tmp_path: Path) -> None:
     """MXNet notices a full disk only when it empties its buffer, but for the last time."""
     program = """
 import os, resource, sys
@@ -383,8 +401,8 @@ checkpoint.save(sys.argv[2], 1, symbol, arrays, {}, None)
     (tmp_path / "m").mkdir()
     ran = subprocess.run(
         [sys.executable, "-c", program, *arguments],
-        cwd=script.source,
-        env=script.environment,
+        cwd=Script(patched, data).source,
+        env=Script(patched, data).environment,
         stderr=subprocess.PIPE,
         text=True,
         check=False,
@@ -397,6 +415,7 @@ checkpoint.save(sys.argv[2], 1, symbol, arrays, {}, None)
 # -- through the tool -----------------------------------------------------------------------
 
 
+@pytest.mark.mxnet
 def test_a_chain_that_was_killed_goes_on(
     tool: Tool, workspace: Path, data: Path, tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 
 from . import metric as metrics
+from . import random  # noqa: F401 - seeds what is drawn
 from .base import MXNetError, OutOfScopeError, out_of_scope
 from .context import Context, cpu
 from .executor import Executor

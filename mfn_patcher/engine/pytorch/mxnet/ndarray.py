@@ -149,6 +149,9 @@ class NDArray:
             torch.cuda.synchronize(self._tensor.device)
 
     def __getitem__(self, key: Any) -> NDArray:
+        # MXNet has no arrays without axes: one number of a vector is a vector of one.
+        if self.ndim == 1 and isinstance(key, (int, np.integer)):
+            return NDArray(self._tensor[key].reshape(1))
         return NDArray(self._tensor[key])
 
     def __setitem__(self, key: Any, value: Any) -> None:

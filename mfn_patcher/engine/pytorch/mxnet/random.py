@@ -21,3 +21,7 @@ def normal(loc: float = 0, scale: float = 1, shape: int | Sequence[int] = 1) -> 
     """Return numbers of a normal distribution."""
     extents = (shape,) if isinstance(shape, int) else tuple(shape)
     return NDArray(torch.empty(extents).normal_(loc, scale))
+
+
+# Where nobody seeds, MXNet gives the same numbers in each process; PyTorch would not.
+seed(0)

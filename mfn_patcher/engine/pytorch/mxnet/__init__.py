@@ -14,6 +14,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from .attribute import AttrScope
 from .base import MXNetError, OutOfScopeError
 from .context import Context, cpu, current_context, gpu
 
@@ -21,7 +22,7 @@ __version__ = "1.9.1"
 engine = "torch"
 """Tells this package from MXNet itself, which has no such attribute."""
 
-__all__ = ["Context", "MXNetError", "cpu", "current_context", "engine", "gpu"]
+__all__ = ["AttrScope", "Context", "MXNetError", "cpu", "current_context", "engine", "gpu"]
 
 # MXNet's short names of its modules.
 _ALIASES = {

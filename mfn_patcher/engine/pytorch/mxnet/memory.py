@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import prod
 
+from .fusion import fuse
 from .shapes import Shape
-from .symbol import Symbol
+from .symbol import Symbol, from_graph
 
 # What backward reads: the inputs of these operators, which are outputs of others.
 _READ_AGAIN = ("Activation", "BatchNorm", "Convolution", "FullyConnected", "LeakyReLU", "Pooling")
@@ -27,7 +28,7 @@ def estimate(symbol: Symbol, known: Mapping[str, Shape], itemsize: int, training
     sizes: list[int] = []
     kept: set[object] = set()
     held = 0
-    for node, outputs in symbol.infer_node_shapes(**known):
+    for node, outputs in from_graph(fuse(symbol.graph())).infer_node_shapes(**known):
         size = sum(prod(shape) for shape in outputs if shape is not None)
         sizes.append(size)
         if node.operator is not None and node.operator.name in _READ_AGAIN:

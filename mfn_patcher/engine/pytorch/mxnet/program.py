@@ -12,6 +12,7 @@ import torch.nn.functional
 from . import kernels
 from .attributes import parse
 from .base import OutOfScopeError
+from .fusion import fuse
 from .operators import OPERATORS, Operator
 from .symbol_json import Graph
 
@@ -69,14 +70,15 @@ def compile_graph(graph: Graph, training: bool) -> Program:
         OutOfScopeError: The graph has an operator that this engine does not compute.
         MXNetError: An attribute is invalid.
     """
-    writer = _Writer(graph, training)
-    for position, node in enumerate(graph.nodes):
+    fused = fuse(graph)
+    writer = _Writer(fused, training)
+    for position, node in enumerate(fused.nodes):
         if node.op != "null":
             writer.write(position)
     source = writer.finish()
     return Program(
-        tuple(graph.nodes[i].name for i in writer.arguments),
-        tuple(graph.nodes[i].name for i in writer.states),
+        tuple(fused.nodes[i].name for i in writer.arguments),
+        tuple(fused.nodes[i].name for i in writer.states),
         tuple(writer.ones),
         tuple(writer.moving),
         source,

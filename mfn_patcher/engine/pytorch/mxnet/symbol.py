@@ -6,8 +6,8 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from . import attribute, shapes, symbol_json
 from . import name as naming
-from . import shapes, symbol_json
 from .attributes import parse
 from .base import MXNetError, OutOfScopeError
 from .operators import COMPOSERS, OPERATORS, Operator
@@ -281,7 +281,11 @@ def load(path: str) -> Symbol:
 
 def load_json(text: str) -> Symbol:
     """Read the text of a symbol file; errors as :func:`load`."""
-    graph = symbol_json.loads(text)
+    return from_graph(symbol_json.loads(text))
+
+
+def from_graph(graph: Graph) -> Symbol:
+    """Return the symbol of a graph; errors as :func:`load`."""
     nodes: list[Node] = []
     for node in graph.nodes:
         operator = None if node.op == "null" else OPERATORS.get(node.op)
@@ -319,7 +323,7 @@ def var(
         init: the initializer of it alone: an object with ``dumps()``, or a name.
         stype: ``default``: no sparse arrays.
     """
-    attributes = dict(attr or {})
+    attributes = {**attribute.current(), **(attr or {})}
     if shape is not None:
         attributes["__shape__"] = str(tuple(shape))
     if lr_mult is not None:
@@ -345,7 +349,7 @@ Variable = var
 def _compose(operator: Operator, alias: str, *given: Any, **keywords: Any) -> Symbol:
     """Return a symbol of an operator over other symbols."""
     name = keywords.pop("name", None)
-    extra = keywords.pop("attr", None) or {}
+    extra = {**attribute.current(), **(keywords.pop("attr", None) or {})}
     symbols = {key: value for key, value in keywords.items() if isinstance(value, Symbol)}
     attributes = {
         key: _write(value)
@@ -384,6 +388,16 @@ def _compose(operator: Operator, alias: str, *given: Any, **keywords: Any) -> Sy
             inputs.append(symbol._outputs[0])
     node = Node(operator, name, {**attributes, **extra}, inputs)
     return Symbol([(node, output) for output in range(node.visible())])
+
+
+def minimum(left: Symbol, right: float) -> Symbol:
+    """Return the smaller of each number and one number."""
+    return _arithmetic(None, "_MinimumScalar", left, right)
+
+
+def maximum(left: Symbol, right: float) -> Symbol:
+    """Return the larger of each number and one number."""
+    return _arithmetic(None, "_MaximumScalar", left, right)
 
 
 def _arithmetic(alias: str | None, scalar_alias: str, symbol: Symbol, other: Any) -> Symbol:
@@ -430,17 +444,17 @@ def _infer_node(node: Node, operator: Operator, found: dict[Any, Shape | None]) 
         ) from None
 
 
-def __getattr__(attribute: str) -> Callable[..., Symbol]:
+def __getattr__(alias: str) -> Callable[..., Symbol]:
     """Return the function that composes an operator, by its name."""
-    if attribute.startswith("__"):
-        raise AttributeError(attribute)
-    if attribute not in COMPOSERS:
-        raise OutOfScopeError(f"mxnet.symbol.{attribute}")
-    operator = COMPOSERS[attribute]
+    if alias.startswith("__"):
+        raise AttributeError(alias)
+    if alias not in COMPOSERS:
+        raise OutOfScopeError(f"mxnet.symbol.{alias}")
+    operator = COMPOSERS[alias]
 
     def compose(*given: Any, **keywords: Any) -> Symbol:
-        return _compose(operator, attribute, *given, **keywords)
+        return _compose(operator, alias, *given, **keywords)
 
-    compose.__name__ = attribute
-    globals()[attribute] = compose
+    compose.__name__ = alias
+    globals()[alias] = compose
     return compose

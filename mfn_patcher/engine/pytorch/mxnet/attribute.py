@@ -1,0 +1,43 @@
+"""Attributes for all symbols that are composed in a scope."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+
+_scopes = threading.local()
+
+
+class AttrScope:
+    """Gives the symbols that are composed while it is entered more attributes."""
+
+    def __init__(self, **attributes: str) -> None:
+        """Take the attributes, whose values are strings."""
+        if not all(isinstance(value, str) for value in attributes.values()):
+            raise ValueError("attributes need to be strings")
+        self._attributes = {f"__{key.strip('_')}__": value for key, value in attributes.items()}
+
+    def __enter__(self) -> AttrScope:
+        _stack().append({**current(), **self._attributes})
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        _stack().pop()
+
+
+def current() -> dict[str, str]:
+    """Return the attributes of the scopes that are entered."""
+    stack = _stack()
+    return stack[-1] if stack else {}
+
+
+def _stack() -> list[dict[str, str]]:
+    if not hasattr(_scopes, "stack"):
+        _scopes.stack = []
+    stack: list[dict[str, str]] = _scopes.stack
+    return stack

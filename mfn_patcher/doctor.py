@@ -14,9 +14,10 @@ from mfn_patcher import git
 from mfn_patcher.dataset import check
 from mfn_patcher.dataset.property_file import PropertyError, read_property
 from mfn_patcher.dataset.verification_set import NAMES
+from mfn_patcher.engine import AUTO, MXNET, TORCH
+from mfn_patcher.engine.choice import TITLES, Engines, for_gpus, without_package
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.finding import Finding, Level
-from mfn_patcher.remedies import install
 from mfn_patcher.training import command, interpreter, libraries, need
 from mfn_patcher.training.code import Code
 from mfn_patcher.training.environment import child_environment
@@ -24,6 +25,7 @@ from mfn_patcher.training.run import Surroundings
 from mfn_patcher.workspace import Workspace, compare
 
 if TYPE_CHECKING:
+    from mfn_patcher.engine.choice import Candidate, Engine
     from mfn_patcher.patches import Series
     from mfn_patcher.recipe import Recipe
     from mfn_patcher.training.command import Options, StagePlan
@@ -31,19 +33,18 @@ if TYPE_CHECKING:
     from mfn_patcher.training.libraries import Driver, Gpu, Library, Linked
     from mfn_patcher.training.need import Need
 
-# The wheel mxnet-cu112 1.9.1 holds machine code for compute capability 5.0, 6.0, 7.0, 8.0 and 8.6,
-# and no PTX. Such code runs on later minor versions of its major one, and on no other major.
-_MAJORS = (5, 6, 7, 8)
-
 # MS1M's, where the data set does not tell.
 _IDENTITIES = 85164
 
-_BUILDS = ("mxnet", "mxnet-cu112")
 _ORIGINS = {"pip": "NVIDIA's pip package", "mxnet": "came with MXNet", "system": "the system's"}
 _NO_GPU = (
-    "`nvidia-smi` must list it. Without one, train --cpu in an environment with a CPU "
-    "build of MXNet."
+    "`nvidia-smi` must list it. Without one, train with --cpu; MXNet's builds for CUDA can't be "
+    "imported then."
 )
+_OTHER_BUILDS = {
+    MXNET: "PyTorch has builds for later cards",
+    TORCH: "other builds of torch hold other code",
+}
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,15 @@ class Diagnosis:
 
     Attributes:
         findings: In the order of looking.
-        libraries: That MXNet's build links, in its order; None if it could not be asked.
+        engine: That computes; None if none can.
+        libraries: That MXNet's build links, in its order; None if it is not used, or could not be
+            asked.
         driver: What the CUDA driver says; None if there is none.
         need: What the training needs; None if that could not be estimated.
     """
 
     findings: tuple[Finding, ...]
+    engine: Engine | None
     libraries: tuple[Library, ...] | None
     driver: Driver | None
     need: Need | None
@@ -73,6 +77,7 @@ class Diagnosis:
         return {
             "ok": self.ok,
             "findings": [finding.as_json() for finding in self.findings],
+            "engine": self.engine and self.engine.as_json(),
             "libraries": found and [dataclasses.asdict(library) for library in found],
             "driver": self.driver and dataclasses.asdict(self.driver),
             "need": self.need
@@ -87,6 +92,8 @@ def diagnose(
     options: Options,
     *,
     python: str | None = None,
+    wanted: str = AUTO,
+    distributed: bool = False,
     environment: Mapping[str, str] = os.environ,
 ) -> Diagnosis:
     """Look at all that a training by all stages of a recipe will need.
@@ -97,6 +104,8 @@ def diagnose(
         recipe: To train by.
         options: As for the training.
         python: The training interpreter; by default the one that runs this.
+        wanted: Which engine the user asks for.
+        distributed: Whether several hosts train together.
         environment: The variables to start from.
 
     Returns:
@@ -110,16 +119,18 @@ def diagnose(
     doctor.look_at_git()
     doctor.look_at_workspace(series)
     doctor.look_at_interpreter(python)
-    doctor.look_at_mxnet()
+    doctor.look_at_engines(wanted, distributed=distributed)
     doctor.look_at_data()
     doctor.look_at_need()
     if options.cpu:
-        threads = doctor.environment["OMP_NUM_THREADS"]
+        threads = child_environment(environment, "", ())["OMP_NUM_THREADS"]
         doctor.say(Level.OK, "GPU", f"none is used, as you asked; OMP_NUM_THREADS is {threads}")
     else:
         doctor.look_at_gpus(asked=options.gpus is not None)
     doctor.look_at_disk()
-    return Diagnosis(tuple(doctor.findings), doctor.libraries, doctor.driver, doctor.need)
+    return Diagnosis(
+        tuple(doctor.findings), doctor.engine, doctor.libraries, doctor.driver, doctor.need
+    )
 
 
 class _Doctor:
@@ -131,9 +142,11 @@ class _Doctor:
         self.findings: list[Finding] = []
         self.patched = False
         self.interpreter: Interpreter | None = None
+        self.engines: Engines | None = None
+        self.engine: Engine | None = None
+        self.used: list[Candidate] = []
         self.linked: Linked | None = None
         self.libraries: tuple[Library, ...] | None = None
-        self.imports = False
         self.driver: Driver | None = None
         self.identities: int | None = None
         self.need: Need | None = None
@@ -147,14 +160,6 @@ class _Doctor:
     @property
     def devices(self) -> int:
         return self.plans[0].devices
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """Of the training's processes."""
-        folders = self.interpreter.libraries if self.interpreter else ()
-        return child_environment(
-            self.surroundings.environment, self.plans[0].visible_devices, folders
-        )
 
     # -- the code -------------------------------------------------------------------------
 
@@ -205,40 +210,91 @@ class _Doctor:
     def look_at_interpreter(self, python: str | None) -> None:
         try:
             path = interpreter.find(python)
-            self.interpreter = interpreter.inspect(path, self.surroundings.environment)
+            environment = without_package(self.surroundings.environment)
+            self.interpreter = interpreter.inspect(path, environment)
         except MfnPatchError as error:
             self.say_error("interpreter", error)
             return
-        packages = {n: v for n, v in self.interpreter.versions.items() if n not in _BUILDS}
+        self.engines = Engines(self.interpreter, environment, self.plans[0].visible_devices)
+        packages = {
+            name: version
+            for name, version in self.interpreter.versions.items()
+            if name != "torch" and not name.startswith("mxnet")
+        }
         listed = ", ".join(f"{name} {version}" for name, version in packages.items())
         self.say(Level.OK, "interpreter", f"Python {self.interpreter.python}, {path}; {listed}")
 
-    def look_at_mxnet(self) -> None:
-        if not self.interpreter:
+    def look_at_engines(self, wanted: str, *, distributed: bool) -> None:
+        """Choose the engine as the training does, and tell of each what it lacks.
+
+        An engine that is not needed is no failure, whatever it lacks.
+        """
+        if not self.engines:
+            return
+        problem = None
+        for devices in dict.fromkeys((self.devices, 0)):
+            try:
+                self.engine = self.engines.choose(wanted, devices=devices, distributed=distributed)
+                break
+            except MfnPatchError as error:
+                # The lines about GPUs say why none can be used.
+                problem = problem or error
+        if self.engine:
+            self.say(Level.OK, "engine", self.engine.describe())
+        elif problem:
+            self.say_error("engine", problem)
+        for name in (MXNET, TORCH):
+            if wanted in {AUTO, name} and not (distributed and name == TORCH):
+                self._look_at_engine(self.engines.look_at(name), serves=problem is None)
+
+    def _look_at_engine(self, found: Candidate, *, serves: bool) -> None:
+        """Tell of one engine.
+
+        Args:
+            found: What there is to know of it.
+            serves: Whether an engine can compute on the devices asked for.
+        """
+        chosen = self.engine is not None and self.engine.name == found.name
+        if chosen or (found.installed and not serves):
+            self.used.append(found)
+            tell = self._tell_mxnet if found.name == MXNET else self._tell_torch
+            tell(found)
+        elif self.engine:
+            lacks = found.fault and str(found.fault)
+            detail = f"not used; {lacks or f'{found.build} can be imported'}"
+            remedy = found.fault.remedy if found.fault else ""
+            self.say(Level.OK, TITLES[found.name], detail, remedy)
+
+    def _tell_torch(self, found: Candidate) -> None:
+        if found.fault:
+            self.say_error("PyTorch", found.fault)
+            return
+        kind = f"CUDA {found.toolkit}" if found.toolkit else "the CPU"
+        self.say(Level.OK, "PyTorch", f"{found.build} is a build for {kind} and can be imported")
+
+    def _tell_mxnet(self, found: Candidate) -> None:
+        if not (self.interpreter and self.engines and self.interpreter.mxnet_library):
             return
         path = self.interpreter.mxnet_library
-        builds = [name for name in _BUILDS if name in self.interpreter.versions]
-        if not path:
-            remedy = interpreter.remedy("", self.interpreter.path)
-            self.say(Level.ERROR, "MXNet", "is not installed", remedy)
-            return
         try:
             self.linked = libraries.read_linked(Path(path))
             self.libraries, self.driver = libraries.find(
-                self.interpreter, self.linked, self.environment
+                self.interpreter, self.linked, self.engines.variables(MXNET)
             )
-            interpreter.check_mxnet(self.interpreter, self.environment, 0)
+            if found.fault:
+                raise found.fault
         except MfnPatchError as error:
             lacking = any(library.error for library in self.libraries or ())
             remedy = "The failed lines below say what to bring." if lacking else error.remedy
             self.say(Level.ERROR, "MXNet", str(error), remedy)
         else:
-            self.imports = True
-            names = ", ".join(f"{name} {self.interpreter.versions[name]}" for name in builds)
             kind = f"CUDA {self.linked.cuda}" if self.linked.cuda else "the CPU"
             self.say(
-                Level.OK, "MXNet", f"{names} is a build for {kind} and can be imported: {path}"
+                Level.OK,
+                "MXNet",
+                f"{found.build} is a build for {kind} and can be imported: {path}",
             )
+        builds = [name for name in self.interpreter.versions if name.startswith("mxnet")]
         if len(builds) > 1:
             self.say(
                 Level.ERROR,
@@ -278,13 +334,13 @@ class _Doctor:
                 self.say(Level.OK, "data set", f"{self.identities:,} identities in {folder}")
 
     def look_at_need(self) -> None:
-        if not (self.imports and self.patched and self.interpreter):
+        if not (self.engine and self.patched):
             return
         try:
             self.need = need.estimate(
                 self.plans,
                 self.surroundings.source,
-                self.interpreter,
+                self.engine,
                 self.surroundings.environment,
                 self.identities or _IDENTITIES,
             )
@@ -293,11 +349,12 @@ class _Doctor:
             return
         each = self.plans[0].batch_size // max(self.devices, 1)
         whose = "" if self.identities else " (MS1M's, for the data set does not tell)"
+        plan = f"{TITLES[self.engine.name]}'s own plan"
         where = (
             f"on each GPU, and up to {_gib(need.ON_TOP)} more for cuDNN and CUDA: estimated from "
-            "MXNet's own plan of the memory, not measured on a GPU"
+            f"{plan} of the memory, not measured on a GPU"
             if self.devices
-            else "of memory: estimated from MXNet's own plan of it"
+            else f"of memory: estimated from {plan} of it"
         )
         self.say(
             Level.OK,
@@ -314,27 +371,37 @@ class _Doctor:
         Args:
             asked: Whether the user named GPUs, which a build for the CPU is then wrong for.
         """
-        if not (self.linked and self.interpreter):
+        if not (self.used and self.interpreter and self.engines):
             return
-        if not self.linked.cuda:
+        build = next((found for found in self.used if self._cuda(found)), None)
+        if build is None:
             self.say(
                 Level.ERROR if asked else Level.WARNING,
                 "GPU",
-                "no GPU is used: MXNet is a build for the CPU",
-                "Train with --cpu, or uninstall mxnet and "
-                f"`{install('cu112', self.interpreter.path)}`.",
+                f"no GPU is used: {TITLES[self.used[0].name]} is a build for the CPU",
+                f"Train with --cpu, or {for_gpus(self.used[0].name, self.interpreter.path)}.",
             )
             return
         if not self.devices:
             hint = "Unset CUDA_VISIBLE_DEVICES, or train with --cpu on purpose."
             self.say(Level.WARNING, "GPU", "CUDA_VISIBLE_DEVICES is empty: no GPU is used", hint)
             return
+        if build.name == TORCH:
+            self.driver = libraries.ask_driver(self.interpreter, self.engines.variables(TORCH))
         if not self.driver or not self.driver.gpus:
             why = (self.driver.error if self.driver else None) or "there is no driver"
             self.say(Level.ERROR, "GPU", f"no GPU seen: {why}", _NO_GPU)
             return
-        self._look_at_driver(self.driver, self.linked.cuda)
-        gpus = self.driver.gpus
+        self._look_at_driver(self.driver, build)
+        self._look_at_cards(self.driver.gpus, build)
+
+    def _cuda(self, found: Candidate) -> int | None:
+        """Return the major version of CUDA that an engine is built for; None for the CPU."""
+        # The file tells it even where it can't be imported.
+        of_file = self.linked.cuda if self.linked else None
+        return of_file if found.name == MXNET else found.toolkit
+
+    def _look_at_cards(self, gpus: Sequence[Gpu], build: Candidate) -> None:
         if len(gpus) < self.devices:
             self.say(
                 Level.ERROR,
@@ -343,28 +410,33 @@ class _Doctor:
                 f"(CUDA_VISIBLE_DEVICES='{self.plans[0].visible_devices}')",
                 "Name those that nvidia-smi lists with --gpus.",
             )
-        built = "mxnet-cu112" in self.interpreter.versions
         batch_size = self.plans[0].batch_size
         for gpu in gpus[: self.devices]:
-            if built and gpu.capability[0] not in _MAJORS:
+            if not build.runs_on(gpu.capability):
                 self.say(
                     Level.ERROR,
                     "GPU",
-                    f"{_describe(gpu)}: mxnet-cu112 has no code for it",
-                    "It has for compute capability 5.0 to 8.9: Maxwell, Pascal, Volta, Turing, "
-                    "Ampere and Ada cards.",
+                    f"{_describe(gpu)}: {build.build} has no code for it",
+                    f"It holds {', '.join(build.architectures)}, which run on later minor versions "
+                    f"of the same major one; {_OTHER_BUILDS[build.name]}.",
                 )
             else:
                 self.findings.append(judge_memory(gpu, self.need, batch_size, self.devices))
 
-    def _look_at_driver(self, driver: Driver, cuda: int) -> None:
+    def _look_at_driver(self, driver: Driver, build: Candidate) -> None:
+        cuda = self._cuda(build) or 0
         if driver.error:
             self.say(Level.ERROR, "driver", driver.error, "Reboot if it was updated since.")
         elif driver.version:
             text = ".".join(map(str, driver.version))
             if driver.version < (cuda, 0):
                 remedy = f"Install a driver for CUDA {cuda}.0 or later."
-                self.say(Level.ERROR, "driver", f"is for CUDA {text}, MXNet for {cuda}", remedy)
+                self.say(
+                    Level.ERROR,
+                    "driver",
+                    f"is for CUDA {text}, {TITLES[build.name]} for {cuda}",
+                    remedy,
+                )
             else:
                 self.say(Level.OK, "driver", f"is for CUDA {text}")
 
@@ -381,7 +453,7 @@ class _Doctor:
                 Level.WARNING,
                 "disk",
                 f"{room}; how much the checkpoints need is not known yet",
-                "It is told where MXNet can be imported and the workspace is patched.",
+                "It is told where an engine can compute and the workspace is patched.",
             )
             return
         wanted = (

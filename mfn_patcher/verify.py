@@ -13,10 +13,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mfn_patcher.engine import AUTO, choice
 from mfn_patcher.errors import ExitCode, MfnPatchError
 from mfn_patcher.recipe import RecipeError
 from mfn_patcher.training import handed, interpreter
-from mfn_patcher.training.environment import child_environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,13 +52,19 @@ class Check:
     found: str
 
 
-def verify(workspace: Workspace, recipe: Recipe, python: str | None = None) -> list[Check]:
+def verify(
+    workspace: Workspace,
+    recipe: Recipe,
+    python: str | None = None,
+    wanted: str = AUTO,
+) -> list[Check]:
     """Ask the code in `workspace` what it would train with, and compare it with `recipe`.
 
     Args:
         workspace: with patches applied.
         recipe: whose expectations count.
         python: the training interpreter; by default the one that runs the tool.
+        wanted: which engine the user asks for.
 
     Raises:
         VerificationError: the code does not run as far as ``Module.fit``.
@@ -74,9 +80,8 @@ def verify(workspace: Workspace, recipe: Recipe, python: str | None = None) -> l
         )
     stacks = {link.patch.partition("/")[0] for link in workspace.status().links}
     path = interpreter.find(python)
-    facts = interpreter.inspect(path, os.environ)
-    environment = child_environment(os.environ, "", facts.libraries)
-    interpreter.check_mxnet(facts, environment, 0)
+    engine = choice.choose(wanted, path, os.environ, "")
+    environment = engine.environment(os.environ, "")
 
     by_loss = {stage.value("--loss-type"): stage for stage in recipe.stages}
     losses = [(_network(stage), stage) for stage in by_loss.values()]

@@ -27,7 +27,7 @@ _SECTIONS = {
     "The whole way, once": ("demo",),
     "Workspace": ("apply", "status", "diff", "revert"),
     "Patches": ("new", "refresh", "rebase", "lint", "check"),
-    "Training": ("doctor", "verify", "data", "recipes", "train", "eval"),
+    "Training": ("doctor", "verify", "data", "recipes", "env", "train", "eval"),
     "Results": ("runs", "log", "plot", "report"),
     "Trained network": ("export", "embed", "compare", "bench"),
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from mfn_patcher.cli.options import (
+    engine_option,
     json_option,
     print_table,
     python_option,
@@ -100,6 +101,7 @@ def model(files: tuple[Path, ...], threads: tuple[int, ...], runs: int, *, as_js
     help="How long one turn lasts; everything measured has three.",
 )
 @python_option
+@engine_option
 @json_option
 def feed(
     data_dir: Path,
@@ -109,6 +111,7 @@ def feed(
     workers: tuple[int, ...],
     seconds: float,
     python: str | None,
+    engine: str,
     as_json: bool,
 ) -> None:
     """Measure how fast a data set is fed to training here, and say what bounds it.
@@ -132,6 +135,7 @@ def feed(
         seconds=seconds,
         python=interpreter.find(python),
         environment=os.environ,
+        wanted=engine,
     )
     said = feeds.verdict(rates)
     if as_json:

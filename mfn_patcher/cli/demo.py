@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mfn_patcher.cli.options import (
+    engine_option,
     load_project_series,
     project_option,
     python_option,
@@ -28,8 +29,11 @@ _BATCH_SIZE, _STEPS, _INTERVAL = 4, 6, 3
 @workspace_option
 @upstream_option
 @python_option
+@engine_option
 @project_option
-def demo(workspace: Path, address: str, python: str | None, project: Path | None) -> None:
+def demo(
+    workspace: Path, address: str, python: str | None, engine: str, project: Path | None
+) -> None:
     """Go the whole way once, small: apply, verify, make a data set, train the three stages.
 
     Runs on the CPU in a few minutes. The data set is synthetic and the stages last six steps:
@@ -62,7 +66,7 @@ def demo(workspace: Path, address: str, python: str | None, project: Path | None
     report(f"{len(outcome.links)} patches are applied, the code is {outcome.commit}")
 
     report("2/4 asking the patched code what it would train with")
-    checks = verify(place, documented, path)
+    checks = verify(place, documented, path, engine)
     failed = [f"{check.name} ({check.case}): {check.found}" for check in checks if not check.ok]
     if failed:
         raise VerificationError("the code is not what the recipe expects: " + "; ".join(failed))
@@ -84,7 +88,7 @@ def demo(workspace: Path, address: str, python: str | None, project: Path | None
         seed=command.SEED if code.can_resume else None,
     )
     plans = command.plan_chain(documented, documented.stages, options)
-    surroundings = Surroundings(place.path, path, dict(os.environ), code)
+    surroundings = Surroundings(place.path, path, dict(os.environ), code, engine)
     # So few steps teach it nothing, and need not.
     supervision = Supervision(gate=False)
     folders = run_stages(plans, surroundings, sys.stdout.buffer, report, supervision)

@@ -10,6 +10,7 @@ import click
 from mfn_patcher.cli.options import (
     KeepsArguments,
     cluster_options,
+    engine_option,
     find_job,
     json_option,
     load_project_series,
@@ -41,6 +42,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 )
 @cluster_options
 @python_option
+@engine_option
 @project_option
 @json_option
 @click.pass_context
@@ -59,6 +61,7 @@ def doctor(
     root: str | None,
     patience: float,
     python: str | None,
+    engine: str,
     project: Path | None,
     as_json: bool,
 ) -> None:
@@ -82,7 +85,7 @@ def doctor(
 
     here = Path.cwd()
     job, environment = find_job(
-        cluster=cluster, hosts_file=hosts_file, root=root, patience=patience
+        cluster=cluster, hosts_file=hosts_file, root=root, patience=patience, engine=engine
     )
     if job and not cpu:
         from mfn_patcher.cluster.job import share_devices
@@ -107,7 +110,16 @@ def doctor(
         # This host is looked at as if its share of each batch were all.
         share = plans[0].batch_size // job.place.size
         options = dataclasses.replace(options, workers=None, batch_size=share)
-    diagnosis = diagnose(workspace, series, chosen, options, python=python, environment=environment)
+    diagnosis = diagnose(
+        workspace,
+        series,
+        chosen,
+        options,
+        python=python,
+        wanted=engine,
+        distributed=job is not None,
+        environment=environment,
+    )
     if job:
         from mfn_patcher.cluster.doctor import diagnose_together
         from mfn_patcher.cluster.job import start_others

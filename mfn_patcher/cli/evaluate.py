@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mfn_patcher.cli.options import (
+    engine_option,
     json_option,
     print_table,
     python_option,
@@ -56,6 +57,7 @@ Example:
     help="Draw ROC curves into a .png or .svg file.",
 )
 @python_option
+@engine_option
 @json_option
 def evaluate(
     *,
@@ -68,6 +70,7 @@ def evaluate(
     batch_size: int | None,
     plot: Path | None,
     python: str | None,
+    engine: str,
     as_json: bool,
 ) -> None:
     """Measure checkpoints on verification sets, as the script does during training.
@@ -105,7 +108,7 @@ def evaluate(
     plan = run.plan(place.path, recipe.load(), models.find(model, here, workspace), target, options)
     for note in plan.notes:
         report(note)
-    evaluation = _watch(plan, interpreter.find(python))
+    evaluation = _watch(plan, interpreter.find(python), engine)
     best = evaluation.best
     if as_json:
         print_json(_as_json(place, plan, evaluation))
@@ -118,7 +121,7 @@ def evaluate(
     run.raise_for_failed(plan, evaluation)
 
 
-def _watch(plan: Plan, python: str) -> Evaluation:
+def _watch(plan: Plan, python: str, engine: str) -> Evaluation:
     """Evaluate, with a bar on a terminal, else with lines."""
     from rich.console import Console
     from rich.markup import escape
@@ -128,13 +131,14 @@ def _watch(plan: Plan, python: str) -> Evaluation:
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        return run.run(plan, python, os.environ, on_step=report)
+        return run.run(plan, python, os.environ, engine, on_step=report)
     with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("starting MXNet", total=plan.batches)
+        task = progress.add_task("starting", total=plan.batches)
         return run.run(
             plan,
             python,
             os.environ,
+            engine,
             on_batch=lambda: progress.advance(task),
             on_step=lambda line: progress.update(task, description=escape(one_line(line))),
         )
@@ -220,6 +224,7 @@ def _as_json(place: Any, plan: Plan, evaluation: Evaluation) -> dict[str, Any]:
         "data_dir": str(plan.data_dir),
         "devices": plan.visible_devices,
         "batch_size": plan.batch_size,
+        "engine": evaluation.engine,
         "results": results,
         "best": None if evaluation.best is None else number_of[evaluation.best],
         "failed": [{"checkpoint": number_of[n], "reason": r} for n, r in evaluation.failed.items()],

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar
 import click
 
 from mfn_patcher.cli.terminal import as_cell, echo, style, unstyle
+from mfn_patcher.engine import AUTO, CHOICES
 from mfn_patcher.project import PUBLIC_ADDRESS, project_root, resolve_address
 from mfn_patcher.recipes import DEFAULT
 from mfn_patcher.remedies import as_typed
@@ -70,7 +71,14 @@ def upstream_option(function: _Function) -> _Function:
 python_option = click.option(
     "--python",
     metavar="PYTHON",
-    help="The interpreter that has MXNet, if not the one that runs mfn-patch.",
+    help="The training interpreter, if not the one that runs mfn-patch.",
+)
+engine_option = click.option(
+    "--engine",
+    type=click.Choice(CHOICES),
+    default=AUTO,
+    show_default=True,
+    help="What computes; auto is MXNet where it can, else PyTorch.",
 )
 recipe_option = click.option(
     "--recipe",
@@ -114,12 +122,13 @@ def cluster_options(function: _Function) -> _Function:
 
 
 def find_job(
-    *, cluster: bool, hosts_file: Path | None, root: str | None, patience: float
+    *, cluster: bool, hosts_file: Path | None, root: str | None, patience: float, engine: str
 ) -> tuple[Job | None, dict[str, str]]:
     """Return how a command is spread over hosts, None for not at all, and its environment.
 
     Raises:
         SetupError: How can't be told.
+        InterpreterError: The engine asked for trains on one host only.
     """
     environment = dict(os.environ)
     if not (cluster or hosts_file):
@@ -128,7 +137,10 @@ def find_job(
         return None, environment
     from mfn_patcher.cluster.job import find
     from mfn_patcher.cluster.roles import without_foreign
+    from mfn_patcher.engine.choice import refusal
 
+    if refused := refusal(engine, distributed=True):
+        raise refused
     environment = without_foreign(environment)
     return find(environment, hosts_file, root, patience), environment
 

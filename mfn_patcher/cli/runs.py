@@ -195,6 +195,8 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
     yield "command", str(record.get("shell_line"))
     for name, value in record.get("environment", {}).items():
         yield "environment", f"{name}={value}"
+    if record.get("engine"):
+        yield "engine", "{name} ({build}): {reason}".format(**record["engine"])
     yield "versions", ", ".join(f"{name} {v}" for name, v in record.get("versions", {}).items())
     yield "chain", str(record.get("chain_commit") or "unknown")
     for patch in record.get("patches", ()):

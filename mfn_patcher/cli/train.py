@@ -10,6 +10,7 @@ import click
 from mfn_patcher.cli.options import (
     KeepsArguments,
     cluster_options,
+    engine_option,
     find_job,
     is_terminal,
     python_option,
@@ -75,6 +76,7 @@ Example:
 @click.option("--pretrained", metavar="PREFIX,EPOCH", help="The checkpoint to start from.")
 @cluster_options
 @python_option
+@engine_option
 @click.argument("script_args", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def train(
@@ -104,6 +106,7 @@ def train(
     root: str | None,
     patience: float,
     python: str | None,
+    engine: str,
     script_args: tuple[str, ...],
 ) -> None:
     """Train stages of a recipe with the patched script.
@@ -131,7 +134,7 @@ def train(
     workspace = workspace.resolve()
     code = read_code(workspace, report)
     job, environment = find_job(
-        cluster=cluster, hosts_file=hosts_file, root=root, patience=patience
+        cluster=cluster, hosts_file=hosts_file, root=root, patience=patience, engine=engine
     )
     if job:
         from mfn_patcher.cluster.job import share_devices
@@ -170,14 +173,16 @@ def train(
     chosen = recipe.load(recipe_name)
     plans = command.plan_chain(chosen, chosen.choose(stages), options)
     path = interpreter.find(python)
-    surroundings = Surroundings(workspace, path, environment, code)
+    surroundings = Surroundings(workspace, path, environment, code, engine)
     if resume and (job is None or dry_run):
         from mfn_patcher.training.resume import remaining
 
         plans = remaining(plans, surroundings, report)
     if dry_run:
         source = workspace / "src"
-        texts = [command.explain(plan, source, path) for plan in plans]
+        texts = [
+            command.explain(plan, source, path, *surroundings.tell_engine(plan)) for plan in plans
+        ]
         if job:
             from mfn_patcher.cluster.job import explain
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mfn_patcher.cli.options import (
+    engine_option,
     json_option,
     python_option,
     recipe_option,
@@ -23,11 +24,18 @@ if TYPE_CHECKING:
 @click.command()
 @workspace_option
 @python_option
+@engine_option
 @recipe_option
 @json_option
 @click.pass_context
 def verify(
-    context: click.Context, workspace: Path, python: str | None, recipe_name: str, as_json: bool
+    context: click.Context,
+    *,
+    workspace: Path,
+    python: str | None,
+    engine: str,
+    recipe_name: str,
+    as_json: bool,
 ) -> None:
     """Ask the patched code what it would train with, and compare that with the recipe.
 
@@ -43,7 +51,7 @@ def verify(
     from mfn_patcher.workspace import Workspace
 
     place = Workspace(workspace, report)
-    checks = check_code(place, recipe.load(recipe_name), python)
+    checks = check_code(place, recipe.load(recipe_name), python, engine)
     failed = [check for check in checks if not check.ok]
     if as_json:
         print_json(

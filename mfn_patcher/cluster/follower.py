@@ -18,12 +18,12 @@ from mfn_patcher.cluster.facts import Facts
 from mfn_patcher.cluster.hands import KILL, MISSED, NEWS, Hands
 from mfn_patcher.cluster.ranks import Place, Root
 from mfn_patcher.cluster.roles import Layout, describe
+from mfn_patcher.engine.choice import Engine
 from mfn_patcher.errors import ExitCode, MfnPatchError
 from mfn_patcher.training import process, record
 from mfn_patcher.training.command import Resumption, StagePlan, go_on
-from mfn_patcher.training.interpreter import Interpreter
 from mfn_patcher.training.process import Ended
-from mfn_patcher.training.run import Surroundings, environment_of
+from mfn_patcher.training.run import Surroundings
 
 CAUSE = "cause.txt"
 _PARTING = 10.0  # seconds
@@ -119,7 +119,7 @@ class Follower(Hands):
         self,
         plans: Sequence[StagePlan],
         surroundings: Surroundings,
-        interpreter: Interpreter | None,
+        engine: Engine | None,
         report: Callable[[str], None],
     ) -> None:
         """Do what rank 0 says until it says that all is done.
@@ -127,7 +127,7 @@ class Follower(Hands):
         Args:
             plans: Of all stages, as if none had been trained.
             surroundings: Of this rank.
-            interpreter: That trains.
+            engine: That computes; None if nothing is trained.
             report: Gets a line when a stage starts or ends.
 
         Raises:
@@ -146,25 +146,25 @@ class Follower(Hands):
                 self._line.send("reached", failed=channel.unreachable(targets))
             elif order["kind"] == "release":
                 self._ports.release()
-            elif order["kind"] == "start" and interpreter:
+            elif order["kind"] == "start" and engine:
                 plan = next(plan for plan in plans if plan.stage.number == order["stage"])
                 if order["resumption"]:
                     plan = go_on(plan, Resumption(**order["resumption"]))
-                self._train(plan, order["run"], surroundings, interpreter, report)
+                self._train(plan, order["run"], surroundings, engine, report)
 
     def _train(
         self,
         plan: StagePlan,
         run: str,
         surroundings: Surroundings,
-        interpreter: Interpreter,
+        engine: Engine,
         report: Callable[[str], None],
     ) -> None:
         folder = surroundings.runs / run / f"rank-{self.place.rank}"
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         environment, added = self.begin(
-            plan, folder, environment_of(plan, surroundings, interpreter)
+            plan, folder, engine.environment(surroundings.environment, plan.visible_devices)
         )
         command = (surroundings.python, "-u", plan.script, *plan.arguments, *added)
         report(f"{plan.stage.title}: output in {folder}")

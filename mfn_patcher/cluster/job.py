@@ -151,19 +151,17 @@ def train_together(
     data_dir = surroundings.place(plans[0].data_dir)
     if job.place.rank:
         with follower(job, surroundings.python, "train") as hands:
-            interpreter = check_host(plans, surroundings)
+            engine = check_host(plans, surroundings)
             data_set = fingerprint(data_dir).sha256
-            hands.present(facts.collect(surroundings.code, plans, interpreter, data_set))
-            hands.follow(
-                plans, surroundings, interpreter, lambda line: report(f"{hands.name}: {line}")
-            )
+            hands.present(facts.collect(surroundings.code, plans, engine.interpreter, data_set))
+            hands.follow(plans, surroundings, engine, lambda line: report(f"{hands.name}: {line}"))
         return
     with lead(job, surroundings.python, "train", others) as crew:
         members = sorted(crew.members.values(), key=lambda member: member.rank)
         report(", ".join([f"rank 0 on {crew.host}", *(member.name for member in members)]))
-        interpreter = check_host(plans, surroundings)
+        engine = check_host(plans, surroundings)
         data_set = fingerprint(data_dir).sha256
-        crew.agree(facts.collect(surroundings.code, plans, interpreter, data_set))
+        crew.agree(facts.collect(surroundings.code, plans, engine.interpreter, data_set))
         for plan in plans:
             report(describe(plan, job.place.size))
         if resume:
@@ -176,7 +174,7 @@ def train_together(
                 report,
                 supervision,
                 crew=crew,
-                interpreter=interpreter,
+                engine=engine,
             )
 
 

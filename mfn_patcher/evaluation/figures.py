@@ -63,10 +63,12 @@ class Evaluation:
     Attributes:
         figures: By number of the checkpoint, then by set, both in order.
         failed: Why checkpoints could not be evaluated, by number.
+        engine: ``name``, ``build`` and ``reason`` of what computed; None for an exported model.
     """
 
     figures: Mapping[int, Mapping[str, Figures]]
     failed: Mapping[int, str]
+    engine: Mapping[str, str] | None = None
 
     @property
     def best(self) -> int | None:

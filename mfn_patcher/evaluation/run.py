@@ -17,6 +17,7 @@ from typing import IO, Any, Callable
 from mfn_patcher.dataset.check_verification import check_verification_set
 from mfn_patcher.dataset.property_file import IMAGE_SIDE
 from mfn_patcher.dataset.verification_set import NAMES, read_verification_set
+from mfn_patcher.engine import AUTO, choice
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.evaluation.figures import Evaluation, Figures, parse
 from mfn_patcher.evaluation.model import Model
@@ -24,9 +25,8 @@ from mfn_patcher.finding import Level
 from mfn_patcher.probes.runtimes import EXTRAS
 from mfn_patcher.recipe import Recipe
 from mfn_patcher.remedies import install
-from mfn_patcher.training import interpreter, record
+from mfn_patcher.training import record
 from mfn_patcher.training.command import Options, PlanError, choose_devices
-from mfn_patcher.training.environment import child_environment
 
 _PROBE = Path(__file__).parents[1] / "probes" / "evaluate.py"
 _SAMPLES = 16
@@ -182,6 +182,8 @@ def run(
     plan: Plan,
     python: str,
     environment: Mapping[str, str],
+    wanted: str = AUTO,
+    *,
     on_batch: Callable[[], None] = lambda: None,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> Evaluation:
@@ -193,16 +195,19 @@ def run(
         plan: What to do.
         python: The training interpreter.
         environment: The variables to start from.
+        wanted: Which engine the user asks for.
         on_batch: Called after each of `Plan.batches`.
-        on_step: Called with a line when a set is being loaded, or there is a result.
+        on_step: Called with a line when the engine is chosen, a set is being loaded, or there is
+            a result.
 
     Raises:
         EvaluationError: It failed as a whole; checkpoints that fail alone are in the result.
-        InterpreterError: The interpreter has no usable MXNet.
+        InterpreterError: No engine can compute in the interpreter.
     """
-    facts = interpreter.inspect(python, environment)
-    variables = child_environment(environment, plan.visible_devices, facts.libraries)
-    interpreter.check_mxnet(facts, variables, plan.devices)
+    engine = choice.choose(wanted, python, environment, plan.visible_devices)
+    variables = engine.environment(environment, plan.visible_devices)
+    if not plan.model.exported:
+        on_step(f"computed by {engine.describe()}")
     # Not even byte code is written beside upstream's files.
     variables["PYTHONDONTWRITEBYTECODE"] = "1"
     if plan.model.exported:
@@ -259,7 +264,7 @@ def run(
                 child.wait()
         if status:
             raise _failure(plan, status, said)
-    return Evaluation(figures, failed)
+    return Evaluation(figures, failed, None if plan.model.exported else engine.as_json())
 
 
 def raise_for_failed(plan: Plan, evaluation: Evaluation) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from mfn_patcher.dataset.property_file import IMAGE_SIDE
+from mfn_patcher.engine import MXNET, choice
 from mfn_patcher.errors import ExitCode, MfnPatchError
 from mfn_patcher.evaluation.model import Model
 from mfn_patcher.export import card as cards
@@ -27,8 +28,7 @@ from mfn_patcher.export.proof import HALF, SINGLE, Agreement, Limits, agreement,
 from mfn_patcher.export.runtime import load, running
 from mfn_patcher.remedies import install
 from mfn_patcher.training import interpreter, record
-from mfn_patcher.training.environment import child_environment
-from mfn_patcher.training.interpreter import Interpreter, InterpreterError
+from mfn_patcher.training.interpreter import InterpreterError
 from mfn_patcher.training.runs import Run
 
 FORMATS = ("slim", "onnx", "ncnn")
@@ -109,15 +109,17 @@ def export(
     targets = names(model, form, half=half)
     _refuse_existing(folder, targets)
     images, images_from = proof_images(verification_set)
-    facts = interpreter.inspect(python, environment)
-    variables = child_environment(environment, "", facts.libraries)
+    facts = interpreter.inspect(python, choice.without_package(environment))
+    engines = choice.Engines(facts, environment, "")
+    # What writes ONNX is in MXNet alone.
+    variables = engines.variables(MXNET)
     variables["PYTHONDONTWRITEBYTECODE"] = "1"
     folder.mkdir(parents=True, exist_ok=True)
     (checkpoint,) = model.checkpoints.values()
     with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as aside:
         made = Path(aside)
         files = tuple(made / name for name in targets[:-2])
-        making = _Making(model, form, half, files, images, facts, variables)
+        making = _Making(model, form, half, files, images, engines, variables)
         answer = making.write()
         there, runtime = making.prove()
         run = _writer(workspace, model, checkpoint)
@@ -169,7 +171,7 @@ class _Making:
     half: bool
     files: tuple[Path, ...]
     images: Pixels
-    python: Interpreter
+    engines: choice.Engines
     variables: Mapping[str, str]
 
     @property
@@ -253,17 +255,19 @@ class _Making:
             "work": str(self.folder),
         }
         try:
-            answer = interpreter.ask(self.python.path, self.variables, _PROBE, json.dumps(request))
+            answer = interpreter.ask(
+                self.engines.interpreter.path, self.variables, _PROBE, json.dumps(request)
+            )
         except InterpreterError:
             # To import MXNet takes seconds: whether it can be is asked only now.
-            interpreter.check_mxnet(self.python, self.variables, 0)
+            self.engines.choose(MXNET)
             raise
         if "missing" in answer:
-            interpreter.check_mxnet(self.python, self.variables, 0)
+            self.engines.choose(MXNET)
         if "error" in answer:
             raise ExportError(
                 f"{checkpoint} can't be exported: {answer['error']}",
-                remedy=f"Install it with `{install('onnx', self.python.path)}`."
+                remedy=f"Install it with `{install('onnx', self.engines.interpreter.path)}`."
                 if "missing" in answer
                 else "",
             )

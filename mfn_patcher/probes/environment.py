@@ -1,6 +1,7 @@
 """Report the interpreter that runs this, as JSON on the last line of standard output.
 
-With --import, also import MXNet and report what came of it. Old versions of Python must be able
+With --import, also import mxnet, MXNet itself or the package of its name on PyTorch, and report
+what came of it. Old versions of Python must be able
 to run this far enough to be told that they are too old, so it uses nothing that they lack.
 """
 
@@ -18,6 +19,12 @@ except ImportError:  # Python 3.7 and before
 _DISTRIBUTIONS = (
     "mxnet",
     "mxnet-cu112",
+    "mxnet-cu113",
+    "mxnet-cu114",
+    "mxnet-cu115",
+    "mxnet-cu116",
+    "mxnet-cu117",
+    "torch",
     "numpy",
     "scipy",
     "scikit-learn",
@@ -61,16 +68,38 @@ def find_libraries():
     return found
 
 
+def describe_torch():
+    """Return what PyTorch is built for, and the GPUs that it sees."""
+    import torch
+
+    count = torch.cuda.device_count()
+    return {
+        "cuda": torch.version.cuda,
+        "architectures": torch.cuda.get_arch_list(),
+        "gpus": [
+            {
+                "name": torch.cuda.get_device_name(index),
+                "capability": torch.cuda.get_device_capability(index),
+            }
+            for index in range(count)
+        ],
+    }
+
+
 def try_import():
-    """Import MXNet; return its version, and the GPUs it sees or the error."""
+    """Import mxnet; return its version, and the GPUs it sees or the error."""
     try:
         import mxnet
 
-        return {
+        report = {
             "version": mxnet.__version__,
             "cuda": mxnet.runtime.Features().is_enabled("CUDA"),
             "gpus": mxnet.context.num_gpus(),
         }
+        # MXNet itself has a module of this name.
+        if vars(mxnet).get("engine") == "torch":
+            report["torch"] = describe_torch()
+        return report
     except Exception as error:
         return {"error": "{}: {}".format(type(error).__name__, error)}
 

@@ -194,6 +194,11 @@ class StagePlan:
         return len(self.visible_devices.split(",")) if self.visible_devices else 0
 
     @property
+    def distributed(self) -> bool:
+        """Whether it is one of several hosts that train together."""
+        return "--kvstore" in self.arguments
+
+    @property
     def targets(self) -> tuple[str, ...] | None:
         """Names of the verification sets that the user asks for; None for the script's own."""
         targets = None
@@ -321,21 +326,38 @@ def go_on(plan: StagePlan, resumption: Resumption) -> StagePlan:
     return dataclasses.replace(plan, resumption=resumption, added=(*plan.added, added))
 
 
-def shell_line(plan: StagePlan, python: str = "python") -> str:
-    """Return the command as a shell takes it: the document's line, then what is added."""
+def shell_line(plan: StagePlan, python: str = "python", modules: Path | None = None) -> str:
+    """Return the command as a shell takes it: the document's line, then what is added.
+
+    Args:
+        plan: Of the stage.
+        python: The interpreter.
+        modules: Folder of Python packages that must be found first; None if there is none.
+    """
     words = [shlex.quote(python), "-u", *map(shlex.quote, (plan.script, *plan.arguments))]
-    return " ".join([f"CUDA_VISIBLE_DEVICES='{plan.visible_devices}'", *words])
+    devices = f"CUDA_VISIBLE_DEVICES='{plan.visible_devices}'"
+    path = [f"PYTHONPATH={shlex.quote(str(modules))}"] if modules else []
+    return " ".join([*path, devices, *words])
 
 
-def explain(plan: StagePlan, folder: Path, python: str) -> str:
+def explain(
+    plan: StagePlan,
+    folder: Path,
+    python: str,
+    engine: str,
+    modules: Path | None = None,
+) -> str:
     """Return the command for people: where it runs, the line, and each difference's reason.
 
     Args:
         plan: Of the stage.
         folder: Where the script is.
         python: The interpreter that ``python`` stands for in the line.
+        engine: What computes, and why.
+        modules: As for `shell_line`.
     """
     lines = [f"{plan.stage.title}, run in {folder}, python is {python}"]
+    lines.append(f"engine: {engine}")
     lines += [f"added: {shlex.join(added.tokens)} — {added.reason}" for added in plan.added]
     for change in plan.changed:
         values = f"{change.name} {shlex.quote(change.value)}"
@@ -343,7 +365,7 @@ def explain(plan: StagePlan, folder: Path, python: str) -> str:
     lines += [f"note: {note}" for note in plan.notes]
     # A line break inside a path would end the comment and begin a command.
     first, *others = ("# " + line.replace("\n", " ") for line in lines)
-    return "\n".join([first, shell_line(plan), *others])
+    return "\n".join([first, shell_line(plan, modules=modules), *others])
 
 
 @dataclass

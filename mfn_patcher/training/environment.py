@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -29,6 +30,20 @@ def child_environment(
         folders = [*libraries, *filter(None, [base.get("LD_LIBRARY_PATH")])]
         environment["LD_LIBRARY_PATH"] = os.pathsep.join(folders)
     return environment
+
+
+def put_first(python: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment in which a shell finds an interpreter under the name ``python``.
+
+    Args:
+        python: path of the interpreter.
+        environment: the variables to start from.
+    """
+    folder, path = str(Path(python).parent), environment.get("PATH", os.defpath)
+    there = shutil.which("python", path=path)
+    if (there and Path(there).parent == Path(folder)) or not (Path(folder) / "python").exists():
+        return dict(environment)
+    return {**environment, "PATH": os.pathsep.join([folder, path])}
 
 
 def count_cores(cpus: Path = _CPUS) -> int:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mfn_patcher.dataset.property_file import read_property
+from mfn_patcher.engine import AUTO, choice
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.training import interpreter
-from mfn_patcher.training.environment import child_environment
 
 _PROBE = Path(__file__).parents[1] / "probes" / "feed.py"
 _MEMORY = Path("/proc/meminfo")
@@ -81,6 +81,7 @@ def measure(
     seconds: float,
     python: str,
     environment: Mapping[str, str],
+    wanted: str = AUTO,
 ) -> Rates:
     """Measure all contenders in turns, in one child.
 
@@ -92,11 +93,12 @@ def measure(
         seconds: That a turn lasts; every contender has three.
         python: The training interpreter.
         environment: The variables to start from.
+        wanted: Which engine the user asks for.
 
     Raises:
         FeedError: Code or data are missing or unsuitable.
         PropertyError: ``property`` is missing or unsuitable.
-        InterpreterError: The interpreter has no usable MXNet.
+        InterpreterError: No engine can compute in the interpreter.
     """
     source = workspace.resolve() / "src"
     if not (source / "image_feed.py").is_file():
@@ -112,13 +114,12 @@ def measure(
                 f"there is no {path}", remedy=f"`mfn-patch data check {data_dir}` says more."
             )
     size = read_property(data_dir)
-    facts = interpreter.inspect(python, environment)
-    variables = child_environment(environment, "", facts.libraries)
+    engine = choice.choose(wanted, python, environment, "")
+    variables = engine.environment(environment, "")
     if "OMP_NUM_THREADS" not in environment:
         # Training on a GPU, which is what waits for images, leaves it to MXNet.
         del variables["OMP_NUM_THREADS"]
     variables["PYTHONDONTWRITEBYTECODE"] = "1"
-    interpreter.check_mxnet(facts, variables, 0)
     request = {
         "source": str(source),
         "records": str(records),

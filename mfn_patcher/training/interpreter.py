@@ -1,4 +1,4 @@
-"""The training interpreter: which one, what it has, and whether it can train."""
+"""The training interpreter: which one, and what it has."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.remedies import install, pip_install
 
 _PROBE = Path(__file__).parents[1] / "probes" / "environment.py"
-_OLDEST, _NEWEST = (3, 9), (3, 11)
+_OLDEST, _NEWEST = (3, 8), (3, 14)
+_NEWEST_FOR_MXNET = (3, 11)
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "scikit-image", "easydict")
 _SECONDS = 120
 
@@ -85,7 +86,7 @@ def find(python: str | None) -> str:
     found = shutil.which(python)
     if found is None:
         raise InterpreterError(
-            f"there is no interpreter {python!r}", remedy="Name one of Python 3.9 to 3.11."
+            f"there is no interpreter {python!r}", remedy="Name one of Python 3.10 to 3.14."
         )
     # Links are kept: a virtual environment's interpreter is one.
     return os.path.abspath(found)  # noqa: PTH100
@@ -99,58 +100,47 @@ def inspect(python: str, environment: Mapping[str, str]) -> Interpreter:
         environment: To run it in.
 
     Raises:
-        InterpreterError: It doesn't run, its version is unsuitable, or packages are missing.
+        InterpreterError: It doesn't run, no engine trains on its version, or packages that both
+            engines need are missing.
     """
     report = ask(python, environment, _PROBE)
     version = tuple(int(part) for part in report["python"].split(".")[:2])
     if not _OLDEST <= version <= _NEWEST:
         raise InterpreterError(
-            f"{python} is Python {report['python']}; MXNet 1.9.1 trains on Python 3.9 to 3.11",
-            remedy="Name another interpreter with --python.",
+            f"{python} is Python {report['python']}, on which neither engine trains",
+            remedy="Name one of Python 3.10 to 3.14 with --python (MXNet needs 3.8 to 3.11).",
         )
     versions = report["versions"]
     missing = [name for name in _PACKAGES if name not in versions]
     if not any(name.startswith("opencv-") for name in versions):
         missing.append("opencv-python-headless")
     if missing:
-        raise InterpreterError(f"{python} lacks {', '.join(missing)}", remedy=_install(python))
+        extra = "torch" if "torch" in versions or version > _NEWEST_FOR_MXNET else "cpu"
+        raise InterpreterError(
+            f"{python} lacks {', '.join(missing)}",
+            remedy=f"Install what training needs with `{install(extra, python)}`.",
+        )
     return Interpreter(
         python, report["python"], versions, tuple(report["libraries"]), report["mxnet_library"]
     )
 
 
-def check_mxnet(interpreter: Interpreter, environment: Mapping[str, str], devices: int) -> None:
-    """Import MXNet as the script will, and count the GPUs that it sees.
+def try_import(interpreter: Interpreter, environment: Mapping[str, str]) -> dict[str, Any]:
+    """Import ``mxnet`` as the script will.
 
     Args:
         interpreter: To do it with.
-        environment: Of the run.
-        devices: GPUs that the run needs.
+        environment: Of the run; it decides which of the engines' packages is found.
+
+    Returns:
+        What the probe ``environment.py`` says: ``error``, or ``version``, ``cuda`` and ``gpus``;
+        and ``torch`` where that computes.
 
     Raises:
-        InterpreterError: MXNet is missing or broken, or sees fewer GPUs.
+        InterpreterError: The interpreter ended without an answer.
     """
-    found = ask(interpreter.path, environment, _PROBE, "--import")["mxnet"]
-    if "error" in found:
-        raise InterpreterError(
-            f"{interpreter.path} can't import MXNet: {found['error']}",
-            remedy=remedy(found["error"], interpreter.path),
-        )
-    if devices <= found["gpus"]:
-        return
-    visible = environment.get("CUDA_VISIBLE_DEVICES", "")
-    wanted = f"the run needs {devices} (CUDA_VISIBLE_DEVICES='{visible}')"
-    if not found["cuda"]:
-        raise InterpreterError(
-            f"MXNet {found['version']} of {interpreter.path} is a CPU build, which uses no GPU; "
-            f"{wanted}",
-            remedy="Train on the CPU with --cpu, or install a build for GPUs "
-            f"with `{install('cu112', interpreter.path)}`.",
-        )
-    raise InterpreterError(
-        f"MXNet sees {found['gpus']} GPUs; {wanted}",
-        remedy="Name those that nvidia-smi lists with --gpus, or train on the CPU with --cpu.",
-    )
+    answer: dict[str, Any] = ask(interpreter.path, environment, _PROBE, "--import")["mxnet"]
+    return answer
 
 
 def remedy(error: str, python: str) -> str:
@@ -222,6 +212,6 @@ def ask(
         said = "\n".join(ran.stderr.splitlines()[-5:])
         raise InterpreterError(
             f"{python} is no interpreter that can be asked (exit status {ran.returncode})\n{said}",
-            remedy="Name one of Python 3.9 to 3.11 with --python.",
+            remedy="Name one of Python 3.10 to 3.14 with --python.",
         ) from None
     return report

@@ -152,6 +152,16 @@ def find(
     return tuple(libraries), answer["driver"] and _driver(answer["driver"])
 
 
+def ask_driver(interpreter: Interpreter, environment: Mapping[str, str]) -> Driver | None:
+    """Let the training interpreter ask the CUDA driver for its GPUs; None if there is no driver.
+
+    Raises:
+        InterpreterError: The interpreter ended without an answer.
+    """
+    answer = ask(interpreter.path, environment, _PROBE, "libcuda.so.1")["driver"]
+    return answer and _driver(answer)
+
+
 def _origin(path: str, interpreter: Interpreter) -> str:
     folder = Path(path).parent
     if str(folder) in interpreter.libraries:

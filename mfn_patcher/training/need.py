@@ -10,11 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mfn_patcher.engine.choice import Engine
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.training import handed
 from mfn_patcher.training.command import StagePlan
-from mfn_patcher.training.environment import child_environment
-from mfn_patcher.training.interpreter import Interpreter
 
 ON_TOP = 3 << 29
 """Bytes that the estimate leaves out, at most: a convolution of cuDNN may use 1 GiB to work in,
@@ -58,7 +57,7 @@ class Need:
 def estimate(
     plans: Sequence[StagePlan],
     source: Path,
-    interpreter: Interpreter,
+    engine: Engine,
     environment: Mapping[str, str],
     identities: int,
 ) -> Need:
@@ -67,7 +66,7 @@ def estimate(
     Args:
         plans: Of the stages.
         source: The folder that the script is in.
-        interpreter: That will train.
+        engine: That will train.
         environment: The variables to start from.
         identities: Of the data set: the width of the last layer.
 
@@ -75,9 +74,9 @@ def estimate(
         NeedError: The script refuses the arguments of a stage, or does not run.
         HandedError: It ended the interpreter.
     """
-    child = child_environment(environment, "", interpreter.libraries)
+    child = engine.environment(environment, "")
     cases = [plan.arguments for plan in plans]
-    report = handed.ask(source, interpreter.path, child, cases, identities)
+    report = handed.ask(source, engine.interpreter.path, child, cases, identities)
     if "error" in report:
         raise NeedError(f"the script does not get as far as training: {report['error']}")
     held = [case["bytes"] for case in report["cases"]]

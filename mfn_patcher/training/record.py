@@ -68,6 +68,7 @@ class Record:
         data_dir: Absolute.
         start: Prefix and number of the checkpoint that it started from, such as ``model,20``.
         versions: Of the tool, Python and packages.
+        engine: ``name``, ``build`` and ``reason`` of what computed it.
         pin: The commit of upstream that the chain of patches starts from.
         chain_commit: The end of the chain, which says which code was trained.
         patches: Of the chain.
@@ -101,6 +102,7 @@ class Record:
     data_dir: str
     start: str | None
     versions: Mapping[str, str]
+    engine: Mapping[str, str]
     pin: str | None
     chain_commit: str | None
     patches: tuple[AppliedPatch, ...]

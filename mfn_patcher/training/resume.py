@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 from mfn_patcher.dataset.fingerprint import fingerprint
+from mfn_patcher.engine import AUTO, MXNET
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.training import checkpoints, record
 from mfn_patcher.training.command import Resumption, StagePlan, go_on
@@ -89,6 +90,11 @@ def remaining(
         return _after(plan, None, fitting[index], following, report)
     run, checkpoint = _left_by(plan, newest[index], surroundings)
     _compare(plan, run, surroundings)
+    if surroundings.wanted not in (AUTO, _engine_of(run)):
+        report(
+            f"{plan.stage.title} resumes on {surroundings.wanted}, as asked; run "
+            f"{run.folder.name} computed on {_engine_of(run)}, which rounds differently"
+        )
     if _code_of(run) != (surroundings.code.commit, surroundings.code.edits):
         report(f"{plan.stage.title} goes on with other code than run {run.folder.name} had")
     return _after(plan, run.folder.name, checkpoint, following, report)
@@ -248,6 +254,10 @@ def _differences(plan: StagePlan, run: _Run, surroundings: Surroundings) -> Iter
         yield f"batch size {entry['batch_size']}, and now {plan.batch_size} (--batch-size)"
     elif former.get(_EACH) != now[_EACH]:
         yield f"{former.get(_EACH)} images a device, and now {now[_EACH]} (--gpus or the ranks)"
+    if surroundings.wanted == AUTO:
+        engine, trained_by = surroundings.engine(plan).name, _engine_of(run)
+        if engine != trained_by:
+            yield f"engine {trained_by}, and now {engine} (--engine {engine} allows it)"
     data_dir = surroundings.place(plan.data_dir)
     if data_dir.is_dir() and fingerprint(data_dir).sha256 != _fingerprint_of(entry):
         yield f"data set {entry['data_dir']}, and now {data_dir}, which is another (--data-dir)"
@@ -265,6 +275,11 @@ def _differences(plan: StagePlan, run: _Run, surroundings: Surroundings) -> Iter
 
 def _fingerprint_of(entry: Mapping[str, Any]) -> object:
     return (entry.get("data_set") or {}).get("sha256")
+
+
+def _engine_of(run: _Run) -> str:
+    # Records were made before there was a choice.
+    return str((run.entry.get("engine") or {}).get("name", MXNET))
 
 
 def _arguments(tokens: Sequence[str]) -> dict[str, str]:

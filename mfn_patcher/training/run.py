@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib.metadata
 import os
 import signal
@@ -14,14 +15,15 @@ from typing import BinaryIO, Callable
 
 from mfn_patcher.dataset.fingerprint import Fingerprint, fingerprint
 from mfn_patcher.dataset.verification_set import NAMES
+from mfn_patcher.engine import AUTO
+from mfn_patcher.engine.choice import Engine, choose
 from mfn_patcher.errors import ExitCode, MfnPatchError
 from mfn_patcher.training import checkpoints, process, record
 from mfn_patcher.training.checkpoints import Archive
 from mfn_patcher.training.code import Code
 from mfn_patcher.training.command import StagePlan, shell_line
 from mfn_patcher.training.crew import ALONE, Crew
-from mfn_patcher.training.environment import child_environment
-from mfn_patcher.training.interpreter import Interpreter, check_mxnet, inspect
+from mfn_patcher.training.interpreter import InterpreterError
 from mfn_patcher.training.process import Ended
 from mfn_patcher.training.record import Record
 from mfn_patcher.training.supervision import AS_USUAL, Supervision, Watching, check_gate
@@ -46,12 +48,14 @@ class Surroundings:
         python: Path of the training interpreter.
         environment: The variables to start from.
         code: Which code is trained.
+        wanted: Which engine the user asks for.
     """
 
     workspace: Path
     python: str
     environment: Mapping[str, str]
     code: Code
+    wanted: str = AUTO
 
     @property
     def source(self) -> Path:
@@ -68,6 +72,31 @@ class Surroundings:
         told = self.source / path
         return told.parent.resolve() / told.name
 
+    def engine(self, plan: StagePlan) -> Engine:
+        """Return the engine that trains a stage; that takes seconds, once.
+
+        Raises:
+            InterpreterError: The interpreter can't train it.
+        """
+        asked = (plan.visible_devices, plan.distributed)
+        if asked not in self._engines:
+            self._engines[asked] = choose(
+                self.wanted, self.python, self.environment, asked[0], distributed=asked[1]
+            )
+        return self._engines[asked]
+
+    def tell_engine(self, plan: StagePlan) -> tuple[str, Path | None]:
+        """Return what would compute a stage, or why nothing would, and its `Engine.modules`."""
+        try:
+            engine = self.engine(plan)
+        except InterpreterError as error:
+            return f"none. {error}. {error.remedy}", None
+        return engine.describe(), engine.modules
+
+    @functools.cached_property
+    def _engines(self) -> dict[tuple[str, bool], Engine]:
+        return {}
+
 
 def run_stages(
     plans: Sequence[StagePlan],
@@ -77,7 +106,7 @@ def run_stages(
     supervision: Supervision = AS_USUAL,
     *,
     crew: Crew = ALONE,
-    interpreter: Interpreter | None = None,
+    engine: Engine | None = None,
 ) -> list[Path]:
     """Run stages one after another, to the first that fails.
 
@@ -90,7 +119,7 @@ def run_stages(
         report: Called with a line when a stage starts or ends.
         supervision: How they are watched.
         crew: What works beside each script.
-        interpreter: What `check_host` has found; None if it was not asked.
+        engine: What `check_host` has chosen; None if it was not asked.
 
     Returns:
         The folders of the runs.
@@ -107,7 +136,7 @@ def run_stages(
         _check_models(plan, surroundings)
         _check_start(plan, surroundings, made, gate=supervision.gate)
         made.add(surroundings.place(plan.prefix))
-    interpreter = interpreter or check_host(plans, surroundings)
+    engine = engine or check_host(plans, surroundings)
     folders = []
     for plan in plans:
         # Again, for now the earlier stages of this chain have saved what they did.
@@ -116,7 +145,7 @@ def run_stages(
             _run_stage(
                 plan,
                 surroundings,
-                interpreter,
+                engine,
                 supervision,
                 crew=crew,
                 output=output,
@@ -129,31 +158,29 @@ def run_stages(
 # -- before -------------------------------------------------------------------------------
 
 
-def check_host(plans: Sequence[StagePlan], surroundings: Surroundings) -> Interpreter:
-    """Look whether this host has what the script of each stage needs: code, data and MXNet.
+def check_host(plans: Sequence[StagePlan], surroundings: Surroundings) -> Engine:
+    """Look whether this host has what the script of each stage needs: code, data and an engine.
 
     Raises:
         TrainingError: Something is missing.
         InterpreterError: The interpreter can't train.
     """
-    interpreter = _check_code(plans[0], surroundings)
+    _check_code(plans[0], surroundings)
     seen = set()
     for plan in plans:
         asked = (plan.data_dir, plan.batch_size, plan.targets)
         if asked not in seen:
             _check_data(plan, surroundings)
         seen.add(asked)
-    check_mxnet(interpreter, environment_of(plans[0], surroundings, interpreter), plans[0].devices)
-    return interpreter
+    return surroundings.engine(plans[0])
 
 
-def _check_code(plan: StagePlan, surroundings: Surroundings) -> Interpreter:
+def _check_code(plan: StagePlan, surroundings: Surroundings) -> None:
     if not (surroundings.source / plan.script).is_file():
         raise TrainingError(
             f"there is no {surroundings.source / plan.script}",
             remedy="Run `mfn-patch apply`, or name the workspace with --workspace.",
         )
-    return inspect(surroundings.python, surroundings.environment)
 
 
 def _check_data(plan: StagePlan, surroundings: Surroundings) -> None:
@@ -249,24 +276,17 @@ def _check_writer(
 # -- a stage ------------------------------------------------------------------------------
 
 
-def environment_of(
-    plan: StagePlan, surroundings: Surroundings, interpreter: Interpreter
-) -> dict[str, str]:
-    """Return the environment of a stage's script on one host."""
-    return child_environment(surroundings.environment, plan.visible_devices, interpreter.libraries)
-
-
 def _run_stage(
     plan: StagePlan,
     surroundings: Surroundings,
-    interpreter: Interpreter,
+    engine: Engine,
     supervision: Supervision,
     *,
     crew: Crew,
     output: BinaryIO,
     report: Callable[[str], None],
 ) -> Path:
-    environment = environment_of(plan, surroundings, interpreter)
+    environment = engine.environment(surroundings.environment, plan.visible_devices)
     prefix = surroundings.place(plan.prefix)
     data_set = fingerprint(surroundings.place(plan.data_dir))
     folder = record.new_folder(surroundings.runs, plan.stage)
@@ -277,7 +297,7 @@ def _run_stage(
         archive = checkpoints.set_aside(prefix, _kept(plan, surroundings))
     before = checkpoints.state(prefix)
     entry = _open_record(
-        plan, surroundings, interpreter, environment, added, data_set=data_set, archive=archive
+        plan, surroundings, engine, environment, added, data_set=data_set, archive=archive
     )
     record.write(entry, folder)
     if surroundings.code.edits:
@@ -289,6 +309,7 @@ def _run_stage(
     if plan.resumed_from is not None:
         length += f", from checkpoint {plan.resumed_from} on"
     report(f"{plan.stage.title}: {length}; record in {folder}")
+    report(f"computed by {engine.describe()}")
     ended = None
     try:
         with Watching(plan, prefix, folder, supervision, output=output, report=report) as watching:
@@ -338,7 +359,7 @@ def _run_stage(
 def _open_record(
     plan: StagePlan,
     surroundings: Surroundings,
-    interpreter: Interpreter,
+    engine: Engine,
     environment: Mapping[str, str],
     added: Sequence[str],
     *,
@@ -351,7 +372,7 @@ def _open_record(
         stage=plan.stage.number,
         name=plan.stage.name,
         command=(surroundings.python, "-u", plan.script, *plan.arguments, *added),
-        shell_line=shell_line(plan, surroundings.python),
+        shell_line=shell_line(plan, surroundings.python, engine.modules),
         folder=str(surroundings.source),
         environment={
             name: value
@@ -366,9 +387,10 @@ def _open_record(
         start=f"{surroundings.place(start.prefix)},{start.number}" if start else None,
         versions={
             "mfn-patcher": importlib.metadata.version("mfn-patcher"),
-            "python": interpreter.python,
-            **interpreter.versions,
+            "python": engine.interpreter.python,
+            **engine.interpreter.versions,
         },
+        engine=engine.as_json(),
         pin=surroundings.code.pin,
         chain_commit=surroundings.code.commit,
         patches=surroundings.code.patches,

@@ -156,7 +156,12 @@ def compare(a: Run, b: Run) -> list[Row]:
 
 def _run(run: Run) -> dict[str, Any]:
     keys = ("recipe", "stage", "name", "batch_size", "steps", "start", "seconds")
-    return {"state": run.state, **{key: run.record.get(key) for key in keys if key in run.record}}
+    engine = run.record.get("engine") or {}
+    return {
+        "state": run.state,
+        **{key: run.record.get(key) for key in keys if key in run.record},
+        "engine": engine.get("name"),
+    }
 
 
 def _arguments(a: Run, b: Run) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

@@ -11,11 +11,14 @@ import pytest
 
 from mfn_patcher import recipe
 from mfn_patcher.dataset.synth import synthesise
+from mfn_patcher.engine import choice
+from mfn_patcher.engine.choice import Engine
 from mfn_patcher.evaluation import model, run
 from mfn_patcher.evaluation.run import Plan
-from mfn_patcher.training import interpreter
 from mfn_patcher.training.command import Options
 from mfn_patcher.training.interpreter import Interpreter
+
+ENGINE = {"name": "mxnet", "build": "mxnet 1.9.1", "reason": "it is installed"}
 
 
 @pytest.fixture(scope="session")
@@ -56,8 +59,7 @@ def plan(
 @pytest.fixture
 def ready(workspace: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
     facts = Interpreter(sys.executable, "3.11.0", {}, ())
-    monkeypatch.setattr(interpreter, "inspect", lambda *_: facts)
-    monkeypatch.setattr(interpreter, "check_mxnet", lambda *_: None)
+    monkeypatch.setattr(choice, "choose", lambda *_: Engine(**ENGINE, interpreter=facts))
     return plan(workspace, data_dir=data, cpu=True, targets="lfw")
 
 

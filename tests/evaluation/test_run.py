@@ -23,7 +23,7 @@ from mfn_patcher.evaluation.run import EvaluationError, Plan
 from mfn_patcher.remedies import install
 from mfn_patcher.training import record
 from mfn_patcher.training.command import PlanError
-from tests.evaluation.conftest import child, plan, say
+from tests.evaluation.conftest import ENGINE, child, plan, say
 from tests.evaluation.test_figures import FIGURES
 from tests.training.test_record import RECORD
 
@@ -174,10 +174,16 @@ def test_events(ready: Plan, tmp_path: Path) -> None:
     )
     batches: list[int] = []
     steps: list[str] = []
-    found = run.run(ready, python, os.environ, lambda: batches.append(1), steps.append)
-    assert found == Evaluation({2: {"lfw": FIGURES}}, {1: "it is torn"})
+    found = run.run(
+        ready, python, os.environ, on_batch=lambda: batches.append(1), on_step=steps.append
+    )
+    assert found == Evaluation({2: {"lfw": FIGURES}}, {1: "it is torn"}, ENGINE)
     assert len(batches) == 2
-    assert steps == ["lfw: 40 images", "lfw: checkpoint 2: 99.50%"]
+    assert steps == [
+        "computed by MXNet (mxnet 1.9.1): it is installed",
+        "lfw: 40 images",
+        "lfw: checkpoint 2: 99.50%",
+    ]
     request = json.loads((ready.source / "request.json").read_text())
     assert [number for number, _ in request["checkpoints"]] == [1, 2]
     assert request["devices"] == 0
@@ -187,7 +193,7 @@ def test_a_checkpoint_that_fails_late_has_no_figures(ready: Plan, tmp_path: Path
     python = child(
         tmp_path, say(checkpoint=2, set="lfw", result=RESULT), say(failed=[2, "it diverged"])
     )
-    assert run.run(ready, python, os.environ) == Evaluation({}, {2: "it diverged"})
+    assert run.run(ready, python, os.environ) == Evaluation({}, {2: "it diverged"}, ENGINE)
 
 
 def ended(ready: Plan, python: str) -> EvaluationError:
@@ -230,7 +236,7 @@ def test_no_child_is_left_behind(ready: Plan, tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run.run(ready, python, os.environ, interrupt)
+        run.run(ready, python, os.environ, on_batch=interrupt)
     with pytest.raises(ProcessLookupError):
         os.kill(int((ready.source / "number").read_text()), 0)
 

@@ -392,7 +392,9 @@ def test_ckpt_of_the_users_leaves_checkpoints_unknown() -> None:
 def test_a_shell_takes_hostile_paths_as_they_are(tmp_path: Path) -> None:
     path = "/a b/$(touch hit)/it's\n数据;`id`"
     made = make(3, data_dir=Path(path), script_arguments=("--target", "$HOME"))
-    text = explain(made, Path(path), "/py thon").replace(" python -u ", " printf '%s\\0' ")
+    text = explain(made, Path(path), "/py thon", "PyTorch\n$(touch hit)").replace(
+        " python -u ", " printf '%s\\0' "
+    )
     ran = subprocess.run(["/bin/sh", "-c", text], cwd=tmp_path, capture_output=True, check=True)
     assert ran.stdout.decode().split("\0")[:-1] == [made.script, *made.arguments]
     assert list(tmp_path.iterdir()) == []

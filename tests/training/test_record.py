@@ -27,6 +27,7 @@ RECORD = Record(
     data_dir="/w/data",
     start=None,
     versions={},
+    engine={"name": "mxnet", "build": "mxnet 1.9.1", "reason": "it is installed"},
     pin=None,
     chain_commit=None,
     patches=(),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import json
 import os
 import shutil
 import sys
@@ -17,6 +18,7 @@ import pytest
 
 from mfn_patcher import recipe
 from mfn_patcher.dataset.synth import synthesise
+from mfn_patcher.engine.choice import Engine
 from mfn_patcher.training import checkpoints, record, run
 from mfn_patcher.training.code import Code
 from mfn_patcher.training.command import Options, StagePlan, plan_chain
@@ -106,6 +108,9 @@ class Bench:
     def go_on(self, stages: str, **options: Any) -> list[Path]:
         return run_stages(self.left(stages, **options), self.surroundings, io.BytesIO())
 
+    def on(self, engine: str) -> Surroundings:
+        return dataclasses.replace(self.surroundings, wanted=engine)
+
     @property
     def models(self) -> Path:
         return self.surroundings.workspace / "models" / "MobileFaceNet"
@@ -117,8 +122,12 @@ def bench(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     (workspace / "src").mkdir(parents=True)
     (workspace / "src" / "train_softmax.py").write_text(SCRIPT)
     facts = Interpreter(sys.executable, "3.11.0", {"mxnet": "1.9.1"}, ())
-    monkeypatch.setattr(run, "inspect", lambda *_: facts)
-    monkeypatch.setattr(run, "check_mxnet", lambda *_: None)
+
+    def choose(wanted: str, *_: object, **__: object) -> Engine:
+        name = "mxnet" if wanted == "auto" else wanted
+        return Engine(name, f"{name} 1.9.1", "it is installed", facts)
+
+    monkeypatch.setattr(run, "choose", choose)
     options = Options(data_dir=data, cpu=True, batch_size=4, max_steps=15, verbose_every=5, seed=3)
     return Bench(
         Surroundings(workspace, sys.executable, dict(os.environ), Code(free=FREE)), options, []
@@ -347,3 +356,37 @@ def test_a_manifest_of_a_run_with_a_record_is_no_orphan(bench: Bench) -> None:
     bench.train("2")
     with pytest.raises(ResumeError, match="no run of stage 3"):
         bench.left("3")
+
+
+# -- engines ------------------------------------------------------------------------------
+
+
+def test_the_other_engine_is_refused_unless_asked_for(bench: Bench) -> None:
+    asked = dataclasses.replace(bench, surroundings=bench.on("torch"))
+    asked.stop("2", 0, 3)
+    with pytest.raises(ResumeError) as error:
+        bench.left("2")
+    assert "\n  engine torch, and now mxnet (--engine mxnet allows it)" in str(error.value)
+    assert numbers(asked.left("2")) == [(2, 2)]
+    assert bench.said == []
+    other = dataclasses.replace(bench, surroundings=bench.on("mxnet"))
+    (folder,) = other.go_on("2")
+    assert bench.said[0].startswith("stage 2 (softmax) resumes on mxnet, as asked; run ")
+    assert read(folder)["engine"]["name"] == "mxnet"
+
+
+def test_a_later_stage_may_have_another_engine(bench: Bench) -> None:
+    bench.train("2")
+    other = dataclasses.replace(bench, surroundings=bench.on("torch"))
+    (folder,) = other.train("3")
+    assert read(folder)["engine"]["name"] == "torch"
+    assert read(folder)["shell_line"].startswith("PYTHONPATH=")
+
+
+def test_a_record_from_before_there_were_engines(bench: Bench) -> None:
+    bench.stop("2", 0, 3)
+    (path,) = bench.surroundings.runs.glob("*/run.json")
+    entry = json.loads(path.read_text())
+    del entry["engine"]
+    path.write_text(json.dumps(entry))
+    assert numbers(bench.left("2")) == [(2, 2)]

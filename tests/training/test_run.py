@@ -21,6 +21,7 @@ import pytest
 from mfn_patcher import recipe
 from mfn_patcher.dataset.fingerprint import fingerprint
 from mfn_patcher.dataset.synth import synthesise
+from mfn_patcher.engine.choice import Engine
 from mfn_patcher.errors import ExitCode
 from mfn_patcher.training import process, record, run
 from mfn_patcher.training.code import AppliedPatch, Code
@@ -73,8 +74,8 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Surrounding
     (workspace / "src").mkdir(parents=True)
     (workspace / "src" / "train_softmax.py").write_text(SCRIPT)
     facts = Interpreter(sys.executable, "3.11.0", {"mxnet": "1.9.1"}, ())
-    monkeypatch.setattr(run, "inspect", lambda *_: facts)
-    monkeypatch.setattr(run, "check_mxnet", lambda *_: None)
+    engine = Engine("mxnet", "mxnet 1.9.1", "it is installed", facts)
+    monkeypatch.setattr(run, "choose", lambda *_, **__: engine)
     return Surroundings(workspace, sys.executable, dict(os.environ), CODE)
 
 

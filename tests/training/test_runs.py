@@ -179,6 +179,7 @@ def test_show(workspace: Path, tool: Tool) -> None:
     for text in (
         "state          completed\n",
         "environment    OMP_NUM_THREADS=2\n",
+        "engine         mxnet (mxnet 1.9.1): it is installed\n",
         "patch          cccccccccccc recipe/0001-x.patch\n",
         f"fingerprint    {'d' * 64}\n",
         "learning rate  0.005 from step 700\n",

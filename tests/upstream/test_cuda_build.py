@@ -28,8 +28,10 @@ import pytest
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
-from mfn_patcher import doctor
 from mfn_patcher.dataset.synth import synthesise
+from mfn_patcher.engine import MXNET
+from mfn_patcher.engine.cards import MXNET_WHEELS
+from mfn_patcher.engine.choice import choose
 from mfn_patcher.training import interpreter, libraries
 from mfn_patcher.training.environment import child_environment
 from mfn_patcher.training.interpreter import Interpreter, InterpreterError
@@ -153,10 +155,8 @@ def test_only_the_driver_is_missing(installed: Installed, driver: Path, tmp_path
     assert failed["GPU"].startswith("no GPU seen: there is no driver\n")
     brought = {entry["name"] for entry in found["libraries"] if entry["origin"] == "pip"}
     assert {name.partition(".")[0][len("lib") :] for name in brought} == NVIDIAS
-    facts = installed.inspect()
-    environment = child_environment(installed.environment, "", facts.libraries)
     with pytest.raises(InterpreterError, match=r"libcuda\.so\.1") as caught:
-        interpreter.check_mxnet(facts, environment, 0)
+        choose(MXNET, installed.python, installed.environment, "")
     assert "NVIDIA's driver" in caught.value.remedy
 
 
@@ -175,7 +175,6 @@ def test_the_stand_in_gives_what_nothing_else_does(
 
 
 def test_import_and_compute_on_the_cpu(installed: Installed, driver: Path) -> None:
-    facts = installed.inspect()
     # Without the folders of pip's packages, which train puts on the path, it can't be imported.
     alone = subprocess.run(
         [installed.python, "-c", COMPUTATION],
@@ -185,8 +184,8 @@ def test_import_and_compute_on_the_cpu(installed: Installed, driver: Path) -> No
         check=False,
     )
     assert "cannot open shared object file" in alone.stderr
-    environment = child_environment(installed.with_driver, "", facts.libraries)
-    interpreter.check_mxnet(facts, environment, 0)
+    engine = choose(MXNET, installed.python, installed.with_driver, "")
+    environment = engine.environment(installed.with_driver, "")
     ran = subprocess.run(
         [installed.python, "-c", COMPUTATION],
         env=environment,
@@ -240,4 +239,5 @@ def test_the_gpus_that_it_has_code_for(library: Path) -> None:
                 place += own + length
             start = code.find(b"\x50\xed\x55\xba", max(end if header == 16 else 0, start + 4))
     assert set(found) == {(2, capability) for capability in (50, 60, 70, 80, 86)}
-    assert tuple(sorted({capability // 10 for _, capability in found})) == doctor._MAJORS
+    held = tuple(f"sm_{capability}" for _, capability in sorted(found))
+    assert held == MXNET_WHEELS["mxnet-cu112"]

@@ -1,0 +1,47 @@
+"""``mfn-patch env``."""
+
+from __future__ import annotations
+
+import os
+import shlex
+
+import click
+
+from mfn_patcher.cli.options import engine_option, python_option, recipe_option, report
+
+_EXAMPLE = """\b
+Example:
+  eval "$(mfn-patch env --engine torch --cpu)"
+  cd insightface/src && python -u train_softmax.py --help
+"""
+
+
+@click.command(epilog=_EXAMPLE)
+@recipe_option
+@click.option("--gpus", metavar="LIST", help="GPUs to train on, such as 0,1.")
+@click.option("--cpu", is_flag=True, help="Train on the CPU.")
+@python_option
+@engine_option
+def env(recipe_name: str, gpus: str | None, cpu: bool, python: str | None, engine: str) -> None:
+    """Print the export lines of train's environment, to run the script by hand.
+
+    They are for a POSIX shell, and set what train sets: the engine, the devices, the libraries.
+    """
+    from mfn_patcher import recipe
+    from mfn_patcher.engine.choice import choose
+    from mfn_patcher.training import command, interpreter
+    from mfn_patcher.training.environment import put_first
+
+    options = command.Options(
+        gpus=gpus, cpu=cpu, visible_devices=os.environ.get("CUDA_VISIBLE_DEVICES")
+    )
+    devices, _ = command.choose_devices(recipe.load(recipe_name), options)
+    path = interpreter.find(python)
+    chosen = choose(engine, path, os.environ, devices)
+    report(f"computed by {chosen.describe()}")
+    wanted = put_first(path, chosen.environment(os.environ, devices))
+    for name in sorted({*os.environ, *wanted}):
+        if name not in wanted:
+            click.echo(f"unset {name}")
+        elif os.environ.get(name) != wanted[name]:
+            click.echo(f"export {name}={shlex.quote(wanted[name])}")

@@ -41,6 +41,10 @@ _NO_GPU = (
     "`nvidia-smi` must list it. Without one, train with --cpu; MXNet's builds for CUDA can't be "
     "imported then."
 )
+_PLANS = {
+    MXNET: "MXNet's own plan of the memory",
+    TORCH: "the layers' sizes, for PyTorch plans no memory ahead",
+}
 _OTHER_BUILDS = {
     MXNET: "PyTorch has builds for later cards",
     TORCH: "other builds of torch hold other code",
@@ -349,12 +353,12 @@ class _Doctor:
             return
         each = self.plans[0].batch_size // max(self.devices, 1)
         whose = "" if self.identities else " (MS1M's, for the data set does not tell)"
-        plan = f"{TITLES[self.engine.name]}'s own plan"
+        how = f"estimated from {_PLANS[self.engine.name]}"
         where = (
-            f"on each GPU, and up to {_gib(need.ON_TOP)} more for cuDNN and CUDA: estimated from "
-            f"{plan} of the memory, not measured on a GPU"
+            f"on each GPU, and up to {_gib(need.ON_TOP)} more for cuDNN and CUDA: {how}, not "
+            "measured on a GPU"
             if self.devices
-            else f"of memory: estimated from {plan} of it"
+            else f"of memory: {how}"
         )
         self.say(
             Level.OK,

@@ -8,6 +8,7 @@ import shlex
 import click
 
 from mfn_patcher.cli.options import engine_option, python_option, recipe_option, report
+from mfn_patcher.cli.terminal import echo_exactly
 
 _EXAMPLE = """\b
 Example:
@@ -40,8 +41,11 @@ def env(recipe_name: str, gpus: str | None, cpu: bool, python: str | None, engin
     chosen = choose(engine, path, os.environ, devices)
     report(f"computed by {chosen.describe()}")
     wanted = put_first(path, chosen.environment(os.environ, devices))
+    lines = []
     for name in sorted({*os.environ, *wanted}):
         if name not in wanted:
-            click.echo(f"unset {name}")
+            lines.append(f"unset {name}\n")
         elif os.environ.get(name) != wanted[name]:
-            click.echo(f"export {name}={shlex.quote(wanted[name])}")
+            lines.append(f"export {name}={shlex.quote(wanted[name])}\n")
+    # A path may hold bytes that are no text.
+    echo_exactly(os.fsencode("".join(lines)))

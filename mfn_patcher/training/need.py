@@ -1,7 +1,8 @@
 """What a training will need of GPU memory and disk, before it runs.
 
-Nothing here was measured on a GPU. The real script builds its network and optimizer, MXNet binds
-them, which plans all memory and touches none, and is asked for the plan.
+Nothing here was measured on a GPU. The real script builds its network and optimizer, and the engine
+is asked: MXNet binds them, which plans all memory and touches none; on PyTorch the sizes of what
+backward reads again are added up.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ class Need:
 
     Attributes:
         identities: That it is reckoned for.
-        gpu_bytes: On each GPU: activations and their gradients as MXNet's memory planner lays
-            them out, parameters, their gradients and momentum, and a batch. `ON_TOP` comes on top.
+        gpu_bytes: On each GPU: activations and their gradients as the engine lays them
+            out, parameters, their gradients and momentum, and a batch. `ON_TOP` comes on top.
         activation_bytes: What of that grows with the batch.
         checkpoint_bytes: Of one checkpoint.
         checkpoints: How many the stages save, at most.
@@ -61,7 +62,7 @@ def estimate(
     environment: Mapping[str, str],
     identities: int,
 ) -> Need:
-    """Estimate what stages need, with the real script and MXNet on the CPU.
+    """Estimate what stages need, with the real script and the engine on the CPU.
 
     Args:
         plans: Of the stages.

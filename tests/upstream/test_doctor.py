@@ -131,7 +131,7 @@ def test_a_batch_and_checkpoints_that_are_too_many(
 def test_a_python_that_cannot_train(tool: Tool, patched: Path, tmp_path: Path) -> None:
     found = examine(tool, 4, "-w", patched, "--python", tmp_path / "none")
     (failed,) = of(found, "interpreter")
-    assert failed["remedy"] == "Name one of Python 3.9 to 3.11."
+    assert failed["remedy"] == "Name one of Python 3.10 to 3.14."
     assert (found["libraries"], found["need"]) == (None, None)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import subprocess
 import sys
 from pathlib import Path
@@ -16,10 +15,6 @@ from tests.preimages import ROOT
 from tests.test_workspace import validated
 
 pytestmark = pytest.mark.mxnet
-
-PROGRAMS = Path(__file__).parent / "programs"
-
-FIGURES = json.loads((ROOT / "tests" / "data" / "legacy_trajectory.json").read_text())
 
 
 def failed(tool: Tool, workspace: Path) -> set[tuple[str, str]]:
@@ -121,37 +116,3 @@ def test_the_learning_rate_multiplier(
     rates = {name: lr for name, (lr, _) in handed["parameters"].items()}
     assert rates.pop("fc7_weight") == pytest.approx(1.5)
     assert set(rates.values()) == {0.5}
-
-
-@pytest.mark.parametrize(
-    ("loss", "loss_type", "tolerance"), [("softmax", 0, 1e-3), ("arcface", 4, 3e-2)]
-)
-def test_the_trajectory_of_2018(
-    patched: Path,
-    training_environment: dict[str, str],
-    loss: str,
-    loss_type: int,
-    tolerance: float,
-) -> None:
-    """The patches for Python 3 change no number: training goes as under Python 2.7, MXNet 1.1.0."""
-    wanted = FIGURES["loss"][loss]
-    ran = subprocess.run(
-        [
-            sys.executable,
-            str(PROGRAMS / "trajectory.py"),
-            str(loss_type),
-            str(len(wanted)),
-        ],
-        cwd=patched / "src",
-        env=training_environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    found = json.loads(ran.stdout.splitlines()[-1])
-    assert found["embedding"] == pytest.approx(FIGURES["embedding"][loss], rel=1e-4, abs=1e-4)
-    assert found["loss"][0] == pytest.approx(wanted[0], abs=1e-4)
-    assert len(found["loss"]) == len(wanted) == 8
-    for step, (a, b) in enumerate(zip(found["loss"], wanted)):
-        assert math.isclose(a, b, rel_tol=tolerance), f"step {step}: {a} instead of {b}"

@@ -228,22 +228,25 @@ def array(source: Any, ctx: Context | None = None, dtype: Any = None) -> NDArray
     return NDArray(tensor.to(torch_device(ctx or cpu())))
 
 
-def _filled(shape: int | Sequence[int], value: float, ctx: Context | None, dtype: Any) -> NDArray:
+def full(
+    shape: int | Sequence[int], val: float, ctx: Context | None = None, dtype: Any = "float32"
+) -> NDArray:
+    """Return an array of one number."""
     extents = (shape,) if isinstance(shape, int) else tuple(shape)
     device = torch_device(ctx or cpu())
-    return NDArray(torch.full(extents, value, dtype=torch_type(dtype), device=device))
+    return NDArray(torch.full(extents, val, dtype=torch_type(dtype), device=device))
 
 
 def zeros(
     shape: int | Sequence[int], ctx: Context | None = None, dtype: Any = "float32"
 ) -> NDArray:
     """Return zeros."""
-    return _filled(shape, 0, ctx, dtype)
+    return full(shape, 0, ctx, dtype)
 
 
 def ones(shape: int | Sequence[int], ctx: Context | None = None, dtype: Any = "float32") -> NDArray:
     """Return ones."""
-    return _filled(shape, 1, ctx, dtype)
+    return full(shape, 1, ctx, dtype)
 
 
 def empty(

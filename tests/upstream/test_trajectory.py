@@ -1,0 +1,50 @@
+"""Training goes as it went in 2018, under Python 2.7 and MXNet 1.1.0, on both engines."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.upstream.conftest import ENGINES, engine_environment
+
+FIGURES = json.loads((Path(__file__).parents[1] / "data" / "legacy_trajectory.json").read_text())
+PROGRAMS = Path(__file__).parent / "programs"
+
+
+@pytest.mark.parametrize(
+    ("loss", "loss_type", "tolerance"), [("softmax", 0, 1e-3), ("arcface", 4, 3e-2)]
+)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_trajectory_of_2018(
+    patched: Path,
+    engine: str,
+    loss: str,
+    loss_type: int,
+    tolerance: float,
+) -> None:
+    wanted = FIGURES["loss"][loss]
+    ran = subprocess.run(
+        [
+            sys.executable,
+            str(PROGRAMS / "trajectory.py"),
+            str(loss_type),
+            str(len(wanted)),
+        ],
+        cwd=patched / "src",
+        env=engine_environment(engine),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    found = json.loads(ran.stdout.splitlines()[-1])
+    assert found["embedding"] == pytest.approx(FIGURES["embedding"][loss], rel=1e-4, abs=1e-4)
+    assert found["loss"][0] == pytest.approx(wanted[0], abs=1e-4)
+    assert len(found["loss"]) == len(wanted) == 8
+    for step, (a, b) in enumerate(zip(found["loss"], wanted)):
+        assert math.isclose(a, b, rel_tol=tolerance), f"step {step}: {a} instead of {b}"

@@ -201,12 +201,17 @@ class StagePlan:
     @property
     def targets(self) -> tuple[str, ...] | None:
         """Names of the verification sets that the user asks for; None for the script's own."""
-        targets = None
+        value = self.value("--target")
+        return None if value is None else tuple(value.split(","))
+
+    def value(self, option: str) -> str | None:
+        """Return the value of an argument as the script takes it: the last one; None without."""
+        found = None
         for argument, following in zip(self.arguments, (*self.arguments[1:], "")):
             name, equals, value = argument.partition("=")
-            if name == "--target":
-                targets = tuple((value if equals else following).split(","))
-        return targets
+            if name == option:
+                found = value if equals else following
+        return found
 
 
 def plan_chain(recipe: Recipe, stages: Sequence[Stage], options: Options) -> tuple[StagePlan, ...]:

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import BinaryIO, Callable
 
 from mfn_patcher.dataset.fingerprint import Fingerprint, fingerprint
+from mfn_patcher.dataset.property_file import PropertyError, read_property
 from mfn_patcher.dataset.verification_set import NAMES
 from mfn_patcher.engine import AUTO
 from mfn_patcher.engine.choice import Engine, choose
 from mfn_patcher.errors import ExitCode, MfnPatchError
-from mfn_patcher.training import checkpoints, process, record
+from mfn_patcher.training import checkpoints, parameters, process, record
 from mfn_patcher.training.checkpoints import Archive
 from mfn_patcher.training.code import Code
 from mfn_patcher.training.command import StagePlan, shell_line
@@ -135,12 +136,15 @@ def run_stages(
     for plan in plans:
         _check_models(plan, surroundings)
         _check_start(plan, surroundings, made, gate=supervision.gate)
+        _check_pretrained(plan, surroundings)
         made.add(surroundings.place(plan.prefix))
     engine = engine or check_host(plans, surroundings)
     folders = []
     for plan in plans:
         # Again, for now the earlier stages of this chain have saved what they did.
         _check_start(plan, surroundings, set(), gate=supervision.gate)
+        for note in _check_pretrained(plan, surroundings):
+            report(note)
         folders.append(
             _run_stage(
                 plan,
@@ -244,6 +248,33 @@ def _check_start(
         writer = _check_writer(plan, prefix, file, start.stage, surroundings)
         if writer and gate:
             check_gate(plan.stage.title, writer, file)
+
+
+def _check_pretrained(plan: StagePlan, surroundings: Surroundings) -> list[str]:
+    """Look into a checkpoint that the user names; those of stages have been checked when saved.
+
+    Returns:
+        What to tell before the stage starts: which layers start at random.
+    """
+    start = plan.start
+    if start is None or start.stage is not None or plan.resumed_from is not None:
+        return []
+    file = checkpoints.find(surroundings.place(start.prefix))[start.number]
+    try:
+        shapes = parameters.read_shapes(file)
+        identities = read_property(surroundings.place(plan.data_dir)).classes
+    except OSError as error:
+        raise TrainingError(f"{file} can't be read: {error.strerror}") from error
+    except PropertyError:
+        return []  # told with the other faults of the data set
+    size = plan.value("--emb-size")
+    if not (size and size.isdecimal()):
+        return []  # for the script to refuse
+    layers = parameters.random_layers(shapes, identities, int(size))
+    return [
+        f"{', '.join(names)} will start at random and not from {file.name}: {why}"
+        for why, names in layers.items()
+    ]
 
 
 def _check_writer(

@@ -7,6 +7,7 @@ equal patches give equal commit ids everywhere.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,14 +15,15 @@ from typing import TYPE_CHECKING
 from mfn_patcher.blobs import Blobs, blob_id
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.hunks import apply_fits, fit
-from mfn_patcher.patches import ABSENT
+from mfn_patcher.unified import ABSENT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mfn_patcher.git import Repository
     from mfn_patcher.hunks import Fit
-    from mfn_patcher.patches import FilePatch, Patch, Series
+    from mfn_patcher.patches import Patch, Series
+    from mfn_patcher.unified import FilePatch
 
 _NAME_TRAILER = "Mfn-Patch"
 _DIGEST_TRAILER = "Mfn-Patch-Digest"
@@ -244,12 +246,18 @@ def _commit_order(patch: Patch, mark: int, tree: _Tree) -> bytes:
     ]
     for path in patch.paths:
         if tree.blob(path) == ABSENT:
-            lines.append(f"D {path}\n".encode())
+            lines.append(b"D %s\n" % _quoted(path))
         else:
             content = tree.read(path)
-            lines.append(f"M {tree.mode(path)} inline {path}\ndata {len(content)}\n".encode())
-            lines.append(content + b"\n")
+            mode = tree.mode(path).encode()
+            lines.append(b"M %s inline %s\n" % (mode, _quoted(path)))
+            lines.append(b"data %d\n%s\n" % (len(content), content))
     return b"".join(lines)
+
+
+def _quoted(path: str) -> bytes:
+    name = os.fsencode(path)
+    return b'"%s"' % re.sub(rb'(["\\])', rb"\\\1", name)
 
 
 def _date(patch: Patch) -> str:

@@ -12,7 +12,7 @@ import fcntl
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,9 +85,9 @@ def drafted(
         try:
             for path, data in files.items():
                 _write(worktree.make_parents(folder, path), data)
-            problems = lint(folder)
+            problems = [replace(it, path=it.path.relative_to(folder)) for it in lint(folder)]
             if problems:
-                raise DraftError("\n".join(str(problem) for problem in problems))
+                raise DraftError("\n".join(map(str, problems)))
             _note_changes(folder, root, files)
             yield Draft(root, load_series(folder))
         finally:

@@ -20,14 +20,15 @@ from typing import TYPE_CHECKING
 from mfn_patcher.blobs import Blobs, blob_id
 from mfn_patcher.git import Repository
 from mfn_patcher.hunks import already_applied, apply_fits, fit
-from mfn_patcher.patches import ABSENT
-from mfn_patcher.upstream import FetchError, fetch_blobs, fetch_history, fetch_revision
+from mfn_patcher.unified import ABSENT
+from mfn_patcher.upstream import FetchError, fetch_blobs, fetch_history, fetch_revision, pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mfn_patcher.hunks import Fit
-    from mfn_patcher.patches import FilePatch, Hunk, Patch, Series
+    from mfn_patcher.patches import Patch, Series
+    from mfn_patcher.unified import FilePatch, Hunk
 
 _EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 
@@ -85,6 +86,7 @@ class HunkVerdict:
         line: where it fits, or most of it stands; from 1, hunks before it counted as applied.
         offset: how many lines that is from where the patch says.
         found: for a conflict, the lines that stand there.
+        blocked_by: for a new file, what stands at its path: a file in it, or one that it is in.
         moved_to: where the file went.
         similarity: of the file there to what the patches before leave of it, from 0 to 1.
         removed_by: the commit that took a missing file from its place, where it is known.
@@ -96,6 +98,7 @@ class HunkVerdict:
     line: int = 0
     offset: int = 0
     found: tuple[bytes, ...] = ()
+    blocked_by: str = ""
     moved_to: str = ""
     similarity: float = 0.0
     removed_by: Commit | None = None
@@ -152,6 +155,7 @@ class Tree:
         self.commit = commit
         self._contents = blobs
         self.files = dict(files if files is not None else self.everything)
+        self._removed: set[str] = set()
 
     @cached_property
     def everything(self) -> dict[str, str]:
@@ -161,16 +165,38 @@ class Tree:
         entries = (entry.partition("\t") for entry in filter(None, listing.split("\0")))
         return {path: information.split()[2] for information, _, path in entries}
 
+    def in_the_way(self, path: str) -> str:
+        """Return a file that keeps `path` from being a file: one below it, or one above it."""
+        below = next((there for there in self.files if there.startswith(f"{path}/")), "")
+        if below:
+            return below
+        folder = path.rpartition("/")[0]
+        while folder and not any(there.startswith(f"{folder}/") for there in self.files):
+            if folder in self.files or folder in self.everything.keys() - self._removed:
+                return folder
+            folder = folder.rpartition("/")[0]
+        return ""
+
     def read(self, path: str) -> bytes | None:
         """Return the content of a file, or None where there is none."""
         return self._contents.read(self.files[path]) if path in self.files else None
 
     def write(self, path: str, content: bytes | None) -> None:
         """Change a file; None takes it away."""
-        if content is None:
+        self._put(path, None if content is None else self._contents.add(content))
+
+    def restore(self, before: Mapping[str, str | None]) -> None:
+        """Give files the blobs that they had; None is no file."""
+        for path, blob in before.items():
+            self._put(path, blob)
+
+    def _put(self, path: str, blob: str | None) -> None:
+        if blob is None:
             self.files.pop(path, None)
+            self._removed.add(path)
         else:
-            self.files[path] = self._contents.add(content)
+            self.files[path] = blob
+            self._removed.discard(path)
 
 
 class Judge:
@@ -201,18 +227,22 @@ class Judge:
         verdicts = []
         for patch in self._patches:
             hunks: list[HunkVerdict] = []
-            contents: dict[str, bytes | None] = {}
+            before = {path: tree.files.get(path) for path in patch.paths}
             for file in patch.files:
-                key = patch.name, file.path, tree.files.get(file.path), exact
+                new = file.source_blob == ABSENT and file.path not in tree.files
+                blocked_by = tree.in_the_way(file.path) if new else ""
+                key = patch.name, file.line, tree.files.get(file.path), blocked_by, exact
                 if key not in self._seen:
-                    self._seen[key] = self._judge_file(patch, file, tree, exact=exact)
-                found, contents[file.path] = self._seen[key]
+                    self._seen[key] = self._judge_file(patch, file, tree, blocked_by, exact=exact)
+                found, content = self._seen[key]
+                # A later diff of the file is judged on top of this one.
+                tree.write(file.path, content)
                 hunks += found
             verdict = PatchVerdict(patch, _summarise(hunks), tuple(hunks))
-            if verdict.state.rank <= PatchState.OFFSET.rank:
-                for path, content in contents.items():
-                    tree.write(path, content)
-            elif verdict.state is not PatchState.MERGED:
+            fits = verdict.state.rank <= PatchState.OFFSET.rank
+            if not fits:
+                tree.restore(before)
+            if not fits and verdict.state is not PatchState.MERGED:
                 if verdict.state is PatchState.CONFLICT:
                     needs = tuple(other.name for other in failed if _expects(patch, other))
                     verdict = replace(verdict, needs=needs)
@@ -221,33 +251,38 @@ class Judge:
         return RevisionVerdict(revision, tree.commit, tuple(verdicts))
 
     def _judge_file(
-        self, patch: Patch, file: FilePatch, tree: Tree, *, exact: bool
+        self, patch: Patch, file: FilePatch, tree: Tree, blocked_by: str, *, exact: bool
     ) -> tuple[list[HunkVerdict], bytes | None]:
         """Return the verdicts on a file's hunks, and what is left of it where they fit."""
         content = tree.read(file.path)
-        if file.source_blob == ABSENT:
-            return [_judge_new_file(file, content)], b"".join(file.hunks[0].target)
-        if content is None:
+        new, removed = file.source_blob == ABSENT, file.target_blob == ABSENT
+        if new and (content is not None or blocked_by):
+            return _judge_taken(file, content, blocked_by), content
+        if content is None and not new:
             return self._judge_absence(patch, file, tree), None
+        content = content or b""
         fits = fit(content, file.hunks)
         after = apply_fits(content, fits)
-        named = blob_id(content), blob_id(after) if file.target_blob != ABSENT else ABSENT
+        named = ABSENT if new else blob_id(content), ABSENT if removed else blob_id(after)
         wrong = exact and named != (file.source_blob, file.target_blob)
+        wrong = wrong or bool(removed and after)
         verdicts = [_judge_hunk(file.path, entry, content, wrong=wrong) for entry in fits]
-        return verdicts, after if file.target_blob != ABSENT else None
+        return verdicts, None if removed else after
 
     def _judge_absence(self, patch: Patch, file: FilePatch, tree: Tree) -> list[HunkVerdict]:
         gone = [HunkVerdict(file.path, hunk, HunkState.FILE_GONE) for hunk in file.hunks]
         old = self._expects_to_find(patch, file)
-        if old is None:
-            return gone
         name = file.path.rpartition("/")[2]
-        places = tree.everything.items()
+        places = tree.everything.items() if old is not None else ()
         found = {path: blob for path, blob in places if path.rpartition("/")[2] == name}
-        alike = {path: _similarity(old, self._blobs.read(blob)) for path, blob in found.items()}
+        alike = {
+            path: _similarity(old or b"", self._blobs.read(blob)) for path, blob in found.items()
+        }
         best = max(alike, key=lambda path: alike[path], default="")
         if not best or alike[best] < _SIMILAR:
-            return gone
+            if file.target_blob != ABSENT:
+                return gone
+            return [replace(verdict, state=HunkState.ALREADY_APPLIED) for verdict in gone]
         return [
             replace(verdict, state=HunkState.FILE_MOVED, moved_to=best, similarity=alike[best])
             for verdict in gone
@@ -260,9 +295,9 @@ class Judge:
             for other in self._patches:
                 for changed in other.files:
                     content = pin.read(changed.path)
-                    self._expected[other.name, changed.path] = content
-                    if content is not None:
-                        pin.write(changed.path, apply_fits(content, fit(content, changed.hunks)))
+                    self._expected.setdefault((other.name, changed.path), content)
+                    after = apply_fits(content or b"", fit(content or b"", changed.hunks))
+                    pin.write(changed.path, after if changed.target_blob != ABSENT else None)
         return self._expected[patch.name, file.path]
 
 
@@ -278,16 +313,20 @@ def _judge_hunk(path: str, entry: Fit, content: bytes, *, wrong: bool) -> HunkVe
     elif wrong:
         # The text fits, but the file is not the one that the patch was made for.
         state = HunkState.CONFLICT
-    return HunkVerdict(path, entry.hunk, state, entry.line, entry.offset, entry.found or ())
+    # Nothing stands there, at the end of a file: an empty line, for that is how it looks.
+    found = (entry.found or (b"",)) if entry.found is not None else ()
+    return HunkVerdict(path, entry.hunk, state, entry.line, entry.offset, found)
 
 
-def _judge_new_file(file: FilePatch, content: bytes | None) -> HunkVerdict:
-    (hunk,) = file.hunks
-    if content is None:
-        return HunkVerdict(file.path, hunk, HunkState.EXACT, 1)
-    same = content == b"".join(hunk.target)
+def _judge_taken(file: FilePatch, content: bytes | None, blocked_by: str) -> list[HunkVerdict]:
+    """Return the verdicts on a new file whose place is taken."""
+    same = content == b"".join(line for hunk in file.hunks for line in hunk.target)
     state = HunkState.ALREADY_APPLIED if same else HunkState.CONFLICT
-    return HunkVerdict(file.path, hunk, state, 1, found=tuple(content.splitlines(True)[:10]))
+    found = tuple((content or b"").splitlines(True)[:10])
+    return [
+        HunkVerdict(file.path, hunk, state, 1, found=found, blocked_by=blocked_by)
+        for hunk in file.hunks
+    ]
 
 
 def _similarity(a: bytes, b: bytes) -> float:
@@ -403,7 +442,7 @@ def _check_revisions(
     revisions: Sequence[str],
     report: Callable[[str], None],
 ) -> list[RevisionVerdict]:
-    paths = tuple(sorted({f"/{path}" for patch in series.patches for path in patch.paths}))
+    paths = tuple(sorted({pattern(path) for patch in series.patches for path in patch.paths}))
     report(f"fetching {series.pin[:12]} from {address}")
     fetch_revision(repository, address, series.pin, paths)
     blobs = Blobs(repository)
@@ -464,7 +503,8 @@ def walk(
     """
     paths = sorted({path for patch in patches for path in patch.paths})
     steps = _touching(repository, first[1], last[1], paths)
-    files = _files(repository, [first[1], *(step.commit.id for step in steps), pin], paths)
+    commits = [first[1], *(step.commit.id for step in steps), last[1], pin]
+    files = _files(repository, commits, paths)
     blobs = Blobs(repository)
     wanted = {blob for found in files.values() for blob in found.values()}
     fetch(wanted)
@@ -483,8 +523,8 @@ def walk(
                 name = verdict.patch.name
                 changes[name] = (*changes[name], Change(commit, verdict))
         verdicts[commit.id] = now
-    end = verdicts[steps[-1].commit.id] if steps else start
-    end = name_removals(repository, replace(end, revision=last[0], commit=last[1]))
+    # Judged by itself: what keeps a new file from being added may touch no patched file.
+    end = name_removals(repository, judge.judge(last[0], Tree(last[1], blobs, files[last[1]])))
     return History(name_removals(repository, start), end, len(steps), changes)
 
 

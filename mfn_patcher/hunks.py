@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from mfn_patcher.patches import Hunk
+    from mfn_patcher.unified import Hunk
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ def fit(content: bytes, hunks: Sequence[Hunk]) -> list[Fit]:
 
     As in git, a hunk is looked for at the line that the patch names, then ever farther from it
     to both sides; one at line 1 must stand at the file's beginning, one without context after
-    it at its end; and lines that an earlier hunk put there are never matched.
+    it at its end; and lines that an earlier hunk put there are never matched. Context that ends
+    the file without a line break also matches where only white space follows it.
     """
     image = _split(content)
     patched = [False] * len(image)
@@ -66,7 +67,7 @@ def fit(content: bytes, hunks: Sequence[Hunk]) -> list[Fit]:
 def already_applied(content: bytes, hunk: Hunk) -> int | None:
     """Return the line, from 1, at which what `hunk` leaves stands already, in one place only."""
     image = _split(content)
-    undone = replace(hunk, source=hunk.target, target=hunk.source)
+    undone = replace(hunk, source=hunk.target, target=hunk.source, source_start=hunk.target_start)
     guess = _guess(hunk, image)
     places = list(islice(_places(image, [False] * len(image), undone, guess), 2))
     alone = len(places) == 1 or (places and places[0] == guess)
@@ -101,24 +102,38 @@ def _guess(hunk: Hunk, image: list[bytes]) -> int:
 
 
 def _places(image: list[bytes], patched: list[bool], hunk: Hunk, guess: int) -> Iterator[int]:
-    """Yield where the pre-image stands, the nearest to `guess` first, then the upper one."""
+    """Yield where the pre-image stands, the nearest to `guess` first, then the lower one."""
     source = hunk.source
     size = len(source)
     last = len(image) - size
+    # git compares the pre-image with as many bytes of the file, and lines but for white space. So
+    # a last line without its line break matches the beginning of one that has more.
+    loose = bool(size and hunk.trailing and not source[-1].endswith(b"\n"))
+    exact = source[:-1] if loose else source
     # The longest line stands in fewer places than most.
-    anchor = max(range(size), key=lambda number: len(source[number]), default=None)
+    anchor = max(range(len(exact)), key=lambda number: len(exact[number]), default=None)
     if anchor is None:
         starts = list(range(len(image) + 1))
     else:
-        starts = [number - anchor for number in _where(image, source[anchor])]
+        starts = [number - anchor for number in _where(image, exact[anchor])]
     if hunk.source_start <= 1:
         starts = [start for start in starts if start == 0]
     if not hunk.trailing:
         starts = [start for start in starts if start == last]
-    for start in sorted(starts, key=lambda start: (abs(start - guess), start)):
+    for start in sorted(starts, key=lambda start: (abs(start - guess), -start)):
         end = start + size
-        if 0 <= start <= last and tuple(image[start:end]) == source and not any(patched[start:end]):
+        if (
+            0 <= start <= last
+            and tuple(image[start : start + len(exact)]) == exact
+            and not any(patched[start:end])
+            and (not loose or _begins_with(image[end - 1], source[-1]))
+        ):
             yield start
+
+
+def _begins_with(line: bytes, text: bytes) -> bool:
+    """Return whether `line` is `text` with nothing but white space behind it."""
+    return line.startswith(text) and not line[len(text) :].strip(b" \t\r\n")
 
 
 def _where(image: list[bytes], line: bytes) -> list[int]:

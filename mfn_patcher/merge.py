@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mfn_patcher.hunks import apply_fits, fit
-from mfn_patcher.patches import ABSENT
+from mfn_patcher.unified import ABSENT
 from mfn_patcher.worktree import FILE, PROGRAM
 
 if TYPE_CHECKING:

@@ -9,31 +9,25 @@ from __future__ import annotations
 
 import email.utils
 import hashlib
-import io
 import re
 from dataclasses import dataclass
 from email.parser import HeaderParser
-from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from unidiff.errors import UnidiffParseError
-from unidiff.patch import PatchSet
-
+from mfn_patcher import mail, unified
 from mfn_patcher.errors import MfnPatchError
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from email.message import Message
+    from pathlib import Path
 
-    from unidiff.patch import Hunk as UnidiffHunk
-    from unidiff.patch import PatchedFile
+    from mfn_patcher.unified import FilePatch
 
 PARAGRAPHS = ("Why", "Origin", "Effect")
 SUBJECT_LENGTH = 72
-ABSENT = "0" * 40  # the blob id of a file that is not there
 
 _NAME = re.compile(r"(?P<stack>[a-z][a-z0-9]*)/(?P<number>\d{4})-[a-z0-9]+(-[a-z0-9]+)*\.patch")
-_INDEX = re.compile(r"^index ([0-9a-f]+)\.\.([0-9a-f]+)", re.MULTILINE)
-_MODE = re.compile(r"^new (?:file )?mode (\d{6})$", re.MULTILINE)
 _PIN = re.compile(r"[0-9a-f]{40}\n?")
 
 
@@ -56,45 +50,6 @@ class Problem:
     def __str__(self) -> str:
         place = f"{self.path}:{self.line}" if self.line else f"{self.path}"
         return f"{place}: {self.message}"
-
-
-@dataclass(frozen=True)
-class Hunk:
-    """One hunk: what it expects to find and what it leaves, as lines with their line ends.
-
-    Attributes:
-        number: its place in the file's diff, from 1.
-        source_start, target_start: the lines, from 1, at which `source` stood and `target` will
-            stand; 0 where there is nothing.
-        leading, trailing: lines of context before the first and after the last change.
-        line: the line of the patch file on which the hunk's header stands, from 1.
-    """
-
-    number: int
-    header: str
-    source_start: int
-    target_start: int
-    source: tuple[bytes, ...]
-    target: tuple[bytes, ...]
-    leading: int
-    trailing: int
-    line: int
-
-
-@dataclass(frozen=True)
-class FilePatch:
-    """What a patch does to one file; blob ids are 40 hex digits, or `ABSENT`.
-
-    Attributes:
-        mode: the mode that it gives the file, six octal digits; None where that stays.
-    """
-
-    path: str
-    source_blob: str
-    target_blob: str
-    mode: str | None
-    hunks: tuple[Hunk, ...]
-    line: int
 
 
 @dataclass(frozen=True)
@@ -142,8 +97,8 @@ class Patch:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """The files that it changes."""
-        return tuple(file.path for file in self.files)
+        """The files that it changes, each once."""
+        return tuple(dict.fromkeys(file.path for file in self.files))
 
 
 @dataclass(frozen=True)
@@ -244,9 +199,12 @@ def parse_patch(folder: Path, name: str) -> Patch:
     diff = data[len(head) + 1 :]
     if not diff:
         raise PatchFormatError(Problem(path, 0, "holds no git diff"))
-    return Patch(
-        name, path, _parse_header(path, head), data, diff, _parse_diff(path, diff, first_line)
-    )
+    header = _parse_header(path, head)
+    try:
+        files = unified.parse(diff, first_line)
+    except unified.DiffError as error:
+        raise PatchFormatError(Problem(path, error.line, str(error))) from error
+    return Patch(name, path, header, data, diff, files)
 
 
 def _text(path: Path) -> str:
@@ -276,97 +234,33 @@ def _parse_header(path: Path, head: bytes) -> Header:
     text, mark, after = text.rpartition("\n---")
     if not mark or after.strip():
         raise wrong("the header must end with a line '---' right before the diff")
-    mail = HeaderParser().parsestr(text)
-    author, address = email.utils.parseaddr(mail["From"] or "")
+    fields = HeaderParser().parsestr(text)
+    if not _readable(fields):
+        raise wrong("the mail is encoded; save it as UTF-8 with Content-Transfer-Encoding: 8bit")
+    try:
+        author, address = mail.parse_person(fields["From"] or "")
+        subject = mail.subject(fields["Subject"] or "")
+    except mail.MailError as error:
+        raise wrong(str(error)) from error
     if not author or not address:
         raise wrong("the header needs 'From: Name <address>'")
     try:
-        date = email.utils.parsedate_to_datetime(mail["Date"] or "")
+        date = email.utils.parsedate_to_datetime(fields["Date"] or "")
     except (TypeError, ValueError):
         raise wrong("the header needs 'Date:' as in mails") from None
     if date.tzinfo is None:
         raise wrong("the header's date needs an offset such as +0000")
-    subject = mail["Subject"] or ""
     if not subject or len(subject) > SUBJECT_LENGTH or subject.endswith("."):
         raise wrong(f"the subject must have 1 to {SUBJECT_LENGTH} characters and no full stop")
-    header = Header(author, address, date, subject, str(mail.get_payload()).strip())
+    header = Header(author, address, date, subject, str(fields.get_payload()).strip())
     for name in PARAGRAPHS:
         if not header.paragraph(name):
             raise wrong(f"the header needs a paragraph '{name}: ...'")
     return header
 
 
-def _parse_diff(path: Path, diff: bytes, first_line: int) -> tuple[FilePatch, ...]:
-    if not diff.endswith(b"\n"):
-        raise PatchFormatError(Problem(path, 0, "the last line has no line break"))
-    for number, line in enumerate(diff.split(b"\n"), first_line):
-        if line.endswith(b"\r") and not line.startswith((b" ", b"+", b"-")):
-            raise PatchFormatError(Problem(path, number, "a line of the diff's frame ends in CRLF"))
-    try:
-        # Latin-1 gives each byte its own character, so nothing is lost on the way.
-        parsed = PatchSet(io.StringIO(diff.decode("latin-1"), newline="\n"))
-    except UnidiffParseError as error:
-        raise PatchFormatError(
-            Problem(path, first_line, f"the diff does not parse: {error}")
-        ) from error
-    if not parsed:
-        raise PatchFormatError(Problem(path, first_line, "the diff changes no file"))
-    return tuple(_parse_file(path, file, first_line) for file in parsed)
-
-
-def _parse_file(path: Path, file: PatchedFile, first_line: int) -> FilePatch:
-    name = file.path.encode("latin-1").decode(errors="replace")
-    hunks = tuple(_parse_hunk(number, hunk, first_line) for number, hunk in enumerate(file, 1))
-    # "diff --git", "index" and the like, then "---" and "+++", then the first hunk.
-    line = hunks[0].line - 2 - len(file.patch_info or ()) if hunks else first_line
-
-    def wrong(message: str) -> PatchFormatError:
-        return PatchFormatError(Problem(path, line, f"{name}: {message}"))
-
-    pure = PurePosixPath(name)
-    if pure.is_absolute() or {"..", ".git"} & set(pure.parts) or '"' in name:
-        raise wrong("the path leaves the tree or needs quoting")
-    if file.is_binary_file:
-        raise wrong("a binary patch cannot be reviewed")
-    if file.is_rename:
-        raise wrong("renames are not supported; remove the one file and add the other")
-    if not hunks:
-        raise wrong("no hunks")
-    index = _INDEX.search(str(file.patch_info))
-    if not index or {len(index.group(1)), len(index.group(2))} != {40}:
-        raise wrong("full blob ids are missing; export with `git diff --full-index`")
-    mode = _MODE.search(str(file.patch_info))
-    return FilePatch(
-        name, index.group(1), index.group(2), mode.group(1) if mode else None, hunks, line
-    )
-
-
-def _parse_hunk(number: int, hunk: UnidiffHunk, first_line: int) -> Hunk:
-    source: list[bytes] = []
-    target: list[bytes] = []
-    changed: list[str] = []
-    for line in hunk:
-        value = line.value.encode("latin-1")
-        if line.line_type == "\\":  # "No newline at end of file" speaks of the line before it
-            for side, types in ((source, " -"), (target, " +")):
-                if changed[-1] in types:
-                    side[-1] = side[-1].rstrip(b"\n")
-            continue
-        changed.append(line.line_type)
-        if line.line_type in " -":
-            source.append(value)
-        if line.line_type in " +":
-            target.append(value)
-    body = "".join(changed)
-    return Hunk(
-        number=number,
-        header=f"@@ -{hunk.source_start},{hunk.source_length} "
-        f"+{hunk.target_start},{hunk.target_length} @@",
-        source_start=hunk.source_start,
-        target_start=hunk.target_start,
-        source=tuple(source),
-        target=tuple(target),
-        leading=len(body) - len(body.lstrip(" ")),
-        trailing=len(body) - len(body.rstrip(" ")),
-        line=first_line + (hunk[0].diff_line_no or 0) - 2,
-    )
+def _readable(fields: Message) -> bool:
+    """Return whether the body, and so the diff, stands there as it is."""
+    encoding = str(fields.get("Content-Transfer-Encoding", "8bit")).strip().lower()
+    charset = (fields.get_content_charset() or "utf-8").lower()
+    return encoding in ("7bit", "8bit", "binary") and charset in ("utf-8", "us-ascii")

@@ -308,7 +308,7 @@ class Switch:
         return str.casefold if ignores == "true" else str
 
     def _is_ours(self) -> bool:
-        return self._sparse.exists() and self._sparse.read_text().startswith(_SPARSE_MARK)
+        return self._sparse.exists() and self._sparse.read_bytes().startswith(_SPARSE_MARK.encode())
 
     def begin_patterns(self) -> None:
         """Have the work tree of a new workspace show what we say."""
@@ -318,7 +318,8 @@ class Switch:
 
     def _write_patterns(self, patterns: Iterable[str] | None) -> None:
         if patterns is not None and self._is_ours():
-            self._sparse.write_text(_SPARSE_MARK + "".join(f"{line}\n" for line in patterns))
+            lines = (_SPARSE_MARK, *(f"{line}\n" for line in patterns))
+            self._sparse.write_bytes(os.fsencode("".join(lines)))
 
     def _settle(self, move: Move) -> None:
         orders = f"update {PIN} {move.pin}\nupdate {APPLIED} {move.to}\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -241,15 +242,22 @@ def _fetch_files(repository: Repository, pin: str, patterns: tuple[str, ...]) ->
     fetch_blobs(repository, missing & wanted)
 
 
+def pattern(path: str) -> str:
+    """Return the pattern that the file `path` alone matches."""
+    return "/" + re.sub(r"([\\*?\[]| \Z)", r"\\\1", path)
+
+
 def matches(path: str, patterns: Iterable[str]) -> bool:
-    """Return whether one of `patterns`, of the simple kinds that `PATHS` has, covers `path`."""
-    pure = Path("/", path)
-    return any(
-        path.startswith(pattern[1:])
-        if pattern.endswith("/")
-        else any(place.match(pattern) for place in (pure, *pure.parents))
-        for pattern in patterns
-    )
+    """Return whether one of `patterns` covers `path`, or a folder that it is in."""
+    return any(_expression(pattern).match(f"/{path}") for pattern in patterns)
+
+
+@lru_cache
+def _expression(pattern: str) -> re.Pattern[str]:
+    """Translate a pattern: ``*`` is any part of a name, and a backslash quotes."""
+    parts = re.findall(r"\\.|.", pattern, re.DOTALL)
+    text = "".join("[^/]*" if part == "*" else re.escape(part[-1]) for part in parts)
+    return re.compile(text if pattern.endswith("/") else rf"{text}(?:/|\Z)", re.DOTALL)
 
 
 def _reason(address: str, pin: str, errors: list[GitError]) -> str:

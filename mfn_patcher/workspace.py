@@ -469,7 +469,8 @@ class Workspace:
         git = self.repository
         with tempfile.TemporaryDirectory(prefix="mfn-patch-") as folder:
             index = {"GIT_INDEX_FILE": str(Path(folder, "index"))}
-            shutil.copyfile(git.git_dir / "index", index["GIT_INDEX_FILE"])
+            # With its time: by it git tells which files were edited in the second it was written.
+            shutil.copy2(git.git_dir / "index", index["GIT_INDEX_FILE"])
             git.run("add", "--update", env=index)
             return git.out("write-tree", "--missing-ok", env=index)
 
@@ -590,7 +591,7 @@ class Held:
 
 def patterns(series: Series) -> tuple[str, ...]:
     """Return the sparse checkout patterns of what training and the patches of `series` need."""
-    patched = {f"/{path}" for patch in series.patches for path in patch.paths}
+    patched = {upstream.pattern(path) for patch in series.patches for path in patch.paths}
     return (*upstream.PATHS, *sorted(patched))
 
 

@@ -13,7 +13,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from mfn_patcher.patches import ABSENT, Hunk, load_series, series_entries
+from mfn_patcher.patches import load_series, series_entries
+from mfn_patcher.unified import ABSENT, Hunk
 
 ROOT = Path(__file__).resolve().parent.parent
 SERIES = load_series(ROOT)

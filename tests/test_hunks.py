@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mfn_patcher.hunks import apply_fits, fit
-from mfn_patcher.patches import Hunk, parse_patch
+from mfn_patcher.patches import parse_patch
+from mfn_patcher.unified import Hunk
 from tests.preimages import git
 
 # Few distinct lines, so that a context often stands in several places.
@@ -90,6 +93,49 @@ def test_as_git_says(
     fits = fit(content, hunks)
     applies, result = git_applies(folder, content)
     assert all(entry.found is None for entry in fits) == applies
+    if applies:
+        assert apply_fits(content, fits) == result
+
+
+def test_a_hunk_never_matches_what_the_one_before_it_left(folder: Path) -> None:
+    """Two nearby hunks, the second of which would fit on the lines that the first one leaves."""
+    block = b"1\n2\n3\nA\n5\n6\n7\n"
+    changed = block.replace(b"A", b"B")
+    (first,) = hunks_of(folder, b"0\n" + block + b"8\n", b"0\n" + changed + b"8\n")
+    second = replace(first, source=first.target, target=first.source)
+    write_patch(folder, (first, second))
+    for middle, fits in ((block, False), (block + b"9\n" + changed, True)):
+        content = b"0\n" + middle + b"8\n"
+        applies, result = git_applies(folder, content)
+        found = fit(content, (first, second))
+        assert found[0].found is None
+        assert (found[1].found is None) == applies == fits
+        if fits:
+            assert apply_fits(content, found) == result
+    # Alone, it fits there.
+    assert fit(b"0\n" + changed + b"8\n", [second])[0].found is None
+
+
+def write_patch(folder: Path, hunks: Sequence[Hunk]) -> None:
+    """Write a patch of hunks that only replace lines."""
+    lines = [b"diff --git a/file b/file\n--- a/file\n+++ b/file\n"]
+    for hunk in hunks:
+        start, size = hunk.source_start, len(hunk.source)
+        lines.append(b"@@ -%d,%d +%d,%d @@\n" % (start, size, hunk.target_start, size))
+        for before, after in zip(hunk.source, hunk.target):
+            lines += [b" " + before] if before == after else [b"-" + before, b"+" + after]
+    (folder / "stack" / "0001-it.patch").write_bytes(b"".join(lines))
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b" ", b"\t\r\n", b"\nmore\n", b"!", b"!\n"])
+def test_context_that_ends_the_file_without_a_line_break(folder: Path, end: bytes) -> None:
+    lines = b"".join(b"line %d\n" % number for number in range(9)) + b"last"
+    hunks = hunks_of(folder, lines, lines.replace(b"line 7", b"LINE 7"))
+    assert hunks[0].trailing
+    content = lines + end
+    applies, result = git_applies(folder, content)
+    fits = fit(content, hunks)
+    assert (fits[0].found is None) == applies == (end.strip()[:1] != b"!")
     if applies:
         assert apply_fits(content, fits) == result
 

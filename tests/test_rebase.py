@@ -124,7 +124,7 @@ def test_abort_brings_every_byte_back(bench: RebaseBench) -> None:
     before = bench.project(), state(bench)
     conflict(bench)
     assert bench.rebase("--onto", "upstream").code == 1
-    edit(bench.workspace / CONFLICTING, b"# filler 2\n", b"# mine\n")
+    edit(bench.workspace / CONFLICTING, b"# filler 82\n", b"# mine\n")
     aborted = bench.rebase("--abort")
     assert aborted.code == 0
     (saved,) = (bench.workspace / "saved").iterdir()
@@ -149,7 +149,7 @@ def test_other_commands_wait_for_the_end(bench: RebaseBench, command: str) -> No
 
 
 def test_edits_are_not_carried_along(bench: RebaseBench) -> None:
-    edit(bench.workspace / CONFLICTING, b"# filler 2\n", b"# mine\n")
+    edit(bench.workspace / CONFLICTING, b"# filler 82\n", b"# mine\n")
     before = bench.project(), state(bench)
     ran = bench.rebase("--onto", "upstream")
     assert (ran.code, "changes of yours" in ran.err) == (1, True)

@@ -56,13 +56,13 @@ def new(
     Example:
       mfn-patch new log-the-seed --stack local
     """
-    from mfn_patcher import mend
+    from mfn_patcher import mail, mend
     from mfn_patcher.workspace import Workspace
 
     series = load_project_series(project, writable=True)
     place = Workspace(workspace, report)
     place.must_exist()
-    author = author or _who(place.repository)
+    name_and_address = _parse_author(author) if author else _who(place.repository)
     given = {"subject": subject, "why": why, "origin": origin, "effect": effect}
     missing = [f"--{name}" for name, text in given.items() if not text]
     if missing and not sys.stdin.isatty():
@@ -70,7 +70,7 @@ def new(
     header = {name: text or click.prompt(_ASKED[name]) for name, text in given.items()}
     date = datetime.now(timezone.utc).replace(microsecond=0)
     heading = mend.Heading(
-        author,
+        mail.format_person(*name_and_address),
         date,
         header.pop("subject"),
         {name.capitalize(): text for name, text in header.items()},
@@ -79,12 +79,24 @@ def new(
     echo(f"written: {series.root / 'patches' / made}")
 
 
-def _who(repository: Repository) -> str:
-    found = [repository.out("config", f"user.{key}", expected=(0, 1)) for key in ("name", "email")]
-    if not all(found):
+def _parse_author(text: str) -> tuple[str, str]:
+    from mfn_patcher import mail
+
+    name, address = mail.parse_person(text)
+    if not name or not address:
+        raise click.UsageError(f"--author takes 'Name <address>', not {text!r}.")
+    return name, address
+
+
+def _who(repository: Repository) -> tuple[str, str]:
+    name, address = (
+        " ".join(repository.out("config", f"user.{key}", expected=(0, 1)).split())
+        for key in ("name", "email")
+    )
+    if not name or not address:
         raise MfnPatchError(
             "git does not know who you are",
             remedy="Say it with --author 'Name <address>', or to git with `git config user.name` "
             "and `git config user.email`.",
         )
-    return "{} <{}>".format(*found)
+    return name, address

@@ -65,6 +65,7 @@ def _revision(verdict: RevisionVerdict) -> dict[str, Any]:
                         "offset": hunk.offset,
                         "expected": text_of(hunk.hunk.source) if hunk.found else None,
                         "found": text_of(hunk.found) if hunk.found else None,
+                        "blocked_by": hunk.blocked_by or None,
                         "moved_to": hunk.moved_to or None,
                         "similarity": round(hunk.similarity, 3) if hunk.moved_to else None,
                         "removed_by": hunk.removed_by and _commit(hunk.removed_by),

@@ -103,7 +103,7 @@ class Report:
         groups = groupby(
             (hunk for hunk in patch.hunks if hunk.state is not HunkState.EXACT),
             # A file that is not there is one thing to tell, not one a hunk.
-            key=lambda hunk: (hunk.path, hunk.state in _WITHOUT_FILE or hunk.hunk.header),
+            key=lambda hunk: (hunk.path, hunk.state in _WITHOUT_FILE or hunk.hunk.line),
         )
         return [self._finding(patch, list(hunks)) for _, hunks in groups]
 
@@ -195,10 +195,14 @@ def _describe(hunks: Sequence[HunkVerdict]) -> str:
         return f"{place}: the file is gone{since}"
     if state == "offset":
         return f"{place}: offset {hunk.offset:+d}, now at line {hunk.line}"
+    if state == "already-applied" and not hunk.line:
+        return f"{place}: already applied: the file is gone"
     if state == "already-applied":
         return f"{place}: already applied, at line {hunk.line}"
     if state == "ambiguous":
         return f"{place}: ambiguous: its context stands in several places, one at line {hunk.line}"
+    if hunk.blocked_by:
+        return f"{place}: the file cannot be added: {hunk.blocked_by} is in the way"
     if state == "conflict" and not hunk.found:
         return f"{place}: the text fits, but the file is not the one that the patch was made for"
     return f"{place}: {state} near line {hunk.line}"

@@ -21,8 +21,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from mfn_patcher.engine import MXNET
-
 STAMP = "%Y%m%dT%H%M%S"
 _PARTS = ("params", "states", "json")
 _PARTIAL = ".partial"
@@ -111,7 +109,6 @@ class Complete:
         saved: when, in seconds since the epoch.
         arguments: all arguments of the script that saved it, by name; empty if its manifest does
             not have them.
-        engine: name of the engine that computed it.
     """
 
     number: int
@@ -119,7 +116,6 @@ class Complete:
     step: int
     saved: float
     arguments: Mapping[str, Any]
-    engine: str
 
 
 def last_complete(prefix: Path) -> Complete | None:
@@ -129,12 +125,7 @@ def last_complete(prefix: Path) -> Complete | None:
         manifest = _read_manifest(parts["json"]) if parts.keys() == set(_PARTS) else None
         if manifest:
             checkpoint = Complete(
-                number,
-                parts["params"],
-                manifest.step,
-                manifest.saved,
-                manifest.arguments,
-                manifest.engine,
+                number, parts["params"], manifest.step, manifest.saved, manifest.arguments
             )
             found.append((manifest, checkpoint, parts))
     for manifest, checkpoint, parts in sorted(found, key=lambda each: -each[0].saved):
@@ -145,12 +136,11 @@ def last_complete(prefix: Path) -> Complete | None:
 
 @dataclass(frozen=True)
 class _Manifest:
-    """What is read of a manifest: when, where, how, on which engine; sizes and SHA-256 of files."""
+    """What is read of a manifest: when, where and how, and the files' sizes and SHA-256."""
 
     saved: float
     step: int
     arguments: Mapping[str, Any]
-    engine: str
     files: Mapping[str, tuple[int, str]]
 
 
@@ -167,8 +157,6 @@ def _read_manifest(path: Path) -> _Manifest | None:
             saved,
             int(held["step"]),
             dict(held.get("arguments", {})),
-            # Manifests were written before there was a choice.
-            str(held.get("engine", MXNET)),
             {kind: (file["bytes"], file["sha256"]) for kind, file in files.items()},
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):

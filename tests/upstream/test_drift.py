@@ -11,7 +11,7 @@ import pytest
 from mfn_patcher.blobs import Blobs
 from mfn_patcher.drift import HunkState, Judge, PatchState, RevisionVerdict, Tree
 from mfn_patcher.git import GitError, Repository
-from mfn_patcher.patches import ABSENT
+from mfn_patcher.unified import ABSENT
 from tests.conftest import ADDRESS, Tool
 from tests.preimages import ROOT, SERIES
 from tests.report import test_junit, test_sarif

@@ -1,0 +1,312 @@
+"""git's unified diffs, parsed to the byte, by the rules of ``git apply``.
+
+What git would skip over in silence (lines after the end of a hunk, names that contradict one
+another) is refused here: a reviewer may have taken it for part of the change. This module knows no
+git.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+ABSENT = "0" * 40  # the blob id of a file that is not there
+
+_HUNK = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
+_INDEX = re.compile(rb"index ([0-9a-f]+)\.\.([0-9a-f]+)")
+_MODE = re.compile(rb"new (?:file )?mode (\d{6})")
+_FILE_MODES = ("100644", "100755")
+_NO_NEWLINE = b"\\ "
+_QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_ESCAPE = re.compile(rb"\\([0-7]{3}|.)", re.DOTALL)
+_ESCAPES = dict(zip(b"abfnrtv", b"\a\b\f\n\r\t\v"))
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+
+
+class DiffError(Exception):
+    """A diff that is not in the documented form; `line` counts from 1 in the file it is part of."""
+
+    def __init__(self, line: int, message: str) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+@dataclass(frozen=True)
+class Hunk:
+    """One hunk: what it expects to find and what it leaves, as lines with their line ends.
+
+    Attributes:
+        number: its place among the patch's hunks of the file, from 1.
+        source_start, target_start: the lines, from 1, at which `source` stood and `target` will
+            stand; 0 where there is nothing.
+        leading, trailing: lines of context before the first and after the last change.
+        line: the line of the patch file on which the hunk's header stands, from 1.
+    """
+
+    number: int
+    header: str
+    source_start: int
+    target_start: int
+    source: tuple[bytes, ...]
+    target: tuple[bytes, ...]
+    leading: int
+    trailing: int
+    line: int
+
+
+@dataclass(frozen=True)
+class FilePatch:
+    """What a patch does to one file; blob ids are 40 hex digits, or `ABSENT`.
+
+    Attributes:
+        path: the file; bytes that are not UTF-8 are surrogates, as in `os.fsdecode`.
+        mode: the mode that it gives the file, six octal digits; None where that stays.
+        line: the line of the patch file on which its diff begins, from 1.
+    """
+
+    path: str
+    source_blob: str
+    target_blob: str
+    mode: str | None
+    hunks: tuple[Hunk, ...]
+    line: int
+
+
+def parse(diff: bytes, first_line: int) -> tuple[FilePatch, ...]:
+    """Parse a diff of one or several files.
+
+    Args:
+        diff: from its first ``diff --git`` on; the same file may come more than once.
+        first_line: the line, from 1, at which that stands in the patch file.
+
+    Raises:
+        DiffError: it is not in the documented form.
+    """
+    lines = diff.split(b"\n")
+    if lines.pop():
+        raise DiffError(0, "the last line has no line break")
+    files = _Parser(lines, first_line).files()
+    _check_order(files)
+    return files
+
+
+class _Parser:
+    """Reads lines, which are without their line feeds, from the first to the last."""
+
+    def __init__(self, lines: Sequence[bytes], first_line: int) -> None:
+        self._lines = lines
+        self._first_line = first_line
+        self._at = 0
+        self._hunks: Counter[bytes] = Counter()
+
+    def files(self) -> tuple[FilePatch, ...]:
+        files = []
+        while self._rest_counts():
+            files.append(self._file())
+        return tuple(files)
+
+    def _rest_counts(self) -> bool:
+        """Skip empty lines, as git does; return whether more than the end of a mail follows."""
+        while self._at < len(self._lines) and not self._peek():
+            self._at += 1
+        rest = list(filter(None, self._lines[self._at :]))
+        # git format-patch ends with a signature: "-- " and git's version.
+        signature = rest[:1] == [b"-- "] and len(rest) <= len(("-- ", "2.47.0"))
+        return bool(rest) and not signature
+
+    def _peek(self) -> bytes:
+        return self._lines[self._at] if self._at < len(self._lines) else b""
+
+    def _wrong(self, message: str, at: int | None = None) -> DiffError:
+        place = self._at if at is None else at
+        return DiffError(self._first_line + place, message)
+
+    def _file(self) -> FilePatch:
+        start = self._at
+        if not self._peek().startswith(b"diff --git "):
+            raise self._wrong("the diff does not parse: expected a hunk or 'diff --git'")
+        frame = [
+            self._lines[start],
+            *takewhile(
+                lambda line: line and not line.startswith((b"@@ ", b"diff --git ")),
+                self._lines[start + 1 :],
+            ),
+        ]
+        for number, line in enumerate(frame):
+            if line.endswith(b"\r"):
+                raise self._wrong("a line of the diff's frame ends in CRLF", start + number)
+        self._at += len(frame)
+        name, missing = _names(frame, lambda message: self._wrong(message, start))
+        shown = name.decode(errors="backslashreplace")
+
+        def wrong(message: str) -> DiffError:
+            return self._wrong(f"{shown}: {message}", start)
+
+        _check_path(name, wrong)
+        if any(line.startswith((b"GIT binary patch", b"Binary files ")) for line in frame):
+            raise wrong("a binary patch cannot be reviewed")
+        if any(line.startswith((b"rename ", b"copy ")) for line in frame):
+            raise wrong("renames are not supported; remove the one file and add the other")
+        hunks: list[Hunk] = []
+        while self._peek().startswith(b"@@ "):
+            self._hunks[name] += 1
+            hunks.append(self._hunk(self._hunks[name]))
+        if not hunks:
+            raise wrong("no hunks")
+        index = next(filter(None, map(_INDEX.match, frame)), None)
+        if not index or {len(index[1]), len(index[2])} != {len(ABSENT)}:
+            raise wrong("full blob ids are missing; export with `git diff --full-index`")
+        source, target = index[1].decode(), index[2].decode()
+        if (source == ABSENT, target == ABSENT) != missing:
+            raise wrong("blob ids and names disagree on whether the file is new or removed")
+        if (source == ABSENT and any(hunk.source for hunk in hunks)) or (
+            target == ABSENT and any(hunk.target for hunk in hunks)
+        ):
+            raise wrong("a file that is not there cannot have lines")
+        modes = [found[1].decode() for found in map(_MODE.match, frame) if found]
+        if any(mode not in _FILE_MODES for mode in modes):
+            raise wrong("only regular files are supported, not links or submodules")
+        mode = modes[0] if modes else None
+        return FilePatch(
+            os.fsdecode(name), source, target, mode, tuple(hunks), self._first_line + start
+        )
+
+    def _hunk(self, number: int) -> Hunk:
+        start = self._at
+        header = _HUNK.match(self._peek())
+        if not header:
+            raise self._wrong("the diff does not parse: a hunk's header is malformed")
+        source_start, source_left, target_start, target_left = (
+            1 if count is None else int(count) for count in header.groups()
+        )
+        self._at += 1
+        source: list[bytes] = []
+        target: list[bytes] = []
+        kinds: list[bytes] = []
+        while source_left > 0 or target_left > 0 or self._peek().startswith(_NO_NEWLINE):
+            line = self._peek()
+            kind = line[:1] or b" "  # an empty line of context, as some editors leave it
+            if self._at == len(self._lines) or kind not in b" -+\\":
+                raise self._wrong("the diff does not parse: the hunk is shorter than it says")
+            if kind == b"\\":
+                self._end_without_newline(kinds, source, target)
+            else:
+                kinds.append(kind)
+                if kind in b" -":
+                    source.append(line[1:] + b"\n")
+                    source_left -= 1
+                if kind in b" +":
+                    target.append(line[1:] + b"\n")
+                    target_left -= 1
+            if source_left < 0 or target_left < 0:
+                raise self._wrong("the diff does not parse: the hunk is longer than it says")
+            self._at += 1
+        if any(not line.endswith(b"\n") for lines in (source, target) for line in lines[:-1]):
+            raise self._wrong("the diff does not parse: a line follows one that ends the file")
+        changes = [place for place, kind in enumerate(kinds) if kind != b" "]
+        return Hunk(
+            number=number,
+            header=header[0].decode(),
+            source_start=source_start,
+            target_start=target_start,
+            source=tuple(source),
+            target=tuple(target),
+            leading=changes[0] if changes else len(kinds),
+            trailing=len(kinds) - 1 - changes[-1] if changes else len(kinds),
+            line=self._first_line + start,
+        )
+
+    def _end_without_newline(
+        self, kinds: Sequence[bytes], source: list[bytes], target: list[bytes]
+    ) -> None:
+        """Take the line break from the line that "No newline at end of file" speaks of."""
+        if not kinds:
+            raise self._wrong("the diff does not parse: no line before 'No newline at end of file'")
+        for side, of_side in ((source, b" -"), (target, b" +")):
+            if kinds[-1] in of_side:
+                side[-1] = side[-1].removesuffix(b"\n")
+
+
+def _names(
+    frame: Sequence[bytes], wrong: Callable[[str], DiffError]
+) -> tuple[bytes, tuple[bool, bool]]:
+    """Return the file's name, and whether it is not there before, and after."""
+    sides = []
+    for mark, prefix in ((b"--- ", b"a/"), (b"+++ ", b"b/")):
+        named = [line[len(mark) :] for line in frame if line.startswith(mark)]
+        if len(named) > 1:
+            raise wrong("the diff does not parse: a file is named twice")
+        # Behind a name with blanks, git writes a tab.
+        text = _unquote(named[0].removesuffix(b"\t")) if named else None
+        if text not in (None, b"/dev/null") and not (text or b"").startswith(prefix):
+            raise wrong("the names lack a/ and b/; export with `git diff`, without --no-prefix")
+        sides.append(text)
+    first = frame[0][len(b"diff --git ") :]
+    missing = (sides[0] == b"/dev/null", sides[1] == b"/dev/null")
+    names = {side[2:] for side in sides if side not in (None, b"/dev/null")}
+    if not names:  # no hunks: a mode, a rename, or a binary file
+        names = {_first_name(first)}
+    (name, *others) = names
+    renamed = any(line.startswith((b"rename ", b"copy ")) for line in frame)
+    if not renamed and (others or _split(first, name) != [b"a/" + name, b"b/" + name]):
+        raise wrong("the diff does not parse: its lines name different files")
+    return name, missing
+
+
+def _split(line: bytes, name: bytes) -> list[bytes]:
+    """Return the two names of a ``diff --git`` line, which are the same but for their prefix."""
+    if line.startswith(b'"'):
+        found = _QUOTED.findall(line)
+        return [_unquote(each) for each in found] if b" ".join(found) == line else []
+    middle = len(b"a/" + name)
+    return [line[:middle], line[middle + 1 :]] if line[middle : middle + 1] == b" " else []
+
+
+def _first_name(line: bytes) -> bytes:
+    quoted = _QUOTED.match(line)
+    return _unquote(quoted[0])[2:] if quoted else line[2 : (len(line) - 1) // 2]
+
+
+def _unquote(text: bytes) -> bytes:
+    """Undo git's quoting of names with unusual characters; which names these are is configured."""
+    if not _QUOTED.fullmatch(text):
+        return text
+    return _ESCAPE.sub(_unescape, text[1:-1])
+
+
+def _unescape(found: re.Match[bytes]) -> bytes:
+    code = found[1]
+    return bytes([int(code, 8) & 0xFF if code.isdigit() else _ESCAPES.get(code[0], code[0])])
+
+
+def _check_path(name: bytes, wrong: Callable[[str], DiffError]) -> None:
+    path = PurePosixPath(os.fsdecode(name))
+    parts = name.split(b"/")
+    if path.is_absolute() or {b"", b".", b".."} & set(parts):
+        raise wrong("the path leaves the tree")
+    if any(part.lower() == b".git" for part in parts):
+        raise wrong("the path leaves the tree: .git is git's own")
+    if _CONTROL.search(name):
+        raise wrong("the path has a control character")
+
+
+def _check_order(files: Sequence[FilePatch]) -> None:
+    """Check that what several diffs do to one file follows from one another."""
+    there: dict[str, bool] = {}
+    for file in files:
+        if file.target_blob == ABSENT and file.path in there:
+            # git removes before it writes, and so would keep what was to go.
+            raise DiffError(file.line, f"{file.path}: an earlier diff changes what this removes")
+        expected = file.source_blob != ABSENT
+        if there.get(file.path, expected) != expected:
+            was = "not there" if expected else "there"
+            raise DiffError(file.line, f"{file.path}: after the diff before, the file is {was}")
+        there[file.path] = file.target_blob != ABSENT

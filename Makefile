@@ -1,10 +1,13 @@
-# All targets set up all they need in .venv; PYTHON must be 3.9 to 3.11, for MXNet.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# All targets set up all they need in .venv. PYTHON is 3.10 to 3.14; by default one that MXNet
+# supports, so that both engines are there, else the newest. It is run, for a shim may find none.
+PYTHONS := python3.11 python3.10 python3.14 python3.13 python3.12 python3
+PYTHON ?= $(or $(shell for each in $(PYTHONS); do \
+	$$each -c '' 2>/dev/null && echo $$each && break; done),python3)
 BIN := .venv/bin
 
 .PHONY: bench demo test test-slow clean
 
-demo: .venv/cpu  ## the main job, small: patch, verify, train three stages on the CPU
+demo: .venv/engine  ## the main job, small: patch, verify, train three stages on the CPU
 	$(BIN)/mfn-patch demo --workspace demo/insightface
 
 test: .venv/dev .venv/junit-10.xsd .venv/ncnn  ## lint, types and tests
@@ -22,13 +25,17 @@ bench: .venv/dev  ## every figure of speed, into benchmarks/RESULTS.md
 clean:
 	rm -rf .venv demo
 
-.venv/cpu: pyproject.toml
-	$(PYTHON) -m venv .venv || { echo "Install the venv module: apt-get install python3-venv"; exit 1; }
-	$(BIN)/pip install --quiet --editable '.[cpu,plot]'
+# MXNet up to Python 3.11, else PyTorch.
+.venv/engine: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null \
+	|| { echo "$(PYTHON) is no Python 3.10 to 3.14: name one, as in make PYTHON=python3.13" >&2; exit 1; }
+	$(PYTHON) -m venv .venv || { echo "Install the venv module: apt-get install python3-venv" >&2; exit 1; }
+	engine=$$($(BIN)/python -c 'import sys; print("cpu" if sys.version_info < (3, 12) else "torch")') \
+	&& $(BIN)/pip install --quiet --editable ".[$$engine,plot]"
 	touch $@
 
-.venv/dev: .venv/cpu
-	$(BIN)/pip install --quiet --editable '.[cpu,dev]'
+.venv/dev: .venv/engine
+	$(BIN)/pip install --quiet --editable '.[dev]'
 	$(BIN)/pip install --quiet --no-deps pnnx==20261020
 	touch $@
 

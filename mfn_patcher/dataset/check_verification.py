@@ -72,7 +72,9 @@ def _images(
     name: str, pairs: VerificationSet, size: tuple[int, int], samples: int
 ) -> Iterator[Finding]:
     """Check a sample of the images that the script loads; it needs every one of them."""
-    keys = spread(min(len(pairs.images), 2 * len(pairs.same)), samples)
+    used = pairs.images[: 2 * len(pairs.same)]
+    empty = [key for key, image in enumerate(used) if not image]
+    keys = sorted({*spread(len(used), samples), *empty[:1]})
     loaded = {key: load_image(pairs.images[key], size) for key in keys}
     problems = {key: img for key, img in loaded.items() if isinstance(img, ImageProblem)}
     for key, problem in problems.items():

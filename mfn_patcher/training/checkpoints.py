@@ -21,6 +21,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from mfn_patcher.engine import MXNET
+
 STAMP = "%Y%m%dT%H%M%S"
 _PARTS = ("params", "states", "json")
 _PARTIAL = ".partial"
@@ -109,6 +111,7 @@ class Complete:
         saved: when, in seconds since the epoch.
         arguments: all arguments of the script that saved it, by name; empty if its manifest does
             not have them.
+        engine: name of the engine that computed it.
     """
 
     number: int
@@ -116,6 +119,7 @@ class Complete:
     step: int
     saved: float
     arguments: Mapping[str, Any]
+    engine: str
 
 
 def last_complete(prefix: Path) -> Complete | None:
@@ -125,7 +129,12 @@ def last_complete(prefix: Path) -> Complete | None:
         manifest = _read_manifest(parts["json"]) if parts.keys() == set(_PARTS) else None
         if manifest:
             checkpoint = Complete(
-                number, parts["params"], manifest.step, manifest.saved, manifest.arguments
+                number,
+                parts["params"],
+                manifest.step,
+                manifest.saved,
+                manifest.arguments,
+                manifest.engine,
             )
             found.append((manifest, checkpoint, parts))
     for manifest, checkpoint, parts in sorted(found, key=lambda each: -each[0].saved):
@@ -136,11 +145,12 @@ def last_complete(prefix: Path) -> Complete | None:
 
 @dataclass(frozen=True)
 class _Manifest:
-    """What is read of a manifest: when, where and how, and the files' sizes and SHA-256."""
+    """What is read of a manifest: when, where, how, on which engine; sizes and SHA-256 of files."""
 
     saved: float
     step: int
     arguments: Mapping[str, Any]
+    engine: str
     files: Mapping[str, tuple[int, str]]
 
 
@@ -157,6 +167,8 @@ def _read_manifest(path: Path) -> _Manifest | None:
             saved,
             int(held["step"]),
             dict(held.get("arguments", {})),
+            # Manifests were written before there was a choice.
+            str(held.get("engine", MXNET)),
             {kind: (file["bytes"], file["sha256"]) for kind, file in files.items()},
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):

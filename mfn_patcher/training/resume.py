@@ -87,17 +87,30 @@ def remaining(
             f"there is no readable record of {plan.stage.title}, so its settings are taken from "
             f"the manifest of {fitting[index].path}"
         )
+        _tell_other_engine(plan, fitting[index].engine, surroundings, report)
         return _after(plan, None, fitting[index], following, report)
     run, checkpoint = _left_by(plan, newest[index], surroundings)
     _compare(plan, run, surroundings)
-    if surroundings.wanted not in (AUTO, _engine_of(run)):
-        report(
-            f"{plan.stage.title} resumes on {surroundings.wanted}, as asked; run "
-            f"{run.folder.name} computed on {_engine_of(run)}, which rounds differently"
-        )
+    _tell_other_engine(plan, _engine_of(run), surroundings, report)
     if _code_of(run) != (surroundings.code.commit, surroundings.code.edits):
         report(f"{plan.stage.title} goes on with other code than run {run.folder.name} had")
     return _after(plan, run.folder.name, checkpoint, following, report)
+
+
+def _engine_differences(plan: StagePlan, former: str, surroundings: Surroundings) -> Iterator[str]:
+    """Yield a line if another engine would go on without having been asked for."""
+    if surroundings.wanted == AUTO and (now := surroundings.engine(plan).name) != former:
+        yield f"engine {former}, and now {now} (--engine {now} allows it)"
+
+
+def _tell_other_engine(
+    plan: StagePlan, former: str, surroundings: Surroundings, report: Callable[[str], None]
+) -> None:
+    if surroundings.wanted not in (AUTO, former):
+        report(
+            f"{plan.stage.title} resumes on {surroundings.wanted}, as asked; it was computed on "
+            f"{former}, which rounds differently"
+        )
 
 
 def _moment(started: str) -> float:
@@ -140,6 +153,7 @@ def _differences_from(
 
     The script compares all others, and the number of images, before it resumes.
     """
+    yield from _engine_differences(plan, checkpoint.engine, surroundings)
     for name, value in _arguments(plan.arguments).items():
         key = name.removeprefix("--").replace("-", "_")
         if surroundings.code.is_free(name) or key not in checkpoint.arguments:
@@ -254,10 +268,7 @@ def _differences(plan: StagePlan, run: _Run, surroundings: Surroundings) -> Iter
         yield f"batch size {entry['batch_size']}, and now {plan.batch_size} (--batch-size)"
     elif former.get(_EACH) != now[_EACH]:
         yield f"{former.get(_EACH)} images a device, and now {now[_EACH]} (--gpus or the ranks)"
-    if surroundings.wanted == AUTO:
-        engine, trained_by = surroundings.engine(plan).name, _engine_of(run)
-        if engine != trained_by:
-            yield f"engine {trained_by}, and now {engine} (--engine {engine} allows it)"
+    yield from _engine_differences(plan, _engine_of(run), surroundings)
     data_dir = surroundings.place(plan.data_dir)
     if data_dir.is_dir() and fingerprint(data_dir).sha256 != _fingerprint_of(entry):
         yield f"data set {entry['data_dir']}, and now {data_dir}, which is another (--data-dir)"

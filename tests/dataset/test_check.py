@@ -389,6 +389,15 @@ def test_unusable_verification_image(faces: Path) -> None:
     expect(faces, Level.ERROR, "lfw.bin", "1 of 16", "image 39 is 96x112")
 
 
+def test_an_empty_image_is_found_wherever_it_is(faces: Path) -> None:
+    pairs = read_verification_set(faces / "lfw.bin")
+    images = [*pairs.images]
+    images[1] = b""
+    assert check(faces).ok
+    write_verification_set(faces / "lfw.bin", images, pairs.same)
+    expect(faces, Level.ERROR, "lfw.bin", "image 1 can't be decoded")
+
+
 def test_empty_and_hostile_verification_sets(faces: Path, tmp_path: Path) -> None:
     (faces / "lfw.bin").write_bytes(b"")
     expect(faces, Level.ERROR, "lfw.bin", "is no verification set")
@@ -398,7 +407,7 @@ def test_empty_and_hostile_verification_sets(faces: Path, tmp_path: Path) -> Non
             return os.mkdir, (str(tmp_path / "trap"),)
 
     (faces / "lfw.bin").write_bytes(pickle.dumps(Hostile(), protocol=2))
-    expect(faces, Level.ERROR, "lfw.bin", "carries code")
+    expect(faces, Level.ERROR, "lfw.bin", "may run code")
     assert preflight(faces, 8)
     assert not (tmp_path / "trap").exists()
 

@@ -81,7 +81,9 @@ def test_the_last_complete_is_the_one_saved_last(prefix: Path) -> None:
     make_complete(prefix, 3, 2.0)
     make_complete(prefix, 4, 3.0)
     last = checkpoints.last_complete(prefix)
-    assert last == checkpoints.Complete(4, Path(f"{prefix}-0004.params"), 40, 3.0, {"lr": 4})
+    assert last == checkpoints.Complete(
+        4, Path(f"{prefix}-0004.params"), 40, 3.0, {"lr": 4}, "mxnet"
+    )
 
 
 @pytest.mark.parametrize(
@@ -145,7 +147,7 @@ def test_all_parts_are_set_aside_and_put_back(prefix: Path) -> None:
     assert last
     assert last.number == 3
     assert checkpoints.last_complete(prefix) == checkpoints.Complete(
-        3, Path(f"{prefix}-0003.params"), 30, 3.0, {"lr": 3}
+        3, Path(f"{prefix}-0003.params"), 30, 3.0, {"lr": 3}, "mxnet"
     )
     assert not Path(f"{prefix}-0002.states").exists()
     assert not Path(f"{prefix}-0002.json").exists()

@@ -371,8 +371,20 @@ def test_the_other_engine_is_refused_unless_asked_for(bench: Bench) -> None:
     assert bench.said == []
     other = dataclasses.replace(bench, surroundings=bench.on("mxnet"))
     (folder,) = other.go_on("2")
-    assert bench.said[0].startswith("stage 2 (softmax) resumes on mxnet, as asked; run ")
+    assert bench.said[0].startswith("stage 2 (softmax) resumes on mxnet, as asked; it was ")
     assert read(folder)["engine"]["name"] == "mxnet"
+
+
+def test_without_a_record_the_manifest_tells_the_engine(bench: Bench) -> None:
+    bench.stop("2", 0, 3)
+    for path in bench.models.glob("*-000?.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "engine": "torch"}))
+    lose(bench, "removed")
+    with pytest.raises(ResumeError, match=r"\n  engine torch, and now mxnet"):
+        bench.left("2")
+    asked = dataclasses.replace(bench, surroundings=bench.on("mxnet"))
+    assert numbers(asked.left("2")) == [(2, 2)]
+    assert bench.said[1].startswith("stage 2 (softmax) resumes on mxnet, as asked; it was ")
 
 
 def test_a_later_stage_may_have_another_engine(bench: Bench) -> None:

@@ -80,10 +80,12 @@ def data(tmp_path: Path) -> Path:
     return folder
 
 
-def compare_batches(data: Path, broken: int, patched: Path, environment: dict[str, str]) -> int:
+def compare_batches(
+    data: Path, broken: int, patched: Path, environment: dict[str, str], *options: str
+) -> int:
     """Assert that both iterators give the same; return in how many cases."""
     ran = subprocess.run(
-        [sys.executable, PROGRAMS / "feed.py", data, str(broken)],
+        [sys.executable, PROGRAMS / "feed.py", data, str(broken), *options],
         cwd=patched / "src",
         env=environment,
         stdout=subprocess.PIPE,
@@ -100,6 +102,13 @@ def compare_batches(data: Path, broken: int, patched: Path, environment: dict[st
 
 def test_batches(data: Path, patched: Path, training_environment: dict[str, str]) -> None:
     assert compare_batches(data, 0, patched, training_environment) == 24
+
+
+def test_batches_where_references_are_counted_differently(
+    data: Path, patched: Path, training_environment: dict[str, str]
+) -> None:
+    """Python 3.14 counts one less, for it lends what it passes to a function."""
+    assert compare_batches(data, 0, patched, training_environment, "1") == 24
 
 
 def test_batches_with_a_broken_image(

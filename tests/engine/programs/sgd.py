@@ -1,5 +1,8 @@
 """SGD from given gradients, to the bit; a program for whichever package is mxnet.
 
+    python sgd.py [DEVICE]
+
+DEVICE is cpu or gpu.
 Prints JSON: for each case the parameters and, where it keeps them, the momenta after each step, in
 hexadecimal digits, and the rates and decays that the optimizer reckons with.
 """
@@ -12,6 +15,7 @@ import mxnet as mx
 import numpy as np
 
 logging.disable(logging.WARNING)
+CONTEXT = mx.gpu(0) if sys.argv[1:] == ["gpu"] else mx.cpu()
 STEPS = 5
 # Options of SGD, the learning rate of each step, and whether it is told the names of parameters.
 CASES = {
@@ -63,7 +67,7 @@ def hexadecimal(arrays):
 def train(options, rates, named):
     """Return what a module holds after each step with drawn parameters and gradients."""
     symbol = network()
-    module = mx.mod.Module(symbol, context=[mx.cpu()])
+    module = mx.mod.Module(symbol, context=[CONTEXT])
     module.bind(data_shapes=[("data", (2, 2, 2, 2))], label_shapes=[("softmax_label", (2,))])
     names = module._param_names
     shapes = dict(zip(names, [(2, 2, 1, 1), (2,), (2,), (2,), (2,), (2, 8), (2,)]))

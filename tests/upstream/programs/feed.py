@@ -1,9 +1,10 @@
 """The batches of upstream's iterator and of the feed; a program for the src folder.
 
-    python feed.py DATA BROKEN
+    python feed.py DATA BROKEN [COUNT]
 
-DATA is a data set, and BROKEN the key of a record of it that is no image, or 0 for none. Prints
-JSON: for each case, digests of what either iterator gives.
+DATA is a data set, and BROKEN the key of a record of it that is no image, or 0 for none. COUNT
+references fewer than there are is what the interpreter counts. Prints JSON: for each case, digests
+of what either iterator gives.
 """
 
 import functools
@@ -14,6 +15,11 @@ import random
 import sys
 
 sys.path.insert(0, ".")
+
+if len(sys.argv) > 3:
+    counted = sys.getrefcount
+    # There is one more while this function has it.
+    sys.getrefcount = lambda each: counted(each) - 1 - int(sys.argv[3])
 
 import image_feed
 import mxnet as mx

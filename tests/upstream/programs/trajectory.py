@@ -41,7 +41,7 @@ def batches(steps):
         yield images, labels
 
 
-def build(loss_type):
+def build(loss_type, context):
     """Return the module of network y1, with upstream's own symbol."""
     sys.path.insert(0, ".")
     sys.argv = ["train_softmax.py", "--network", "y1", "--emb-size", str(EMBEDDING)]
@@ -52,7 +52,7 @@ def build(loss_type):
     arguments.image_channel, arguments.image_h, arguments.image_w = IMAGE
     arguments.num_classes, arguments.num_layers = CLASSES, 1
     symbol, _, _ = train_softmax.get_symbol(arguments, None, None)
-    module = mx.mod.Module(symbol, context=mx.cpu())
+    module = mx.mod.Module(symbol, context=context)
     module.bind([("data", (BATCH, *IMAGE))], [("softmax_label", (BATCH,))])
     shapes, _, auxiliary = symbol.infer_shape(data=(BATCH, *IMAGE), softmax_label=(BATCH,))
     inputs = ("data", "softmax_label")
@@ -77,7 +77,8 @@ def build(loss_type):
 def main():
     """Train and print."""
     loss_type, steps = sys.argv[1], int(sys.argv[2])
-    module = build(loss_type)
+    context = mx.gpu(0) if sys.argv[3:] == ["gpu"] else mx.cpu()
+    module = build(loss_type, context)
     losses, first = [], None
     for images, labels in batches(steps):
         module.forward(mx.io.DataBatch([mx.nd.array(images)], [mx.nd.array(labels)]), is_train=True)

@@ -1,0 +1,220 @@
+"""What only a GPU can show of the engine on PyTorch; under four minutes, without a network.
+
+    python benchmarks/gpu_check.py [--device cpu] [WORKSPACE]
+
+WORKSPACE is a patched one; without it one is made, which needs upstream. In this order: the
+recorded operators, SGD to the bit, the trajectories of 2018, `verify`, three stages of `train` with
+a kill and a resume, and images a second of stage 3 as documented: batches of 512, 85,164
+identities, single precision. With `--device cpu` it rehearses all of it, with a smaller batch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from turns import TOOL, print_table
+
+from mfn_patcher.engine.pytorch.mxnet.context import num_gpus
+from tests.engine.operators import distance, load
+
+PROGRAMS = ROOT / "tests" / "engine" / "programs"
+DATA = ROOT / "tests" / "engine" / "data"
+LEGACY = json.loads((ROOT / "tests" / "data" / "legacy_trajectory.json").read_text())
+IDENTITIES = 85164
+
+SPEED = """
+import json, sys, time
+sys.path.insert(0, ".")
+device, size, classes, steps = sys.argv[1], *map(int, sys.argv[2:])
+import mxnet as mx, numpy as np, torch
+sys.argv = ["train_softmax.py", "--network", "y1", "--emb-size", "128", "--loss-type", "4"]
+import train_softmax
+arguments = train_softmax.parse_args()
+arguments.image_channel, arguments.image_h, arguments.image_w = 3, 112, 112
+arguments.num_classes, arguments.num_layers = classes, 1
+symbol, _, _ = train_softmax.get_symbol(arguments, None, None)
+module = mx.mod.Module(symbol, context=mx.gpu(0) if device == "gpu" else mx.cpu())
+module.bind([("data", (size, 3, 112, 112))], [("softmax_label", (size,))])
+module.init_params(mx.init.Xavier())
+module.init_optimizer(optimizer=mx.optimizer.SGD(learning_rate=0.001, momentum=0.9, wd=4e-5))
+drawn = np.random.RandomState(0)
+images = mx.nd.array(drawn.randint(0, 256, (size, 3, 112, 112)))
+batch = mx.io.DataBatch([images], [mx.nd.array(drawn.randint(0, classes, size))])
+for step in range(steps + 3):
+    if step == 3:
+        mx.nd.waitall()
+        began = time.perf_counter()
+    module.forward_backward(batch)
+    module.update()
+mx.nd.waitall()
+took = time.perf_counter() - began
+peak = torch.cuda.max_memory_allocated() if device == "gpu" else 0
+planned = module._exec_group.execs[0].debug_str().split()[1]
+print(json.dumps({"rate": steps * size / took, "peak": peak, "planned": int(planned) << 20}))
+"""
+
+
+class Check:
+    """Runs programs on the engine and device of the check."""
+
+    def __init__(self, device: str, workspace: Path, folder: Path) -> None:
+        """Take the device, a patched workspace, and a folder for what is written."""
+        self.device, self.workspace, self.folder = device, workspace, folder
+        engine = ROOT / "mfn_patcher" / "engine" / "pytorch"
+        self.environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(engine), str(ROOT)])}
+        self.environment["CUDA_VISIBLE_DEVICES"] = "0" if device == "gpu" else ""
+        self.place = ["--gpus", "0"] if device == "gpu" else ["--cpu"]
+
+    def program(self, *command: str) -> str:
+        """Return what a Python program prints."""
+        ran = subprocess.run(
+            [sys.executable, "-W", "ignore", *command],
+            cwd=self.workspace / "src",
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        return ran.stdout.strip()
+
+    def tool(self, *arguments: str) -> list[str]:
+        """Return a command of mfn-patch in the workspace."""
+        return [TOOL, *arguments, "-w", str(self.workspace), "--engine", "torch"]
+
+    def operators(self) -> str:
+        """Compare every recorded operator with what MXNet computed."""
+        recorded, shown = DATA / "operators.npz", []
+        for dtype, limit in (("float64", 1e-6), ("float32", 1e-4)):
+            path = self.folder / f"{dtype}.npz"
+            program = str(PROGRAMS / "run_operators.py")
+            self.program(program, str(recorded), str(path), dtype, self.device)
+            with np.load(path, allow_pickle=False) as file:
+                found = {key: file[key] for key in file.files}
+            refused = [str(value) for key, value in found.items() if key.endswith("|error")]
+            far = {
+                (name, key, array): distance(found[f"{name}|{key}|{array}"].astype("f8"), wanted)
+                for name, case in load(recorded).items()
+                for key in ("gradients", "auxiliary_after", "arguments_after")
+                for array, wanted in case.named.get(key, {}).items()
+                if f"{name}|{key}|{array}" in found and wanted.any()
+            }
+            worst = max(far, key=lambda key: far[key])
+            expect(not refused and far[worst] < limit, f"{dtype}: {worst} {far[worst]} {refused}")
+            shown.append(f"{dtype} {far[worst]:.1e} ({worst[0]})")
+        return "largest difference: " + ", ".join(shown)
+
+    def sgd(self) -> str:
+        """Compare parameters and momenta with MXNet's, to the bit."""
+        found = json.loads(self.program(str(PROGRAMS / "sgd.py"), self.device).splitlines()[-1])
+        wanted = json.loads((DATA / "sgd.json").read_text())
+        different = [name for name in wanted if found.get(name) != wanted[name]]
+        expect(not different, f"different: {different}")
+        return f"{len(wanted)} cases, every bit"
+
+    def trajectories(self) -> str:
+        """Compare eight steps with those of 2018."""
+        program = str(ROOT / "tests" / "upstream" / "programs" / "trajectory.py")
+        shown = []
+        for loss, kind, limit in (("softmax", "0", 1e-3), ("arcface", "4", 3e-2)):
+            printed = self.program(program, kind, "8", self.device).splitlines()[-1]
+            pairs = zip(json.loads(printed)["loss"], LEGACY["loss"][loss])
+            far = max(abs(a - b) / b for a, b in pairs)
+            expect(far < limit, f"{loss} is off by {far}")
+            shown.append(f"{loss} {far:.1e}")
+        return "largest difference of 8 losses: " + ", ".join(shown)
+
+    def verify(self) -> str:
+        """Let the tool verify the patched script."""
+        subprocess.run(self.tool("verify"), check=True, stdout=sys.stderr)
+        return "passed"
+
+    def stages(self) -> str:
+        """Train three stages, kill the third in the middle, and resume it."""
+        data, models = self.folder / "data", self.folder / "models"
+        subprocess.run([TOOL, "data", "synth", str(data)], check=True, stdout=sys.stderr)
+        command = self.tool("train", "--stage", "all", *self.place, "--batch-size", "16")
+        command += ["--max-steps", "20", "--verbose-every", "10"]
+        command += ["--data-dir", str(data), "--models-dir", str(models)]
+        training = subprocess.Popen(command, stdout=sys.stderr, start_new_session=True)
+        first = models / "model-y1-arcface-0001.json"
+        while not first.exists() and training.poll() is None:
+            time.sleep(0.05)
+        os.killpg(training.pid, signal.SIGKILL)
+        training.wait()
+        expect(first.exists(), "the training ended before its third stage had saved")
+        subprocess.run([*command, "--resume"], check=True, stdout=sys.stderr)
+        return f"{len(list(models.glob('*.params')))} checkpoints, resumed after a kill"
+
+    def speed(self) -> str:
+        """Time stage 3 as documented."""
+        size, classes, steps = (512, IDENTITIES, 30) if self.device == "gpu" else (16, 1000, 3)
+        numbers = [str(number) for number in (size, classes, steps)]
+        found = json.loads(self.program("-c", SPEED, self.device, *numbers).splitlines()[-1])
+        peak, planned = (found[key] / 2**30 for key in ("peak", "planned"))
+        return (
+            f"{found['rate']:,.0f} images/s (batches of {size}, {classes:,} identities, fp32); "
+            f"peak {peak:.1f} GiB, of which {planned:.1f} GiB of activations were reckoned"
+        )
+
+
+def expect(holds: bool, otherwise: str) -> None:
+    """End the check unless something holds."""
+    if not holds:
+        raise SystemExit(f"gpu_check: {otherwise}")
+
+
+def card(device: str) -> str:
+    """Return the name of the device."""
+    return torch.cuda.get_device_name(0) if device == "gpu" else "the CPU, as a rehearsal"
+
+
+def main() -> None:
+    """Run all checks and print a table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("workspace", nargs="?", type=Path)
+    parser.add_argument("--device", choices=["cpu", "gpu"], default="gpu")
+    given = parser.parse_args()
+    if given.device == "gpu" and not num_gpus():
+        print("Not measured on a GPU: PyTorch sees none on this machine.")
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        workspace = given.workspace or folder / "insightface"
+        if given.workspace is None:
+            subprocess.run([TOOL, "apply", "-w", str(workspace)], check=True, stdout=sys.stderr)
+        check = Check(given.device, workspace.resolve(), folder)
+        parts: Mapping[str, Callable[[], str]] = {
+            "recorded operators": check.operators,
+            "SGD": check.sgd,
+            "trajectories of 2018": check.trajectories,
+            "verify": check.verify,
+            "three stages": check.stages,
+            "speed": check.speed,
+        }
+        rows: list[tuple[Any, ...]] = []
+        for title, part in parts.items():
+            print(f"{title} ...", file=sys.stderr)
+            began = time.monotonic()
+            result = part()
+            rows.append((title, result, f"{time.monotonic() - began:.0f} s"))
+    print_table(f"The engine on {card(given.device)}", ("", "result", "took"), rows)
+
+
+if __name__ == "__main__":
+    main()

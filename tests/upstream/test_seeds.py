@@ -1,0 +1,56 @@
+"""Trainings on both engines, which draw other first parameters by the same seed."""
+
+from __future__ import annotations
+
+import re
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mfn_patcher.dataset.synth import synthesise
+from tests.upstream.conftest import engine_environment
+
+pytestmark = [pytest.mark.mxnet, pytest.mark.torch]
+
+SEEDS = range(1, 6)
+# Of Student's t with 8 degrees of freedom: equal means give a larger one once in a hundred times.
+LARGEST_T = 3.36
+
+
+def losses(source: Path, data: Path, engine: str, seed: int) -> list[float]:
+    """Return the mean loss of steps 21 to 40, and of 41 to 60."""
+    arguments = "--network y1 --emb-size 128 --loss-type 0 --per-batch-size 8 --ckpt 0 --target ''"
+    arguments += f" --lr 0.05 --verbose 1000 --max-steps 60 --seed {seed}"
+    command = [sys.executable, "-W", "ignore", "train_softmax.py", *arguments.split()]
+    ran = subprocess.run(
+        [*command, "--data-dir", str(data), "--prefix", str(data / engine / "model")],
+        cwd=source,
+        env=engine_environment(engine),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [float(loss) for loss in re.findall(r"lossvalue=([\d.]+)$", ran.stderr, re.MULTILINE)][
+        :3
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_five_seeds_are_alike(patched: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    synthesise(data, identities=20, images_per_identity=30)
+    found = {
+        engine: [losses(patched / "src", data, engine, seed) for seed in SEEDS]
+        for engine in ("mxnet", "torch")
+    }
+    print(found)
+    for place, columns in enumerate(zip(*(zip(*found[engine]) for engine in found))):
+        means = [statistics.mean(column) for column in columns]
+        error = sum(statistics.variance(column) / len(SEEDS) for column in columns) ** 0.5
+        assert abs(means[0] - means[1]) / error < LARGEST_T, (place, found)
+    # The task is learned, so the means of something are compared.
+    assert all(last < first for run in found.values() for first, *_, last in run)

@@ -14,7 +14,7 @@ import json
 import sys
 
 sys.path.insert(0, ".")
-dump, sys.argv = "--dump" in sys.argv, ["train_softmax.py"]
+given, sys.argv = sys.argv, ["train_softmax.py"]
 import train_softmax
 
 EMBEDDING, CLASSES, SHAPE = "128", 20, (3, 112, 112)
@@ -30,7 +30,7 @@ def build(command):
         return train_softmax.get_symbol(arguments, None, None)[0]
 
 
-def describe(command):
+def describe(command, dump):
     """Return the digest of a symbol, or why there is none."""
     try:
         with contextlib.redirect_stdout(sys.stderr):
@@ -44,4 +44,6 @@ def describe(command):
     return {**described, "text": text} if dump else described
 
 
-sys.stdout.write("\n" + json.dumps([describe(command) for command in json.load(sys.stdin)]) + "\n")
+if __name__ == "__main__":
+    described = [describe(command, "--dump" in given) for command in json.load(sys.stdin)]
+    sys.stdout.write("\n" + json.dumps(described) + "\n")

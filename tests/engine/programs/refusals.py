@@ -1,0 +1,53 @@
+"""What the engine does not offer, and the error that says so; a program for the engine.
+
+Prints JSON: for each attempt the kind of the error and its text.
+"""
+
+import json
+import sys
+
+import mxnet as mx
+
+x = mx.sym.Variable("x")
+
+
+def node(op, **attributes):
+    """Return a graph of one operator, as text."""
+    graph = json.loads((x + 1).tojson())
+    graph["nodes"][1].update(op=op, attrs=attributes)
+    return json.dumps(graph)
+
+
+def module(symbol, **options):
+    """Return a module bound to a symbol of one input."""
+    made = mx.mod.Module(symbol, data_names=["x"], label_names=None, **options)
+    made.bind([("x", (2, 3))], for_training=True)
+    return made
+
+
+ATTEMPTS = {
+    "operator when composed": lambda: mx.sym.Deconvolution(x),
+    "operator of a file": lambda: module(mx.sym.load_json(node("Deconvolution"))),
+    "attribute": lambda: module(mx.sym.LeakyReLU(x, act_type="elu")),
+    "unknown attribute": lambda: mx.sym.Activation(x, act_type="relu", colour="red"),
+    "missing attribute": lambda: mx.sym.FullyConnected(x),
+    "module of the package": lambda: mx.contrib,
+    "function of arrays": lambda: mx.nd.sparse,
+    "optimizer": lambda: mx.optimizer.Adam,
+    "setting of SGD": lambda: mx.optimizer.SGD(clip_gradient=1.0),
+    "several devices": lambda: module(x + 1, context=[mx.cpu(0), mx.cpu(1)]),
+    "graph that is torn": lambda: mx.sym.load_json((x + 1).tojson()[:-9]),
+    "shapes that do not fit": lambda: (x + mx.sym.Variable("y")).infer_shape(x=(2, 3), y=(3, 2)),
+}
+
+
+def attempt(action):
+    """Return kind and text of the error that an action raises, or None."""
+    try:
+        action()
+    except Exception as error:
+        return [isinstance(error, mx.MXNetError), type(error).__name__, str(error)]
+    return None
+
+
+sys.stdout.write("\n" + json.dumps({k: attempt(v) for k, v in ATTEMPTS.items()}) + "\n")

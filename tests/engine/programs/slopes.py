@@ -1,0 +1,75 @@
+"""The gradient of PReLU slopes against differences of the loss; a program for the engine.
+
+Prints JSON: for each of two layers the gradient and the slope of the loss, in double precision.
+"""
+
+import json
+import sys
+
+import mxnet as mx
+import numpy as np
+from mxnet.executor import Executor
+
+SLOPES = [0.25, 0.5, 0.1, 0.9, -0.3, 0.0]
+STEP = 1e-5
+
+
+def network():
+    """Return a small network in which each gradient of a PReLU's data is computed on the way."""
+    x = mx.sym.Convolution(mx.sym.Variable("data"), num_filter=6, kernel=(3, 3), name="c")
+    x = mx.sym.BatchNorm(x, fix_gamma=False, name="b")
+    x = mx.sym.LeakyReLU(x, act_type="prelu", name="p")
+    x = mx.sym.LeakyReLU(
+        mx.sym.FullyConnected(x, num_hidden=6, name="f"), act_type="prelu", name="q"
+    )
+    x = mx.sym.FullyConnected(x, num_hidden=3, name="g")
+    return mx.sym.SoftmaxOutput(x, name="softmax", normalization="valid")
+
+
+def main():
+    """Compare both layers."""
+    symbol = network()
+    random = np.random.RandomState(1)
+    labels = random.randint(0, 3, 8)
+    shapes, _, states = symbol.infer_shape(data=(8, 2, 5, 5), softmax_label=(8,))
+    arguments = {
+        name: random.standard_normal(shape) for name, shape in zip(symbol.list_arguments(), shapes)
+    }
+    # Without shifts, each channel has inputs of both signs.
+    arguments |= {"b_beta": np.zeros(6), "f_bias": np.zeros(6), "softmax_label": labels}
+    arguments |= {"p_gamma": np.array(SLOPES), "q_gamma": np.array(SLOPES[::-1])}
+    moving = {n: np.ones(s) for n, s in zip(symbol.list_auxiliary_states(), states)}
+
+    def bind(changed):
+        """Return an executor of the network with some arguments changed."""
+        arrays, averages = (
+            {name: mx.nd.array(value, dtype="float64") for name, value in them.items()}
+            for them in ({**arguments, **changed}, moving)
+        )
+        return Executor(symbol.tojson(), arrays, averages, ["p_gamma", "q_gamma"])
+
+    def loss(name, place, change):
+        """Return the loss with one slope changed."""
+        slopes = np.array(arguments[name])
+        slopes[place] += change
+        probabilities = bind({name: slopes}).forward(is_train=True)[0].asnumpy()
+        return -np.log(probabilities[np.arange(len(labels)), labels]).mean()
+
+    executor = bind({})
+    executor.forward(is_train=True)
+    executor.backward()
+    answers = {
+        name: {
+            "gradient": executor.grad_dict[name].asnumpy().tolist(),
+            "differences": [
+                (loss(name, i, STEP) - loss(name, i, -STEP)) / (2 * STEP)
+                for i in range(len(SLOPES))
+            ],
+        }
+        for name in ("p_gamma", "q_gamma")
+    }
+    sys.stdout.write("\n" + json.dumps(answers) + "\n")
+
+
+if __name__ == "__main__":
+    main()

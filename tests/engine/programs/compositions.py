@@ -105,6 +105,18 @@ def excitation():
     return sym.broadcast_mul(x, sym.Activation(data=y, act_type="sigmoid", name="sigmoid"))
 
 
+def slopes():
+    """PReLU as the patched networks compose it."""
+    x = sym.Convolution(sym.Variable("data"), num_filter=4, kernel=(3, 3), name="c")
+    (shape,) = x.infer_shape(data=(1, 3, 8, 8))[1]
+    gamma = sym.Variable("p_gamma", shape=(shape[1],), init=mx.init.Constant(0.25))
+    gamma = sym.reshape(gamma, shape=(1, -1, 1, 1), name="p_slopes")
+    with mx.AttrScope(force_mirroring="True"):
+        above = sym.Activation(data=x, act_type="relu", name="p_positive")
+        below = sym.broadcast_mul(sym.minimum(x, 0), gamma, name="p_negative")
+    return sym.elemwise_add(above, below, name="p")
+
+
 def blocks():
     """What gluon's blocks make of a symbol, and how they count."""
     nn = mx.gluon.nn
@@ -143,6 +155,7 @@ CASES = {
     sums: {"x": (2, 3), "y": (2, 3), "z": (2, 3)},
     head: {"data": (4, 20), "softmax_label": (4,)},
     excitation: {"data": (2, 4, 3, 3)},
+    slopes: {"data": (2, 3, 8, 8)},
     blocks: {"data": (2, 3, 16, 16)},
 }
 

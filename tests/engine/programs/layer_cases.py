@@ -1,7 +1,7 @@
 """Layers of networks, as cases."""
 
 import numpy as np
-from operator_cases import case, data, permuted, sym
+from operator_cases import case, data, permuted, prelu, sym
 
 IMAGE = {"data": (2, 3, 9, 8)}
 
@@ -138,6 +138,26 @@ case(
     numeric=["p_gamma"],
     tolerance=1e-6,
 )
+for shape in ((4, 3, 3, 2), (5, 3)):
+    row = (1, -1) + (1,) * (len(shape) - 2)
+    case(
+        f"PReLU composed {len(shape)}-d",
+        prelu(data, "p", row),
+        {"data": shape},
+        {"p_gamma": SLOPES},
+    )
+case(
+    "PReLU composed at 0",
+    prelu(data, "p", (1, -1)),
+    {},
+    {"data": [[0.0, -1.0, 0.0], [1.0, 0.0, -0.0]], "p_gamma": SLOPES},
+)
+between = sym.Convolution(data, kernel=(3, 3), num_filter=3, name="before")
+between = sym.Convolution(prelu(between, "p"), kernel=(3, 3), num_filter=2, name="after")
+case("PReLU composed between others", between, IMAGE, {"p_gamma": SLOPES})
+case("PReLU composed beside others", prelu(data, "p") + data, {"data": (2, 3, 2, 2)})
+case("_minimum_scalar", sym.minimum(data, 0.5), arrays={"data": [-1.0, 0.5, 0.75, 0.25]})
+case("Reshape", sym.reshape(data, shape=(1, -1, 1, 1)), {"data": (4,)})
 for act_type in ("relu", "sigmoid"):
     case(f"Activation {act_type}", sym.Activation(data, act_type=act_type), {"data": (2, 3, 2, 2)})
 case(

@@ -33,4 +33,14 @@ def permuted(*shape, step=1 / 8, seed=3):
     return ((np.random.RandomState(seed).permutation(count) - count // 2) * step).reshape(shape)
 
 
+def prelu(data, name, shape=(1, -1, 1, 1)):
+    """Return PReLU as the patched networks compose it, for MXNet's own has wrong gradients."""
+    slopes = sym.Variable(f"{name}_gamma", shape=(3,), init=mx.init.Constant(0.25))
+    slopes = sym.reshape(slopes, shape=shape, name=f"{name}_slopes")
+    with mx.AttrScope(force_mirroring="True"):
+        above = sym.Activation(data=data, act_type="relu", name=f"{name}_positive")
+        below = sym.broadcast_mul(sym.minimum(data, 0), slopes, name=f"{name}_negative")
+    return sym.elemwise_add(above, below, name=name)
+
+
 data, label = sym.Variable("data"), sym.Variable("label")

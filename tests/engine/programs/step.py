@@ -6,9 +6,7 @@ COMMAND is the script's arguments, SIZE the edge of the images. START holds what
 with; if it is missing it is drawn and written. FOUND gets outputs, gradients and moving averages
 after the step, and the outputs of inference then. It runs on whichever package is called mxnet.
 
-MXNet's symbol is changed where MXNet would not compute it in double precision: PReLU, which rounds
-to single precision and has a wrong gradient of its slopes, is taken apart into exact operators, and
-one hot vectors are told their type. For both, dropout drops nothing.
+Dropout drops nothing, and MXNet's one hot vectors are told that they are of double precision.
 """
 
 import contextlib
@@ -29,33 +27,11 @@ ON_TORCH = mx.engine == "torch"
 def prepare(text):
     """Return the text of a symbol as it is computed here."""
     graph = json.loads(text)
-    nodes, moved = [], {}
-
-    def add(op, name, inputs, **attributes):
-        nodes.append({"op": op, "name": name, "inputs": inputs, "attrs": attributes})
-        return [len(nodes) - 1, 0, 0]
-
-    for place, node in enumerate(graph["nodes"]):
-        inputs = [[moved[source], output, 0] for source, output, *_ in node["inputs"]]
-        attributes = dict(node.get("attrs", {}))
+    for node in graph["nodes"]:
         if node["op"] == "Dropout":
-            attributes["p"] = "0"
-        if not ON_TORCH and node["op"] == "one_hot":
-            attributes["dtype"] = "float64"
-        if not ON_TORCH and node["op"] == "LeakyReLU":
-            name, (data, slopes) = node["name"], inputs
-            above = add("Activation", f"{name}_above", [data], act_type="relu")
-            turned = add("negative", f"{name}_turned", [data])
-            below = add("Activation", f"{name}_below", [turned], act_type="relu")
-            row = add("Reshape", f"{name}_row", [slopes], shape="(1, -1, 1, 1)")
-            sloped = add("broadcast_mul", f"{name}_sloped", [below, row])
-            add("elemwise_sub", name, [above, sloped])
-        else:
-            add(node["op"], node["name"], inputs, **attributes)
-        moved[place] = len(nodes) - 1
-    graph["arg_nodes"] = [place for place, node in enumerate(nodes) if node["op"] == "null"]
-    graph["nodes"], graph["heads"] = nodes, [[moved[s], o, 0] for s, o, *_ in graph["heads"]]
-    del graph["node_row_ptr"]
+            node["attrs"]["p"] = "0"
+        if node["op"] == "one_hot" and not ON_TORCH:
+            node["attrs"]["dtype"] = "float64"
     return json.dumps(graph)
 
 

@@ -168,11 +168,11 @@ class Symbol:
     def attr_dict(self) -> dict[str, dict[str, str]]:
         """Return the attributes of all nodes that have any, by name.
 
-        Multipliers are there twice, with underscores and without, as MXNet lists them.
+        Multipliers and the like are there twice, with underscores and without, as MXNet lists them.
         """
         found = {node.name: dict(node.attributes) for node in self._nodes() if node.attributes}
         for attributes in found.values():
-            for key in ("lr_mult", "wd_mult"):
+            for key in ("lr_mult", "wd_mult", "force_mirroring"):
                 if f"__{key}__" in attributes:
                     attributes[key] = attributes[f"__{key}__"]
         return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import pickle
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from PIL import Image
 
 from mfn_patcher.dataset import pixels
+from mfn_patcher.engine.choice import PACKAGE
 from tests.odd_images import encode, face, odd_images, undecodable_images
 
 needs_mxnet = [
@@ -35,12 +37,13 @@ with open(sys.argv[1], 'wb') as file:
 """
 
 
-def decoded_by_mxnet(images: dict[str, bytes], folder: Path) -> dict[str, Any]:
+def decoded_by_mxnet(images: dict[str, bytes], folder: Path, **environment: str) -> dict[str, Any]:
     """Return images as MXNet decodes them, red, green, blue; None where it refuses."""
     output = folder / "decoded"
     subprocess.run(
         [sys.executable, "-c", DECODE, output],
         input=pickle.dumps(images),
+        env={**os.environ, **environment},
         stderr=subprocess.DEVNULL,
         check=True,
     )
@@ -95,6 +98,18 @@ class TestAgainstMXNet:
         images = {name: cut for name, cut in cuts.items() if pixels.decode(cut) is not None}
         assert len(images) > 0.6 * len(cuts)
         assert differing(images, tmp_path) == []
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs PyTorch")
+def test_the_pytorch_engine_decodes_as_mxnet(tmp_path: Path) -> None:
+    images = odd_images() | undecodable_images()
+    found = decoded_by_mxnet(images, tmp_path, PYTHONPATH=str(PACKAGE))
+    for name, content in images.items():
+        expected = pixels.decode(content)
+        if expected is None or found[name] is None:
+            assert found[name] is expected, name
+        else:
+            assert np.array_equal(found[name], expected[..., ::-1]), name
 
 
 def test_views_of_memory() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-import cv2
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import ModuleType
+
 import numpy as np
 
 from .base import MXNetError, out_of_scope
@@ -10,17 +13,19 @@ from .ndarray import NDArray, from_numpy
 
 __getattr__ = out_of_scope("mxnet.image")
 
+# The tool's decoder, by its path: the tool need not be installed in the training interpreter.
+_LOADER = SourceFileLoader("pixels", str(Path(__file__).parents[3] / "dataset" / "pixels.py"))
+_PIXELS = ModuleType(_LOADER.name)
+_LOADER.exec_module(_PIXELS)
+
 
 def imdecode(buf: bytes) -> NDArray:
     """Return the pixels of an encoded image: height, width, and red, green, blue from 0 to 255.
 
-    As in MXNet, whose OpenCV is an old one, an orientation in the image's metadata is not applied.
-
     Raises:
-        MXNetError: It can't be decoded.
+        MXNetError: MXNet can't decode it either.
     """
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    found = cv2.imdecode(np.frombuffer(buf, dtype=np.uint8), flags) if buf else None
+    found = _PIXELS.decode(buf)
     if found is None:
         raise MXNetError("an image cannot be decoded")
     return from_numpy(np.ascontiguousarray(found[:, :, ::-1]))

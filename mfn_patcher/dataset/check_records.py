@@ -9,10 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from mfn_patcher.dataset.images import ImageProblem, load_image, spread
-from mfn_patcher.dataset.recordio import Index, Int64Array, RecordIOError, RecordReader, unpack
+from mfn_patcher.dataset.recordio import (
+    COPY_AGAIN,
+    Index,
+    Int64Array,
+    RecordIOError,
+    RecordReader,
+    unpack,
+)
 from mfn_patcher.finding import Finding, Level
 
-_AGAIN = "Copy or download train.rec and train.idx again, both from one source."
 _MOST = 1 << 31
 """Number of records that no data set comes near."""
 _LABELS = 256
@@ -109,13 +115,15 @@ def check_records(
                 reader, index, layout, firsts=firsts, classes=classes, size=size, samples=samples
             )
     except RecordIOError as error:
-        findings.append(_error("train.rec", str(error), error.remedy))
+        # Where the index is wrong, that is why.
+        if all(finding.level is not Level.ERROR for finding in findings):
+            findings.append(_error("train.rec", str(error), error.remedy))
     except OSError as error:
         findings.append(_error("train.rec", f"can't be read: {error.strerror}"))
     return layout, findings
 
 
-def _error(check: str, detail: str, remedy: str = _AGAIN) -> Finding:
+def _error(check: str, detail: str, remedy: str = COPY_AGAIN) -> Finding:
     return Finding(Level.ERROR, check, detail, remedy)
 
 
@@ -129,7 +137,7 @@ def _check_index(index: Index, reader: RecordReader) -> Iterator[Finding]:
         yield _warning(
             "train.idx",
             f"key {repeated[0]} appears more than once; the script reads the last of its records",
-            "If each key should appear once: " + _AGAIN,
+            "If each key should appear once: " + COPY_AGAIN,
         )
     outside = np.count_nonzero((index.positions < 0) | (index.positions >= reader.size))
     if outside:
@@ -155,7 +163,7 @@ def _check_end(index: Index, reader: RecordReader) -> Finding:
         return _warning(
             "train.idx",
             f"train.rec continues for {behind:,} bytes after the last record of the index",
-            "The script never reads them. If it should: " + _AGAIN,
+            "The script never reads them. If it should: " + COPY_AGAIN,
         )
     detail = f"{len(index.keys):,} records, the last of which ends where train.rec does"
     return Finding(Level.OK, "train.idx", detail)
@@ -221,7 +229,7 @@ def _check_identities(
     return None, _warning(
         "identities",
         f"an identity is empty, or ranges overlap or leave gaps in {images}",
-        "The script trains by each image's own label. If this isn't meant so: " + _AGAIN,
+        "The script trains by each image's own label. If this isn't meant so: " + COPY_AGAIN,
     )
 
 
@@ -263,7 +271,7 @@ def _check_images(
                 "images",
                 f"{len(moved)} of {len(labels)} sampled images have a label other than the "
                 f"number of their identity, the first is image {moved[0]}",
-                "The classes may be in another order. If this isn't meant so: " + _AGAIN,
+                "The classes may be in another order. If this isn't meant so: " + COPY_AGAIN,
             )
     if not findings:
         detail = f"{len(chosen)} sampled of {layout.images:,}: decoded, size, label"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +41,10 @@ def read_property(directory: Path) -> Property:
     path = directory / "property"
     remedy = "Make it one line such as '85164,112,112': classes, height, width."
     try:
-        lines = path.read_text(encoding="ascii").splitlines()
+        content = path.read_bytes()
+        if content.startswith(codecs.BOM_UTF8):
+            raise ValueError("it begins with a byte order mark, at which the script ends")
+        lines = content.decode("ascii").splitlines()
         if len(lines) != 1:
             raise ValueError(f"{len(lines)} lines, not one")
         classes, height, width = map(int, lines[0].split(","))

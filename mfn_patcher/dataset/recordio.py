@@ -36,15 +36,14 @@ Int64Array = npt.NDArray[np.int64]
 PathLike = Union[str, "os.PathLike[str]"]
 
 
+COPY_AGAIN = "Copy or download the record file and its index again, both from one source."
+
+
 class RecordIOError(MfnPatchError):
     """A record file or its index can't be read; the message names file and position."""
 
-    def __init__(self, message: str, *, remedy: str = "") -> None:
-        super().__init__(
-            message,
-            remedy=remedy
-            or "Copy or download the record file and its index again, both from one source.",
-        )
+    def __init__(self, message: str, *, remedy: str = COPY_AGAIN) -> None:
+        super().__init__(message, remedy=remedy)
 
 
 @dataclass(frozen=True)
@@ -320,7 +319,8 @@ def _read_lines(path: PathLike, content: bytes) -> Int64Array:
             key, position = map(int, line.strip().split("\t")[:2])
         except ValueError:
             raise RecordIOError(
-                f"{path} is no index: line {number} is {line!r}, not a key, a tab and a position"
+                f"{path} is no index: line {number} is {line!r}, not a key, a tab and a position",
+                remedy="Write one line a record, and no others: its key, a tab, its position.",
             ) from None
         if not all(limits.min <= value <= limits.max for value in (key, position)):
             raise RecordIOError(f"{path} is no index: line {number} is {line!r}, beyond any file")

@@ -156,7 +156,7 @@ def main():
     with contextlib.redirect_stdout(sys.stderr):
         try:
             answer = measure(json.loads(sys.argv[1]))
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # the feed ends the script with a sentence
             answer = {"error": str(error).strip().splitlines()[-1] if str(error) else repr(error)}
     print(json.dumps(answer))
 

@@ -84,6 +84,7 @@ def test_missing_file(faces: Path, name: str) -> None:
     [
         ("", "0 lines"),
         ("4,112,112\n\n", "2 lines"),
+        ("\ufeff4,112,112\n", "begins with a byte order mark"),
         ("4,112\n", "three integers"),
         ("4,112,112,3\n", "three integers"),
         ("four,112,112\n", "three integers"),
@@ -93,7 +94,7 @@ def test_missing_file(faces: Path, name: str) -> None:
     ],
 )
 def test_property(faces: Path, text: str, words: str) -> None:
-    (faces / "property").write_text(text)
+    (faces / "property").write_text(text, encoding="utf-8")
     expect(faces, Level.ERROR, "property", words)
 
 

@@ -298,3 +298,10 @@ def test_measuring_a_data_set_that_upstream_fails_on(patched: Path, data: Path, 
     assert measured["upstream"] is None
     assert "Decoding failed" in measured["upstream_error"]
     assert measured["feeds"][0]["feed"] > 0
+
+
+def test_measuring_a_data_set_without_images(patched: Path, data: Path, tool: Tool) -> None:
+    blank(data)
+    ran = tool("bench", "feed", data, "--workspace", patched, "--batch-size", "8", "--seconds", "0")
+    assert ran.code == ExitCode.ERROR
+    assert "of 45 images cannot be decoded, and the others are fewer than a batch" in ran.err

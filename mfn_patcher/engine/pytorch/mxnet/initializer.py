@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from math import prod, sqrt
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from .base import MXNetError, out_of_scope
-from .ndarray import NDArray
+
+if TYPE_CHECKING:
+    # Symbols name initializers, and composing them needs no PyTorch.
+    from .ndarray import NDArray
 
 __getattr__ = out_of_scope("mxnet.initializer")
 
@@ -100,7 +101,7 @@ class Uniform(Initializer):
 
     def draw(self, name: str, array: NDArray) -> None:
         """Fill an array."""
-        array[:] = NDArray(torch.empty(array.shape).uniform_(-self._scale, self._scale))
+        array[:] = _draw("uniform", array, self._scale)
 
 
 class Xavier(Initializer):
@@ -133,12 +134,7 @@ class Xavier(Initializer):
         fan_in, fan_out = shape[1] * window, shape[0] * window
         fan = {"in": fan_in, "out": fan_out, "avg": (fan_in + fan_out) / 2}[self._factor]
         scale = sqrt(self._magnitude / fan)
-        drawn = torch.empty(shape)
-        if self._kind == "uniform":
-            drawn.uniform_(-scale, scale)
-        else:
-            drawn.normal_(0.0, scale)
-        array[:] = NDArray(drawn)
+        array[:] = _draw(self._kind, array, scale)
 
 
 _KNOWN: dict[str, type[Initializer]] = {
@@ -150,6 +146,14 @@ _KNOWN: dict[str, type[Initializer]] = {
     "zero": Zero,
     "zeros": Zero,
 }
+
+
+def _draw(kind: str, array: NDArray, scale: float) -> Any:
+    """Return numbers for an array: uniform on [-scale, scale), or gaussian of that deviation."""
+    import torch
+
+    drawn = torch.empty(array.shape)
+    return drawn.uniform_(-scale, scale) if kind == "uniform" else drawn.normal_(0.0, scale)
 
 
 def _create(text: str) -> Initializer:

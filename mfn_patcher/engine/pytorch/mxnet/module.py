@@ -8,13 +8,11 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import torch
-
 from . import metric as metrics
 from . import random  # noqa: F401 - seeds what is drawn
 from .base import MXNetError, OutOfScopeError, out_of_scope
 from .context import Context, cpu
-from .executor import Executor
+from .group import ExecutorGroup, ModuleExecutor, allocate, copy_parameter
 from .initializer import Initializer, Uniform
 from .io import DataBatch, DataDesc, DataIter
 from .memory import estimate
@@ -42,41 +40,6 @@ class BatchEndParam(NamedTuple):
     nbatch: int
     eval_metric: EvalMetric
     locals: dict[str, Any]
-
-
-class _Execution(Executor):
-    """The executor of a module, which tells how much memory its activations take."""
-
-    megabytes = 0
-
-    def debug_str(self) -> str:
-        """Return a text with the memory of the activations and their gradients."""
-        return f"Total {self.megabytes} MB allocated\n"
-
-
-class _Group:
-    """The executors of a module, one a device; here one.
-
-    Attributes:
-        execs: the executors.
-        param_names: the names of the parameters, in the order of their indices.
-        batch_size: images a batch.
-    """
-
-    def __init__(self, executor: _Execution, param_names: list[str], batch_size: int) -> None:
-        self.execs = [executor]
-        self.param_names = param_names
-        self.batch_size = batch_size
-
-    @property
-    def param_arrays(self) -> list[list[NDArray]]:
-        """The parameters, each with its array on each device."""
-        return [[self.execs[0].arg_dict[name]] for name in self.param_names]
-
-    @property
-    def grad_arrays(self) -> list[list[NDArray | None]]:
-        """The gradients, each with its array on each device."""
-        return [[self.execs[0].grad_dict[name]] for name in self.param_names]
 
 
 class Module:
@@ -165,14 +128,16 @@ class Module:
             raise MXNetError("the shapes of the parameters do not follow from those of the data")
         kind = torch_type(self.data_shapes[0].dtype)
         arrays = {
-            name: _allocate(shape, kind, self._device)
+            name: allocate(shape, kind, self._device)
             for name, shape in zip(self.symbol.list_arguments(), arguments)
         }
-        moving = {n: _allocate(s, kind, self._device) for n, s in zip(self._aux_names, states)}
+        moving = {n: allocate(s, kind, self._device) for n, s in zip(self._aux_names, states)}
         wanted = [*self._param_names, *(self.data_names if inputs_need_grad else ())]
-        executor = _Execution(self.symbol.tojson(), arrays, moving, wanted if for_training else ())
+        executor = ModuleExecutor(
+            self.symbol.tojson(), arrays, moving, wanted if for_training else ()
+        )
         executor.megabytes = estimate(self.symbol, known, kind.itemsize, for_training) >> 20
-        self._exec_group = _Group(executor, self._param_names, self.data_shapes[0].shape[0])
+        self._exec_group = ExecutorGroup(executor, self._param_names, self.data_shapes[0].shape[0])
         self.binded = True
         if held:
             self.set_params(*held)
@@ -222,7 +187,7 @@ class Module:
             for name in sorted(names):
                 target = arrays[name]
                 if given and name in given:
-                    _copy(name, given[name], target)
+                    copy_parameter(name, given[name], target)
                 elif given and not allow_missing:
                     raise MXNetError(f"{name} is missing")
                 else:
@@ -264,7 +229,7 @@ class Module:
             for name, given in zip(names, arrays):
                 held = executor.arg_dict[name]
                 if held.shape != given.shape:
-                    held = _allocate(given.shape, held.tensor.dtype, self._device)
+                    held = allocate(given.shape, held.tensor.dtype, self._device)
                     executor.arg_dict[name] = held
                 held.tensor.copy_(given.tensor)
         executor.forward(self.for_training if is_train is None else is_train)
@@ -412,16 +377,3 @@ class Module:
 
 def _describe(item: Any) -> DataDesc:
     return item if isinstance(item, DataDesc) else DataDesc(item[0], item[1])
-
-
-def _allocate(shape: Sequence[int], kind: torch.dtype, device: torch.device) -> NDArray:
-    """Return zeros; images and kernels with their channels last, as convolutions want them."""
-    layout = torch.channels_last if len(shape) == 4 else torch.contiguous_format
-    made = torch.empty(tuple(shape), dtype=kind, device=device, memory_format=layout)
-    return NDArray(made.zero_())
-
-
-def _copy(name: str, source: NDArray, target: NDArray) -> None:
-    if source.shape != target.shape:
-        raise MXNetError(f"{name} is of shape {source.shape}, and the network needs {target.shape}")
-    target.tensor.copy_(source.tensor)

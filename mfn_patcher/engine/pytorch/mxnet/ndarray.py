@@ -192,8 +192,9 @@ class NDArray:
 
 def _operand(value: Any, like: Tensor) -> Any:
     """Return a number, or a tensor on the device and of the type of another."""
-    if isinstance(value, NDArray):
-        return value._tensor.to(device=like.device, dtype=like.dtype)
+    if isinstance(value, (NDArray, Tensor)):
+        tensor = value._tensor if isinstance(value, NDArray) else value
+        return tensor.to(device=like.device, dtype=like.dtype)
     if isinstance(value, (bool, int, float)):
         return value
     return torch.as_tensor(np.asarray(value)).to(device=like.device, dtype=like.dtype)

@@ -6,16 +6,13 @@ operator. Its code is text, so that composing symbols needs no PyTorch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
-from . import shapes
+from . import expressions, shapes
 from .attributes import Attribute
-from .base import MXNetError
+from .expressions import Attributes, Code
 from .shapes import Rule
-
-Attributes = dict[str, Any]
 
 
 def _one(_: Attributes) -> int:
@@ -46,7 +43,7 @@ class Operator:
     name: str
     inputs: tuple[str, ...] | None
     shapes: Rule
-    code: Callable[[Attributes, Sequence[str], bool], str]
+    code: Code
     attributes: dict[str, Attribute] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     auxiliary: int = 0
@@ -77,146 +74,19 @@ def _without_bias(values: Attributes) -> tuple[str, ...]:
     return ("bias",) if values["no_bias"] else ()
 
 
-def _pair(value: tuple[int, ...], default: int) -> tuple[int, int]:
-    return (value[0], value[1]) if value else (default, default)
-
-
-def _convolution(values: Attributes, inputs: Sequence[str], _: bool) -> str:
-    bias = "None" if values["no_bias"] else inputs[2]
-    stride, pad = _pair(values["stride"], 1), _pair(values["pad"], 0)
-    dilate = _pair(values["dilate"], 1)
-    groups = values["num_group"]
-    return f"F.conv2d({inputs[0]}, {inputs[1]}, {bias}, {stride}, {pad}, {dilate}, {groups})"
-
-
-def _batch_norm(values: Attributes, inputs: Sequence[str], training: bool) -> str:
-    data, gamma, beta, mean, variance = inputs
-    if values["fix_gamma"]:
-        gamma = "None"
-    if training and not values["use_global_stats"]:
-        return f"batch_norm({data}, {gamma}, {beta}, {values['eps']!r})"
-    return (
-        f"F.batch_norm({data}, {mean}, {variance}, {gamma}, {beta}, False, 0.0, {values['eps']!r})"
-    )
-
-
-def _leaky_relu(_: Attributes, inputs: Sequence[str], __: bool) -> str:
-    return f"prelu({inputs[0]}, {inputs[1]})"
-
-
-_ACTIVATIONS = {
-    "relu": "F.relu({})",
-    "sigmoid": "torch.sigmoid({})",
-    "tanh": "torch.tanh({})",
-    "softrelu": "F.softplus({})",
-    "softsign": "F.softsign({})",
-}
-
-
-def _activation(values: Attributes, inputs: Sequence[str], _: bool) -> str:
-    return _ACTIVATIONS[values["act_type"]].format(inputs[0])
-
-
-def _fully_connected(values: Attributes, inputs: Sequence[str], _: bool) -> str:
-    data = f"{inputs[0]}.flatten(1)" if values["flatten"] else inputs[0]
-    bias = "" if values["no_bias"] else f", {inputs[2]}"
-    return f"F.linear({data}, {inputs[1]}{bias})"
-
-
-def _pooling(values: Attributes, inputs: Sequence[str], _: bool) -> str:
-    data, average = inputs[0], values["pool_type"] == "avg"
-    if values["global_pool"]:
-        return f"{data}.mean((2, 3), True)" if average else f"{data}.amax((2, 3), True)"
-    kernel = values["kernel"]
-    stride, pad = _pair(values["stride"], 1), _pair(values["pad"], 0)
-    ceil = values["pooling_convention"] == "full"
-    if average:
-        counted = values["count_include_pad"]
-        return f"F.avg_pool2d({data}, {kernel}, {stride}, {pad}, {ceil}, {counted})"
-    return f"F.max_pool2d({data}, {kernel}, {stride}, {pad}, 1, {ceil})"
-
-
-def _dropout(values: Attributes, inputs: Sequence[str], training: bool) -> str:
-    return f"F.dropout({inputs[0]}, {values['p']!r}, True)" if training else inputs[0]
-
-
-def _softmax_output(values: Attributes, inputs: Sequence[str], _: bool) -> str:
-    settings = [
-        repr(values[name]) for name in ("grad_scale", "normalization", "use_ignore", "ignore_label")
-    ]
-    return f"softmax_output({inputs[0]}, {inputs[1]}, {', '.join(settings)})"
-
-
-def _pad(values: Attributes, inputs: Sequence[str], _: bool) -> str:
-    width = values["pad_width"]
-    if any(width[:4]):
-        raise MXNetError("Pad is computed over height and width only")
-    ends = (width[6], width[7], width[4], width[5])
-    modes = {"constant": "constant", "edge": "replicate", "reflect": "reflect"}
-    value = f", {values['constant_value']!r}" if values["mode"] == "constant" else ""
-    return f"F.pad({inputs[0]}, {ends}, {modes[values['mode']]!r}{value})"
-
-
-def _slice(values: Attributes, inputs: Sequence[str], _: bool) -> str:
-    steps = values["step"] or (None,) * len(values["begin"])
-    parts = [
-        ":".join("" if part is None else str(part) for part in bounds)
-        for bounds in zip(values["begin"], values["end"], steps)
-    ]
-    return f"{inputs[0]}[{', '.join(parts)}]"
-
-
-def _slice_axis(values: Attributes, inputs: Sequence[str], _: bool) -> str:
-    axis, begin, end = values["axis"], values["begin"], values["end"]
-    return f"slice_axis({inputs[0]}, {axis}, {begin}, {end})"
-
-
-def _slice_channel(values: Attributes, inputs: Sequence[str], _: bool) -> str:
-    axis, parts = values["axis"], values["num_outputs"]
-    pieces = f"{inputs[0]}.tensor_split({parts}, {axis})"
-    if values["squeeze_axis"]:
-        pieces = f"tuple(part.squeeze({axis}) for part in {pieces})"
-    return pieces
-
-
-def _concat(values: Attributes, inputs: Sequence[str], _: bool) -> str:
-    return f"torch.cat(({', '.join(inputs)},), {values['dim']})"
-
-
-def _l2_normalization(values: Attributes, inputs: Sequence[str], _: bool) -> str:
-    return f"l2_normalize({inputs[0]}, {values['eps']!r})"
-
-
-def _one_hot(values: Attributes, inputs: Sequence[str], _: bool) -> str:
-    return (
-        f"one_hot({inputs[0]}, {values['depth']}, {values['on_value']!r}, {values['off_value']!r})"
-    )
-
-
-def _reshape(values: Attributes, inputs: Sequence[str], _: bool) -> str:
-    return f"{inputs[0]}.reshape({shapes.torch_shape(values['shape'])})"
-
-
-def _expression(template: str) -> Callable[[Attributes, Sequence[str], bool], str]:
-    """Return code that fills the inputs, and the attributes by their names, into a template."""
-
-    def code(values: Attributes, inputs: Sequence[str], _: bool) -> str:
-        return template.format(*inputs, **{name: repr(value) for name, value in values.items()})
-
-    return code
-
-
 def _unary(name: str, template: str, *aliases: str) -> Operator:
-    return Operator(name, ("data",), shapes.same, _expression(template), aliases=aliases)
+    return Operator(name, ("data",), shapes.same, expressions.expression(template), aliases=aliases)
 
 
 def _binary(name: str, sign: str, *aliases: str) -> Operator:
-    code = _expression(f"{{0}} {sign} {{1}}")
+    code = expressions.expression(f"{{0}} {sign} {{1}}")
     return Operator(name, ("lhs", "rhs"), shapes.elementwise, code, aliases=aliases)
 
 
 def _broadcast(name: str, template: str, *aliases: str) -> Operator:
-    return Operator(name, ("lhs", "rhs"), shapes.broadcast, _expression(template), aliases=aliases)
+    return Operator(
+        name, ("lhs", "rhs"), shapes.broadcast, expressions.expression(template), aliases=aliases
+    )
 
 
 def _scalar(name: str, template: str, *aliases: str) -> Operator:
@@ -224,7 +94,7 @@ def _scalar(name: str, template: str, *aliases: str) -> Operator:
         name,
         ("data",),
         shapes.same,
-        _expression(template),
+        expressions.expression(template),
         {"scalar": Attribute(_FLOAT), "is_int": Attribute(_BOOL, False)},
         aliases,
     )
@@ -235,7 +105,7 @@ _TABLE = [
         "Convolution",
         ("data", "weight", "bias"),
         shapes.convolution,
-        _convolution,
+        expressions.convolution,
         {
             "kernel": Attribute(_SHAPE),
             "num_filter": Attribute(_INT),
@@ -253,7 +123,7 @@ _TABLE = [
         "BatchNorm",
         ("data", "gamma", "beta", "moving_mean", "moving_var"),
         shapes.batch_norm,
-        _batch_norm,
+        expressions.batch_norm,
         {
             "eps": Attribute(_FLOAT, _BATCH_NORM_EPSILON),
             "momentum": Attribute(_FLOAT, 0.9),
@@ -271,7 +141,7 @@ _TABLE = [
         "LeakyReLU",
         ("data", "gamma"),
         shapes.prelu,
-        _leaky_relu,
+        expressions.leaky_relu,
         {
             "act_type": Attribute(
                 ("elu", "gelu", "leaky", "prelu", "rrelu", "selu"), "leaky", ("prelu",)
@@ -286,14 +156,14 @@ _TABLE = [
         "Activation",
         ("data",),
         shapes.same,
-        _activation,
-        {"act_type": Attribute(tuple(_ACTIVATIONS))},
+        expressions.activation,
+        {"act_type": Attribute(tuple(expressions.ACTIVATIONS))},
     ),
     Operator(
         "FullyConnected",
         ("data", "weight", "bias"),
         shapes.fully_connected,
-        _fully_connected,
+        expressions.fully_connected,
         {
             "num_hidden": Attribute(_INT),
             "no_bias": Attribute(_BOOL, False),
@@ -305,7 +175,7 @@ _TABLE = [
         "Pooling",
         ("data",),
         shapes.pooling,
-        _pooling,
+        expressions.pooling,
         {
             "kernel": Attribute(_SHAPE, ()),
             "pool_type": Attribute(("avg", "lp", "max", "sum"), "max", ("avg", "max")),
@@ -324,7 +194,7 @@ _TABLE = [
         "Dropout",
         ("data",),
         shapes.same,
-        _dropout,
+        expressions.dropout,
         {
             "p": Attribute(_FLOAT, 0.5),
             "mode": Attribute(("always", "training"), "training", ("training",)),
@@ -337,7 +207,7 @@ _TABLE = [
         "Concat",
         None,
         shapes.concat,
-        _concat,
+        expressions.concat,
         {"num_args": Attribute(_INT), "dim": Attribute(_INT, 1)},
         ("concat",),
     ),
@@ -353,7 +223,7 @@ _TABLE = [
         "SliceChannel",
         ("data",),
         shapes.slice_channel,
-        _slice_channel,
+        expressions.slice_channel,
         {
             "num_outputs": Attribute(_INT),
             "axis": Attribute(_INT, 1),
@@ -366,7 +236,7 @@ _TABLE = [
         "slice_axis",
         ("data",),
         shapes.slice_axis,
-        _slice_axis,
+        expressions.slice_axis,
         {
             "axis": Attribute(_INT),
             "begin": Attribute(_INT),
@@ -377,7 +247,7 @@ _TABLE = [
         "slice",
         ("data",),
         shapes.slice_all,
-        _slice,
+        expressions.slice,
         {
             "begin": Attribute(_SHAPE),
             "end": Attribute(_SHAPE),
@@ -389,7 +259,7 @@ _TABLE = [
         "Pad",
         ("data",),
         shapes.pad,
-        _pad,
+        expressions.pad,
         {
             "mode": Attribute(("constant", "edge", "reflect")),
             "pad_width": Attribute(_SHAPE),
@@ -401,7 +271,7 @@ _TABLE = [
         "L2Normalization",
         ("data",),
         shapes.same,
-        _l2_normalization,
+        expressions.l2_normalization,
         {
             # In single precision, as MXNet has it.
             "eps": Attribute(_FLOAT, 1.000000013351432e-10),
@@ -413,7 +283,7 @@ _TABLE = [
         "SoftmaxOutput",
         ("data", "label"),
         shapes.softmax_output,
-        _softmax_output,
+        expressions.softmax_output,
         {
             "grad_scale": Attribute(_FLOAT, 1.0),
             "ignore_label": Attribute(_FLOAT, -1.0),
@@ -429,7 +299,7 @@ _TABLE = [
         "one_hot",
         ("indices",),
         shapes.one_hot,
-        _one_hot,
+        expressions.one_hot,
         {
             "depth": Attribute(_INT),
             "on_value": Attribute(_FLOAT, 1.0),
@@ -441,7 +311,7 @@ _TABLE = [
         "pick",
         ("data", "index"),
         shapes.pick,
-        _expression("pick({0}, {1}, {axis})"),
+        expressions.expression("pick({0}, {1}, {axis})"),
         {
             "axis": Attribute("optional int", -1),
             "keepdims": Attribute(_BOOL, False, (False,)),
@@ -452,20 +322,20 @@ _TABLE = [
         "where",
         ("condition", "x", "y"),
         shapes.where,
-        _expression("torch.where({0} != 0, {1}, {2})"),
+        expressions.expression("torch.where({0} != 0, {1}, {2})"),
     ),
     Operator(
         "expand_dims",
         ("data",),
         shapes.expand_dims,
-        _expression("{0}.unsqueeze({axis})"),
+        expressions.expression("{0}.unsqueeze({axis})"),
         {"axis": Attribute(_INT)},
     ),
     Operator(
         "Reshape",
         ("data",),
         shapes.reshape,
-        _reshape,
+        expressions.reshape,
         {
             "shape": Attribute(_SHAPE),
             "reverse": Attribute(_BOOL, False, (False,)),
@@ -473,7 +343,11 @@ _TABLE = [
         ("reshape",),
     ),
     Operator(
-        "Flatten", ("data",), shapes.flatten, _expression("{0}.flatten(1)"), aliases=("flatten",)
+        "Flatten",
+        ("data",),
+        shapes.flatten,
+        expressions.expression("{0}.flatten(1)"),
+        aliases=("flatten",),
     ),
     _unary("BlockGrad", "{0}.detach()", "stop_gradient"),
     _unary("_copy", "{0}", "identity"),

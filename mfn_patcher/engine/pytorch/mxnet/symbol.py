@@ -10,6 +10,7 @@ from . import attribute, shapes, symbol_json
 from . import name as naming
 from .attributes import parse
 from .base import MXNetError, OutOfScopeError
+from .nodes import Node, Output, infer_shapes, visit
 from .operators import COMPOSERS, OPERATORS, Operator
 from .shapes import Shape
 from .symbol_json import Graph, GraphNode
@@ -17,48 +18,10 @@ from .symbol_json import Graph, GraphNode
 Shapes = list[Shape]
 
 
-class Node:
-    """A variable or an operator.
-
-    Attributes:
-        operator: the operator; None for a variable.
-        name: its name.
-        attributes: its attributes, as strings.
-        values: what the operator's attributes mean, defaults included.
-        inputs: the nodes that it reads from, each with which of its outputs.
-    """
-
-    __slots__ = ("attributes", "inputs", "name", "operator", "values")
-
-    def __init__(
-        self,
-        operator: Operator | None,
-        name: str,
-        attributes: Mapping[str, str],
-        inputs: Sequence[tuple[Node, int]] = (),
-    ) -> None:
-        """Make a node, whose attributes must be the operator's."""
-        self.operator, self.name = operator, name
-        self.attributes, self.inputs = dict(attributes), tuple(inputs)
-        self.values: dict[str, Any] = (
-            parse(operator.name, operator.attributes, attributes) if operator else {}
-        )
-
-    def visible(self) -> int:
-        """Return how many outputs a symbol of it has."""
-        return self.operator.visible(self.values) if self.operator else 1
-
-    def states(self) -> frozenset[int]:
-        """Return which of its inputs are states that it changes."""
-        if self.operator is None or not self.operator.auxiliary:
-            return frozenset()
-        return frozenset(range(len(self.inputs) - self.operator.auxiliary, len(self.inputs)))
-
-
 class Symbol:
     """One or more outputs of a network."""
 
-    def __init__(self, outputs: Sequence[tuple[Node, int]]) -> None:
+    def __init__(self, outputs: Sequence[Output]) -> None:
         """Take the outputs, each a node and which of its outputs."""
         self._outputs = tuple(outputs)
 
@@ -115,24 +78,7 @@ class Symbol:
     # What a symbol consists of.
 
     def _nodes(self) -> list[Node]:
-        """Return all nodes, each after those that it reads from, as MXNet visits them."""
-        order: list[Node] = []
-        seen: set[Node] = set()
-        for root, _ in self._outputs:
-            stack = [(root, 0)]
-            while stack:
-                node, begin = stack.pop()
-                if node in seen:
-                    continue
-                for i in range(begin, len(node.inputs)):
-                    if node.inputs[i][0] not in seen:
-                        stack.append((node, i + 1))
-                        stack.append((node.inputs[i][0], 0))
-                        break
-                else:
-                    seen.add(node)
-                    order.append(node)
-        return order
+        return visit(self._outputs)
 
     def _states(self) -> set[Node]:
         return {node.inputs[i][0] for node in self._nodes() for i in node.states()}
@@ -149,7 +95,7 @@ class Symbol:
 
     def list_outputs(self) -> list[str]:
         """Return the names of the outputs."""
-        return [_output_name(node, output) for node, output in self._outputs]
+        return [_output_name(output) for output in self._outputs]
 
     def get_internals(self) -> Symbol:
         """Return the outputs of all nodes."""
@@ -188,48 +134,28 @@ class Symbol:
         Raises:
             MXNetError: Shapes contradict each other.
         """
-        found = self._infer(known)
-        arguments, states = self.list_arguments(), self.list_auxiliary_states()
-        unknown = [name for name in (*arguments, *states) if not shapes.is_whole(found.get(name))]
+        nodes = self._nodes()
+        found, states = infer_shapes(nodes, known), self._states()
+        variables = [node for node in nodes if node.operator is None]
+        unknown = [node.name for node in variables if not shapes.is_whole(found[node, 0])]
         if unknown:
             warnings.warn(f"the shapes of {', '.join(unknown)} are not known", stacklevel=2)
             return None, None, None
-        outputs = [found[name] for name in map(_key, self._outputs)]
         return (
-            [found[name] or () for name in arguments],
-            [shape or () for shape in outputs],
-            [found[name] or () for name in states],
+            [found[node, 0] or () for node in variables if node not in states],
+            [found[output] or () for output in self._outputs],
+            [found[node, 0] or () for node in variables if node in states],
         )
 
     def infer_node_shapes(self, **known: Shape) -> list[tuple[Node, list[Shape | None]]]:
         """Return every operator with the shapes of its outputs, in the order of the graph."""
-        found = self._infer(known)
+        nodes = self._nodes()
+        found = infer_shapes(nodes, known)
         return [
-            (node, [found.get(_key((node, i))) for i in range(node.visible())])
-            for node in self._nodes()
+            (node, [found[node, i] for i in range(node.visible())])
+            for node in nodes
             if node.operator
         ]
-
-    def _infer(self, known: Mapping[str, Shape]) -> dict[Any, Shape | None]:
-        nodes = self._nodes()
-        names = {node.name for node in nodes if node.operator is None}
-        unknown = sorted(set(known) - names)
-        if unknown:
-            raise MXNetError(f"the symbol has no argument {', '.join(unknown)}")
-        found: dict[Any, Shape | None] = {}
-        for node in nodes:
-            if node.operator is None:
-                declared = node.attributes.get("__shape__")
-                own = _parse_shape(declared) if declared else None
-                found[node.name] = shapes.merge(own, known.get(node.name))
-        # A label's shape follows from what is computed later, so a second turn may find more.
-        while True:
-            before = dict(found)
-            for node in nodes:
-                if node.operator is not None:
-                    _infer_node(node, node.operator, found)
-            if found == before:
-                return found
 
     # Files.
 
@@ -414,34 +340,11 @@ def _write(value: Any) -> str:
     return str(value)
 
 
-def _parse_shape(text: str) -> Shape:
-    shape: Shape = tuple(int(part) for part in text.strip("()[] ").split(",") if part.strip())
-    return shape
-
-
-def _output_name(node: Node, output: int) -> str:
+def _output_name(output: Output) -> str:
+    node, index = output
     if node.operator is None:
         return node.name
-    return f"{node.name}_output{output if node.visible() > 1 else ''}"
-
-
-def _key(output: tuple[Node, int]) -> Any:
-    node, index = output
-    return node.name if node.operator is None else (node, index)
-
-
-def _infer_node(node: Node, operator: Operator, found: dict[Any, Shape | None]) -> None:
-    keys = [_key(entry) for entry in node.inputs]
-    try:
-        inputs, outputs = operator.shapes(node.values, [found.get(key) for key in keys])
-        for key, shape in zip(keys, inputs):
-            found[key] = shapes.merge(found.get(key), shape)
-        for index, shape in enumerate(outputs):
-            found[node, index] = shapes.merge(found.get((node, index)), shape)
-    except ValueError as error:
-        raise MXNetError(
-            f"the shapes at {node.name} ({operator.name}) do not fit: {error}"
-        ) from None
+    return f"{node.name}_output{index if node.visible() > 1 else ''}"
 
 
 def __getattr__(alias: str) -> Callable[..., Symbol]:

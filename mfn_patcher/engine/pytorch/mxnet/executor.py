@@ -13,6 +13,11 @@ from .base import MXNetError
 from .ndarray import NDArray
 from .program import Program, compile_graph
 
+# Single precision is what MXNet computed in, and a training that is resumed must be the same.
+torch.backends.cuda.matmul.allow_tf32 = False
+torch.backends.cudnn.allow_tf32 = False
+torch.backends.cudnn.deterministic = True
+
 
 class Executor:
     """Computes a graph.
@@ -113,12 +118,21 @@ class Executor:
         self._heads, self._leaves = (), {}
 
     def _move_averages(self) -> None:
+        """Move the averages of all batch norms towards the statistics of the last step."""
         program = self._program(True)
         tensors = [self.aux_dict[name].tensor for name in program.states]
-        with torch.no_grad():
-            for moving, (mean, deviation) in zip(program.moving, self._statistics):
-                # MXNet averages the biased variance, which is what the batch is normalized by.
-                variance = deviation.pow(-2) - moving.epsilon
-                for place, value in ((moving.mean, mean), (moving.variance, variance)):
-                    tensors[place].mul_(moving.momentum).add_(value, alpha=1 - moving.momentum)
+        means = [mean for mean, _ in self._statistics]
+        # MXNet averages the biased variance, which is what the batch is normalized by.
+        variances = [deviation for _, deviation in self._statistics]
         self._statistics = ()
+        if not means:
+            return
+        moved = [tensors[one.mean] for one in program.moving]
+        moved += [tensors[one.variance] for one in program.moving]
+        momenta = [one.momentum for one in program.moving] * 2
+        with torch.no_grad():
+            variances = list(torch._foreach_pow(variances, -2.0))
+            torch._foreach_sub_(variances, [one.epsilon for one in program.moving])
+            values = torch._foreach_mul(means + variances, [1 - momentum for momentum in momenta])
+            torch._foreach_mul_(moved, momenta)
+            torch._foreach_add_(moved, values)

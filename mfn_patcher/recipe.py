@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mfn_patcher.encoding import decode
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.recipes import DEFAULT
 
@@ -185,13 +186,13 @@ def read_text(which: str) -> tuple[str, str]:
     known = which in names()
     path = _FOLDER / f"{which}.toml" if known else Path(which)
     try:
-        return path.read_text(encoding="utf-8"), path.name if known else which
+        return decode(path.read_bytes()), path.name if known else which
     except FileNotFoundError:
         reason = "there is no such file"
     except IsADirectoryError:
         reason = "that is a directory"
     except UnicodeDecodeError as error:
-        reason = f"that file is not UTF-8 text, from byte {error.start} on"
+        reason = f"that file is not {error.encoding.upper()} text, from byte {error.start} on"
     except OSError as error:
         reason = f"that file can't be read: {error.strerror}"
     raise RecipeError(

@@ -254,3 +254,13 @@ def test_the_document_describes_every_key_and_its_example_is_valid(tmp_path: Pat
     example = re.search(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     assert example
     assert recipe.parse(example[1], "the example").name == "short"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_files_that_other_systems_have_written(tool: Tool, tmp_path: Path, encoding: str) -> None:
+    """As ``recipes show mobilefacenet > mine.toml`` makes them in PowerShell."""
+    mine = tmp_path / "mine.toml"
+    text = TEXT.replace('name = "mobilefacenet"', 'name = "mine"', 1).replace("\n", "\r\n")
+    mine.write_bytes(text.encode(encoding))
+    assert recipe.load(str(mine)).stages == recipe.load().stages
+    assert tool("recipes", "show", mine).code == 0

@@ -15,6 +15,7 @@ from types import TracebackType
 
 from mfn_patcher.cluster.errors import SetupError
 from mfn_patcher.cluster.ranks import DEFAULT_PORT, OWN, Place, Root, addresses, is_own, parse_root
+from mfn_patcher.encoding import decode
 
 # Variables that mean the same on each host; a login by ssh has none of them.
 _PASSED = ("MFN_PATCH_", "MXNET_", "OMP_")
@@ -50,7 +51,7 @@ def read(file: Path) -> tuple[str, ...]:
         SetupError: It names none, or what is no host.
     """
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = decode(file.read_bytes()).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise SetupError(f"{file} can't be read: {error}") from None
     names = [name for line in lines if (name := line.partition("#")[0].strip())]

@@ -7,6 +7,7 @@ without a time stamp before each line. Lines that say nothing of the training ar
 from __future__ import annotations
 
 import ast
+import codecs
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, BinaryIO
 
+from mfn_patcher.encoding import detect
+
 _CHUNK = 1 << 20  # bytes
+_MARK = 4  # bytes, of the longest byte order mark
 # The longest line of the script, its arguments, has about a thousand characters. What is longer
 # than this is no text, and must not fill the memory.
 _LONGEST_LINE = 1 << 16  # bytes
@@ -402,15 +406,21 @@ class LogReader:
 
 
 class LogStream:
-    """Turns a log's bytes into events as they arrive, in chunks of any size."""
+    """Turns a log's bytes into events as they arrive, in chunks of any size.
+
+    They are UTF-8, or UTF-16 and the like, if the log was written by PowerShell.
+    """
 
     def __init__(self) -> None:
         self._reader = LogReader()
         self._rest = b""
         self._skipping = False
+        self._start: bytes | None = b""
+        self._decoder: codecs.IncrementalDecoder | None = None
 
     def feed(self, chunk: bytes) -> list[Event]:
         """Return the events of the lines that are whole now; the rest waits for its end."""
+        chunk = self._as_utf8(chunk)
         *lines, rest = (self._rest + chunk).replace(b"\r", b"\n").split(b"\n")
         if lines and self._skipping:
             del lines[0]
@@ -423,11 +433,31 @@ class LogStream:
 
     def end(self) -> list[Event]:
         """Return the events of a last line without an end, if nothing can be missing there."""
+        if self._start is not None:
+            self._rest = self._begin(self._start)
         rest, self._rest = self._rest, b""
         if self._skipping:
             return []
         events = self._reader.feed(rest.decode("utf-8", "replace"))
         return [event for event in events if not isinstance(event, _OF_ANY_LENGTH)]
+
+    def _as_utf8(self, chunk: bytes) -> bytes:
+        if self._start is not None:
+            chunk = self._start + chunk
+            if len(chunk) < _MARK:
+                self._start = chunk
+                return b""
+            return self._begin(chunk)
+        return self._decoder.decode(chunk).encode() if self._decoder else chunk
+
+    def _begin(self, start: bytes) -> bytes:
+        """Take the first bytes, which tell the encoding; return them as UTF-8."""
+        self._start = None
+        encoding = detect(start)
+        if encoding != "utf-8":
+            self._decoder = codecs.getincrementaldecoder(encoding)("replace")
+            return self._decoder.decode(start).encode()
+        return start
 
 
 def read_events(file: BinaryIO) -> Iterator[Event]:

@@ -11,9 +11,11 @@ from mfn_patcher.cluster.hosts import Host, Others, arrange, find_root, read, ss
 from mfn_patcher.cluster.ranks import Place, Root
 
 
-def test_a_file_of_hosts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_file_of_hosts(tmp_path: Path, encoding: str) -> None:
     file = tmp_path / "hosts"
-    file.write_text("# ours\nlocalhost\n\n  me@198.51.100.2  # the new one\n198.51.100.3\n")
+    text = "# ours\nlocalhost\n\n  me@198.51.100.2  # the new one\n198.51.100.3\n"
+    file.write_text(text, encoding=encoding)
     assert read(file) == ("localhost", "me@198.51.100.2", "198.51.100.3")
 
 

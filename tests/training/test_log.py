@@ -362,3 +362,25 @@ def test_the_logs_of_the_recipes_author(
     assert all(saved.step == saved.number * 2000 for saved in of(CheckpointSaved, events))
     progress = of(Progress, events)
     assert [entry.step for entry in progress] == [1000 * n for n in range(1, len(progress) + 1)]
+
+
+ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"]
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("length", [1, 3, 1000])
+def test_logs_that_other_systems_have_written(encoding: str, length: int) -> None:
+    """PowerShell's ``>`` writes UTF-16, with lines that end in two characters."""
+    text = SAMPLE.read_text(encoding="utf-8")[:6000]
+    expected = list(read_events(io.BytesIO(text.encode())))
+    content = text.replace("\n", "\r\n").encode(encoding)
+    stream, found = LogStream(), []
+    for start in range(0, len(content), length):
+        found += stream.feed(content[start : start + length])
+    assert found + stream.end() == expected
+    assert any(isinstance(event, Arguments) for event in expected)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"\xff\xfe", b"\xff\xfea", b"\0", b"a\0\0"])
+def test_next_to_nothing_in_any_encoding(content: bytes) -> None:
+    assert list(read_events(io.BytesIO(content))) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import subprocess
@@ -148,3 +149,17 @@ def test_the_table_of_exit_codes_is_documented() -> None:
     text = (ROOT / "docs" / "commands.md").read_text()
     documented = [int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)]
     assert documented == [code.value for code in ExitCode]
+
+
+def test_json_is_asked_for_by_one_option(tool: Tool, stand_in: StandIn, tmp_path: Path) -> None:
+    log = ROOT / "tests/data/training.log"
+    places = ("--upstream", stand_in.upstream, "--project", stand_in.project)
+    for command in (("log", log), ("check", *places)):
+        short, long = tool(*command, "--json"), tool(*command, "--format", "json")
+        assert short.code == 0, short.err
+        assert json.loads(short.out) == json.loads(long.out)
+    # Every command whose results have a schema.
+    page = (ROOT / "docs/commands.md").read_text()
+    for name in re.findall(r"^\| `([a-z ]+)` \|.*schema/", page, re.MULTILINE):
+        if name not in ("train",):  # whose record is a file
+            assert "--json" in tool(*name.split(), "--help").out, name

@@ -11,6 +11,7 @@ import click
 
 from mfn_patcher.cli.options import (
     find_project,
+    json_option,
     project_option,
     report,
     upstream_option,
@@ -56,6 +57,7 @@ _ALLOWED = {"exact": "clean", "offset": "offset", "merged": "merged"}
     help="For people, for programs, as annotations of a GitHub workflow, for test reports of CI "
     "servers, or for code scanning.",
 )
+@json_option
 @upstream_option
 @project_option
 @click.pass_context
@@ -65,6 +67,7 @@ def check(
     history: str | None,
     allow: str | None,
     form: str,
+    as_json: bool,
     address: str,
     project: Path | None,
 ) -> None:
@@ -83,6 +86,7 @@ def check(
     from mfn_patcher.patches import load_series
     from mfn_patcher.report.findings import Report
 
+    form = "json" if as_json else form
     root = find_project(project)
     elsewhere = bool(revisions or history)
     allowed = drift.PatchState(_ALLOWED[allow or ("offset" if elsewhere else "exact")])

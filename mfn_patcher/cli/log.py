@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mfn_patcher.cli.options import print_table
+from mfn_patcher.cli.options import json_option, print_table
 from mfn_patcher.cli.terminal import echo, print_json, style
 from mfn_patcher.printable import csv_cell
 
@@ -33,7 +33,8 @@ _CSV = ("run", "set", "step", "accuracy", "std", "xnorm", "checkpoint")
     show_default=True,
     help="csv has the verifications alone.",
 )
-def log(file: Path, form: str) -> None:
+@json_option
+def log(file: Path, form: str, as_json: bool) -> None:
     """Tell what a log of the training script holds; FILE is - for standard input.
 
     Reads the script's output as it is, or with a time stamp before each line, of MXNet 1.1 or
@@ -43,10 +44,11 @@ def log(file: Path, form: str) -> None:
     \b
     Example:
       mfn-patch log training.log
-      mfn-patch log insightface/runs/20260101T000000-stage2-softmax/output.log --format json
+      mfn-patch log insightface/runs/20260101T000000-stage2-softmax/output.log --json
     """
     from mfn_patcher.training.log import read_events
-    from mfn_patcher.training.summary import as_json, summarise
+    from mfn_patcher.training.summary import as_json as summary_as_json
+    from mfn_patcher.training.summary import summarise
 
     if str(file) == "-":
         runs, name = summarise(read_events(sys.stdin.buffer), "standard input"), "-"
@@ -54,8 +56,8 @@ def log(file: Path, form: str) -> None:
         name = str(file)
         with file.open("rb") as opened:
             runs = summarise(read_events(opened), name)
-    if form == "json":
-        print_json(as_json(runs, name))
+    if as_json or form == "json":
+        print_json(summary_as_json(runs, name))
     elif form == "csv":
         _print_csv(runs)
     else:

@@ -38,6 +38,7 @@ _OWN = {
 SEED = 0
 """Of trainings for which no other is asked: the same command makes the same training."""
 
+_YOURS = "yours"
 _DEVICE = re.compile(r"\d+|(GPU|MIG)-[0-9A-Za-z/-]+")
 
 
@@ -189,6 +190,11 @@ class StagePlan:
         return self.documented + tuple(token for added in self.added for token in added.tokens)
 
     @property
+    def has_own_arguments(self) -> bool:
+        """Whether the user has given arguments for the script."""
+        return any(added.reason == _YOURS for added in self.added)
+
+    @property
     def devices(self) -> int:
         """Number of GPUs; 0 for the CPU."""
         return len(self.visible_devices.split(",")) if self.visible_devices else 0
@@ -273,7 +279,7 @@ def plan(recipe: Recipe, stage: Stage, options: Options) -> StagePlan:
         )
     _choose_kept(recipe, stage, options, scale, draft)
     if options.script_arguments:
-        draft.add(options.script_arguments, "yours")
+        draft.add(options.script_arguments, _YOURS)
 
     last_checkpoint = None if steps is None else steps // verbose
     if any(token.partition("=")[0] == "--ckpt" for token in options.script_arguments):

@@ -24,6 +24,7 @@ from mfn_patcher.training.checkpoints import Archive
 from mfn_patcher.training.code import Code
 from mfn_patcher.training.command import StagePlan, shell_line
 from mfn_patcher.training.crew import ALONE, Crew
+from mfn_patcher.training.failure import explain
 from mfn_patcher.training.interpreter import InterpreterError
 from mfn_patcher.training.process import Ended
 from mfn_patcher.training.record import Record
@@ -487,6 +488,13 @@ def _raise_unless_completed(plan: StagePlan, ended: Ended, entry: Record, folder
             reason = f"killed by {signal.Signals(-ended.status).name}"
         elif not ended.status:
             reason = f"it ended without saving checkpoint {plan.last_checkpoint}"
+        failure = explain(ended.tail, edited=entry.edited, arguments=plan.has_own_arguments)
+        if failure and ended.status > 0:
+            raise TrainingError(
+                f"{title} failed: {failure.what}",
+                remedy=f"{failure.remedy} All of its output is in {folder / record.LOG}."
+                f"{_way_on(entry)}",
+            )
         raise TrainingError(
             "\n".join([f"{title} failed: {reason}; its last lines:", *ended.tail]),
             remedy=f"All of its output is in {folder / record.LOG}.{_way_on(entry)}",

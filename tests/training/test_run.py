@@ -360,3 +360,14 @@ def test_archive_that_is_removed_meanwhile(surroundings: Surroundings, data: Pat
     )
     with pytest.raises(TrainingError, match="it went wrong"):
         train(surroundings, data, "2")
+
+
+def test_a_traceback_of_the_script_is_one_sentence(surroundings: Surroundings, data: Path) -> None:
+    (surroundings.source / "train_softmax.py").write_text("import sys\n{}['network']\n")
+    with pytest.raises(TrainingError) as error:
+        train(surroundings, data, "2", "--network", "none")
+    assert str(error.value) == "stage 2 (softmax) failed: KeyError: 'network'"
+    # The code of these tests counts as edited.
+    assert error.value.remedy.startswith("The patched code has edits of yours: `mfn-patch diff")
+    assert "Check the arguments after --" in error.value.remedy
+    assert "output.log" in error.value.remedy

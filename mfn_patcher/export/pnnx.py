@@ -15,6 +15,7 @@ REQUIREMENT = "pnnx==20261020"
 """It declares that it needs PyTorch, which only parts of it do that are not used here."""
 
 _TAIL = 5  # lines
+_OUTPUT = "out0"  # as pnnx names it
 _SECONDS = 120
 
 
@@ -94,7 +95,7 @@ def name_blobs(text: str, nodes: Sequence[tuple[str, Sequence[str]]]) -> str:
     waiting = [(output, sorted(inputs)) for output, inputs in nodes]
     # What a blob holds, and what it is called; not the same where one is split into equal ones.
     content: dict[str, str] = {}
-    called = {"out0": "fc1"}
+    called = {_OUTPUT: "fc1"}
     lines = text.splitlines()
     for number, line in enumerate(lines[2:], 2):
         kind, name, *rest = line.split()
@@ -111,7 +112,8 @@ def name_blobs(text: str, nodes: Sequence[tuple[str, Sequence[str]]]) -> str:
             match = next((node for node in waiting if node[1] == sources), None)
             if match:
                 waiting.remove(match)
-                content[outputs[0]] = called[outputs[0]] = match[0]
+                content[outputs[0]] = match[0]
+                called.setdefault(outputs[0], match[0])
         blobs = [called.get(blob, blob) for blob in (*inputs, *outputs)]
         lines[number] = " ".join(
             [f"{kind:24} {name:24} {ins} {outs}", *blobs, *rest[2 + ins + outs :]]

@@ -34,6 +34,8 @@ from mfn_patcher.training.runs import Run
 FORMATS = ("slim", "onnx", "ncnn")
 _PROBE = Path(__file__).parents[1] / "probes" / "export.py"
 _RUNS = 30
+# Large networks, on slow and busy machines.
+_SECONDS = 3600
 
 
 class ExportError(MfnPatchError):
@@ -256,7 +258,11 @@ class _Making:
         }
         try:
             answer = interpreter.ask(
-                self.engines.interpreter.path, self.variables, _PROBE, json.dumps(request)
+                self.engines.interpreter.path,
+                self.variables,
+                _PROBE,
+                json.dumps(request),
+                seconds=_SECONDS,
             )
         except InterpreterError:
             # To import MXNet takes seconds: whether it can be is asked only now.

@@ -76,13 +76,16 @@ class Network:
                             name, array.shape, shape
                         )
                     )
-                parameters[kind][name] = array
+                # Module does the same with numbers of another kind, but exporters do not.
+                parameters[kind][name] = array.astype("float32")
         return parameters
 
     def _shapes(self):
         symbol = self._module.symbol
         inputs = {desc.name: desc.shape for desc in self._module.data_shapes}
         arguments, _, states = symbol.infer_shape(**inputs)
+        if arguments is None:
+            raise UnusableError("the network leaves the shape of a parameter open")
         named = dict(zip(symbol.list_arguments(), arguments))
         return (
             {name: shape for name, shape in named.items() if name not in inputs},
@@ -243,7 +246,7 @@ def evaluate_all(request, tell, runtimes):
 
     def fail(number, error):
         usable.pop(number, None)
-        tell(failed=[number, str(error)])
+        tell(failed=[number, last_line(error)])
 
     for number, path in request["checkpoints"]:
         try:
@@ -267,7 +270,7 @@ def evaluate_all(request, tell, runtimes):
             network.use(parameters)
             try:
                 figures = measure(verification, data_set, network, batch_size)
-            except UnusableError as error:
+            except (UnusableError, mx.base.MXNetError) as error:
                 fail(number, error)
             else:
                 tell(checkpoint=number, set=name, result=figures)

@@ -129,11 +129,12 @@ def write_onnx(network, parameters, path, fp16, work):
     )
     model = onnx.load(path)
     weights = {item.name: onnx.numpy_helper.to_array(item) for item in model.graph.initializer}
+    drop_identities(model.graph)
     shape_slopes(model.graph, weights)
     folded = fold(model.graph, weights)
     flushed = count_subnormal(weights.values())
     tiny = np.finfo(np.float32).tiny
-    length = parameters["arg"]["fc1_beta"].shape[0]
+    length = network._module.output_shapes[0][1][1]
     unflushed = copy.deepcopy(model)
     finish(unflushed, weights, length)
     finish(
@@ -180,6 +181,17 @@ def corrected(symbol, parameters):
             gamma = graph["nodes"][node["inputs"][1][0]]["name"]
             arrays[gamma] = mx.nd.ones_like(arrays[gamma])
     return mx.sym.load_json(json.dumps(graph)), arrays
+
+
+def drop_identities(graph):
+    """Take out what does nothing, as dropout does, so that converters have nothing to take out."""
+    for identity in [node for node in graph.node if node.op_type == "Identity"]:
+        source, name = identity.input[0], identity.output[0]
+        if any(output.name == name for output in graph.output):
+            continue
+        for node in graph.node:
+            node.input[:] = [source if each == name else each for each in node.input]
+        graph.node.remove(identity)
 
 
 def shape_slopes(graph, weights):
@@ -294,6 +306,9 @@ def main():
         answer = {"error": str(error)}
     except ImportError as error:
         answer = {"error": last_line(error), "missing": True}
+    except Exception as error:
+        # Users edit symbols: MXNet and its exporter fail on some in ways of their own.
+        answer = {"error": "{}: {}".format(type(error).__name__, last_line(error))}
     sys.stdout.write("\n" + json.dumps(answer) + "\n")
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -204,14 +205,31 @@ def ask(
             timeout=seconds,
             check=False,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except OSError as error:
         raise InterpreterError(f"{python} can't be run: {error}") from error
+    except subprocess.TimeoutExpired as error:
+        raise InterpreterError(
+            f"{python} has not answered {probe.name} within {seconds:.0f} s",
+            remedy="Try again when the machine is less busy.",
+        ) from error
     try:
         report: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
     except (IndexError, ValueError):
-        said = "\n".join(ran.stderr.splitlines()[-5:])
-        raise InterpreterError(
-            f"{python} is no interpreter that can be asked (exit status {ran.returncode})\n{said}",
-            remedy="Name one of Python 3.10 to 3.14 with --python.",
-        ) from None
+        raise _unanswered(python, probe, ran) from None
     return report
+
+
+def _unanswered(
+    python: str, probe: Path, ran: subprocess.CompletedProcess[str]
+) -> InterpreterError:
+    ended = f"exit status {ran.returncode}"
+    if ran.returncode < 0:
+        ended = f"killed by {signal.Signals(-ran.returncode).name}"
+    said = "\n".join(ran.stderr.splitlines()[-5:])
+    if probe != _PROBE:
+        # It is an interpreter: it has answered the first question.
+        return InterpreterError(f"{probe.name} failed in {python} ({ended})\n{said}".rstrip())
+    return InterpreterError(
+        f"{python} is no interpreter that can be asked ({ended})\n{said}".rstrip(),
+        remedy="Name one of Python 3.10 to 3.14 with --python.",
+    )

@@ -66,6 +66,11 @@ def test_layers_that_onnx_does_not_have_keep_their_numbers() -> None:
     ]
 
 
+def test_the_output_has_its_name_whatever_the_converter_has_taken_out() -> None:
+    more = [*NODES[:-1], ("dropout", ["sum"]), ("fc1", ["dropout"])]
+    assert blobs(pnnx.name_blobs(NUMBERED, more))[-1] == ["sum", "fc1"]
+
+
 def test_no_converter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(ConversionError, match="pnnx is not installed") as caught:

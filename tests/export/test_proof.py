@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from mfn_patcher.export.proof import HALF, SINGLE, agreement, parting, worst
+from mfn_patcher.export.proof import HALF, SINGLE, Limits, agreement, parting, worst
 from mfn_patcher.probes.runtimes import Floats
 
 
@@ -26,6 +28,17 @@ def test_differences_are_relative_to_large_numbers_alone() -> None:
     assert agreement(large, large + np.float32(5e-3)).within(SINGLE)
     assert not agreement(large, large + np.float32(2e-2)).within(SINGLE)
     assert agreement(large, large + np.float32(2e-2)).within(HALF)
+
+
+@pytest.mark.parametrize(("limits", "cosine"), [(SINGLE, 0.999999), (HALF, 0.9999)])
+def test_how_far_an_embedding_may_turn(limits: Limits, cosine: float) -> None:
+    """As the documents state it: beyond that, a network computes something else."""
+    for change, within in ((0.1, True), (2.0, False), (5000.0, False)):
+        angle = np.arccos(1 - change * (1 - cosine))
+        turned = rows([np.cos(angle), np.sin(angle)])
+        # The differences are another limit.
+        alone = dataclasses.replace(limits, difference=None)
+        assert agreement(rows([1, 0]), turned).within(alone) == within
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

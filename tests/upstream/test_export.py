@@ -252,6 +252,80 @@ def test_spoiled_checkpoints(
     assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.mark.parametrize("kind", ["half", "double"])
+def test_parameters_of_another_precision(
+    *,
+    tool: Tool,
+    trained: Path,
+    prefix: Path,
+    tmp_path: Path,
+    training_environment: dict[str, str],
+    kind: str,
+) -> None:
+    pytest.importorskip("onnx", reason="onnx is not installed here")
+    spoiled = spoil(prefix, tmp_path, kind, training_environment)
+    ran = tool("export", f"{spoiled},1", "-w", trained, "--format", "onnx", "--json")
+    assert ran.code == 0, ran.err
+    assert validated("export", ran.out)["proof"]["cosine"] > 0.999999
+
+
+def edit(nodes: list[dict[str, Any]], kind: str) -> None:
+    """Edit a network as a user might."""
+    convolution = next(node for node in nodes if node["op"] == "Convolution")
+    if kind == "no such operator":
+        convolution["op"] = "NoSuchOperator"
+    elif kind == "operator that ONNX lacks":
+        relu = next(node for node in nodes if node["op"] == "Activation")
+        relu.update(op="gamma", attrs={})
+    elif kind == "other shape":
+        convolution["attrs"]["num_filter"] = "32"
+    elif kind == "other input":
+        nodes[0]["name"] = "pixels"
+    elif kind == "other kind of numbers":
+        nodes[1].update(op="Cast", attrs={"dtype": "float16"})
+
+
+@pytest.mark.parametrize(
+    ("kind", "form"),
+    [
+        ("no such operator", "slim"),
+        ("operator that ONNX lacks", "onnx"),
+        ("other shape", "slim"),
+        ("other input", "slim"),
+        ("other kind of numbers", "slim"),
+    ],
+)
+def test_edited_networks(
+    *, tool: Tool, trained: Path, prefix: Path, tmp_path: Path, kind: str, form: str
+) -> None:
+    symbol = json.loads(Path(f"{prefix}-symbol.json").read_text())
+    edit(symbol["nodes"], kind)
+    (tmp_path / "model-symbol.json").write_text(json.dumps(symbol))
+    shutil.copy(f"{prefix}-0001.params", tmp_path / "model-0001.params")
+    ran = tool("export", f"{tmp_path / 'model'},1", "-w", trained, "--format", form)
+    assert (ran.code, ran.out) == (1, "")
+    assert "model-0001.params can't be exported: " in ran.err
+    assert "no interpreter" not in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_a_network_with_dropout(
+    tool: Tool, trained: Path, prefix: Path, exported: Path, tmp_path: Path
+) -> None:
+    """As mobilenet v1 has it before its embedding, and converters drop it."""
+    assert exported  # so all that it takes is installed
+    symbol = json.loads(Path(f"{prefix}-symbol.json").read_text())
+    symbol["nodes"][1].update(op="Dropout", attrs={"p": "0.4"})
+    (tmp_path / "model-symbol.json").write_text(json.dumps(symbol))
+    shutil.copy(f"{prefix}-0001.params", tmp_path / "model-0001.params")
+    command = ("export", f"{tmp_path / 'model'},1", "-w", trained, "-o", tmp_path / "out")
+    ran = tool(*command, "--format", "ncnn")
+    assert ran.code == 0, ran.err
+    lines = (tmp_path / "out" / "model-0001.param").read_text().splitlines()
+    assert lines[-1].split()[5] == "fc1"
+    assert lines[3].split()[4:6] == ["data", symbol["nodes"][2]["name"]], "its layers are named"
+
+
 def spoil(prefix: Path, folder: Path, kind: str, environment: dict[str, str]) -> Path:
     """Return the prefix of a spoiled copy of checkpoint 1."""
     shutil.copy(f"{prefix}-symbol.json", folder / "model-symbol.json")

@@ -36,6 +36,14 @@ def unusual(parameters):
     parameters["arg:res_4_block1_conv_sep_conv2d_weight"][:16] = 1e-40
 
 
+def half(parameters):
+    parameters.update({name: array.astype("float16") for name, array in parameters.items()})
+
+
+def double(parameters):
+    parameters.update({name: array.astype("float64") for name, array in parameters.items()})
+
+
 def main():
     for argument in sys.argv[2:]:
         kind, path = argument.split("=", 1)

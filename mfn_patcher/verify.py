@@ -2,7 +2,9 @@
 
 The training interpreter runs upstream's own ``main()`` up to ``Module.fit`` on a tiny data set,
 for each distinct loss type of the recipe and for each network whose initializer it names. What
-was handed over there is compared with what the recipe expects.
+was handed over there is compared with what the recipe expects. Then each network computes one step
+on the device that a training would use, and the gradients of its PReLU slopes are compared with
+differences of the loss: MXNet since 1.3 gets them wrong, depending on how it plans memory.
 """
 
 from __future__ import annotations
@@ -17,14 +19,21 @@ from mfn_patcher.engine import AUTO, choice
 from mfn_patcher.errors import ExitCode, MfnPatchError
 from mfn_patcher.recipe import RecipeError
 from mfn_patcher.training import handed, interpreter
+from mfn_patcher.training.command import Options, choose_devices
+from mfn_patcher.training.interpreter import InterpreterError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from mfn_patcher.recipe import Expectations, Recipe, Stage
     from mfn_patcher.workspace import Workspace
 
 _BATCH = "2"
+_SLOPES = "slope_gradients.py"
+# A wrong gradient is the right one times the slope, a quarter at first. Differences are within a
+# fiftieth of a right one.
+_TOLERANCE = 0.1
 
 
 class VerificationError(MfnPatchError):
@@ -38,8 +47,8 @@ class Check:
     """One expectation of the recipe, and what the code makes of it.
 
     Attributes:
-        name: what was looked at: ``arguments``, ``multipliers`` or ``initializer``.
-        case: of which network and loss type.
+        name: what was looked at: ``arguments``, ``multipliers``, ``initializer`` or ``slopes``.
+        case: of which network and loss type, or on which device.
         ok: whether it is as expected.
         expected: what the recipe wants.
         found: what the code does.
@@ -99,7 +108,11 @@ def verify(
     for case in losses:
         checks += _check_loss(expect, case, reached[case])
     checks += [_check_initializer(expect, network, reached[network, s]) for network, s in networks]
-    return checks
+    by_network: dict[str, Sequence[str]] = {}
+    for (network, _), values in zip(losses, arguments):
+        by_network.setdefault(network, values)
+    variables = _training_environment(recipe, wanted, path)
+    return checks + _check_slopes(workspace.path / "src", path, variables, by_network)
 
 
 def _network(stage: Stage) -> str:
@@ -167,6 +180,49 @@ def _summary(values: Mapping[str, tuple[float, float]]) -> str:
         parts.append(f"{names}: lr {pair[0]:g}, wd {pair[1]:g}")
     rest = f"{'other ' if others else ''}{count} parameters"
     return "; ".join([*parts, f"{rest}: lr {common[0]:g}, wd {common[1]:g}"])
+
+
+def _training_environment(recipe: Recipe, wanted: str, python: str) -> dict[str, str]:
+    """Return the variables of a training by default, or of one on the CPU where no GPU serves.
+
+    Convolutions on a GPU are kept from rounding to 10 bits (TF32), which blurs differences.
+    """
+    chosen = Options(visible_devices=os.environ.get("CUDA_VISIBLE_DEVICES"))
+    devices, _ = choose_devices(recipe, chosen)
+    try:
+        engine = choice.choose(wanted, python, os.environ, devices)
+    except InterpreterError:
+        devices = ""
+        engine = choice.choose(wanted, python, os.environ, devices)
+    return {**engine.environment(os.environ, devices), "NVIDIA_TF32_OVERRIDE": "0"}
+
+
+def _check_slopes(
+    source: Path, python: str, environment: Mapping[str, str], cases: Mapping[str, Sequence[str]]
+) -> list[Check]:
+    report = handed.ask(source, python, environment, list(cases.values()), probe=_SLOPES)
+    if "error" in report:
+        raise VerificationError(
+            f"the gradients of PReLU's slopes can't be measured: {report['error']}"
+        )
+    device = report["device"]
+    measured = {"a small network": report["small"], **dict(zip(cases, report["cases"]))}
+    return [_check_gradients(f"{name}, on {device}", found) for name, found in measured.items()]
+
+
+def _check_gradients(case: str, measured: Sequence[tuple[str, float, float]]) -> Check:
+    """Compare derivatives by the gradient with those by differences."""
+    ratios = {name: found / wanted if wanted else math.nan for name, found, wanted in measured}
+    # What is no number is not within the tolerance.
+    wrong = {name: ratio for name, ratio in ratios.items() if not abs(ratio - 1) <= _TOLERANCE}
+    found = ", ".join(f"{name} times {ratio:.2f}" for name, ratio in wrong.items())
+    return Check(
+        "slopes",
+        case,
+        not wrong,
+        "gradients of PReLU's slopes that agree with differences of the loss",
+        f"wrong gradients: {found}" if wrong else f"{len(measured)} measured, all of them agree",
+    )
 
 
 def _check_initializer(expect: Expectations, network: str, handed: Mapping[str, Any]) -> Check:

@@ -40,7 +40,9 @@ def verify(
     """Ask the patched code what it would train with, and compare that with the recipe.
 
     Upstream's own main() runs, on a tiny data set and the CPU, until it hands the network and
-    the optimizer over for training. A difference from the recipe exits with 4.
+    the optimizer over for training. Then the gradients of PReLU's slopes are measured on the
+    first GPU of CUDA_VISIBLE_DEVICES (by default the recipe's), or on the CPU where no engine can
+    compute on that. A difference from the recipe or a wrong gradient exits with 4.
 
     \b
     Example:

@@ -96,25 +96,39 @@ def describe(initializer):
     return {"class": name, "settings": settings}
 
 
-def run(script, case):
-    """Run main() of `script` with the arguments `case` and return what Module.fit was handed."""
-    import mxnet as mx
-
-    handed = {}
-
-    def fit(module, train_data, **arguments):
-        handed["arguments"] = [
+def handed(module, train_data, **arguments):
+    """Return what Module.fit was handed: for each parameter, and for the network as a whole."""
+    optimizer = arguments["optimizer"]
+    return {
+        "arguments": [
             name for name in module.symbol.list_arguments() if name not in ("data", "softmax_label")
-        ]
-        optimizer = arguments["optimizer"]
-        handed["optimizer"] = {
+        ],
+        "optimizer": {
             "class": type(optimizer).__name__,
             "lr": optimizer.lr,
             "wd": optimizer.wd,
-        }
-        handed["initializer"] = describe(arguments["initializer"])
-        handed["parameters"] = effective_values(module, train_data, arguments)
-        handed["bytes"] = memory(module)
+        },
+        "initializer": describe(arguments["initializer"]),
+        "parameters": effective_values(module, train_data, arguments),
+        "bytes": memory(module),
+    }
+
+
+def run(script, case, look):
+    """Run main() of `script` with the arguments `case`, up to the call of Module.fit.
+
+    Args:
+        script: the module.
+        case: list of arguments.
+        look: called with what Module.fit would be called with, the module first; what it returns is
+            returned.
+    """
+    import mxnet as mx
+
+    seen = []
+
+    def fit(module, train_data, **arguments):
+        seen.append(look(module, train_data, **arguments))
         raise Reached
 
     original, mx.mod.Module.fit = mx.mod.Module.fit, fit
@@ -124,7 +138,7 @@ def run(script, case):
         with contextlib.redirect_stderr(complaints):
             script.main()
     except Reached:
-        return handed
+        return seen[0]
     except SystemExit as ending:
         # argparse has said what it does not understand.
         *_, said = complaints.getvalue().splitlines() or [repr(ending)]
@@ -170,7 +184,7 @@ def main():
     try:
         import train_softmax
 
-        report["cases"] = [run(train_softmax, case) for case in cases]
+        report["cases"] = [run(train_softmax, case, handed) for case in cases]
     except BaseException as error:
         traceback.print_exc()
         report["error"] = "{}: {}".format(type(error).__name__, error)

@@ -13,7 +13,7 @@ from mfn_patcher.dataset.property_file import IMAGE_SIDE
 from mfn_patcher.dataset.synth import MINIMUM_PAIRS, synthesise
 from mfn_patcher.errors import ExitCode, MfnPatchError
 
-_PROBE = Path(__file__).parents[1] / "probes" / "handed_to_fit.py"
+_PROBES = Path(__file__).parents[1] / "probes"
 
 
 class HandedError(MfnPatchError):
@@ -27,7 +27,9 @@ def ask(
     python: str,
     environment: Mapping[str, str],
     cases: Sequence[Sequence[str]],
+    *,
     classes: int = 2,
+    probe: str = "handed_to_fit.py",
 ) -> Any:
     """Run ``main()`` up to ``Module.fit`` for each of several argument lists.
 
@@ -40,9 +42,10 @@ def ask(
         environment: To run it in.
         cases: Arguments of the script.
         classes: Identities that the data set claims to have: the width of the last layer.
+        probe: The program that runs it, and looks at what ``Module.fit`` is handed.
 
     Returns:
-        What the probe ``handed_to_fit.py`` reports.
+        What the probe reports.
 
     Raises:
         HandedError: The interpreter ended without a report.
@@ -56,7 +59,7 @@ def ask(
         own = ["--data-dir", str(data), "--prefix", str(folder / "model" / "model")]
         own += ["--pretrained", "", "--target", ""]
         ran = subprocess.run(
-            [python, str(_PROBE), str(output)],
+            [python, str(_PROBES / probe), str(output)],
             cwd=source,
             env=dict(environment),
             input=json.dumps([[*case, *own] for case in cases]),

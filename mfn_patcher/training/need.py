@@ -77,7 +77,7 @@ def estimate(
     """
     child = engine.environment(environment, "")
     cases = [plan.arguments for plan in plans]
-    report = handed.ask(source, engine.interpreter.path, child, cases, identities)
+    report = handed.ask(source, engine.interpreter.path, child, cases, classes=identities)
     if "error" in report:
         raise NeedError(f"the script does not get as far as training: {report['error']}")
     held = [case["bytes"] for case in report["cases"]]

@@ -47,8 +47,9 @@ def test_without_the_recipe(tool: Tool, workspace: Path) -> None:
         ("multipliers", "y1, loss type 0"),
         ("multipliers", "y1, loss type 4"),
         ("initializer", "y1"),
+        ("slopes", "a small network, on cpu(0)"),
     }
-    assert "arguments, multipliers, initializer" in tool("verify", "-w", workspace).err
+    assert "arguments, multipliers, initializer, slopes" in tool("verify", "-w", workspace).err
 
 
 @pytest.mark.parametrize("command", [("revert",), ("apply", "--stack", "recipe")])

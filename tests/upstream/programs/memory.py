@@ -57,6 +57,8 @@ probe_memory, probe.memory = probe.memory, train_a_step
 data, prefix, size = sys.argv[1:]
 common = ["--network", "y1", "--loss-type", "4", "--emb-size", "128", "--target", ""]
 probe.run(
-    train_softmax, [*common, "--per-batch-size", size, "--data-dir", data, "--prefix", prefix]
+    train_softmax,
+    [*common, "--per-batch-size", size, "--data-dir", data, "--prefix", prefix],
+    probe.handed,
 )
 print(json.dumps(report))

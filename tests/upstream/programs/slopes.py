@@ -1,0 +1,25 @@
+"""Gradients of PReLU's slopes of several networks; a program for the src folder.
+
+    python slopes.py DATA PREFIX NETWORK...
+
+Prints JSON: for each network what the probe measures, on fewer layers and images than it would.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+sys.path[:0] = [os.getcwd(), str(Path(__file__).parents[3] / "mfn_patcher" / "probes")]
+import slope_gradients
+import train_softmax
+
+# Of two images, the batch norm at the end of some networks would leave nothing but their order.
+slope_gradients.BATCH, slope_gradients.STRIDE = 3, 14
+data, prefix, *networks = sys.argv[1:]
+found = {}
+for network in networks:
+    arguments = f"--network {network} --loss-type 0 --per-batch-size 2 --target".split()
+    arguments += ["", "--data-dir", data, "--prefix", prefix]
+    found[network] = slope_gradients.run(train_softmax, arguments, slope_gradients.real)
+sys.stdout.write("\n" + json.dumps(found) + "\n")

@@ -7,14 +7,18 @@ equal patches give equal commit ids everywhere.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+from mfn_patcher import threeway
 from mfn_patcher.blobs import Blobs, blob_id
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.hunks import apply_fits, fit
+from mfn_patcher.threeway import Offset
 from mfn_patcher.unified import ABSENT
 
 if TYPE_CHECKING:
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from mfn_patcher.git import Repository
     from mfn_patcher.hunks import Fit
     from mfn_patcher.patches import Patch, Series
+    from mfn_patcher.threeway import ThreeWay
     from mfn_patcher.unified import FilePatch
 
 _NAME_TRAILER = "Mfn-Patch"
@@ -33,15 +38,6 @@ _PLAIN = "100644"  # the mode of a file that nobody may execute
 
 # What git strips from both ends of a name or an address.
 _STRIPPED = "".join(map(chr, range(33))) + ".,:;<>\"\\'"
-
-
-@dataclass(frozen=True)
-class Offset:
-    """A hunk that fits only some lines away from where its patch says."""
-
-    path: str
-    hunk: int
-    lines: int
 
 
 @dataclass(frozen=True)
@@ -84,6 +80,7 @@ def build_chain(repository: Repository, series: Series, patches: Sequence[Patch]
     chosen = {patch.name for patch in patches}
     left_out: list[Patch] = []
     tree = _Tree(repository, series.pin, {path for patch in patches for path in patch.paths})
+    whole = _Whole(repository, series)
     offsets = []
     orders = [b"reset %s\nfrom %s\n\n" % (_BUILDING, series.pin.encode())]
     for patch in series.patches:
@@ -91,7 +88,7 @@ def build_chain(repository: Repository, series: Series, patches: Sequence[Patch]
             left_out.append(patch)
             continue
         missing = [other for other in left_out if set(other.paths) & set(patch.paths)]
-        offsets.append(_apply(patch, tree, missing))
+        offsets.append(_apply(patch, tree, missing, whole))
         orders.append(_commit_order(patch, len(offsets), tree))
     # The commits are asked for by id; no name of theirs stays.
     orders.append(b"reset %s\nfrom %s\n\n" % (_BUILDING, ABSENT.encode()))
@@ -163,15 +160,55 @@ class _Tree:
         )
 
 
-def _apply(patch: Patch, tree: _Tree, missing: list[Patch]) -> tuple[Offset, ...]:
+class _Whole:
+    """The series with nothing left out: what its patches were made from, and what they make.
+
+    Args:
+        repository: with the pin.
+        series: all of it.
+    """
+
+    def __init__(self, repository: Repository, series: Series) -> None:
+        self.repository = repository
+        self._series = series
+
+    def versions(self, patch: Patch, path: str) -> tuple[bytes, bytes] | None:
+        """Return a file before and after a patch; None if either is no file, or not known."""
+        return self._versions.get((patch.name, path))
+
+    @cached_property
+    def _versions(self) -> dict[tuple[str, str], tuple[bytes, bytes]]:
+        patches = self._series.patches
+        paths = {path for patch in patches for path in patch.paths}
+        tree = _Tree(self.repository, self._series.pin, paths)
+        known = {}
+        with contextlib.suppress(PatchConflictError):  # a patch was left out since it is broken
+            for patch in patches:
+                before = {
+                    path: tree.read(path) for path in patch.paths if tree.blob(path) != ABSENT
+                }
+                _apply(patch, tree, [], self)
+                for path, content in before.items():
+                    if tree.blob(path) != ABSENT:
+                        known[patch.name, path] = content, tree.read(path)
+        return known
+
+
+def _apply(patch: Patch, tree: _Tree, missing: list[Patch], whole: _Whole) -> tuple[Offset, ...]:
     """Change `tree` as `patch` says; return how far hunks moved.
+
+    A file that lacks what patches in `missing` do to it is merged with the versions that it has
+    in the `whole` series, as git does it.
 
     Raises:
         PatchConflictError: hunks fit nowhere, must not move, or leave something else.
     """
     offsets: list[Offset] = []
     reasons: list[str] = []
+    merged: set[str] = set()
     for file in patch.files:
+        if file.path in merged:
+            continue
         blob, content = tree.blob(file.path), tree.read(file.path)
         exact = blob == file.source_blob
         if file.source_blob == ABSENT and tree.blocks(file.path):
@@ -185,7 +222,17 @@ def _apply(patch: Patch, tree: _Tree, missing: list[Patch]) -> tuple[Offset, ...
         reasons += [describe_conflict(file, entry) for entry in conflicts]
         if conflicts:
             continue
-        if not exact and not any(file.path in other.paths for other in missing):
+        lacking = not exact and any(file.path in other.paths for other in missing)
+        result = _merge(patch, file, tree, whole) if lacking else None
+        if result and result.content is not None and not result.conflicting:
+            # The hunks fit, but where there are equal blocks they may be meant for another place.
+            merged.add(file.path)
+            tree.write(file.path, file.mode, result.content)
+            offsets += result.offsets(it for it in patch.files if it.path == file.path)
+            continue
+        if result or any(entry.ambiguous for entry in fits):
+            reasons.append(f"  {file.path}: it is unclear where its change belongs")
+        if not exact and not lacking:
             reasons.append(f"  {file.path}: is blob {blob}, not {file.source_blob}")
         after = apply_fits(content, fits)
         left = ABSENT if file.target_blob == ABSENT and not after else blob_id(after)
@@ -199,6 +246,16 @@ def _apply(patch: Patch, tree: _Tree, missing: list[Patch]) -> tuple[Offset, ...
     if reasons:
         raise PatchConflictError(patch, reasons, _remedy(missing))
     return tuple(offsets)
+
+
+def _merge(patch: Patch, file: FilePatch, tree: _Tree, whole: _Whole) -> ThreeWay | None:
+    """Merge a file with its versions in the whole series, where these are known."""
+    versions = whole.versions(patch, file.path)
+    if not versions:
+        return None
+    before, after = versions
+    labels = ("without", patch.name)
+    return threeway.merge(whole.repository, before, tree.read(file.path), after, labels)
 
 
 def describe_conflict(file: FilePatch, fit: Fit) -> str:

@@ -1,8 +1,7 @@
 """Carrying a change from the tree that it was made on to another one, file by file.
 
-Where a patch is given its hunks go where `mfn_patcher.hunks` finds them, as the drift check says;
-else the three versions of a file are merged by git. Only blobs of changed files are read, so a
-clone without the others is enough.
+The three versions of each file are merged by git. Only blobs of changed files are read, so a clone
+without the others is enough.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mfn_patcher.hunks import apply_fits, fit
+from mfn_patcher import threeway
 from mfn_patcher.unified import ABSENT
 from mfn_patcher.worktree import FILE, PROGRAM
 
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from mfn_patcher.patches import Patch
 
 _NO_FILE = "000000"
-_LOOKED_AT = 8000  # bytes in which git looks for a NUL
-_MOST_CONFLICTS = 127  # git merge-file's exit status is the number of conflicts, at most this
 
 
 @dataclass(frozen=True)
@@ -70,10 +67,12 @@ class Merged:
     Attributes:
         tree: the tree with all of the change that could be carried over.
         conflicts: the files that could not; `tree` has them as they were.
+        offsets: hunks of the patch that went to other lines than it says.
     """
 
     tree: str
     conflicts: tuple[Conflict, ...]
+    offsets: tuple[threeway.Offset, ...] = ()
 
 
 def merge(
@@ -93,9 +92,10 @@ def merge(
         ours: what it is carried to.
         theirs: what it made.
         labels: names of `ours` and of the change, for the markers.
-        patch: the patch that the change is, if it is one.
+        patch: the patch that the change is, if it is one: its hunks' offsets are told.
     """
     conflicts = []
+    offsets: list[threeway.Offset] = []
     results: dict[str, Entry] = {}
     changes = _changes(repository, base, theirs)
     there = {path: Entry(*entry) for path, entry in repository.entries(ours).items()}
@@ -114,16 +114,17 @@ def merge(
         content: bytes | None = None
         conflicting = True
         if all(entry.is_file or not entry for entry in (mine, before, after)) and mine and after:
-            content = _fitted(repository, mine, path, patch)
-            conflicting = content is None
-            if content is None:
-                content, conflicting = _merge_file(repository, (mine, before, after), labels)
+            old, own, new = (_read(repository, entry) for entry in (before, mine, after))
+            merged = threeway.merge(repository, old, own, new, labels)
+            content, conflicting = merged.content, merged.conflicting
+            if patch and not conflicting:
+                offsets += merged.offsets(file for file in patch.files if file.path == path)
         if conflicting or content is None:
             conflicts.append(Conflict(path, before, mine, after, content))
         else:
             mode = after.mode if after.mode != before.mode else mine.mode
             results[path] = Entry(mode, write_blob(repository, content))
-    return Merged(change_tree(repository, ours, results), tuple(conflicts))
+    return Merged(change_tree(repository, ours, results), tuple(conflicts), tuple(offsets))
 
 
 def _changes(repository: Repository, base: str, theirs: str) -> dict[str, tuple[Entry, Entry]]:
@@ -144,48 +145,13 @@ def _blocking(path: str, there: set[str]) -> str:
     return next(files, folder if any(other.startswith(folder) for other in there) else "")
 
 
-def _fitted(repository: Repository, mine: Entry, path: str, patch: Patch | None) -> bytes | None:
-    """Return the file with the patch's hunks, or None where one of them does not fit for sure."""
-    file = next((file for file in patch.files if file.path == path), None) if patch else None
-    if file is None:
-        return None
-    content = _read(repository, mine)
-    fits = fit(content, file.hunks)
-    if any(entry.found is not None or entry.ambiguous for entry in fits):
-        return None
-    return apply_fits(content, fits)
-
-
-def _merge_file(
-    repository: Repository, versions: tuple[Entry, Entry, Entry], labels: tuple[str, str]
-) -> tuple[bytes | None, bool]:
-    """Merge ours, base and theirs; return the content, if it has lines, and whether they conflict.
-
-    A file with a NUL byte at its beginning is binary, as for git. So is UTF-16.
-    """
-    contents = [_read(repository, entry) if entry else b"" for entry in versions]
-    if any(b"\0" in content[:_LOOKED_AT] for content in contents):
-        return None, True
-    with tempfile.TemporaryDirectory(prefix="mfn-patch-") as folder:
-        files = [str(Path(folder, name)) for name in ("ours", "base", "theirs")]
-        for file, content in zip(files, contents):
-            Path(file).write_bytes(content)
-        names = (labels[0], "before", labels[1])
-        options = [option for name in names for option in ("-L", name)]
-        result = repository.run(
-            *("merge-file", "--stdout", "--quiet", *options, *files),
-            expected=tuple(range(_MOST_CONFLICTS + 1)),
-        )
-    return result.stdout, result.status > 0
-
-
 def write_blob(repository: Repository, content: bytes) -> str:
     """Put a content into the repository, and return its id."""
     return repository.run("hash-object", "-w", "--stdin", stdin=content).stdout.decode().strip()
 
 
 def _read(repository: Repository, entry: Entry) -> bytes:
-    return repository.run("cat-file", "blob", entry.blob).stdout
+    return repository.run("cat-file", "blob", entry.blob).stdout if entry else b""
 
 
 def change_tree(repository: Repository, ours: str, results: Mapping[str, Entry]) -> str:

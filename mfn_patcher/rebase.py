@@ -220,6 +220,9 @@ class _Rebase:
             )
             if merged.conflicts:
                 self._stop(state, patch, merged.tree, merged.conflicts)
+            for it in merged.offsets:
+                place = f"{patch.name}: {it.path}: hunk {it.hunk}"
+                self._workspace.report(f"{place} moved by {it.lines:+d} lines")
             state = self._settle(state, patch, merged.tree)
         return self._finish(state)
 

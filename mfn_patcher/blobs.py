@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mfn_patcher.errors import MfnPatchError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from mfn_patcher.git import Repository
 
@@ -18,10 +18,18 @@ class MissingBlobError(MfnPatchError):
 
 
 class Blobs:
-    """Reads contents of files from a repository, each once."""
+    """Reads contents of files from a repository, each once.
 
-    def __init__(self, repository: Repository) -> None:
+    Args:
+        repository: which.
+        fetch: brings the blobs with the given ids into it.
+    """
+
+    def __init__(
+        self, repository: Repository, fetch: Callable[[set[str]], None] = lambda _: None
+    ) -> None:
         self.repository = repository
+        self._fetch = fetch
         self._contents: dict[str, bytes] = {}
         self._ids: dict[bytes, str] = {}
 
@@ -32,23 +40,28 @@ class Blobs:
         return self._contents[blob]
 
     def load(self, blobs: Iterable[str]) -> None:
-        """Read many at once.
+        """Read many at once, and fetch at once those that are missing.
 
         Raises:
-            MissingBlobError: the repository lacks one, and cannot fetch it.
+            MissingBlobError: one of them cannot be had.
         """
-        ids = "".join(f"{blob}\n" for blob in blobs)
+        wanted = set(blobs) - set(self._contents)
+        missing = self.repository.missing(wanted)
+        if missing:
+            self._fetch(missing)
+            missing = self.repository.missing(missing)
+        if missing:
+            raise MissingBlobError(
+                f"{self.repository.git_dir} lacks the content of blob {min(missing)}",
+                remedy="Fetch it, or name another workspace with --workspace.",
+            )
+
+        ids = "".join(f"{blob}\n" for blob in sorted(wanted))
         out = self.repository.run("cat-file", "--batch", stdin=ids.encode()).stdout
         start = 0
         while start < len(out):
             end = out.index(b"\n", start)
-            blob, *information = out[start:end].decode().split()
-            if information == ["missing"]:
-                raise MissingBlobError(
-                    f"{self.repository.git_dir} lacks the content of blob {blob}",
-                    remedy="Fetch it, or name another workspace with --workspace.",
-                )
-            size = information[1]
+            blob, _, size = out[start:end].decode().split()
             start = end + 1
             self._contents[blob] = out[start : start + int(size)]
             start += int(size) + 1

@@ -95,14 +95,15 @@ def drafted(
 
 
 def recover(root: Path, report: Callable[[str], None] = lambda _: None) -> None:
-    """Put a changed series in its place, where a killed command had decided on it.
+    """Put a changed series in its place, if a killed command had decided on it; else remove it.
 
     Args:
         root: the project.
         report: called with a line if there was something to do.
     """
-    if (root / _DECIDED).exists():
+    if (root / _DECIDED).exists() or (root / _DRAFT).exists():
         with _locked(root):
+            shutil.rmtree(root / _DRAFT, ignore_errors=True)
             if _install(root):
                 report(f"finished writing {root / 'patches'}, which was interrupted")
 

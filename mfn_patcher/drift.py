@@ -22,6 +22,7 @@ from mfn_patcher.git import Repository
 from mfn_patcher.hunks import already_applied, apply_fits, fit
 from mfn_patcher.unified import ABSENT
 from mfn_patcher.upstream import FetchError, fetch_blobs, fetch_history, fetch_revision, pattern
+from mfn_patcher.worktree import FILE, PROGRAM
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -148,25 +149,36 @@ class Tree:
     Args:
         commit: its id.
         blobs: where contents are read from.
-        files: the blobs of the patched files, where they are known; else they are asked for.
+        files: the blobs of the patched files, where they are known, and "" for what is a link or
+            a submodule; else they are asked for.
     """
 
     def __init__(self, commit: str, blobs: Blobs, files: Mapping[str, str] | None = None) -> None:
         self.commit = commit
         self._contents = blobs
-        self.files = dict(files if files is not None else self.everything)
+        shown = files if files is not None else self._files_and_others()
+        self.files = {path: blob for path, blob in shown.items() if blob}
+        self._others = shown.keys() - self.files.keys()
         self._removed: set[str] = set()
 
     @cached_property
-    def everything(self) -> dict[str, str]:
-        """The blobs of all files of the commit, as upstream has it."""
-        git = self._contents.repository
-        listing = git.out("ls-tree", "-r", "-z", "--full-tree", self.commit)
-        entries = (entry.partition("\t") for entry in filter(None, listing.split("\0")))
-        return {path: information.split()[2] for information, _, path in entries}
+    def everything(self) -> dict[str, tuple[str, str]]:
+        """Mode and blob of all that upstream has in the commit: files, links and submodules."""
+        return self._contents.repository.entries(self.commit)
+
+    @cached_property
+    def everywhere(self) -> dict[str, str]:
+        """The blobs of all files that upstream has in the commit."""
+        return {path: blob for path, blob in self._files_and_others().items() if blob}
+
+    def _files_and_others(self) -> dict[str, str]:
+        entries = self.everything.items()
+        return {path: blob if mode in (FILE, PROGRAM) else "" for path, (mode, blob) in entries}
 
     def in_the_way(self, path: str) -> str:
-        """Return a file that keeps `path` from being a file: one below it, or one above it."""
+        """Return what keeps `path` from being a file: a file below or above it, or a link there."""
+        if path in self._others:
+            return path
         below = next((there for there in self.files if there.startswith(f"{path}/")), "")
         if below:
             return below
@@ -273,18 +285,20 @@ class Judge:
         gone = [HunkVerdict(file.path, hunk, HunkState.FILE_GONE) for hunk in file.hunks]
         old = self._expects_to_find(patch, file)
         name = file.path.rpartition("/")[2]
-        places = tree.everything.items() if old is not None else ()
+        places = tree.everywhere.items() if old is not None else ()
         found = {path: blob for path, blob in places if path.rpartition("/")[2] == name}
-        alike = {
-            path: _similarity(old or b"", self._blobs.read(blob)) for path, blob in found.items()
-        }
-        best = max(alike, key=lambda path: alike[path], default="")
-        if not best or alike[best] < _SIMILAR:
+        self._blobs.load(found.values())
+        best, most = "", 0.0
+        for path, blob in found.items():
+            alike = _similarity(old or b"", self._blobs.read(blob), above=max(most, _SIMILAR))
+            if alike > most:
+                best, most = path, alike
+        if not best:
             if file.target_blob != ABSENT:
                 return gone
             return [replace(verdict, state=HunkState.ALREADY_APPLIED) for verdict in gone]
         return [
-            replace(verdict, state=HunkState.FILE_MOVED, moved_to=best, similarity=alike[best])
+            replace(verdict, state=HunkState.FILE_MOVED, moved_to=best, similarity=most)
             for verdict in gone
         ]
 
@@ -329,8 +343,14 @@ def _judge_taken(file: FilePatch, content: bytes | None, blocked_by: str) -> lis
     ]
 
 
-def _similarity(a: bytes, b: bytes) -> float:
-    return difflib.SequenceMatcher(None, a.split(b"\n"), b.split(b"\n"), autojunk=False).ratio()
+def _similarity(a: bytes, b: bytes, *, above: float) -> float:
+    """Return how alike two files are, from 0 to 1; 0 if that is less than `above`."""
+    matcher = difflib.SequenceMatcher(None, a.split(b"\n"), b.split(b"\n"), autojunk=False)
+    # Both are upper bounds, and cost far less.
+    if min(matcher.real_quick_ratio(), matcher.quick_ratio()) < above:
+        return 0
+    ratio = matcher.ratio()
+    return ratio if ratio >= above else 0
 
 
 def _summarise(hunks: Sequence[HunkVerdict]) -> PatchState:
@@ -445,7 +465,7 @@ def _check_revisions(
     paths = tuple(sorted({pattern(path) for patch in series.patches for path in patch.paths}))
     report(f"fetching {series.pin[:12]} from {address}")
     fetch_revision(repository, address, series.pin, paths)
-    blobs = Blobs(repository)
+    blobs = Blobs(repository, partial(fetch_blobs, repository))
     judge = Judge(series.patches, blobs, series.pin)
     if not revisions:
         return [judge.judge("pin", Tree(series.pin, blobs), exact=True)]
@@ -505,10 +525,9 @@ def walk(
     steps = _touching(repository, first[1], last[1], paths)
     commits = [first[1], *(step.commit.id for step in steps), last[1], pin]
     files = _files(repository, commits, paths)
-    blobs = Blobs(repository)
-    wanted = {blob for found in files.values() for blob in found.values()}
-    fetch(wanted)
-    blobs.load(sorted(wanted))
+    blobs = Blobs(repository, fetch)
+    wanted = {blob for found in files.values() for blob in found.values() if blob}
+    blobs.load(wanted)
     judge = Judge(patches, blobs, pin)
     start = judge.judge(first[0], Tree(first[1], blobs, files[first[1]]))
     verdicts: dict[str, RevisionVerdict] = {}
@@ -555,7 +574,7 @@ def _touching(repository: Repository, first: str, last: str, paths: Sequence[str
 def _files(
     repository: Repository, commits: Sequence[str], paths: Sequence[str]
 ) -> dict[str, dict[str, str]]:
-    """Return the blobs of `paths` at each of `commits`; only trees are read."""
+    """Return the blobs of `paths` at each of `commits`, "" for links; only trees are read."""
     listing = repository.out("log", "--no-walk=unsorted", "--format=%H %T", *commits)
     trees = dict(line.split() for line in listing.splitlines())
     pairs = "".join(f"{_EMPTY_TREE} {tree}\n" for tree in set(trees.values()))
@@ -566,7 +585,8 @@ def _files(
     fields = iter(re.split("[\0\n]", out))
     for field in fields:
         if field.startswith(":"):
-            found[tree][next(fields)] = field.split()[3]
+            path, (_, mode, _, blob, _) = next(fields), field.split()
+            found[tree][path] = blob if mode in (FILE, PROGRAM) else ""
         elif field:
             tree = field.split()[1]
     return {commit: found[tree] for commit, tree in trees.items()}

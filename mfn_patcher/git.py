@@ -9,9 +9,11 @@ is left as the user has it.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import re
 import shlex
+import signal
 import subprocess
 import threading
 from dataclasses import dataclass
@@ -22,7 +24,7 @@ from mfn_patcher.address import redact
 from mfn_patcher.errors import MfnPatchError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 _OVERRIDES = (
     "advice.detachedHead=false",
@@ -46,6 +48,8 @@ _OVERRIDES = (
     "diff.suppressBlankEmpty=false",
     "fetch.recurseSubmodules=false",
     "gc.auto=0",
+    "http.lowSpeedLimit=1",  # bytes a second, for
+    "http.lowSpeedTime=60",  # so many seconds: then a host is given up
     "i18n.commitEncoding=UTF-8",
     "i18n.logOutputEncoding=UTF-8",
     "log.showSignature=false",
@@ -68,10 +72,16 @@ _VARIABLES = {
     "GIT_ATTR_NOSYSTEM": "1",
     # Paths come from patches and from upstream: none is a pattern.
     "GIT_LITERAL_PATHSPECS": "1",
+    # In a clone without all blobs git starts another git for each that it misses, and that one
+    # may do the same. Whatever is needed is fetched by us, at once.
+    "GIT_NO_LAZY_FETCH": "1",
     "GIT_OPTIONAL_LOCKS": "0",  # what only looks must not leave a lock when it is killed
     "GIT_TERMINAL_PROMPT": "0",
 }
 _environment_lock = threading.Lock()
+
+_CONNECTING = ("fetch", "ls-remote")  # the only commands that may reach for another repository
+_PR_SET_PDEATHSIG = 1
 
 OLDEST = (2, 28)  # has `git init --initial-branch`
 
@@ -150,6 +160,7 @@ class Repository:
         env: Mapping[str, str] | None = None,
         expected: tuple[int, ...] = (0,),
         uninterruptible: bool = False,
+        seconds: float | None = None,
     ) -> Result:
         """Run ``git ARGUMENTS`` in the work tree.
 
@@ -160,9 +171,10 @@ class Repository:
             expected: exit statuses that are no error.
             uninterruptible: keep it out of reach of Ctrl-C and of signals to our process
                 group, and wait for its end whatever happens here.
+            seconds: how long it may take.
 
         Raises:
-            GitError: another exit status.
+            GitError: another exit status, or it took too long.
             MfnPatchError: git is not installed.
         """
         # Without git on the path the import itself would fail; we say it in our own words.
@@ -175,7 +187,10 @@ class Repository:
             command += [f"--git-dir={self.git_dir}", f"--work-tree={self.work_tree}"]
         for override in _OVERRIDES:
             command += ["-c", override]
+        connects = bool(set(arguments[:3]) & set(_CONNECTING))
         variables = {**_VARIABLES, **self.variables, **(env or {})}
+        if not connects:
+            variables["GIT_ALLOW_PROTOCOL"] = "none"  # for git older than GIT_NO_LAZY_FETCH
         with _without_git_variables():
             try:
                 # Kept until the end: GitPython kills the process when the handle goes.
@@ -186,6 +201,7 @@ class Repository:
                     istream=subprocess.PIPE,
                     pass_fds=() if self.inherited_fd is None else (self.inherited_fd,),
                     start_new_session=uninterruptible,
+                    preexec_fn=_end_with(os.getpid()) if connects else None,
                 )
             except GitCommandNotFound as error:
                 raise MfnPatchError(
@@ -194,7 +210,11 @@ class Repository:
         process = handle.proc
         assert process is not None  # noqa: S101  (as_process starts one)
         try:
-            stdout, stderr = process.communicate(stdin)
+            stdout, stderr = process.communicate(stdin, timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.terminate()
+            stdout, stderr = process.communicate()
+            stderr += f"no answer within {seconds} seconds".encode()
         except BaseException:
             if uninterruptible:
                 process.wait()
@@ -206,6 +226,16 @@ class Repository:
     def out(self, *arguments: str, **options: object) -> str:
         """Run git and return its standard output as text without the last line break."""
         return self.run(*arguments, **options).stdout.decode(errors="surrogateescape").rstrip("\n")  # type: ignore[arg-type]
+
+    def missing(self, blobs: Iterable[str]) -> set[str]:
+        """Return those of `blobs` that are not here; other commands would try to fetch them."""
+        wanted = set(blobs)
+        if not wanted:
+            return wanted
+        how = ("--objects", "--no-walk", "--ignore-missing", "--missing=print", "--stdin")
+        ids = "".join(f"{blob}\n" for blob in sorted(wanted))
+        listing = self.out("rev-list", *how, stdin=ids.encode()).splitlines()
+        return wanted - {line.strip() for line in listing}
 
     def entries(self, tree: str) -> dict[str, tuple[str, str]]:
         """Return mode, six octal digits, and blob of every file of a tree or commit, by path."""
@@ -234,6 +264,22 @@ def version() -> tuple[int, ...]:
     said = Repository(Path.cwd()).out("version")
     found = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", said)
     return tuple(int(part) for part in found.groups() if part) if found else ()
+
+
+def _end_with(parent: int) -> Callable[[], None] | None:
+    """Return what a new process calls to be ended together with its parent, where that can be."""
+    try:
+        prctl = ctypes.CDLL(None).prctl
+    except (OSError, AttributeError):  # not Linux
+        return None
+
+    def ask_for_signal() -> None:
+        # git ends its own children on this signal.
+        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return ask_for_signal
 
 
 @contextlib.contextmanager

@@ -117,6 +117,7 @@ def begin(
         onto = fetch_revision(workspace.repository, address, revision, patterns(series))
         if onto == series.pin:
             return Carried(onto)
+        workspace.bring_files(onto, address, patterns(series))
         tip = links[-1].commit if links else series.pin
         return _Rebase(workspace, held, series, links).go(
             _State(onto, series.pin, tip, parent=onto)

@@ -294,7 +294,7 @@ class Switch:
     def _shows(self, move: Move, skipped: set[str]) -> Callable[[str], bool]:
         """Return whether the work tree will show a path, as a function of it."""
         patterns = move.patterns
-        if patterns is None or not self._is_ours():
+        if patterns is None or not self.is_ours:
             return lambda path: path not in skipped
         return lambda path: matches(path, patterns)
 
@@ -307,7 +307,9 @@ class Switch:
         ignores = self._git.out("config", "--bool", "core.ignorecase", expected=(0, 1))
         return str.casefold if ignores == "true" else str
 
-    def _is_ours(self) -> bool:
+    @property
+    def is_ours(self) -> bool:
+        """Whether we say which files the work tree shows, and not the user."""
         return self._sparse.exists() and self._sparse.read_bytes().startswith(_SPARSE_MARK.encode())
 
     def begin_patterns(self) -> None:
@@ -317,7 +319,7 @@ class Switch:
         self._sparse.write_text(_SPARSE_MARK)
 
     def _write_patterns(self, patterns: Iterable[str] | None) -> None:
-        if patterns is not None and self._is_ours():
+        if patterns is not None and self.is_ours:
             lines = (_SPARSE_MARK, *(f"{line}\n" for line in patterns))
             self._sparse.write_bytes(os.fsencode("".join(lines)))
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from mfn_patcher.address import Address, AddressError, as_address, redact
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.git import GitError, Repository, version
+from mfn_patcher.worktree import SUBMODULE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -50,6 +51,7 @@ _FETCH = (
 )
 _COMMIT = re.compile(r"[0-9a-f]{40}", re.IGNORECASE)
 _ABBREVIATION = re.compile(r"[0-9a-f]{4,39}", re.IGNORECASE)
+_ANSWER = 120  # seconds that a host has to list its branches
 _FOR_SECRETS = (2, 31)  # reads settings from GIT_CONFIG_COUNT and its like
 
 
@@ -135,8 +137,27 @@ def fetch_history(
     return commits
 
 
+def fetch_missing(repository: Repository, address: str, blobs: Iterable[str]) -> None:
+    """Fetch those of `blobs` that `repository` lacks; without any, nobody is asked.
+
+    Raises:
+        FetchError: the address cannot be reached or does not hold one of them.
+    """
+    missing = repository.missing(blobs)
+    if not missing:
+        return
+    address = _configure_remote(repository, address)
+    try:
+        fetch_blobs(repository, missing)
+    except GitError as error:
+        raise FetchError(
+            f"{len(missing)} files could not be fetched from {address}: {_shown(error.stderr)}",
+            remedy=_remedy([error]),
+        ) from error
+
+
 def fetch_blobs(repository: Repository, blobs: Iterable[str]) -> None:
-    """Fetch blobs at once; git would ask for them one by one."""
+    """Fetch blobs from `REMOTE`, all at once."""
     ids = "\n".join(sorted(blobs))
     if ids:
         repository.run(
@@ -157,7 +178,7 @@ def _resolve(repository: Repository, address: str, revision: str) -> str:
     address = _configure_remote(repository, address)
     try:
         # All of them: patterns given to git match the tails of names, and globs.
-        listing = repository.out("ls-remote", "--", REMOTE)
+        listing = repository.out("ls-remote", "--", REMOTE, seconds=_ANSWER)
     except GitError as error:
         raise FetchError(_reason(address, revision, [error]), remedy=_remedy([error])) from error
     there = {name: commit for commit, name in map(str.split, listing.splitlines())}
@@ -211,7 +232,34 @@ def _configure_remote(repository: Repository, address: str) -> Address:
         repository.run("config", f"remote.{REMOTE}.uploadpack", _LOCAL_UPLOAD_PACK)
     else:
         repository.run("config", "--unset-all", f"remote.{REMOTE}.uploadpack", expected=(0, 5))
+        _refuse_plain_files(repository, address)
     return address
+
+
+def _refuse_plain_files(repository: Repository, address: Address) -> None:
+    """Raise if a host only serves the files of a repository, the "dumb" protocol.
+
+    It can neither leave out blobs nor send a single commit, and git would fetch a clone without
+    all blobs from it by one process for each of them.
+
+    Raises:
+        FetchError: it does so, or it cannot be reached.
+    """
+    trace = {"GIT_TRACE_PACKET": "1"}
+    try:
+        asked = repository.run("ls-remote", "--", REMOTE, "HEAD", env=trace, seconds=_ANSWER)
+    except GitError as error:
+        without = re.sub(rb"(?m)^.*\bpacket: .*\n?", b"", error.stderr)
+        raise FetchError(
+            f"{address} could not be reached: {_shown(without)}", remedy=_remedy([error])
+        ) from error
+    # Only who speaks git's own protocol answers in packets.
+    if b"packet:" not in asked.stderr:
+        raise FetchError(
+            f"{address} serves a repository as plain files, which cannot be fetched from in part",
+            remedy="Clone it with git and name the clone: --upstream PATH, or "
+            "MFN_PATCH_UPSTREAM=PATH.",
+        )
 
 
 def _secrets(address: Address) -> dict[str, str]:
@@ -236,10 +284,8 @@ def _secrets(address: Address) -> dict[str, str]:
 
 def _fetch_files(repository: Repository, pin: str, patterns: tuple[str, ...]) -> None:
     files = repository.entries(pin).items()
-    wanted = {blob for path, (_, blob) in files if matches(path, patterns)}
-    absent = repository.out("rev-list", "--no-walk", "--objects", "--missing=print", pin)
-    missing = {line[1:] for line in absent.splitlines() if line[0] == "?"}
-    fetch_blobs(repository, missing & wanted)
+    wanted = {blob for path, (mode, blob) in files if mode != SUBMODULE and matches(path, patterns)}
+    fetch_blobs(repository, repository.missing(wanted))
 
 
 def pattern(path: str) -> str:
@@ -263,8 +309,12 @@ def _expression(pattern: str) -> re.Pattern[str]:
 def _reason(address: str, pin: str, errors: list[GitError]) -> str:
     if not errors:
         return f"{address} does not hold the commit {pin}"
-    said = " / ".join(redact(errors[0].stderr.decode(errors="replace")).split("\n")).strip(" /")
+    said = _shown(errors[0].stderr)
     return f"commit {pin[:12]} could not be fetched from {address}: {said}"
+
+
+def _shown(stderr: bytes) -> str:
+    return " / ".join(redact(stderr.decode(errors="replace")).split("\n")).strip(" /")
 
 
 def _remedy(errors: list[GitError]) -> str:

@@ -395,13 +395,35 @@ class Workspace:
                     f"{series.pin}",
                     remedy="Name an empty folder, or a clone of upstream, with --workspace.",
                 )
+            self.bring_files(series.pin, address, patterns(series))
             return
         self.report(f"fetching {series.pin[:12]} from {address}")
         upstream.fetch_pin(git, address, series.pin, patterns(series))
 
+    def bring_files(self, commit: str, address: str, needed: tuple[str, ...]) -> None:
+        """Fetch what a switch to `commit` reads and a partial clone of the user's lacks.
+
+        Args:
+            commit: what it is to be switched to; its trees are there.
+            address: where upstream is.
+            needed: sparse checkout patterns of what the patches need.
+        """
+        git = self.repository
+        head = git.entries("HEAD") if git.resolve("HEAD") else {}
+        everything = not Switch(git, self._own / _SWITCH).is_ours
+        wanted = {
+            entry[1]
+            for path, entry in git.entries(commit).items()
+            if entry[0] != worktree.SUBMODULE
+            and (upstream.matches(path, needed) or (everything and head.get(path) != entry))
+        }
+        upstream.fetch_missing(git, address, wanted)
+
     def edits(self) -> Edits:
         """Return what the user changed on top of the patches."""
         git = self.repository
+        if not (git.git_dir / "index").exists():  # cloned, and never checked out
+            return Edits((), ())
         status = git.out("status", "--porcelain=v2", "-z", "--untracked-files=no", "--no-renames")
         # "1 XY sub mH mI mW hH hI path"; unmerged entries have two fields more.
         files = [

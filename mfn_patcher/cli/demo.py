@@ -94,7 +94,7 @@ def demo(
     folders = run_stages(plans, surroundings, sys.stdout.buffer, report, supervision)
 
     own = remedies.command()
-    echo("\nAll of it worked. Where things are:")
+    echo("\nSuccess. Outputs:")
     for title, where in (
         ("patched code", place.path),
         ("data set", data),

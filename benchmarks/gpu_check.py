@@ -153,10 +153,12 @@ class Check:
         command += ["--data-dir", str(data), "--models-dir", str(models)]
         training = subprocess.Popen(command, stdout=sys.stderr, start_new_session=True)
         first = models / "model-y1-arcface-0001.json"
-        while not first.exists() and training.poll() is None:
-            time.sleep(0.05)
-        os.killpg(training.pid, signal.SIGKILL)
-        training.wait()
+        try:
+            while not first.exists() and training.poll() is None:
+                time.sleep(0.05)
+        finally:
+            os.killpg(training.pid, signal.SIGKILL)
+            training.wait()
         expect(first.exists(), "the training ended before its third stage had saved")
         subprocess.run([*command, "--resume"], check=True, stdout=sys.stderr)
         return f"{len(list(models.glob('*.params')))} checkpoints, resumed after a kill"

@@ -302,6 +302,7 @@ def test_measuring_a_data_set_that_upstream_fails_on(patched: Path, data: Path, 
 
 def test_measuring_a_data_set_without_images(patched: Path, data: Path, tool: Tool) -> None:
     blank(data)
-    ran = tool("bench", "feed", data, "--workspace", patched, "--batch-size", "8", "--seconds", "0")
+    bench = ("bench", "feed", data, "--workspace", patched, "--seconds", "0.1")
+    ran = tool(*bench, "--batch-size", "8", "--data-workers", "1")
     assert ran.code == ExitCode.ERROR
     assert "of 45 images cannot be decoded, and the others are fewer than a batch" in ran.err

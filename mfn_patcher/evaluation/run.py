@@ -157,21 +157,19 @@ def _choose_sets(data_dir: Path, targets: str | None, notes: list[str]) -> list[
 
 def _check_sets(data_dir: Path, names: Sequence[str]) -> dict[str, int]:
     """Return how many images each set has; the child unpickles only what was read here."""
-    sets, problems = {}, []
+    sets, problems, remedies = {}, [], []
     size = (IMAGE_SIDE, IMAGE_SIDE)
     for name in names:
         path = data_dir / f"{name}.bin"
         pairs = read_verification_set(path)
-        sets[name] = len(pairs.images)
-        problems += [
-            f"{path}: {finding.detail}"
-            for finding in check_verification_set(path.name, pairs, size, _SAMPLES)
-            if finding.level is Level.ERROR
-        ]
+        sets[name] = 2 * len(pairs.same)
+        for finding in check_verification_set(path.name, pairs, size, _SAMPLES):
+            if finding.level is Level.ERROR:
+                problems.append(f"{path}: {finding.detail}")
+                remedies.append(finding.remedy)
     if problems:
-        raise EvaluationError(
-            "\n".join(problems), remedy="Get the file again, or choose others with --target."
-        )
+        remedy = " ".join([*dict.fromkeys(remedies), "--target chooses other sets."])
+        raise EvaluationError("\n".join(problems), remedy=remedy)
     return sets
 
 

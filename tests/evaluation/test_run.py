@@ -146,7 +146,7 @@ def test_sets_that_do_not_fit(workspace: Path, data: Path) -> None:
     write_verification_set(data / "cfp_fp.bin", images[:-1], [True, False] * 10)
     message = str(refused(EvaluationError, workspace, data_dir=data))
     assert f"{data / 'lfw.bin'}: " in message
-    assert "cfp_fp.bin: 39 images, an odd number" in message
+    assert "cfp_fp.bin: 39 images for 20 pairs, which need 40" in message
 
 
 def test_an_exported_model_computes_on_the_cpu(workspace: Path, data: Path) -> None:

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from mfn_patcher.dataset.verification_set import read_verification_set, write_verification_set
 from tests.conftest import Tool
+from tests.odd_images import undecodable_images
 from tests.preimages import ROOT
 from tests.test_workspace import validated
 from tests.upstream.conftest import BATCH, INTERVAL, SHARING
@@ -180,6 +182,20 @@ def test_spoiled_networks(
     ran = tool("eval", "-w", trained, "--model", model, "--cpu", "--data-dir", data)
     assert (ran.code, ran.out) == (1, "")
     assert reason in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_an_image_that_cannot_be_decoded(tool: Tool, trained: Path, tmp_path: Path) -> None:
+    pairs = read_verification_set(trained.parent / "data" / "lfw.bin")
+    images = [*pairs.images]
+    images[1] = undecodable_images()["webp"]  # none of those that are looked at before
+    write_verification_set(tmp_path / "lfw.bin", images, pairs.same)
+    model = f"{trained}/models/MobileFaceNet/model-y1-softmax,1"
+    options = ("--cpu", "--data-dir", tmp_path, "--target", "lfw")
+    ran = tool("eval", "-w", trained, "--model", model, *options)
+    assert (ran.code, ran.out) == (1, "")
+    assert "image 1 of " in ran.err
+    assert "lfw.bin cannot be decoded; replace it" in ran.err
     assert "Traceback" not in ran.err
 
 

@@ -166,10 +166,16 @@ def _install(root: Path) -> bool:
 
 def _rename(listing: bytes, series: Series, names: Mapping[str, str]) -> bytes:
     known = {patch.name for patch in series.patches}
+    left = {name.partition("/")[0] for name in names.values()}
     lines = []
     for line in listing.decode().splitlines(keepends=True):
         name = line.strip()
-        if name not in known:
+        stack, requires, needed = name.partition(" requires ")
+        if requires and stack in series.requires:
+            still = [other for other in needed.split() if other in left]
+            if stack in left and still:
+                lines.append(f"{stack} requires {' '.join(still)}\n")
+        elif name not in known:
             lines.append(line)
         elif name in names:
             lines.append(line.replace(name, names[name]))

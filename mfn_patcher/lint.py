@@ -11,6 +11,7 @@ from mfn_patcher.patches import (
     parse_patch,
     read_pin,
     series_entries,
+    series_requirements,
 )
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def lint(root: Path) -> list[Problem]:
         except PatchFormatError as error:
             problems.append(error.problem)
     problems += _order(root / "patches", entries)
+    problems += _requirements(root, entries)
     return problems + _chain(patches)
 
 
@@ -70,6 +72,25 @@ def _order(folder: Path, entries: list[tuple[int, str]]) -> list[Problem]:
                 Problem(series, line, f"{name} is number {seen[stack]} of its stack by order")
             )
         previous = stack
+    return problems
+
+
+def _requirements(root: Path, entries: list[tuple[int, str]]) -> list[Problem]:
+    series = root / "patches" / "series"
+    stacks = list(dict.fromkeys(name.partition("/")[0] for _, name in entries))
+    problems = []
+    seen = set()
+    for line, stack, needed in series_requirements(root):
+        if stack in seen:
+            problems.append(Problem(series, line, f"stack {stack} declares twice what it requires"))
+        seen.add(stack)
+        for name in (stack, *needed):
+            if name not in stacks:
+                problems.append(Problem(series, line, f"there is no stack {name}"))
+            elif name in needed and stack in stacks[: stacks.index(name) + 1]:
+                problems.append(
+                    Problem(series, line, f"{stack} requires {name}, which does not come before it")
+                )
     return problems
 
 

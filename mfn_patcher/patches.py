@@ -10,7 +10,7 @@ from __future__ import annotations
 import email.utils
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.parser import HeaderParser
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from mfn_patcher import mail, unified
 from mfn_patcher.errors import MfnPatchError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
     from email.message import Message
     from pathlib import Path
@@ -28,6 +29,7 @@ PARAGRAPHS = ("Why", "Origin", "Effect")
 SUBJECT_LENGTH = 72
 
 _NAME = re.compile(r"(?P<stack>[a-z][a-z0-9]*)/(?P<number>\d{4})-[a-z0-9]+(-[a-z0-9]+)*\.patch")
+_REQUIRES = re.compile(r"(?P<stack>[a-z][a-z0-9]*) requires (?P<needed>[a-z][a-z0-9 ]*)")
 _PIN = re.compile(r"[0-9a-f]{40}\n?")
 
 
@@ -103,11 +105,19 @@ class Patch:
 
 @dataclass(frozen=True)
 class Series:
-    """All patches of a project in their order, and the commit that they are made for."""
+    """All patches of a project in their order, and the commit that they are made for.
+
+    Attributes:
+        root: the project's folder.
+        pin: the commit.
+        patches: in order.
+        requires: by the name of a stack, the stacks without which it does not apply.
+    """
 
     root: Path
     pin: str
     patches: tuple[Patch, ...]
+    requires: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def stacks(self) -> tuple[str, ...]:
@@ -134,6 +144,8 @@ class Series:
     ) -> tuple[Patch, ...]:
         """Return the patches of `stacks` (none named: of all), less those named in `without`.
 
+        The stacks that `stacks` require are among them.
+
         Raises:
             MfnPatchError: a stack or patch that does not exist.
         """
@@ -142,12 +154,27 @@ class Series:
                 raise MfnPatchError(
                     f"there is no stack {stack!r}", remedy=f"Name one of: {', '.join(self.stacks)}."
                 )
+        if stacks:
+            stacks = (*stacks, *self.required(stacks))
         left_out = {self.find(name) for name in without}
         return tuple(
             patch
             for patch in self.patches
             if (not stacks or patch.stack in stacks) and patch not in left_out
         )
+
+    def required(self, stacks: Iterable[str]) -> dict[str, str]:
+        """Return the further stacks that `stacks` require, each with one that requires it."""
+        asked = dict.fromkeys(stacks)
+        found: dict[str, str] = {}
+        waiting = list(asked)
+        while waiting:
+            stack = waiting.pop(0)
+            for other in self.requires.get(stack, ()):
+                if other not in asked and other not in found:
+                    found[other] = stack
+                    waiting.append(other)
+        return found
 
 
 def load_series(root: Path) -> Series:
@@ -157,7 +184,8 @@ def load_series(root: Path) -> Series:
         PatchFormatError: the first thing found wrong with them.
     """
     patches = [parse_patch(root / "patches", name) for _, name in series_entries(root)]
-    return Series(root, read_pin(root), tuple(patches))
+    requires = {stack: needed for _, stack, needed in series_requirements(root)}
+    return Series(root, read_pin(root), tuple(patches), requires)
 
 
 def read_pin(root: Path) -> str:
@@ -174,7 +202,17 @@ def read_pin(root: Path) -> str:
 
 
 def series_entries(root: Path) -> list[tuple[int, str]]:
-    """Return the entries of ``patches/series`` with their line numbers, from 1."""
+    """Return the patches that ``patches/series`` names, with their line numbers, from 1."""
+    return [(number, line) for number, line in _lines(root) if not _REQUIRES.fullmatch(line)]
+
+
+def series_requirements(root: Path) -> list[tuple[int, str, tuple[str, ...]]]:
+    """Return what ``patches/series`` declares: line number, a stack, and those that it requires."""
+    found = ((number, _REQUIRES.fullmatch(line)) for number, line in _lines(root))
+    return [(n, match["stack"], tuple(match["needed"].split())) for n, match in found if match]
+
+
+def _lines(root: Path) -> list[tuple[int, str]]:
     lines = _text(root / "patches" / "series").splitlines()
     stripped = ((number, line.strip()) for number, line in enumerate(lines, 1))
     return [(number, line) for number, line in stripped if line and not line.startswith("#")]

@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 @click.command()
 @workspace_option
 @upstream_option
-@click.option("--stack", "stacks", multiple=True, metavar="NAME", help="Apply only this stack.")
+@click.option(
+    "--stack",
+    "stacks",
+    multiple=True,
+    metavar="NAME",
+    help="Apply only this stack and those it requires.",
+)
 @click.option("--without", multiple=True, metavar="PATCH", help="Leave this patch out.")
 @click.option("--dry-run", is_flag=True, help="Try the patches, but leave the workspace alone.")
 @click.option("--force", is_flag=True, help="Save edits of yours as a patch file, and go on.")
@@ -53,6 +59,8 @@ def apply(
 
     series = load_project_series(project)
     patches = series.select(stacks, without)
+    for required, by in series.required(stacks).items():
+        report(f"stack {by} requires {required}, so that is applied too")
     place = Workspace(workspace, report)
     outcome = place.apply(series, patches, address, force=force, dry_run=dry_run)
     if as_json:

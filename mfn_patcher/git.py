@@ -82,6 +82,7 @@ _environment_lock = threading.Lock()
 
 _CONNECTING = ("fetch", "ls-remote")  # the only commands that may reach for another repository
 _PR_SET_PDEATHSIG = 1
+_NO_ATTRIBUTES = "* -text !eol -ident -filter -working-tree-encoding !diff !merge\n"
 
 OLDEST = (2, 28)  # has `git init --initial-branch`
 
@@ -152,6 +153,12 @@ class Repository:
         self.work_tree.mkdir(parents=True, exist_ok=True)
         place = str(self.work_tree)
         self.run("init", "--quiet", "--template=", "--initial-branch=mfn-patch", "--", place)
+        # Attributes of the repository itself would change line ends and contents on their way to
+        # the work tree and back; blobs are compared to the byte.
+        attributes = self.git_dir / "info" / "attributes"
+        attributes.parent.mkdir(exist_ok=True)
+        if not attributes.exists():
+            attributes.write_text(_NO_ATTRIBUTES)
 
     def run(
         self,

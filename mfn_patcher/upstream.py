@@ -283,8 +283,12 @@ def _secrets(address: Address) -> dict[str, str]:
 
 
 def _fetch_files(repository: Repository, pin: str, patterns: tuple[str, ...]) -> None:
-    files = repository.entries(pin).items()
-    wanted = {blob for path, (mode, blob) in files if mode != SUBMODULE and matches(path, patterns)}
+    wanted = {
+        blob
+        for path, (mode, blob) in repository.entries(pin).items()
+        # git reads attributes wherever it checks something out, whether it shows them or not.
+        if mode != SUBMODULE and (matches(path, patterns) or path.endswith(".gitattributes"))
+    }
     fetch_blobs(repository, repository.missing(wanted))
 
 

@@ -110,8 +110,7 @@ class Check:
             far = {
                 (name, key, array): distance(found[f"{name}|{key}|{array}"].astype("f8"), wanted)
                 for name, case in load(recorded).items()
-                for key in ("gradients", "auxiliary_after", "arguments_after")
-                for array, wanted in case.named.get(key, {}).items()
+                for (key, array), wanted in case.expected().items()
                 if f"{name}|{key}|{array}" in found and wanted.any()
             }
             worst = max(far, key=lambda key: far[key])

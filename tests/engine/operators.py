@@ -21,6 +21,8 @@ NAMED = (
     "arguments_after",
 )
 LISTED = ("inference", "heads", "training")
+# What goes in; all else comes out.
+INPUTS = ("arguments", "auxiliary", "heads")
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,16 @@ class Case:
     tolerance: float
     named: dict[str, dict[str, Array]]
     listed: dict[str, list[Array]]
+
+    def expected(self) -> dict[tuple[str, str], Array]:
+        """Return all that comes out, by key and name; outputs are named by their place."""
+        listed = {key: {str(i): a for i, a in enumerate(them)} for key, them in self.listed.items()}
+        return {
+            (key, name): array
+            for key, arrays in {**self.named, **listed}.items()
+            for name, array in arrays.items()
+            if key not in INPUTS
+        }
 
 
 def load(path: Path) -> dict[str, Case]:

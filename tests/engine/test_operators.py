@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.engine.children import DATA, run
-from tests.engine.operators import Array, Case, distance, load
+from tests.engine.operators import Array, distance, load
 
 pytestmark = pytest.mark.torch
 
@@ -44,30 +44,12 @@ def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return Found(tmp_path_factory.mktemp("found") / "found.npz", request.param)
 
 
-def expected(case: Case) -> dict[tuple[str, str], Array]:
-    """Return all that is to come out, by key and name."""
-    inputs = ("arguments", "auxiliary", "heads")
-    named = {
-        (key, name): array
-        for key, arrays in case.named.items()
-        for name, array in arrays.items()
-        if key not in inputs
-    }
-    listed = {
-        (key, str(place)): array
-        for key, arrays in case.listed.items()
-        for place, array in enumerate(arrays)
-        if key not in inputs
-    }
-    return {**named, **listed}
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_computes_what_mxnet_does(name: str, found: Found, request: pytest.FixtureRequest) -> None:
     case = CASES[name]
     single = "float32" in request.node.callspec.id
     wrong = {}
-    for (key, array), wanted in expected(case).items():
+    for (key, array), wanted in case.expected().items():
         computed = found.array(name, key, array)
         if computed.shape == () and not wanted.any():
             continue  # neither has a gradient

@@ -150,13 +150,14 @@ class Check:
         command = self.tool("train", "--stage", "all", *self.place, "--batch-size", "16")
         command += ["--max-steps", "20", "--verbose-every", "10"]
         command += ["--data-dir", str(data), "--models-dir", str(models)]
-        training = subprocess.Popen(command, stdout=sys.stderr, start_new_session=True)
+        training = subprocess.Popen(command, stdout=sys.stderr)
         first = models / "model-y1-arcface-0001.json"
         try:
             while not first.exists() and training.poll() is None:
                 time.sleep(0.05)
         finally:
-            os.killpg(training.pid, signal.SIGKILL)
+            for process in (training.pid, *children_of(training.pid)):
+                os.kill(process, signal.SIGKILL)
             training.wait()
         expect(first.exists(), "the training ended before its third stage had saved")
         subprocess.run([*command, "--resume"], check=True, stdout=sys.stderr)
@@ -178,6 +179,12 @@ def expect(holds: bool, otherwise: str) -> None:
     """End the check unless something holds."""
     if not holds:
         raise SystemExit(f"gpu_check: {otherwise}")
+
+
+def children_of(process: int) -> list[int]:
+    """Return the processes that a process has started: the script, of a training."""
+    listed = Path(f"/proc/{process}/task/{process}/children").read_text()
+    return [int(child) for child in listed.split()]
 
 
 def card(device: str) -> str:

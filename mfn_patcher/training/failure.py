@@ -8,6 +8,12 @@ from dataclasses import dataclass
 
 _RAISED = re.compile(r"(?:[\w.]+\.)?[A-Z]\w*(?:Error|Exception|Interrupt|Exit)\b.*")
 _USAGE = re.compile(r"\S+\.py: error: (?P<text>.+)")
+# What the patches end the script with, which tells what helps.
+_OWN = re.compile(
+    r"(?P<what>(?:.* cannot be trained on|training cannot start from|image \d+ of "
+    r"|.* cannot be read as a verification set|.* names \S+, which no verification set needs).*)"
+    r"; (?P<remedy>[^;]+)"
+)
 _TRACEBACK = "Traceback (most recent call last)"
 
 # The first that fits decides.
@@ -44,13 +50,16 @@ class Failure:
 
 
 def explain(tail: Sequence[str], *, edited: bool, arguments: bool) -> Failure | None:
-    """Return why a script ended, if a traceback or its argument parser says so.
+    """Return why a script ended, if a patch, its argument parser or a traceback says so.
 
     Args:
         tail: the last lines of its output.
         edited: whether the user has changed its code.
         arguments: whether it got arguments of the user's.
     """
+    own = next(filter(None, map(_OWN.fullmatch, reversed(tail))), None)
+    if own:
+        return Failure(own["what"], f"{own['remedy'][:1].upper()}{own['remedy'][1:]}.")
     usage = next(filter(None, map(_USAGE.fullmatch, reversed(tail))), None)
     if usage:
         return Failure(usage["text"], "Correct the arguments after --.")

@@ -408,7 +408,7 @@ def test_empty_and_hostile_verification_sets(faces: Path, tmp_path: Path) -> Non
             return os.mkdir, (str(tmp_path / "trap"),)
 
     (faces / "lfw.bin").write_bytes(pickle.dumps(Hostile(), protocol=2))
-    expect(faces, Level.ERROR, "lfw.bin", "may run code")
+    expect(faces, Level.ERROR, "lfw.bin", "mkdir", "nothing was loaded")
     assert preflight(faces, 8)
     assert not (tmp_path / "trap").exists()
 

@@ -80,3 +80,34 @@ def test_the_argument_parser() -> None:
 )
 def test_what_has_no_traceback_speaks_for_itself(lines: list[str]) -> None:
     assert explain(lines, edited=False, arguments=False) is None
+
+
+@pytest.mark.parametrize(
+    ("sentence", "remedy"),
+    [
+        (
+            "/d/train.rec cannot be trained on: record 7 has label 4, but the labels of 4 classes "
+            "are 0 to 3",
+            '"mfn-patch data check" says more',
+        ),
+        (
+            "training cannot start from /m/x-0001.params: it is of another network: 2 of 9 "
+            "parameters do not fit, the first is a (1 x 2 here, missing in the checkpoint)",
+            "name another checkpoint with --pretrained",
+        ),
+        ("image 3 of /d/lfw.bin cannot be decoded", "replace it, or verify without this file"),
+        (
+            "/d/lfw.bin cannot be read as a verification set: pickle data was truncated",
+            "copy it again, or verify without it",
+        ),
+        (
+            "/d/lfw.bin names posix.system, which no verification set needs: nothing was loaded",
+            "get the file from a source that you trust",
+        ),
+    ],
+)
+def test_the_sentences_of_the_patches(sentence: str, remedy: str) -> None:
+    found = explain(["call reset()", f"{sentence}; {remedy}"], edited=True, arguments=True)
+    assert found is not None
+    assert found.what == sentence
+    assert found.remedy == f"{remedy[0].upper()}{remedy[1:]}."

@@ -134,8 +134,14 @@ def test_training_on_other_identities(
     ) in ran.err
     assert len(list((workspace / "runs").iterdir())) == 1
 
+    ran = tool(*command, "--", "--target", "lfw", "--network", "m1")
+    assert ran.code == ExitCode.ERROR
+    assert f"failed: training cannot start from {checkpoint}-0001.params: it is of" in ran.err
+    assert "Name another checkpoint with --pretrained." in ran.err
+    shutil.rmtree(workspace / "runs")
+
     spoil(checkpoint, "torn")
     ran = tool(*command, "--", "--target", "lfw")
     assert ran.code == ExitCode.ERROR
     assert "start-0001.params is torn or no checkpoint: it ends after" in ran.err
-    assert len(list((workspace / "runs").iterdir())) == 1
+    assert not (workspace / "runs").exists()

@@ -291,6 +291,35 @@ def test_history_names_the_commit(check: Check, later: Path) -> None:
     assert "recipe/0001-fc7-without-bias.patch: clean all along" in text
 
 
+def test_a_merge_that_brings_verdicts_together_is_no_change(check: Check, later: Path) -> None:
+    """Both sides touch the file; what the merge leaves was the verdict on one of them."""
+    path = "src/symbols/spherenet.py"
+    git(later, "checkout", "--quiet", "-b", "side")
+    (later / path).write_bytes((later / path).read_bytes() + b"below\n")
+    commit(later, "Go aside")
+    git(later, "checkout", "--quiet", "later")
+    (later / path).write_bytes(b"above\n" + (later / path).read_bytes())
+    moved = commit(later, "Insert a line")
+    git(later, "merge", "--quiet", "--no-edit", "side")
+    assert changes_of(check, "python3/0003") == [(moved, "offset")]
+    # A merge that makes what neither side had is one.
+    git(later, "checkout", "--quiet", "-B", "aside", "HEAD~1")
+    (later / path).write_bytes((later / path).read_bytes() + b"at the end\n")
+    commit(later, "Go aside again")
+    git(later, "checkout", "--quiet", "later")
+    git(later, "merge", "--quiet", "--no-ff", "--no-commit", "--strategy=ours", "aside")
+    edit(later, path, b".iteritems()", b".viewitems()")
+    (later / path).write_bytes((later / path).read_bytes() + b"at the end\n")
+    broken = commit(later, "Merge, and break it")
+    assert changes_of(check, "python3/0003") == [(moved, "offset"), (broken, "conflict")]
+
+
+def changes_of(check: Check, patch: str) -> list[tuple[str, str]]:
+    ran = check("--history", "pin..later", "--format", "json")
+    found = validated("check", ran.out)["history"]["changes"]
+    return [(it["commit"], it["verdict"]) for it in found if it["patch"].startswith(patch)]
+
+
 def test_history_takes_two_ends(check: Check) -> None:
     assert check("--history", "pin").code == 2
     assert check("--history").code == 0, "upstream's later commit touches no patched file"

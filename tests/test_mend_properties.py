@@ -19,10 +19,30 @@ from tests.preimages import commit, git
 
 SIZE = 24
 TEXTS = [b"mine\n", b"line 3\n", b"one\n", b"", b"two\nlines\n", b"no end"]
-EDITS = st.lists(
-    st.tuples(st.sampled_from(["a", "b"]), st.integers(0, SIZE - 1), st.sampled_from(TEXTS)),
+FILES = st.sampled_from(["a", "b"])
+PLACES = st.integers(0, SIZE - 1)
+Edits = list[tuple[str, int, bytes]]
+ANYWHERE = st.lists(
+    st.tuples(FILES, PLACES, st.sampled_from(TEXTS)),
     min_size=1,
     max_size=4,
+)
+# Hunks of their own, whose contexts touch or nearly do.
+NEARBY = st.builds(
+    lambda path, place, steps, texts: [
+        (path, place + sum(steps[:number]), text) for number, text in enumerate(texts)
+    ],
+    FILES,
+    PLACES,
+    st.lists(st.integers(5, 9), min_size=2, max_size=2),
+    st.lists(st.sampled_from(TEXTS), min_size=2, max_size=3),
+)
+# The last line: without its line break, or with one where there was none.
+AT_THE_END = st.tuples(FILES, st.just(-1), st.sampled_from([b"end", b"end\n", b"line 23\n"])).map(
+    lambda edit: [edit]
+)
+EDITS: st.SearchStrategy[Edits] = st.one_of(
+    ANYWHERE, NEARBY, AT_THE_END, st.tuples(NEARBY, AT_THE_END).map(lambda both: both[0] + both[1])
 )
 HEADER = (
     b"From: A <a@b>\nDate: Tue, 24 Nov 2026 00:00:00 +0000\nSubject: It\n\n"
@@ -32,13 +52,17 @@ HEADER = (
 
 @pytest.fixture(scope="module")
 def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An upstream, a project with three patches on top of each other, and a workspace."""
+    """An upstream, a project with four patches on top of each other, and a workspace.
+
+    File b has no line break at its end; the third patch has nearby hunks, the fourth two diffs of
+    one file.
+    """
     folder = tmp_path_factory.mktemp("properties")
     upstream, project = folder / "upstream", folder / "project"
     upstream.mkdir()
     for name in ("a", "b"):
         lines = [b"line %d\n" % number for number in range(SIZE)]
-        (upstream / name).write_bytes(b"".join(lines))
+        (upstream / name).write_bytes(b"".join(lines)[: -1 if name == "b" else None])
     git(upstream, "init", "--quiet", "--initial-branch=master")
     pin = commit(upstream, "The pin")
     (project / "patches" / "it").mkdir(parents=True)
@@ -46,14 +70,19 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     changes = [
         [("a", b"line 5\n", b"one\nand\n")],
         [("a", b"line 6\n", b"two\n"), ("b", b"line 0\n", b"")],
-        [("a", b"line 20\n", b"three\n"), ("b", b"line 12\n", b"three\n")],
+        [("a", b"line 20\n", b"three\n"), ("a", b"line 13\n", b"3\n"), ("b", b"line 12\n", b"3\n")],
+        [("b", b"line 22\n", b"four\n"), ("b", b"line 3\n", b"and\n")],
     ]
     names = [f"it/{number:04d}-it.patch" for number in range(1, len(changes) + 1)]
     for name, edits in zip(names, changes):
+        diffs = []
         for path, old, new in edits:
             file = upstream / path
             file.write_bytes(file.read_bytes().replace(old, new))
-        diff = git(upstream, "diff", "--full-index", "HEAD")
+            diffs.append(git(upstream, "diff", "--full-index"))
+            if name == names[-1]:
+                git(upstream, "add", "--all")
+        diff = b"".join(diffs) if name == names[-1] else diffs[-1]
         (project / "patches" / name).write_bytes(HEADER + diff)
         commit(upstream, name)
     (project / "patches" / "series").write_text("".join(f"{name}\n" for name in names))
@@ -63,7 +92,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@given(edits=EDITS, number=st.integers(0, 2))
+@given(edits=EDITS, number=st.integers(0, 3))
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 def test_refreshed_then_applied(
     origin: Path, edits: list[tuple[str, int, bytes]], number: int

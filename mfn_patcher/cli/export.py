@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from mfn_patcher.cli.options import (
+    engine_option,
     json_option,
     python_option,
     report,
@@ -46,6 +47,7 @@ Example:
     help="Prove it with images of a verification set.  [default: drawn faces]",
 )
 @python_option
+@engine_option
 @json_option
 def export(
     checkpoint: str,
@@ -56,14 +58,15 @@ def export(
     half: bool,
     images: Path | None,
     python: str | None,
+    engine: str,
     as_json: bool,
 ) -> None:
     """Write the network of a checkpoint, from pixels to embedding, for use elsewhere.
 
-    The result is run by the format's own runtime on 64 images and compared with MXNet. Unless it
-    computes the same, no file is left, and the layer where they part is named. A card beside the
-    model says what it is made from, how to feed it, and how it was proven. Nothing is overwritten,
-    and the checkpoint stays as it is.
+    The result is run by the format's own runtime on 64 images and compared with the engine. If they
+    differ, no file is left, and the first layer that differs is named. A card beside the model says
+    what it is made from, how to feed it, and how it was verified. Nothing is overwritten, and the
+    checkpoint stays as it is.
     """
     from mfn_patcher.evaluation import model as models
     from mfn_patcher.export import run
@@ -85,6 +88,7 @@ def export(
         output or model.prefix.parent / "exported",
         python=interpreter.find(python),
         environment=os.environ,
+        wanted=engine,
         half=half,
         verification_set=images,
     )
@@ -93,8 +97,8 @@ def export(
         return
     proof = exported.card.agreement
     report(
-        f"{exported.card.runtime} computes what {exported.card.reference} does on "
-        f"{exported.card.images} images: least cosine {proof.cosine:.9f}, largest difference "
+        f"{exported.card.runtime} matches {exported.card.reference} on "
+        f"{exported.card.images} images: smallest cosine {proof.cosine:.9f}, largest difference "
         f"{proof.difference:.2g}"
     )
     if form != "slim":

@@ -181,6 +181,8 @@ def _pooling(node: Node) -> Value:
         for side, count, k, s, p in zip(sides, windows, kernel, stride, pad)
     )
     pads = (*pad, *(p + b for p, b in zip(pad, beyond)))
+    if any(p >= k for p, k in zip(pads, 2 * kernel)):
+        raise UnsupportedError("one of its windows lies in the padding")
     settings = {"kernel_shape": kernel, "strides": stride, "pads": pads}
     if not average:
         return node.add("MaxPool", *node.inputs, **settings)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib.metadata
 import json
 import os
@@ -16,19 +15,23 @@ from typing import Any
 import numpy as np
 
 from mfn_patcher.dataset.property_file import IMAGE_SIDE
-from mfn_patcher.engine import MXNET, choice
+from mfn_patcher.engine import AUTO, choice
+from mfn_patcher.engine.choice import Engine
 from mfn_patcher.errors import ExitCode, MfnPatchError
 from mfn_patcher.evaluation.model import Model
 from mfn_patcher.export import card as cards
-from mfn_patcher.export import pnnx
+from mfn_patcher.export import onnx_graph, pnnx, slim
 from mfn_patcher.export.card import Card, Effect
 from mfn_patcher.export.images import Pixels, proof_images
 from mfn_patcher.export.latency import measure
+from mfn_patcher.export.onnx_graph import Translated
+from mfn_patcher.export.onnx_operators import UnsupportedError
 from mfn_patcher.export.proof import HALF, SINGLE, Agreement, Limits, agreement, parting, worst
-from mfn_patcher.export.runtime import load, running
+from mfn_patcher.export.runtime import RuntimeMissingError, load, running
+from mfn_patcher.export.slim import Slim
+from mfn_patcher.probes.runtimes import Floats
 from mfn_patcher.remedies import install
 from mfn_patcher.training import interpreter, record
-from mfn_patcher.training.interpreter import InterpreterError
 from mfn_patcher.training.runs import Run
 
 FORMATS = ("slim", "onnx", "ncnn")
@@ -43,7 +46,7 @@ class ExportError(MfnPatchError):
 
 
 class NotEqualError(ExportError):
-    """What was exported does not compute what MXNet does; no file is left."""
+    """What was exported does not compute what the engine does; no file is left."""
 
     exit_code = ExitCode.VERIFICATION
 
@@ -84,6 +87,7 @@ def export(
     *,
     python: str,
     environment: Mapping[str, str],
+    wanted: str = AUTO,
     half: bool = False,
     verification_set: Path | None = None,
 ) -> Exported:
@@ -92,38 +96,36 @@ def export(
     Everything is made in a temporary folder; the last step gives it its place.
 
     Args:
-        workspace: Its runs are looked into for the one that saved the checkpoint.
-        model: Of one checkpoint.
-        form: One of `FORMATS`.
-        folder: To write into; made if it is missing.
-        python: The training interpreter.
-        environment: The variables to start from.
-        half: Half precision; not for slim.
-        verification_set: Whose images to prove it with; drawn ones if None.
+        workspace: its runs are looked into for the one that saved the checkpoint.
+        model: a single checkpoint.
+        form: one of `FORMATS`.
+        folder: the folder to write into; made if it is missing.
+        python: the training interpreter.
+        environment: the variables to start from.
+        wanted: which engine the user asks for.
+        half: half precision; not for slim.
+        verification_set: the set whose images to prove it with; drawn ones if None.
 
     Raises:
         ExportError: There is something in the way, or the checkpoint can't be exported.
         NotEqualError: The result computes something else.
-        InterpreterError: The interpreter has no usable MXNet.
+        InterpreterError: No engine can compute in the interpreter.
         ConversionError: There is no converter to ncnn, or it failed.
-        RuntimeMissingError: The format's runtime is missing.
+        RuntimeMissingError: What writes the format, or runs it, is missing.
     """
     targets = names(model, form, half=half)
     _refuse_existing(folder, targets)
+    _check_writers(form)
     images, images_from = proof_images(verification_set)
-    facts = interpreter.inspect(python, choice.without_package(environment))
-    engines = choice.Engines(facts, environment, "")
-    # What writes ONNX is in MXNet alone.
-    variables = engines.variables(MXNET)
-    variables["PYTHONDONTWRITEBYTECODE"] = "1"
+    engine = choice.choose(wanted, python, environment, "")
     folder.mkdir(parents=True, exist_ok=True)
     (checkpoint,) = model.checkpoints.values()
     with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as aside:
         made = Path(aside)
         files = tuple(made / name for name in targets[:-2])
-        making = _Making(model, form, half, files, images, engines, variables)
-        answer = making.write()
-        there, runtime = making.prove()
+        making = _Making(model, form, half, files, images, engine, environment)
+        written = making.write()
+        there, runtime = making.prove(written)
         run = _writer(workspace, model, checkpoint)
         card = Card(
             format=form,
@@ -133,18 +135,18 @@ def export(
             run=run.name if run else None,
             chain_commit=run.record.get("chain_commit") if run else None,
             accuracies=_accuracies(run, next(iter(model.checkpoints))),
-            parameters=answer["parameters"],
-            scaling=tuple((name, value) for name, value in answer["scaling"]),
+            parameters=written.slim.parameters,
+            scaling=written.slim.scaling,
             side=IMAGE_SIDE,
-            length=answer["length"],
-            folded=answer.get("folded", 0),
-            subnormal=answer["subnormal"],
-            flushed=answer.get("flushed", 0),
+            length=written.reference.shape[1],
+            folded=written.folded,
+            subnormal=written.slim.subnormal,
+            flushed=written.flushed,
             effect=making.effect(),
             images=len(images),
             images_from=images_from,
-            reference=f"MXNet {answer['mxnet']}",
-            runtime=runtime or f"MXNet {answer['mxnet']}",
+            reference=engine.title,
+            runtime=runtime,
             agreement=there,
             limits=making.limits,
             tool=importlib.metadata.version("mfn-patcher"),
@@ -154,18 +156,51 @@ def export(
     return Exported(folder, tuple(folder / name for name in targets), card)
 
 
+def _check_writers(form: str) -> None:
+    """Look for what writes a format before seconds of work that would be in vain."""
+    if form == "ncnn":
+        pnnx.find()
+    if form != "slim":
+        try:
+            importlib.import_module("onnx")
+        except ImportError as error:
+            raise RuntimeMissingError(
+                f"cannot import the package that writes ONNX files: {error}",
+                remedy=f"Install it with `{install('onnx')}`.",
+            ) from error
+
+
+@dataclass(frozen=True)
+class _Written:
+    """What was written, and what it is held to.
+
+    Attributes:
+        slim: the network of the checkpoint.
+        reference: the embeddings that the engine computes (images, length).
+        network: the network in ONNX; None for slim.
+        folded: number of batch norms folded into the layer before.
+        flushed: number of subnormal weights set to zero.
+    """
+
+    slim: Slim
+    reference: Floats
+    network: Translated | None = None
+    folded: int = 0
+    flushed: int = 0
+
+
 @dataclass(frozen=True)
 class _Making:
     """An export on its way, in a folder that nothing else is in.
 
     Attributes:
-        model: Of one checkpoint.
-        form: One of `FORMATS`.
-        half: Half precision.
-        files: To write.
-        images: To prove it with.
-        python: The training interpreter.
-        variables: Of its environment.
+        model: a single checkpoint.
+        form: one of `FORMATS`.
+        half: half precision.
+        files: the files to write.
+        images: the images to prove it with.
+        engine: what computes the embeddings to reach.
+        environment: the variables to start from.
     """
 
     model: Model
@@ -173,8 +208,8 @@ class _Making:
     half: bool
     files: tuple[Path, ...]
     images: Pixels
-    engines: choice.Engines
-    variables: Mapping[str, str]
+    engine: Engine
+    environment: Mapping[str, str]
 
     @property
     def folder(self) -> Path:
@@ -191,51 +226,79 @@ class _Making:
         """The network with subnormal weights, if it has any."""
         return self.folder / f"unflushed{self.files[0].suffix}"
 
-    def write(self) -> dict[str, Any]:
-        """Write the files; return what the probe says of the network."""
-        np.save(self.folder / "images.npy", self.images)
-        if self.form != "ncnn":
-            return self._ask(format=self.form, fp16=self.half, files=list(map(str, self.files)))
-        pnnx.find()  # before seconds of work that would be in vain
-        onnx = self.folder / "network.onnx"
-        answer = self._ask(format="onnx", fp16=False, files=[str(onnx)])
-        convert = functools.partial(pnnx.convert, nodes=answer["nodes"], half=self.half)
-        convert(onnx, self.files[0])
-        unflushed = self._unflushed.with_suffix(".onnx")
-        if unflushed.exists():
-            convert(unflushed, self._unflushed)
-        return answer
+    def write(self) -> _Written:
+        """Write the files.
 
-    def prove(self) -> tuple[Agreement, str | None]:
-        """Return how near the files come to MXNet, and what ran them, if it wasn't MXNet.
+        Raises:
+            ExportError: The checkpoint can't be exported.
+            ConversionError: The converter to ncnn failed.
+        """
+        np.save(self.folder / "images.npy", self.images)
+        prove = self.form == "slim"
+        pair = self.files if prove else (self.folder / "symbol.json", self.folder / "params")
+        self._ask(slim=list(map(str, pair)), prove=prove)
+        found = slim.read(*pair)
+        reference = np.load(self.folder / "embeddings.npy")
+        if prove:
+            return _Written(found, reference)
+        try:
+            translated = onnx_graph.translate(found.graph, found.arrays, self.images.shape[1:])
+        except UnsupportedError as error:
+            raise self._refused(error) from error
+        unflushed, folded = onnx_graph.fold_batch_norms(translated)
+        network, flushed = onnx_graph.flush_subnormal(unflushed)
+        self._write_network(network, self.files[0])
+        if flushed:
+            self._write_network(unflushed, self._unflushed)
+        return _Written(found, reference, network, folded, flushed)
+
+    def _write_network(self, network: Translated, path: Path) -> None:
+        from mfn_patcher.export import onnx_file  # noqa: PLC0415 - imports onnx, which slim needs not
+
+        if self.form == "onnx":
+            onnx_file.write(network, path, half=self.half)
+            return
+        onnx = path.with_suffix(".onnx")
+        onnx_file.write(network, onnx)
+        nodes = [
+            (layer.outputs[0], [value for value in layer.inputs if isinstance(value, str)])
+            for layer in network.layers
+        ]
+        pnnx.convert(onnx, path, nodes, half=self.half)
+
+    def prove(self, written: _Written) -> tuple[Agreement, str]:
+        """Return how near the files come to the engine, and what ran them.
 
         Raises:
             NotEqualError: They don't come near enough.
         """
-        reference = np.load(self.folder / "embeddings.npy")
         if self.form == "slim":
-            found, runtime = np.load(self.folder / "found.npy"), None
+            found, runtime = np.load(self.folder / "found.npy"), self.engine.title
         else:
             network = load(self.files[0], threads=1)
             with running(self.files[0]):
                 found, runtime = network.embed(self.images), network.name
-        there = agreement(reference, found)
+        there = agreement(written.reference, found)
         if there.within(self.limits):
             return there, runtime
-        image = worst(reference, found, self.limits)
+        image = worst(written.reference, found, self.limits)
+        where = self._where(image, written.network) if written.network else ""
         raise NotEqualError(
-            f"{self.files[0].name} does not compute what MXNet does: {_gap(there)}; "
-            f"most on image {image} of {len(self.images)}{self._where(image)}",
+            f"{self.files[0].name} does not compute what {self.engine.title} does: {_gap(there)}; "
+            f"most on image {image} of {len(self.images)}{where}",
             remedy="No file was left."
             + (" Half precision holds numbers up to 65504: try without --fp16." * self.half),
         )
 
-    def _where(self, image: int) -> str:
-        """Say where the export leaves MXNet's layers, for one image."""
-        if self.form == "slim":
-            return ""
+    def _where(self, image: int, network: Translated) -> str:
+        """Say where the export leaves the engine's layers, for one image."""
+        from mfn_patcher.export import onnx_file  # noqa: PLC0415 - see above
+
         self._ask(layers=image)
-        every = self.folder / "layers.onnx" if self.form == "onnx" else self.files[0]
+        every = self.files[0]
+        if self.form == "onnx":
+            every = self.folder / "layers.onnx"
+            onnx_file.write(network, every, half=self.half, every=True)
         found = load(every, threads=1).layers(self.images[image : image + 1])
         with np.load(self.folder / "layers.npz") as reference:
             parted = parting(reference, found, self.limits)
@@ -248,7 +311,12 @@ class _Making:
         before, after = measure([self._unflushed, self.files[0]], threads=1, runs=_RUNS)
         return Effect(before.median, after.median)
 
-    def _ask(self, **request: Any) -> dict[str, Any]:
+    def _ask(self, **request: Any) -> None:
+        """Have the engine compute.
+
+        Raises:
+            ExportError: It can't, by the fault of the checkpoint.
+        """
         (checkpoint,) = self.model.checkpoints.values()
         request |= {
             "symbol": str(self.model.symbol),
@@ -256,28 +324,18 @@ class _Making:
             "images": str(self.folder / "images.npy"),
             "work": str(self.folder),
         }
-        try:
-            answer = interpreter.ask(
-                self.engines.interpreter.path,
-                self.variables,
-                _PROBE,
-                json.dumps(request),
-                seconds=_SECONDS,
-            )
-        except InterpreterError:
-            # To import MXNet takes seconds: whether it can be is asked only now.
-            self.engines.choose(MXNET)
-            raise
-        if "missing" in answer:
-            self.engines.choose(MXNET)
+        variables = self.engine.environment(self.environment, "")
+        variables["PYTHONDONTWRITEBYTECODE"] = "1"
+        python = self.engine.interpreter.path
+        answer = interpreter.ask(
+            python, variables, _PROBE, json.dumps(request), seconds=_SECONDS
+        )
         if "error" in answer:
-            raise ExportError(
-                f"{checkpoint} can't be exported: {answer['error']}",
-                remedy=f"Install it with `{install('onnx', self.engines.interpreter.path)}`."
-                if "missing" in answer
-                else "",
-            )
-        return answer
+            raise self._refused(answer["error"])
+
+    def _refused(self, reason: object) -> ExportError:
+        (checkpoint,) = self.model.checkpoints.values()
+        return ExportError(f"cannot export {checkpoint}: {reason}")
 
 
 def _gap(there: Agreement) -> str:

@@ -1,4 +1,4 @@
-"""Whether an exported network computes what MXNet does, and where it parts from it."""
+"""Whether an exported network computes what the engine does, and where they part."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Limits:
     """What an export must keep.
 
     Attributes:
-        cosine: Least of an embedding with MXNet's.
-        difference: Largest of a component; None for any. It is relative to MXNet's largest
+        cosine: Least of an embedding with the engine's.
+        difference: Largest of a component; None for any. It is relative to the engine's largest
             component where that is above 1: float32 holds seven digits.
     """
 
@@ -53,7 +53,7 @@ def agreement(reference: Floats, found: Floats) -> Agreement:
     """Compare arrays row by row.
 
     Args:
-        reference: MXNet's; the first axis counts images.
+        reference: The engine's; the first axis counts images.
         found: Of the same shape.
     """
     cosines, differences = _by_row(reference, found)
@@ -90,7 +90,7 @@ def parting(
     """Return the first layer whose output is out of the limits, and how far.
 
     Args:
-        reference: MXNet's layers, in order.
+        reference: The engine's layers, in order.
         found: The export's; those it has merged into others are missing.
         limits: As for the embeddings.
     """

@@ -327,9 +327,7 @@ class _Making:
         variables = self.engine.environment(self.environment, "")
         variables["PYTHONDONTWRITEBYTECODE"] = "1"
         python = self.engine.interpreter.path
-        answer = interpreter.ask(
-            python, variables, _PROBE, json.dumps(request), seconds=_SECONDS
-        )
+        answer = interpreter.ask(python, variables, _PROBE, json.dumps(request), seconds=_SECONDS)
         if "error" in answer:
             raise self._refused(answer["error"])
 

@@ -248,7 +248,7 @@ def test_spoiled_checkpoints(
     spoiled = spoil(prefix, tmp_path, "lacking", training_environment)
     ran = tool("export", f"{spoiled},1", "-w", trained, "--format", "slim", "-o", tmp_path / "out")
     assert (ran.code, ran.out) == (1, "")
-    assert "model-0001.params can't be exported: it lacks fc1_weight" in ran.err
+    assert "model-0001.params: it lacks fc1_weight" in ran.err
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -304,7 +304,7 @@ def test_edited_networks(
     shutil.copy(f"{prefix}-0001.params", tmp_path / "model-0001.params")
     ran = tool("export", f"{tmp_path / 'model'},1", "-w", trained, "--format", form)
     assert (ran.code, ran.out) == (1, "")
-    assert "model-0001.params can't be exported: " in ran.err
+    assert re.search(r"cannot export \S+model-0001.params: ", ran.err)
     assert "no interpreter" not in ran.err
     assert "Traceback" not in ran.err
 

@@ -80,6 +80,12 @@ _VARIABLES = {
 }
 _environment_lock = threading.Lock()
 
+# What git says of a repository that lost something, in a power cut for example.
+_DAMAGE = re.compile(
+    rb"not a git repository|object file .* is empty|is corrupt|index file (corrupt|smaller)"
+    rb"|bad (signature|object|tree|index file|config)|invalid sha1 pointer|unable to (read|parse) "
+    rb"|cannot read|inflate: data stream error|broken link|reference broken|No such ref"
+)
 _CONNECTING = ("fetch", "ls-remote")  # the only commands that may reach for another repository
 _PR_SET_PDEATHSIG = 1
 _NO_ATTRIBUTES = "* -text !eol -ident -filter -working-tree-encoding !diff !merge\n"
@@ -120,6 +126,18 @@ class GitError(MfnPatchError):
         self.status = status
         self.stdout = stdout
         self.stderr = stderr
+
+
+class DamagedError(GitError):
+    """git could not read the repository that it was to work in."""
+
+    def __init__(self, failed: GitError, git_dir: Path) -> None:
+        super().__init__(failed.command, failed.status, failed.stdout, failed.stderr)
+        said = failed.stderr.decode(errors="replace").strip().splitlines()
+        self.args = (f"the git repository {git_dir} is damaged: {said[0]}",)
+        self.remedy = (
+            f"Move {git_dir.parent} aside, run `mfn-patch apply`, and copy your own files back."
+        )
 
 
 @dataclass(frozen=True)
@@ -227,7 +245,10 @@ class Repository:
                 process.wait()
             raise
         if process.returncode not in expected:
-            raise GitError(arguments, process.returncode, stdout, stderr)
+            failed = GitError(arguments, process.returncode, stdout, stderr)
+            if not connects and _DAMAGE.search(stderr):
+                raise DamagedError(failed, self.git_dir)
+            raise failed
         return Result(process.returncode, stdout, stderr)
 
     def out(self, *arguments: str, **options: object) -> str:

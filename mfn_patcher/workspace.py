@@ -268,6 +268,11 @@ class Workspace:
                 f"there is no workspace at {self.path}",
                 remedy="Run `mfn-patch apply`, or name another with --workspace.",
             )
+        if self.repository.run("rev-parse", "--git-dir", expected=(0, 128)).status:
+            raise WorkspaceError(
+                f"{self.repository.git_dir} is not a complete git repository",
+                remedy="Run `mfn-patch apply`: it completes it, and overwrites no file of yours.",
+            )
 
     def rebasing(self) -> str | None:
         """Return what a rebase that is under way goes onto."""
@@ -385,7 +390,9 @@ class Workspace:
                 )
             git.run("config", "core.autocrlf", "false")
             Switch(git, self._own / _SWITCH).begin_patterns()
-            (git.git_dir / "info" / "exclude").write_text(_EXCLUDED)
+            excluded = git.git_dir / "info" / "exclude"
+            if not excluded.exists():
+                excluded.write_text(_EXCLUDED)
         elif git.resolve(PIN) == series.pin:
             return
         elif git.resolve(PIN) is None:  # a clone of the user's own

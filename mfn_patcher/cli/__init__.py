@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import importlib
+import os
 import sys
 import traceback
+from pathlib import Path
 
 import click
 
@@ -74,12 +76,18 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line and exit with the documented code."""
+    _open_standard_streams()
     prepare()
     sys.exit(run())
 
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line with `arguments` (default: the process's); return its exit code."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        _complain("the current folder has been removed", "Change to another one and try again.")
+        return ExitCode.ERROR
     try:
         return int(cli.main(arguments, prog_name=command(), standalone_mode=False) or ExitCode.DONE)
     except MfnPatchError as error:
@@ -100,6 +108,18 @@ def run(arguments: list[str] | None = None) -> int:
         return ExitCode.ERROR
     except Exception:
         return _bug()
+
+
+def _open_standard_streams() -> None:
+    """Open what was closed, or the next file that is opened would be taken for it."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # It becomes the lowest number that is free.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+            stream = open(number, "r" if name == "stdin" else "w")  # noqa: SIM115, PTH123
+            setattr(sys, name, stream)
 
 
 def _complain(message: str, remedy: str) -> None:

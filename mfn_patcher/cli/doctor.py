@@ -22,7 +22,7 @@ from mfn_patcher.cli.options import (
     workspace_option,
 )
 from mfn_patcher.cli.terminal import print_json
-from mfn_patcher.errors import ExitCode
+from mfn_patcher.errors import ExitCode, MfnPatchError
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -80,7 +80,7 @@ def doctor(
     from mfn_patcher import recipe
     from mfn_patcher.doctor import diagnose
     from mfn_patcher.training import command, interpreter
-    from mfn_patcher.training.code import read_code
+    from mfn_patcher.training.code import Code, read_code
     from mfn_patcher.training.run import Surroundings
 
     here = Path.cwd()
@@ -91,7 +91,10 @@ def doctor(
         from mfn_patcher.cluster.job import share_devices
 
         gpus = share_devices(gpus, environment.get("CUDA_VISIBLE_DEVICES"), job.place)
-    code = read_code(workspace, report)
+    try:
+        code = read_code(workspace, report)
+    except MfnPatchError:
+        code = Code()  # the lines about git and the workspace say why
     options = command.Options(
         data_dir=data_dir and Path(command.absolute(data_dir, here)),
         models_dir=models_dir and Path(command.absolute(models_dir, here)),

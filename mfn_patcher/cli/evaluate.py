@@ -10,6 +10,7 @@ import click
 
 from mfn_patcher.cli.options import (
     engine_option,
+    in_a_folder,
     json_option,
     print_table,
     python_option,
@@ -53,6 +54,7 @@ Example:
 @click.option(
     "--plot",
     type=click.Path(dir_okay=False, path_type=Path),
+    callback=in_a_folder,
     metavar="FILE",
     help="Draw ROC curves into a .png or .svg file.",
 )
@@ -91,8 +93,6 @@ def evaluate(
 
     if plot and plot.suffix not in (".png", ".svg"):
         raise click.UsageError(f"{plot} ends neither in .png nor in .svg.")
-    if plot and not plot.absolute().parent.is_dir():
-        raise click.UsageError(f"there is no folder {plot.absolute().parent}.")
     here = Path.cwd()
     place = Workspace(workspace, report)
     options = command.Options(

@@ -68,6 +68,17 @@ def upstream_option(function: _Function) -> _Function:
     )(function)
 
 
+def in_a_folder(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> Any:
+    """Return `path`, a file to write, if the folder that it is to be in is there.
+
+    Raises:
+        click.BadParameter: it is not; better said before the work than after it.
+    """
+    if path and not path.absolute().parent.is_dir():
+        raise click.BadParameter(f"there is no folder {path.absolute().parent}")
+    return path
+
+
 python_option = click.option(
     "--python",
     metavar="PYTHON",

@@ -374,8 +374,10 @@ _TABLE = [
     _scalar("_mul_scalar", "{0} * {scalar}", "_MulScalar"),
     _scalar("_div_scalar", "{0} / {scalar}", "_DivScalar"),
     _scalar("_rdiv_scalar", "{scalar} / {0}", "_RDivScalar"),
-    _scalar("_maximum_scalar", "{0}.clamp(min={scalar})", "_MaximumScalar"),
-    _scalar("_minimum_scalar", "{0}.clamp(max={scalar})", "_MinimumScalar"),
+    # At the scalar itself the gradient is that of the data, as in MXNet; that of clamp changed in
+    # PyTorch 2.14.
+    _scalar("_maximum_scalar", "torch.where({0} < {scalar}, {scalar}, {0})", "_MaximumScalar"),
+    _scalar("_minimum_scalar", "torch.where({0} > {scalar}, {scalar}, {0})", "_MinimumScalar"),
 ]
 
 OPERATORS = {operator.name: operator for operator in _TABLE}

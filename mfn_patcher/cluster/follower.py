@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import queue
@@ -95,8 +96,9 @@ class Follower(Hands):
         self.dismiss(failed=error is not None)
         self._ports.release()
         if error is not None and self._folder:
-            # What this prints may be lost with the network.
-            (self._folder / CAUSE).write_text(f"{error}\n", encoding="utf-8")
+            # What this prints may be lost with the network; the folder may have been removed.
+            with contextlib.suppress(OSError):
+                (self._folder / CAUSE).write_text(f"{error}\n", encoding="utf-8")
         if error is not None and self._over is None:
             remedy = error.remedy if isinstance(error, MfnPatchError) else ""
             self._fail(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import threading
@@ -55,7 +56,7 @@ class Hands(Crew):
         self._python = python
         self._companions: Companions | None = None
         self._worker: int | None = None
-        self._progress: Path | None = None
+        self._progress: int | None = None
         self._told: tuple[tuple[int, str] | None, float] = None, time.monotonic()
 
     @property
@@ -81,11 +82,15 @@ class Hands(Crew):
             for role in self.layout.roles(self.place.rank)
         }
         worker = environments.pop("worker")
-        self._progress = folder / "progress"
+        # Made and kept open here: it can be read whatever becomes of the folder.
+        path = folder / "progress"
+        if self._progress is not None:
+            os.close(self._progress)
+        self._progress = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
         self._told = None, time.monotonic()
         command = bound(beside_worker(self._python), self._python)
         self._companions = Companions(dict.fromkeys(environments, command), environments, folder)
-        return worker, ("--progress", str(self._progress))
+        return worker, ("--progress", str(path))
 
     def wrap(self, command: Sequence[str]) -> tuple[str, ...]:
         """Bind the worker to the tool, whose end it would not outlive well."""
@@ -102,7 +107,7 @@ class Hands(Crew):
 
     def beat(self) -> Beat:
         """Return where this rank is."""
-        told = read_progress(self._progress) if self._progress else None
+        told = None if self._progress is None else read_progress(self._progress)
         if told != self._told[0]:
             self._told = told, time.monotonic()
         states = self._companions.states() if self._companions else {}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 STARTS = 10
 """Times the patience, and times the usual step: what may pass before the first step is done, for
@@ -18,6 +18,7 @@ _START, _WAIT, _END = "start", "wait", "end"
 _LONG = ("verify", "save")
 _WORDS = {"compute": "computes", "wait": "waits", "verify": "verifies", "save": "saves"}
 _KEPT = 51
+_LINE = 64  # bytes, more than the script writes
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,14 @@ class Beat:
         return text + "".join(f", its {role} is stopped" for role in self.stopped)
 
 
-def read_progress(path: Path) -> tuple[int, str] | None:
-    """Return step and phase that the script tells in a line with its rank; None before it does."""
+def read_progress(file: int) -> tuple[int, str] | None:
+    """Return step and phase that the script tells in a line with its rank; None before it does.
+
+    Args:
+        file: descriptor of the file that the script writes them to.
+    """
     try:
-        _rank, step, phase = path.read_text(encoding="ascii").split()
+        _rank, step, phase = os.pread(file, _LINE, 0).decode("ascii").split()
         return int(step), phase
     except (OSError, ValueError):
         return None

@@ -19,7 +19,7 @@ from mfn_patcher.training.libraries import Gpu
 from mfn_patcher.training.need import ON_TOP, Need
 from tests import stub_driver
 from tests.conftest import Tool
-from tests.preimages import ROOT
+from tests.preimages import ROOT, StandIn
 from tests.test_workspace import validated
 
 GIB = 1 << 30
@@ -76,6 +76,18 @@ def test_without_git(tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert ran.code == 4
     (finding,) = (f for f in validated("doctor", ran.out)["findings"] if f["check"] == "git")
     assert (finding["level"], finding["remedy"]) == ("failed", "Install git and try again.")
+
+
+def test_without_git_in_a_workspace(
+    tool: Tool, stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = ("-w", tmp_path / "w", "--project", stand_in.project)
+    assert tool("apply", *places, "--upstream", stand_in.upstream).code == 0
+    monkeypatch.setenv("PATH", str(tmp_path))
+    ran = tool("doctor", "--json", *places, "--python", "none")
+    assert ran.code == 4, ran.err
+    levels = {f["check"]: f["level"] for f in validated("doctor", ran.out)["findings"]}
+    assert (levels["git"], levels["workspace"]) == ("failed", "failed")
 
 
 # -- a build for CUDA, of libraries built here --------------------------------------------

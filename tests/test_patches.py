@@ -12,6 +12,7 @@ from mfn_patcher.lint import lint
 from mfn_patcher.patches import PatchFormatError, load_series, parse_patch
 from tests.conftest import Tool
 from tests.preimages import ROOT, SERIES
+from tests.test_workspace import validated
 
 FIRST = "recipe/0001-fc7-without-bias.patch"
 CRLF = "python3/0001-range-for-xrange.patch"
@@ -158,3 +159,11 @@ def test_the_command(tool: Tool, project: Path) -> None:
     assert ran.out.startswith(
         f"{project}/patches/{FIRST}:1: the header needs a paragraph 'Why: ...'"
     )
+    command = ("lint", "--project", project, "--json")
+    as_json = tool(*command)
+    found = validated("lint", as_json.out)
+    assert (as_json.code, found["ok"]) == (1, False)
+    assert found["problems"][0]["file"] == f"{project}/patches/{FIRST}"
+    assert found["problems"][0]["line"] == 1
+    (project / "patches" / "stray").touch()
+    assert None in {it["line"] for it in validated("lint", tool(*command).out)["problems"]}

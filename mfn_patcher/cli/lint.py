@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mfn_patcher.cli.options import find_project, project_option
-from mfn_patcher.cli.terminal import echo
+from mfn_patcher.cli.options import find_project, json_option, project_option
+from mfn_patcher.cli.terminal import echo, print_json
 from mfn_patcher.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @project_option
+@json_option
 @click.pass_context
-def lint(context: click.Context, project: Path | None) -> None:
+def lint(context: click.Context, project: Path | None, as_json: bool) -> None:
     """Check patches/ without asking upstream: order, headers, diffs, blob ids, stray files.
 
     Problems are printed one a line, as file:line: message.
@@ -31,6 +32,13 @@ def lint(context: click.Context, project: Path | None) -> None:
 
     root = find_project(project)
     problems = find_problems(root)
+    if as_json:
+        told = [
+            {"file": str(each.path), "line": each.line or None, "message": each.message}
+            for each in problems
+        ]
+        print_json({"ok": not problems, "problems": told})
+        context.exit(ExitCode.ERROR if problems else ExitCode.DONE)
     for problem in problems:
         echo(problem)
     if problems:

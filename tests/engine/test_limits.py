@@ -23,6 +23,7 @@ NAMED = {
     "optimizer": "Adam",
     "setting of SGD": "clip_gradient",
     "several devices": "2 devices",
+    "array without axes": "without axes",
     "graph that is torn": "not a symbol file",
     "shapes that do not fit": "(2, 3) against (3, 2)",
 }

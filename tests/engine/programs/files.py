@@ -39,6 +39,7 @@ def arrays():
         },
         "empty dict": {},
         "empty name": {"": number},
+        "no rows": {"x": mx.nd.array(np.zeros((0, 3)))},
         "list": [number, mx.nd.ones((1, 1))],
         "view": {
             "part": mx.nd.array(ramp)[1:2],

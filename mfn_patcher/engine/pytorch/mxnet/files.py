@@ -32,17 +32,18 @@ def write(file: BinaryIO, arrays: Sequence[npt.NDArray[Any]], names: Sequence[st
         names: a name for each; empty for none.
 
     Raises:
-        MXNetError: An array has a type that MXNet's files do not hold.
+        MXNetError: An array has a type that MXNet's files do not hold, or no axes: MXNet cannot
+            read back what it writes of those.
     """
     file.write(struct.pack("<QQQ", _FILE_MARK, 0, len(arrays)))
     for array in arrays:
         kind = array.dtype.newbyteorder("<") if array.dtype.itemsize > 1 else array.dtype
         if kind not in _TYPES:
             raise MXNetError(f"MXNet's files hold no arrays of {array.dtype}")
+        if array.ndim == 0:
+            raise MXNetError("MXNet's files hold no arrays without axes")
         file.write(struct.pack("<Iii", _V2, 0, array.ndim))
         file.write(struct.pack(f"<{array.ndim}q", *array.shape))
-        if array.ndim == 0:
-            continue  # MXNet's sign of an array that has no numbers yet
         file.write(struct.pack("<iii", 1, 0, _TYPES.index(kind)))
         file.write(np.ascontiguousarray(array, dtype=kind).tobytes())
     file.write(struct.pack("<Q", len(names)))
@@ -111,9 +112,9 @@ class _Reader:
             if storage != 0:
                 raise MXNetError("sparse arrays are not part of the PyTorch engine")
         shape = self._shape(mark)
-        # Without axes there are no numbers, but in the version that has NumPy's arrays.
+        # In the version that has NumPy's arrays, these have one number.
         if not shape and mark != _V3:
-            return np.empty((), dtype=np.float32)
+            raise MXNetError("Invalid NDArray file format: an array without axes")
         _, _, kind = self.unpack("<iii")
         if not 0 <= kind < len(_TYPES):
             raise MXNetError(f"Invalid NDArray file format: unknown type of numbers {kind}")

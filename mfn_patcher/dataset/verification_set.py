@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mfn_patcher.dataset import bin_pickle
 from mfn_patcher.errors import MfnPatchError
 
 NAMES = ("lfw", "cfp_fp", "agedb_30")
@@ -60,6 +59,8 @@ def read_verification_set(path: Path) -> VerificationSet:
         UnsafePickleError: The file names a global that no verification set needs.
         VerificationSetError: The file is missing, damaged or something else.
     """
+    from mfn_patcher.dataset import bin_pickle  # noqa: PLC0415  (imports NumPy)
+
     try:
         with path.open("rb") as file:
             images, same = bin_pickle.load(file)

@@ -23,6 +23,7 @@ from mfn_patcher.engine.choice import Engine
 from mfn_patcher.errors import ExitCode, MfnPatchError
 from mfn_patcher.training import process, record
 from mfn_patcher.training.command import Resumption, StagePlan, go_on
+from mfn_patcher.training.failure import explain
 from mfn_patcher.training.process import Ended
 from mfn_patcher.training.run import Surroundings
 
@@ -204,7 +205,10 @@ class Follower(Hands):
             raise self._fail(ended.stopped)
         if ended.status:
             why = self._ended_badly("worker", ended.status)
-            if ended.status > 0:
+            failure = explain(ended.tail, edited=False, arguments=False)
+            if failure:
+                why = f"{why}: {failure.what}\n{failure.remedy}"
+            elif ended.status > 0:
                 why = "\n".join([f"{why}; its last lines:", *ended.tail])
             where = f"All of its output is on {self.host} in {folder / record.LOG}"
             raise self._fail(f"{why}\n{where}")

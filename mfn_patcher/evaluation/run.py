@@ -27,6 +27,7 @@ from mfn_patcher.recipe import Recipe
 from mfn_patcher.remedies import install
 from mfn_patcher.training import record
 from mfn_patcher.training.command import Options, PlanError, choose_devices
+from mfn_patcher.training.failure import explain
 
 _PROBE = Path(__file__).parents[1] / "probes" / "evaluate.py"
 _SAMPLES = 16
@@ -317,4 +318,7 @@ def _failure(plan: Plan, status: int, said: IO[bytes]) -> EvaluationError:
             f"Memory may have run out: the largest set takes {size:.1f} GB in main memory, and a "
             "smaller --batch-size takes less beside it."
         )
+    failure = explain(lines, edited=False, arguments=False)
+    if failure and status > 0:
+        return EvaluationError(f"the evaluation failed: {failure.what}", remedy=remedy)
     return EvaluationError("\n".join([f"the evaluation failed: {reason}", *lines]), remedy=remedy)

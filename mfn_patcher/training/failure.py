@@ -32,7 +32,7 @@ _REMEDIES = {
     r"[Rr]ecord|imdecode|Unpickling|[Dd]ecode": "`mfn-patch data check` looks for damaged images.",
 }
 _EDITED = "The patched code has edits of yours: `mfn-patch diff --local` shows them."
-_ARGUMENTS = "Check the arguments after --; the script knows no limits of its own for their values."
+_ARGUMENTS = "Check the arguments after --: the script does not validate them."
 _UNKNOWN = "`mfn-patch doctor` and `mfn-patch data check` look for the usual causes."
 
 

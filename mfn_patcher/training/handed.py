@@ -12,6 +12,7 @@ from typing import Any
 from mfn_patcher.dataset.property_file import IMAGE_SIDE
 from mfn_patcher.dataset.synth import MINIMUM_PAIRS, synthesise
 from mfn_patcher.errors import ExitCode, MfnPatchError
+from mfn_patcher.training.failure import explain
 
 _PROBES = Path(__file__).parents[1] / "probes"
 
@@ -69,6 +70,10 @@ def ask(
             check=False,
         )
         if not output.exists():
-            said = "\n".join(ran.stderr.splitlines()[-15:])
+            lines = ran.stderr.splitlines()[-15:]
+            failure = explain(lines, edited=False, arguments=False)
+            if failure:
+                raise HandedError(f"the script failed: {failure.what}", remedy=failure.remedy)
+            said = "\n".join(lines)
             raise HandedError(f"{python} ended with status {ran.returncode}:\n{said}")
         return json.loads(output.read_text())

@@ -206,6 +206,9 @@ def test_a_child_that_fails(ready: Plan, tmp_path: Path) -> None:
     error = ended(ready, child(tmp_path, "echo a reason >&2", "exit 3"))
     assert str(error) == "the evaluation failed: exit status 3\na reason"
     assert "mfn-patch status" in error.remedy
+    traceback = 'Traceback (most recent call last):\\n  File "x", line 1\\nKeyError: 1'
+    error = ended(ready, child(tmp_path, f"printf '{traceback}' >&2", "exit 1"))
+    assert str(error) == "the evaluation failed: KeyError: 1"
     error = ended(ready, child(tmp_path, say(error="no network")))
     assert str(error) == "no network"
 

@@ -16,7 +16,7 @@ test: .venv/dev .venv/junit-10.xsd .venv/ncnn  ## lint, types and tests
 	$(BIN)/mypy
 	$(BIN)/pytest --numprocesses auto --dist loadfile
 
-test-slow: .venv/dev  ## what installs gigabytes: the CUDA build of MXNet, without a GPU
+test-slow: .venv/dev  ## what takes minutes or gigabytes: the largest networks, the CUDA build of MXNet
 	$(BIN)/pytest -m slow
 
 bench: .venv/dev  ## every figure of speed, into benchmarks/RESULTS.md

@@ -22,11 +22,13 @@ from mfn_patcher.patches import parse_patch
 from mfn_patcher.switch import Move, write_note
 from mfn_patcher.upstream import fetch_revision
 from mfn_patcher.workspace import REBASE, patterns
+from mfn_patcher.worktree import SUBMODULE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mfn_patcher.chain import Link
+    from mfn_patcher.git import Repository
     from mfn_patcher.merge import Conflict
     from mfn_patcher.patches import Patch, Series
     from mfn_patcher.workspace import Held, Workspace
@@ -156,7 +158,8 @@ def abort(workspace: Workspace) -> str:
     with workspace.locked(rebasing=True) as held:
         state = _read(held)
         git = workspace.repository
-        tree, known = workspace.tree(), {state.parent, state.tip, *state.shown}
+        tree = change_tree(git, workspace.tree(), _submodules(git, state))
+        known = {state.parent, state.tip, *state.shown}
         if tree not in {git.out("rev-parse", f"{each}^{{tree}}") for each in known}:
             saved = workspace.save(state.shown[-1] if state.shown else state.parent)
             workspace.report(f"your changes were saved: {saved.patch}")
@@ -174,6 +177,16 @@ def _read(held: Held) -> _State:
     values: dict[str, Any] = json.loads(path.read_text())
     lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
     return _State(**{**values, **lists})
+
+
+def _submodules(repository: Repository, state: _State) -> dict[str, Entry]:
+    """Return the submodules of upstream that conflict with the patch that stopped.
+
+    No patch can change one, so they stay, though git forgets a submodule whose folder is empty.
+    """
+    there = repository.entries(state.parent)
+    found = {path: Entry(*there[path]) for path in state.whole if path in there}
+    return {path: entry for path, entry in found.items() if entry.mode == SUBMODULE}
 
 
 def _blobs(patch: Patch) -> list[tuple[str, str, str]]:
@@ -236,7 +249,11 @@ class _Rebase:
         patch = self._series.patches[state.done]
         undecided = []
         decided = []
+        submodules = _submodules(self._git, state)
         for path, theirs, ours in self._unmerged():
+            if path in submodules:
+                undecided.append(f"  {path}: `git add` it to leave upstream's submodule there")
+                continue
             file = self._git.work_tree / path
             if path in state.whole or not (theirs and ours):
                 undecided.append(
@@ -253,7 +270,7 @@ class _Rebase:
                 "\n".join([f"{patch.name} is not decided yet:", *undecided]),
                 remedy=f"Edit the files in {self._workspace.path}, then --continue again.",
             )
-        tree = self._workspace.tree()
+        tree = change_tree(self._git, self._workspace.tree(), submodules)
         state = replace(state, stopped=False, shown=(tree,), whole=())
         return self._settle(state, patch, tree)
 

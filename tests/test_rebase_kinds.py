@@ -141,3 +141,13 @@ def test_an_edit_that_looks_like_what_a_later_patch_changes(toy: Toy, tmp_path: 
     shutil.rmtree(toy.workspace)
     assert toy("apply").code == 0
     assert (toy.workspace / FILE).read_text() == edited
+
+
+def test_an_edit_that_undoes_a_later_patch_is_not_lost(toy: Toy) -> None:
+    """In an earlier patch it would be no change, and the later patch would undo it again."""
+    toy.branch("main")
+    toy.change("src/b.py", 3, "line 3", where=toy.workspace)
+    edited, before = toy.work_tree(), toy.patches()
+    ran = toy("refresh", "first/0001")
+    assert (ran.code, "would not make what you have" in ran.err) == (1, True), ran.err
+    assert (toy.work_tree(), toy.patches()) == (edited, before)

@@ -85,7 +85,7 @@ for path in sys.argv[2:]:
         bool(images[0][1] == images[1][1]),
         all(isinstance(d, mx.nd.NDArray) for d in images[1][0]),
         *(
-            (a.dtype == b.dtype) and bool((a == b).asnumpy().all())
+            (a.dtype == b.dtype) and bool((a.asnumpy() == b.asnumpy()).all())
             for a, b in zip(*(i[0] for i in images))
         ),
     ]

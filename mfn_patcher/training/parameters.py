@@ -60,8 +60,8 @@ def random_layers(
     """
     found: dict[str, list[str]] = {}
     for name, shape in sorted(shapes.items()):
-        if not name.startswith(HEAD) or not shape:
-            continue
+        if not name.startswith(HEAD) or name == "fc7_bias" or not shape:
+            continue  # the bias, which unpatched code trains with softmax, is not used
         length = shape[-1] if name == "fc7_weight" else shape[0]
         if length != embedding_size:
             why = f"its embeddings have {length} values, those to train {embedding_size}"

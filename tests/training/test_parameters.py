@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mfn_patcher.training.parameters import ParametersError, random_layers, read_shapes
+from mfn_patcher.training.parameters import ParametersError, Shape, random_layers, read_shapes
 
 SAVE = """
 import sys
@@ -82,7 +82,9 @@ def test_other_files(tmp_path: Path, content: bytes) -> None:
 
 
 def test_layers_that_start_at_random() -> None:
-    shapes = {"conv_weight": (512, 1), "fc1_weight": (128, 512), "fc7_weight": (20, 128)}
+    shapes: dict[str, Shape] = {"conv_weight": (512, 1), "fc1_weight": (128, 512)}
+    shapes["fc7_weight"] = (20, 128)
+    shapes["fc7_bias"] = (20,)  # as upstream's own code has it
     assert random_layers(shapes, 20, 128) == {}
     assert random_layers(shapes, 6, 128) == {
         "it was trained with 20 identities, and the data set has 6": ["fc7_weight"]

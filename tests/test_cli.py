@@ -96,7 +96,9 @@ def test_without_git(
     assert "git was not found" in ran.err
 
 
-@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC, errno.EACCES])
+@pytest.mark.parametrize(
+    "number", [errno.EROFS, errno.ENOSPC, errno.EACCES, errno.ENOTDIR, errno.EISDIR]
+)
 def test_what_a_disk_can_do(tool: Tool, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     def fail(*_: object, **__: object) -> None:
         raise OSError(number, "it cannot be done", "/some/file")

@@ -218,5 +218,6 @@ def test_an_environment_without_pip(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 
 def test_no_text_names_a_package_that_no_index_has() -> None:
-    for path in (ROOT / "mfn_patcher").rglob("*.py"):
+    documents = [*ROOT.glob("README*.md"), *ROOT.glob("docs/*.md")]
+    for path in [*(ROOT / "mfn_patcher").rglob("*.py"), *documents]:
         assert "mfn-patcher[" not in path.read_text(), path

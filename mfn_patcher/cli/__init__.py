@@ -18,6 +18,11 @@ from mfn_patcher.remedies import as_typed, command
 # What a machine can do to a program that writes files; not a bug of the program.
 _ENVIRONMENT = {
     errno.EACCES: "Check who owns it and its permissions.",
+    errno.EIO: "The disk or its connection has failed: `dmesg` may say more.",
+    errno.EISDIR: "A folder is where a file should be: move it away.",
+    errno.ELOOP: "Links lead in a circle: remove one.",
+    errno.ENAMETOOLONG: "Choose a shorter name or path.",
+    errno.ENOTDIR: "A file is where a folder should be: move it away.",
     errno.EDQUOT: "Make room and try again; nothing was lost.",
     errno.ENOSPC: "Make room and try again; nothing was lost.",
     errno.EPERM: "Check who owns it and its permissions.",

@@ -293,9 +293,12 @@ class Switch:
 
     def _shows(self, move: Move, skipped: set[str]) -> Callable[[str], bool]:
         """Return whether the work tree will show a path, as a function of it."""
-        patterns = move.patterns
-        if patterns is None or not self.is_ours:
+        if not self.is_ours:
             return lambda path: path not in skipped
+        patterns = move.patterns
+        if patterns is None:
+            lines = os.fsdecode(self._sparse.read_bytes()).removeprefix(_SPARSE_MARK)
+            patterns = tuple(lines.splitlines())
         return lambda path: matches(path, patterns)
 
     def _skipped(self) -> set[str]:

@@ -151,3 +151,18 @@ def test_an_edit_that_undoes_a_later_patch_is_not_lost(toy: Toy) -> None:
     ran = toy("refresh", "first/0001")
     assert (ran.code, "would not make what you have" in ran.err) == (1, True), ran.err
     assert (toy.work_tree(), toy.patches()) == (edited, before)
+
+
+def test_a_conflict_beside_new_files_that_are_not_fetched(toy: Toy) -> None:
+    """What the work tree does not show is neither fetched nor written when a patch stops."""
+    toy.write("big/model.bin", "not needed\n")
+    toy.change(FILE, 9, "upstream's")
+    commit(toy.upstream, "newer")
+    ran = toy("rebase", "--onto", "newer")
+    assert (ran.code, "needs a decision: first/0001-a.patch" in ran.err) == (1, True), ran.err
+    assert not (toy.workspace / "big").exists()
+    assert git(toy.workspace, "status", "--porcelain") == f"UU {FILE}\n".encode()
+    (toy.workspace / FILE).write_text("decided\n")
+    assert toy("rebase", "--continue").code == 0
+    assert git(toy.workspace, "status", "--porcelain") == b""
+    assert not (toy.workspace / "big").exists()

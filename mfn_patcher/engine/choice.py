@@ -323,7 +323,7 @@ class Engines:
     # -- judging ------------------------------------------------------------------------------
 
     def _problem_on_gpus(self, candidate: Candidate, devices: int) -> InterpreterError | None:
-        wanted = f"the run needs {devices} (CUDA_VISIBLE_DEVICES='{self._visible_devices}')"
+        wanted = self._wanted(devices)
         if not candidate.cuda:
             other = for_gpus(candidate.name, self.interpreter.path)
             return InterpreterError(
@@ -346,6 +346,9 @@ class Engines:
             )
         return None
 
+    def _wanted(self, devices: int) -> str:
+        return f"the run needs {devices} (CUDA_VISIBLE_DEVICES='{self._visible_devices}')"
+
     def _neither(
         self,
         mxnet: Candidate,
@@ -354,6 +357,13 @@ class Engines:
         other: InterpreterError,
     ) -> InterpreterError:
         python = self.interpreter.path
+        if not any(each.cuda or each.fault for each in (mxnet, torch)):
+            return InterpreterError(
+                f"{mxnet.build} and {torch.build} of {python} are CPU builds, which use no GPU; "
+                f"{self._wanted(self._devices)}",
+                remedy=f"Train on the CPU with --cpu, {for_gpus(TORCH, python)}, or "
+                f"{for_gpus(MXNET, python)}.",
+            )
         if mxnet.installed and torch.installed:
             return InterpreterError(
                 f"neither engine can compute here:\n  MXNet: {problem}\n  PyTorch: {other}",

@@ -92,7 +92,7 @@ class Surroundings:
         try:
             engine = self.engine(plan)
         except InterpreterError as error:
-            return f"none. {error}. {error.remedy}", None
+            return f"none: {error}. {error.remedy}", None
         return engine.describe(), engine.modules
 
     @functools.cached_property

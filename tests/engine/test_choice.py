@@ -198,6 +198,13 @@ def test_torch_on_a_gpu_where_mxnet_is_for_the_cpu(make: Make) -> None:
     assert "is a CPU build" in engine.reason
 
 
+def test_two_builds_for_the_cpu_where_a_gpu_is_wanted(make: Make) -> None:
+    error = refused(make(), "0")
+    assert str(error).startswith("mxnet 1.9.1 and torch 2.13.0 of ")
+    assert str(error).endswith("; the run needs 1 (CUDA_VISIBLE_DEVICES='0')")
+    assert "--cpu" in error.remedy
+
+
 def test_a_card_for_which_neither_has_code(make: Make) -> None:
     python = make(
         builds={"mxnet-cu112": "1.9.1", "torch": "2.13.0"},

@@ -49,6 +49,9 @@ _FETCH = (
     "--refmap=",
     "--no-write-fetch-head",
 )
+# git reads these from the index wherever it checks something out, whether it shows them or not.
+_READ_BY_GIT = (".gitattributes", ".gitignore", ".gitmodules")
+
 _COMMIT = re.compile(r"[0-9a-f]{40}", re.IGNORECASE)
 _ABBREVIATION = re.compile(r"[0-9a-f]{4,39}", re.IGNORECASE)
 _ANSWER = 120  # seconds that a host has to list its branches
@@ -286,8 +289,8 @@ def _fetch_files(repository: Repository, pin: str, patterns: tuple[str, ...]) ->
     wanted = {
         blob
         for path, (mode, blob) in repository.entries(pin).items()
-        # git reads attributes wherever it checks something out, whether it shows them or not.
-        if mode != SUBMODULE and (matches(path, patterns) or path.endswith(".gitattributes"))
+        if mode != SUBMODULE
+        and (matches(path, patterns) or path.rpartition("/")[2] in _READ_BY_GIT)
     }
     fetch_blobs(repository, repository.missing(wanted))
 

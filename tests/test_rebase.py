@@ -120,6 +120,23 @@ def test_a_conflict_is_shown_mended_and_carried_on(bench: RebaseBench) -> None:
     assert git(bench.workspace, "status", "--porcelain") == b""
 
 
+def test_new_files_that_the_workspace_does_not_show(bench: RebaseBench) -> None:
+    """Their blobs are not there, but for those that git itself reads."""
+    upstream = bench.stand_in.upstream
+    (upstream / "elsewhere").mkdir()
+    (upstream / "elsewhere" / "file").write_text("not shown\n")
+    (upstream / "elsewhere" / ".gitignore").write_text("*.o\n")
+    (upstream / ".gitmodules").write_text("")
+    (upstream / "src" / ".gitattributes").write_text("*.py text\n")
+    (upstream / "src" / "new.py").write_text("shown\n")
+    onto = conflict(bench)
+    stopped = bench.rebase("--onto", onto)
+    assert (stopped.code, "needs a decision" in stopped.err) == (1, True), stopped.err
+    assert (bench.workspace / "src" / "new.py").exists()
+    assert not (bench.workspace / "elsewhere").exists()
+    assert bench.rebase("--abort").code == 0
+
+
 def test_abort_brings_every_byte_back(bench: RebaseBench) -> None:
     before = bench.project(), state(bench)
     conflict(bench)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from email.parser import HeaderParser
 from typing import TYPE_CHECKING
 
-from mfn_patcher import mail, unified
+from mfn_patcher import files, mail, unified
 from mfn_patcher.errors import MfnPatchError
 
 if TYPE_CHECKING:
@@ -239,10 +239,10 @@ def parse_patch(folder: Path, name: str) -> Patch:
         raise PatchFormatError(Problem(path, 0, "holds no git diff"))
     header = _parse_header(path, head)
     try:
-        files = unified.parse(diff, first_line)
+        changes = unified.parse(diff, first_line)
     except unified.DiffError as error:
         raise PatchFormatError(Problem(path, error.line, str(error))) from error
-    return Patch(name, path, header, data, diff, files)
+    return Patch(name, path, header, data, diff, changes)
 
 
 def _text(path: Path) -> str:
@@ -254,7 +254,7 @@ def _text(path: Path) -> str:
 
 def _bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return files.read(path)
     except OSError as error:
         raise PatchFormatError(Problem(path, 0, f"cannot be read: {error.strerror}")) from error
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mfn_patcher import files
 from mfn_patcher.encoding import decode
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.recipes import DEFAULT
@@ -186,7 +187,7 @@ def read_text(which: str) -> tuple[str, str]:
     known = which in names()
     path = _FOLDER / f"{which}.toml" if known else Path(which)
     try:
-        return decode(path.read_bytes()), path.name if known else which
+        return decode(files.read(path)), path.name if known else which
     except FileNotFoundError:
         reason = "there is no such file"
     except IsADirectoryError:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable
+from typing import Callable, NoReturn
 
 import pytest
 
@@ -57,6 +58,12 @@ def _reach_upstream() -> tuple[str, bool]:
     return "".join(sections), reached
 
 
+# What runs in the background of a shell has SIGINT ignored. Children inherit that, and would not
+# hear the signals that tests send.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip what needs a package that is not here; leave slow tests out unless asked for."""
     for package, name in PACKAGES.items():
@@ -95,17 +102,21 @@ def hermetic(
     return home
 
 
+def unproven(message: str) -> NoReturn:
+    """Skip a test, or fail it where everything has to be proven."""
+    if REQUIRED:
+        pytest.fail(message)
+    pytest.skip(message)
+
+
 @pytest.fixture
 def upstream_address(connection: tuple[str, bool]) -> str:
     """The address of the real upstream; a test that cannot reach it is skipped, or fails."""
     if not connection[1]:
-        message = (
+        unproven(
             f"upstream is not reachable at {ADDRESS}; "
             "a clone or mirror will do: MFN_PATCH_UPSTREAM=PATH make test"
         )
-        if REQUIRED:
-            pytest.fail(message)
-        pytest.skip(message)
     return ADDRESS
 
 

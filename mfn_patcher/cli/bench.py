@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from mfn_patcher.cli.options import (
+    PathType,
     engine_option,
     json_option,
     print_table,
@@ -26,7 +27,7 @@ def bench() -> None:
 
 @bench.command(epilog="\b\nExample:\n  mfn-patch bench model model-y1-arcface-0080.onnx")
 @click.argument(
-    "files", metavar="MODEL...", type=click.Path(dir_okay=False, path_type=Path), nargs=-1
+    "files", metavar="MODEL...", type=PathType(dir_okay=False, path_type=Path), nargs=-1
 )
 @click.option(
     "--threads",
@@ -72,7 +73,7 @@ def model(files: tuple[Path, ...], threads: tuple[int, ...], runs: int, *, as_js
 
 @bench.command(epilog="\b\nExample:\n  mfn-patch bench feed datasets/faces_ms1m_112x112")
 @click.argument(
-    "data_dir", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path)
+    "data_dir", metavar="DIR", type=PathType(exists=True, file_okay=False, path_type=Path)
 )
 @workspace_option
 @click.option(

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from mfn_patcher.cli.options import json_option
+from mfn_patcher.cli.options import PathType, json_option
 from mfn_patcher.cli.terminal import echo, print_json
 
-_FILE = click.Path(dir_okay=False, path_type=Path)
+_FILE = PathType(dir_okay=False, path_type=Path)
 
 
 @click.command(epilog="\b\nExample:\n  mfn-patch compare model-y1-arcface-0080.onnx a.jpg b.jpg")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mfn_patcher.cli.options import json_option, print_findings
+from mfn_patcher.cli.options import PathType, json_option, print_findings, report
 from mfn_patcher.cli.terminal import echo, print_json
 from mfn_patcher.errors import ExitCode
 
@@ -17,7 +17,7 @@ def data() -> None:
 
 
 @data.command(epilog="\b\nExample:\n  mfn-patch data synth data/synthetic --identities 10 --seed 1")
-@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("directory", metavar="DIR", type=PathType(path_type=Path))
 @click.option("--identities", default=20, show_default=True, help="Identities to train with.")
 @click.option("--images-per-identity", default=20, show_default=True, help="Images of each.")
 @click.option("--pairs", default=20, show_default=True, help="Pairs in each verification set.")
@@ -34,11 +34,12 @@ def synth(
     from rich.console import Console
     from rich.progress import Progress
 
-    from mfn_patcher.dataset.synth import count_images, synthesise
+    from mfn_patcher.dataset.synth import IMAGE_BYTES, count_images, synthesise
 
+    total = count_images(identities, images_per_identity, pairs)
+    report(f"drawing {total:,} images, about {total * IMAGE_BYTES / 1e6:,.1f} MB")
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        total = count_images(identities, images_per_identity, pairs)
         task = progress.add_task("Drawing faces", total=total)
         written = synthesise(
             directory,
@@ -57,7 +58,7 @@ def synth(
 
 
 @data.command(epilog="\b\nExample:\n  mfn-patch data check data/faces_ms1m_112x112")
-@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("directory", metavar="DIR", type=PathType(path_type=Path))
 @json_option
 @click.pass_context
 def check(context: click.Context, directory: Path, *, as_json: bool) -> None:

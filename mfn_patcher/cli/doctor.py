@@ -9,6 +9,7 @@ import click
 
 from mfn_patcher.cli.options import (
     KeepsArguments,
+    PathType,
     cluster_options,
     engine_option,
     find_job,
@@ -24,7 +25,7 @@ from mfn_patcher.cli.options import (
 from mfn_patcher.cli.terminal import print_json
 from mfn_patcher.errors import ExitCode, MfnPatchError
 
-_FOLDER = click.Path(file_okay=False, path_type=Path)
+_FOLDER = PathType(file_okay=False, path_type=Path)
 
 
 @click.command(cls=KeepsArguments)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mfn_patcher.cli.options import (
+    PathType,
     engine_option,
     in_a_folder,
     json_option,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from mfn_patcher.evaluation.figures import Evaluation
     from mfn_patcher.evaluation.run import Plan
 
-_FOLDER = click.Path(file_okay=False, path_type=Path)
+_FOLDER = PathType(file_okay=False, path_type=Path)
 
 _EXAMPLE = """\b
 Example:
@@ -53,7 +54,7 @@ Example:
 )
 @click.option(
     "--plot",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=PathType(dir_okay=False, path_type=Path),
     callback=in_a_folder,
     metavar="FILE",
     help="Draw ROC curves into a .png or .svg file.",

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from mfn_patcher.cli.options import (
+    PathType,
     engine_option,
     json_option,
     python_option,
@@ -35,14 +36,14 @@ Example:
 @click.option(
     "-o",
     "--output",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=PathType(file_okay=False, path_type=Path),
     metavar="DIR",
     help="Where to write.  [default: exported, beside the checkpoint]",
 )
 @click.option("--fp16", "half", is_flag=True, help="Half precision.")
 @click.option(
     "--images",
-    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    type=PathType(dir_okay=False, exists=True, path_type=Path),
     metavar="SET.bin",
     help="Prove it with images of a verification set.  [default: drawn faces]",
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mfn_patcher.cli.options import json_option, print_table
+from mfn_patcher.cli.options import PathType, json_option, print_table
 from mfn_patcher.cli.terminal import echo, print_json, style
 from mfn_patcher.printable import csv_cell
 
@@ -22,9 +22,7 @@ _CSV = ("run", "set", "step", "accuracy", "std", "xnorm", "checkpoint")
 
 
 @click.command()
-@click.argument(
-    "file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
-)
+@click.argument("file", type=PathType(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
 @click.option(
     "--format",
     "form",

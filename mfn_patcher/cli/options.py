@@ -25,12 +25,27 @@ if TYPE_CHECKING:
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
+class PathType(click.Path):
+    """A path that is not empty: Python would take that for the current folder."""
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str | bytes | os.PathLike[str]:
+        """Refuse an empty path, as a variable that is not set leaves one."""
+        if value == "":
+            self.fail("the path is empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def workspace_option(function: _Function) -> _Function:
     """Add ``-w/--workspace``, passed as `workspace`."""
     return click.option(
         "-w",
         "--workspace",
-        type=click.Path(file_okay=False, path_type=Path),
+        type=PathType(file_okay=False, path_type=Path),
         default=Path("insightface"),
         envvar="MFN_PATCH_WORKSPACE",
         show_default="./insightface",
@@ -44,7 +59,7 @@ def project_option(function: _Function) -> _Function:
     """Add ``--project``, passed as `project`."""
     return click.option(
         "--project",
-        type=click.Path(file_okay=False, exists=True, path_type=Path),
+        type=PathType(file_okay=False, exists=True, path_type=Path),
         envvar="MFN_PATCH_PROJECT",
         show_envvar=True,
         metavar="DIR",
@@ -120,7 +135,7 @@ def cluster_options(function: _Function) -> _Function:
         click.option(
             "--hosts",
             "hosts_file",
-            type=click.Path(dir_okay=False, exists=True, path_type=Path),
+            type=PathType(dir_okay=False, exists=True, path_type=Path),
             metavar="FILE",
             help="Start it by ssh on these hosts, one a line; this one is among them.",
         ),

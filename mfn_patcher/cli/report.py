@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mfn_patcher.cli.options import in_a_folder, workspace_option
+from mfn_patcher.cli.options import PathType, in_a_folder, workspace_option
 from mfn_patcher.cli.terminal import echo
 
 
@@ -15,7 +15,7 @@ from mfn_patcher.cli.terminal import echo
 @click.option(
     "-o",
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=PathType(dir_okay=False, path_type=Path),
     callback=in_a_folder,
     metavar="PATH",
     help="The page, .html, replaced if it is there; without this, report.html of the run's folder.",

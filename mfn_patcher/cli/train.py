@@ -9,6 +9,7 @@ import click
 
 from mfn_patcher.cli.options import (
     KeepsArguments,
+    PathType,
     cluster_options,
     engine_option,
     find_job,
@@ -21,7 +22,7 @@ from mfn_patcher.cli.options import (
 from mfn_patcher.cli.terminal import echo
 
 _POSITIVE = click.IntRange(min=1)
-_FOLDER = click.Path(file_okay=False, path_type=Path)
+_FOLDER = PathType(file_okay=False, path_type=Path)
 
 _EXAMPLE = """\b
 Example:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from mfn_patcher import files
 from mfn_patcher.cluster.errors import SetupError
 from mfn_patcher.cluster.ranks import DEFAULT_PORT, OWN, Place, Root, addresses, is_own, parse_root
 from mfn_patcher.encoding import decode
@@ -51,7 +52,7 @@ def read(file: Path) -> tuple[str, ...]:
         SetupError: It names none, or what is no host.
     """
     try:
-        lines = decode(file.read_bytes()).splitlines()
+        lines = decode(files.read(file)).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise SetupError(f"{file} can't be read: {error}") from None
     names = [name for line in lines if (name := line.partition("#")[0].strip())]

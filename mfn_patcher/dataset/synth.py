@@ -27,6 +27,10 @@ MINIMUM_PAIRS = 20
 
 # `property` comes last: without it a directory is no data set.
 _FILES = ("train.rec", "train.idx", *(f"{name}.bin" for name in verification_set.NAMES), "property")
+IMAGE_BYTES = 6200
+"""Of a drawn image, about."""
+
+_MOST_KEYS = 1 << 24  # the labels of a record are float32
 _STAGING = ".mfn-patch-synth"
 
 # How far heads turn in each verification set, relative to training: profiles are harder.
@@ -83,7 +87,8 @@ def synthesise(
         What was written.
 
     Raises:
-        SynthesisError: A number is too small, or the directory holds such files already.
+        SynthesisError: A number is too small or too large, there is no room, or the directory
+            holds such files already.
     """
     for name, value, least in (
         ("identities", identities, 1),
@@ -93,7 +98,21 @@ def synthesise(
     ):
         if value < least:
             raise SynthesisError(f"{name}: {value} is too small", remedy=f"Give {least} or more.")
+    images = count_images(identities, images_per_identity, pairs)
+    if identities * images_per_identity + identities + 1 > _MOST_KEYS:
+        raise SynthesisError(
+            f"{identities:,} identities of {images_per_identity:,} images are too many: a record "
+            f"file holds its keys as float32, which is exact up to {_MOST_KEYS:,}",
+            remedy="Give fewer --identities or --images-per-identity.",
+        )
     with _staging(directory) as staging:
+        free = shutil.disk_usage(staging).free
+        if images * IMAGE_BYTES > free:
+            raise SynthesisError(
+                f"{images:,} images take about {images * IMAGE_BYTES / 1e9:,.1f} GB, and there are "
+                f"{free / 1e9:,.1f} GB free in {directory}",
+                remedy="Give fewer --identities or --images-per-identity, or another directory.",
+            )
         _write_training(staging, identities, images_per_identity, seed, on_image)
         for number, name in enumerate(verification_set.NAMES, start=1):
             _write_verification(staging / f"{name}.bin", pairs, seed, number, on_image)

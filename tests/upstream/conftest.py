@@ -13,10 +13,17 @@ import pytest
 
 from mfn_patcher.cli import run as run_tool
 from mfn_patcher.dataset.synth import synthesise
+from mfn_patcher.errors import MfnPatchError
+from mfn_patcher.git import Repository
 from mfn_patcher.patches import load_series
+from mfn_patcher.unified import ABSENT
+from mfn_patcher.upstream import fetch_blobs, fetch_history
 from mfn_patcher.workspace import Workspace
-from tests.conftest import ADDRESS
-from tests.preimages import ROOT
+from tests.conftest import ADDRESS, unproven
+from tests.preimages import ROOT, SERIES
+
+# The files that patches change.
+PATHS = sorted({path for patch in SERIES.patches for path in patch.paths})
 
 # Of the training that tests of its checkpoints share; it is no part of the first one's time.
 BATCH, INTERVAL = 6, 2
@@ -47,6 +54,38 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if str(item.path).startswith(here):
             item.add_marker(pytest.mark.upstream)
+
+
+@pytest.fixture(scope="session")
+def _history(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """Upstream's default branch: all commits and trees, and the blobs of the patched files."""
+    repository = Repository(tmp_path_factory.mktemp("history"))
+    repository.init()
+    try:
+        (tip,) = fetch_history(repository, ADDRESS, ["upstream"])
+        repository.run("update-ref", "refs/it", tip)
+        how = ("--format=", "--raw", "--no-abbrev", "-z", "refs/it", "--")
+        raw = repository.out("log", *how, *PATHS).split("\0")
+        fields = [field for field in raw if field.startswith(":")]
+        fetch_blobs(repository, {blob for it in fields for blob in it.split()[2:4]} - {ABSENT})
+    except MfnPatchError:
+        unproven(f"{ADDRESS} lacks other revisions than the pin; a whole clone or mirror has them")
+    return repository
+
+
+@pytest.fixture
+def history(upstream_address: str, request: pytest.FixtureRequest) -> Repository:
+    """Upstream with all revisions of the patched files."""
+    assert upstream_address
+    repository: Repository = request.getfixturevalue("_history")
+    return repository
+
+
+@pytest.fixture
+def whole_upstream(upstream_address: str, history: Repository) -> str:
+    """The address of an upstream that has other revisions than the pin."""
+    assert history
+    return upstream_address
 
 
 @pytest.fixture(scope="session")

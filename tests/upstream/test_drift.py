@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,33 +13,11 @@ from mfn_patcher.blobs import Blobs
 from mfn_patcher.drift import HunkState, Judge, PatchState, RevisionVerdict, Tree
 from mfn_patcher.git import GitError, Repository
 from mfn_patcher.unified import ABSENT
-from tests.conftest import ADDRESS, Tool
+from mfn_patcher.upstream import fetch_blobs
+from tests.conftest import Tool
 from tests.preimages import ROOT, SERIES
 from tests.report import test_junit, test_sarif
-
-PATHS = sorted({path for patch in SERIES.patches for path in patch.paths})
-
-
-@pytest.fixture(scope="session")
-def _history(tmp_path_factory: pytest.TempPathFactory) -> Repository:
-    """Upstream's default branch: all commits and trees, and the blobs of the patched files."""
-    repository = Repository(tmp_path_factory.mktemp("history"))
-    repository.init()
-    repository.run("remote", "add", "origin", ADDRESS)
-    repository.run("fetch", "--quiet", "--filter=blob:none", "--no-tags", "origin", "HEAD:refs/it")
-    raw = repository.out("log", "--format=", "--raw", "--no-abbrev", "-z", "refs/it", "--", *PATHS)
-    fields = [field for field in raw.split("\0") if field.startswith(":")]
-    blobs = {blob for field in fields for blob in field.split()[2:4]} - {"0" * 40}
-    fetch = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--filter=blob:none")
-    repository.run(*fetch, "--stdin", "origin", stdin="\n".join(sorted(blobs)).encode())
-    return repository
-
-
-@pytest.fixture
-def history(upstream_address: str, request: pytest.FixtureRequest) -> Repository:
-    assert upstream_address
-    repository: Repository = request.getfixturevalue("_history")
-    return repository
+from tests.upstream.conftest import PATHS
 
 
 def applied_by_git(repository: Repository, commit: str, index: Path) -> list[bool]:
@@ -70,7 +49,7 @@ def test_every_revision_as_git_says(history: Repository, tmp_path: Path) -> None
     assert set(script) < set(commits)
     taken_somewhere = set()
     ambiguous = []
-    blobs = Blobs(history)
+    blobs = Blobs(history, partial(fetch_blobs, history))
     judge = Judge(SERIES.patches, blobs, SERIES.pin)
     for commit in commits:
         verdict = judge.judge(commit, Tree(commit, blobs))
@@ -88,8 +67,8 @@ def test_every_revision_as_git_says(history: Repository, tmp_path: Path) -> None
     assert ambiguous == [], "no case on upstream so far: git took no offset that we refuse"
 
 
-def test_against_the_default_branch(tool: Tool, upstream_address: str) -> None:
-    ran = tool("check", "--upstream", upstream_address, "--against", "upstream")
+def test_against_the_default_branch(tool: Tool, whole_upstream: str) -> None:
+    ran = tool("check", "--upstream", whole_upstream, "--against", "upstream")
     assert ran.code == 3, ran.err
     gone = "the file is gone since b774d6a1b7c6 (2020-11-06): refine repo structure"
     assert f"src/train_softmax.py: hunk 1: {gone}" in ran.out
@@ -109,16 +88,16 @@ def test_no_work_tree_is_needed(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_commit_that_took_the_script_away(tool: Tool, upstream_address: str) -> None:
-    ran = tool("check", "--upstream", upstream_address, "--history")
+def test_the_commit_that_took_the_script_away(tool: Tool, whole_upstream: str) -> None:
+    ran = tool("check", "--upstream", whole_upstream, "--history")
     assert ran.code == 3, ran.err
     lines = [line for line in ran.out.splitlines() if line.startswith("recipe/0003")]
     assert "gone since" in lines[-1]
     assert "(2020-11-" in lines[-1]
 
 
-def test_the_documents_of_a_real_drift(tool: Tool, upstream_address: str) -> None:
-    places = ("--upstream", upstream_address, "--against", "upstream", "--history")
+def test_the_documents_of_a_real_drift(tool: Tool, whole_upstream: str) -> None:
+    places = ("--upstream", whole_upstream, "--against", "upstream", "--history")
     suites = test_junit.validated(tool("check", *places, "--format", "junit").out)
     assert suites.attrib["failures"] == str(len(SERIES.patches))
     results = test_sarif.validated(tool("check", *places, "--format", "sarif").out)["results"]
@@ -133,13 +112,13 @@ def test_the_documents_of_a_real_drift(tool: Tool, upstream_address: str) -> Non
 
 
 def test_the_example_in_the_documents(
-    tool: Tool, upstream_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tool: Tool, whole_upstream: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
     (command,) = re.findall(r"\(`(--against [0-9a-f]{40}\s--history .*?)`\)", page, re.DOTALL)
     summary = tmp_path / "summary.md"
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
-    options = (*shlex.split(command), "--upstream", upstream_address, "--format", "github")
+    options = (*shlex.split(command), "--upstream", whole_upstream, "--format", "github")
     ran = tool("check", *options)
     assert ran.code == 3, ran.err
     shown = re.sub("(?m)^> ?", "", page)

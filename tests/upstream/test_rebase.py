@@ -33,9 +33,9 @@ def mend(workspace: Path) -> None:
 
 
 def test_to_a_conflict_and_on(
-    tool: Tool, upstream_address: str, project: Path, tmp_path: Path
+    tool: Tool, whole_upstream: str, project: Path, tmp_path: Path
 ) -> None:
-    where = ("-w", tmp_path / "insightface", "--project", project, "--upstream", upstream_address)
+    where = ("-w", tmp_path / "insightface", "--project", project, "--upstream", whole_upstream)
     assert tool("apply", *where).code == 0
     ran = tool("rebase", *where, "--onto", ONTO)
     assert ran.code == 1
@@ -53,9 +53,9 @@ def test_to_a_conflict_and_on(
     assert "Nothing to do" in tool("apply", *where).out
 
 
-def test_and_back(tool: Tool, upstream_address: str, project: Path, tmp_path: Path) -> None:
+def test_and_back(tool: Tool, whole_upstream: str, project: Path, tmp_path: Path) -> None:
     workspace = tmp_path / "insightface"
-    where = ("-w", workspace, "--project", project, "--upstream", upstream_address)
+    where = ("-w", workspace, "--project", project, "--upstream", whole_upstream)
     tool("apply", *where)
     before = everything(workspace), everything(project)
     assert tool("rebase", *where, "--onto", ONTO).code == 1

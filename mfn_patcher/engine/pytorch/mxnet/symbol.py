@@ -351,6 +351,8 @@ def __getattr__(alias: str) -> Callable[..., Symbol]:
     """Return the function that composes an operator, by its name."""
     if alias.startswith("__"):
         raise AttributeError(alias)
+    if alias == "LSoftmax":
+        raise AttributeError("LSoftmax, which --loss-type 1 needs, is in no MXNet 1.9 either")
     if alias not in COMPOSERS:
         raise OutOfScopeError(f"mxnet.symbol.{alias}")
     operator = COMPOSERS[alias]

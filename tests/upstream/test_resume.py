@@ -259,9 +259,9 @@ assert draw(7, 4) != draw(8, 4)
 def test_without_the_new_arguments_nothing_is_new(
     script: Script, tool: Tool, upstream_address: str, data: Path, tmp_path: Path
 ) -> None:
-    """With the stacks recipe and python3 alone, the script makes the same parameters to the bit."""
+    """Without the stacks after gradients, the script makes the same parameters to the bit."""
     before = tmp_path / "before"
-    stacks = ("recipe", "python3")
+    stacks = ("recipe", "python3", "gradients")
     options = [token for stack in stacks for token in ("--stack", stack)]
     assert tool("apply", "-w", before, "--upstream", upstream_address, *options).code == 0
     assert not (before / "src" / "checkpoint.py").exists()

@@ -383,7 +383,7 @@ class Workspace:
             # A kill may have left half of a repository, and git's locks on it.
             self._remove_stale_locks()
             git.init()
-            if git.out("ls-files", "--cached"):
+            if git.resolve("HEAD") is None and git.out("ls-files", "--cached"):
                 raise WorkspaceError(
                     f"{self.path} is a git repository with staged files and no commit",
                     remedy="Name an empty folder, or a clone of upstream, with --workspace.",

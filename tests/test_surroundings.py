@@ -133,3 +133,15 @@ def test_a_damaged_repository(toy: Toy, damage: object) -> None:
         if got.code:
             assert len(got.err.splitlines()) <= 8, got.err
         assert snapshot(toy.workspace) == before
+
+
+def test_a_repository_without_its_head_is_completed(toy: Toy) -> None:
+    before = toy.work_tree()
+    (toy.workspace / ".git" / "HEAD").unlink()
+    said = toy("status")
+    assert (said.code, "mfn-patch apply`: it completes it" in said.err) == (1, True)
+    ran = toy("apply")
+    assert ran.code == 0, ran.err
+    assert toy.work_tree() == before
+    assert toy("status").code == 0
+    assert git(toy.workspace, "status", "--porcelain") == b""

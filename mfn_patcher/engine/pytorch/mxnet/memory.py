@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from math import prod
 
 from .fusion import fuse
+from .nodes import Node
 from .shapes import Shape
 from .symbol import Symbol, from_graph
 
@@ -25,17 +26,13 @@ def estimate(symbol: Symbol, known: Mapping[str, Shape], itemsize: int, training
         itemsize: bytes a number.
         training: whether backward follows.
     """
-    sizes: list[int] = []
-    kept: set[object] = set()
-    held = 0
+    sizes: dict[Node, int] = {}
+    kept: set[Node] = set()
     for node, outputs in from_graph(fuse(symbol.graph())).infer_node_shapes(**known):
-        size = sum(prod(shape) for shape in outputs if shape is not None)
-        sizes.append(size)
+        sizes[node] = sum(prod(shape) for shape in outputs if shape is not None)
         if node.operator is not None and node.operator.name in _READ_AGAIN:
-            source = node.inputs[0][0]
-            if source not in kept:
-                kept.add(source)
-                shape = outputs[0] or ()
-                held += prod(shape)
-    largest = sorted(sizes)[-4 if training else -2 :]
+            kept.add(node.inputs[0][0])
+    # Data and labels are no operators, and counted elsewhere.
+    held = sum(sizes.get(node, 0) for node in kept)
+    largest = sorted(sizes.values())[-4 if training else -2 :]
     return itemsize * (sum(largest) + (held if training else 0))

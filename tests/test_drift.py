@@ -284,6 +284,7 @@ def test_history_names_the_commit(check: Check, later: Path) -> None:
         ("python3/0001", moved, "offset"),
         ("python3/0003", moved, "offset"),
         ("python3/0003", broken, "conflict"),
+        ("gradients/00", moved, "offset"),
     ]
     text = check("--history", "pin..later").out
     assert f"python3/0003-dictionary-items.patch: conflict since {broken[:12]} (" in text

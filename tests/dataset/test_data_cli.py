@@ -27,7 +27,9 @@ def test_synth(tmp_path: Path) -> None:
     )
     assert result.exit_code == 0, result.output
     # Output of both streams: no progress bar where there is no terminal.
-    assert result.output.startswith("Wrote 6 images of 2 identities, and 20 pairs in each")
+    drawing, wrote, *_ = result.output.splitlines()
+    assert drawing.startswith("mfn-patch: drawing 126 images, about ")
+    assert wrote.startswith("Wrote 6 images of 2 identities, and 20 pairs in each")
     assert str(tmp_path / "new") in result.output
     for name in ("train.rec", "train.idx", "property", "lfw.bin", "cfp_fp.bin", "agedb_30.bin"):
         assert f"  {name} " in result.stdout

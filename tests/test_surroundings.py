@@ -72,7 +72,7 @@ def test_output_into_a_folder_that_is_not_there(
     suffix = {"plot": "png", "report": "html"}[command[0]]
     output = toy.folder / place / f"x.{suffix}"
     got = toy.tool(*command, "-w", toy.workspace, "-o", output)
-    assert (got.code, f"there is no folder {output.parent}" in got.err) == (2, True)
+    assert (got.code, f"folder {output.parent} does not exist" in got.err) == (2, True)
 
 
 def test_doctor_without_git(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,7 +90,7 @@ def in_a_folder(_context: click.Context, _parameter: click.Parameter, path: Path
         click.BadParameter: it is not; better said before the work than after it.
     """
     if path and not path.absolute().parent.is_dir():
-        raise click.BadParameter(f"there is no folder {path.absolute().parent}")
+        raise click.BadParameter(f"folder {path.absolute().parent} does not exist")
     return path
 
 
@@ -198,7 +198,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON f
 
 
 def find_project(project: Path | None, *, writable: bool = False) -> Path:
-    """Return the folder of `project`, or of the tool's own, as `project_root` does.
+    """Return the folder of `project`, or the one that comes with the tool, as `project_root` does.
 
     What a killed command left half written in it is finished first.
     """

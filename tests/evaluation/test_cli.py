@@ -95,7 +95,7 @@ def test_a_terminal_shows_a_bar_instead_of_lines(
         (("--target", "megaface"), 1, "there is no megaface.bin in"),
         (("--model", "none,1"), 1, "there is no checkpoint of"),
         (("--plot", "roc.gif"), 2, "ends neither in .png nor in .svg"),
-        (("--plot", "no/roc.png"), 2, "there is no folder"),
+        (("--plot", "no/roc.png"), 2, "does not exist"),
         (("--batch-size", "0"), 2, "batch-size"),
     ],
 )

@@ -4,6 +4,8 @@ PYTHONS := python3.11 python3.10 python3.14 python3.13 python3.12 python3
 PYTHON ?= $(or $(shell for each in $(PYTHONS); do \
 	$$each -c '' 2>/dev/null && echo $$each && break; done),python3)
 BIN := .venv/bin
+# MXNet up to Python 3.11, else PyTorch. Asked of the environment once it is there.
+ENGINE = $$($(BIN)/python -c 'import sys; print("cpu" if sys.version_info < (3, 12) else "torch")')
 
 .PHONY: bench demo test test-slow clean
 
@@ -25,23 +27,21 @@ bench: .venv/dev  ## every figure of speed, into benchmarks/RESULTS.md
 clean:
 	rm -rf .venv demo
 
-# MXNet up to Python 3.11, else PyTorch.
 .venv/engine: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null \
-	|| { echo "$(PYTHON) is no Python 3.10 to 3.14: name one, as in make PYTHON=python3.13" >&2; exit 1; }
+	|| { echo "$(PYTHON) does not run or is not Python 3.10 to 3.14; name one: make PYTHON=python3.13" >&2; exit 1; }
 	$(PYTHON) -m venv .venv || { echo "Install the venv module: apt-get install python3-venv" >&2; exit 1; }
-	engine=$$($(BIN)/python -c 'import sys; print("cpu" if sys.version_info < (3, 12) else "torch")') \
-	&& $(BIN)/pip install --quiet --editable ".[$$engine,plot]"
+	$(BIN)/pip install --quiet --editable ".[$(ENGINE),plot]"
 	touch $@
 
 .venv/dev: .venv/engine
-	$(BIN)/pip install --quiet --editable '.[dev]'
+	$(BIN)/pip install --quiet --editable ".[$(ENGINE),dev]"
 	$(BIN)/pip install --quiet --no-deps pnnx==20261020
 	touch $@
 
 # What the programs in the documents are compiled against.
 .venv/ncnn: | .venv/dev
-	$(BIN)/python tests/ncnn_sdk.py $@
+	$(BIN)/python tests/support/ncnn_sdk.py $@
 
 # The schema of JUnit reports is Jenkins's, and pytest's source distribution carries it.
 .venv/junit-10.xsd: .venv/dev

@@ -19,9 +19,9 @@ from pathlib import Path
 
 from turns import milliseconds, print_table, run, seconds, take_turns
 
-from mfn_patcher.patches import Series, load_series
-from mfn_patcher.project import PUBLIC_ADDRESS, project_root
-from mfn_patcher.workspace import Workspace
+from mfn_patcher.patching.project import PUBLIC_ADDRESS, project_root
+from mfn_patcher.patching.series import Series, load_series
+from mfn_patcher.patching.workspace import Workspace
 
 ROUNDS = 9
 COUNTS = (25, 50, 100, 200)

@@ -20,8 +20,8 @@ from pathlib import Path
 from turns import TOOL, milliseconds, print_table, run, take_turns
 
 import mfn_patcher.engine
-from mfn_patcher.project import PUBLIC_ADDRESS
-from mfn_patcher.training.environment import child_environment
+from mfn_patcher.children.environment import child_environment
+from mfn_patcher.patching.project import PUBLIC_ADDRESS
 
 ROUNDS = 3
 BATCHES = (16, 64)

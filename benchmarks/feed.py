@@ -27,8 +27,8 @@ import cv2
 import numpy as np
 from turns import TOOL, print_table, run, seconds, take_turns
 
-from mfn_patcher.dataset.recordio import RecordWriter, pack
-from mfn_patcher.project import PUBLIC_ADDRESS
+from mfn_patcher.data.recordio import RecordWriter, pack
+from mfn_patcher.patching.project import PUBLIC_ADDRESS
 
 IMAGES, ROUNDS, SIDE = 4096, 3, 112
 ENCODED: list[bytes] = []

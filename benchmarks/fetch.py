@@ -21,8 +21,8 @@ from typing import BinaryIO
 
 from turns import TOOL, milliseconds, print_table, run, take_turns
 
-from mfn_patcher.patches import load_series
-from mfn_patcher.project import PUBLIC_ADDRESS, project_root
+from mfn_patcher.patching.project import PUBLIC_ADDRESS, project_root
+from mfn_patcher.patching.series import load_series
 
 ROUNDS = 5
 

@@ -31,11 +31,11 @@ sys.path.insert(0, str(ROOT))
 from turns import TOOL, print_table
 
 from mfn_patcher.engine.pytorch.mxnet.context import num_gpus
-from tests.engine.operators import distance, load
+from tests.support.operator_vectors import distance, load
 
 PROGRAMS = ROOT / "tests" / "engine" / "programs"
 DATA = ROOT / "tests" / "engine" / "data"
-LEGACY = json.loads((ROOT / "tests" / "data" / "legacy_trajectory.json").read_text())
+LEGACY = json.loads((ROOT / "tests" / "recorded" / "legacy_trajectory.json").read_text())
 IDENTITIES = 85164
 
 SPEED = """

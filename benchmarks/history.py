@@ -19,11 +19,11 @@ from pathlib import Path
 
 from turns import milliseconds, print_table
 
-from mfn_patcher.drift import walk
-from mfn_patcher.git import Repository
-from mfn_patcher.patches import Series, load_series
-from mfn_patcher.project import PUBLIC_ADDRESS, project_root
-from mfn_patcher.upstream import fetch_blobs, fetch_history
+from mfn_patcher.drift.judge import walk
+from mfn_patcher.patching.git import Repository
+from mfn_patcher.patching.project import PUBLIC_ADDRESS, project_root
+from mfn_patcher.patching.series import Series, load_series
+from mfn_patcher.patching.upstream import fetch_blobs, fetch_history
 
 ROUNDS = 3
 

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from turns import print_table
 
-from mfn_patcher.training.log import read_events
-from mfn_patcher.training.summary import summarise
+from mfn_patcher.runs.log import read_events
+from mfn_patcher.runs.summary import summarise
 
-SAMPLE = Path(__file__).parents[1] / "tests" / "data" / "training.log"
+SAMPLE = Path(__file__).parents[1] / "tests" / "recorded" / "training.log"
 STAMP = b"[2018-05-07 22:36:46]  "
 
 

@@ -20,7 +20,7 @@ def main() -> None:
         workspace = str(Path(folder, "insightface"))
         apply = (TOOL, "apply", "--workspace", workspace)
         run(*apply)
-        log = Path(__file__).parents[1] / "tests" / "data" / "training.log"
+        log = Path(__file__).parents[1] / "tests" / "recorded" / "training.log"
         commands = {
             'python -c "import click"': (sys.executable, "-c", "import click"),
             'python -c "import git" (GitPython)': (sys.executable, "-c", "import git"),

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from turns import TOOL, milliseconds, print_table, run, take_turns
 
-from mfn_patcher.project import PUBLIC_ADDRESS
-from mfn_patcher.training.environment import child_environment, count_cores
+from mfn_patcher.children.environment import child_environment, count_cores
+from mfn_patcher.patching.project import PUBLIC_ADDRESS
 
 ROUNDS = 3
 

@@ -21,11 +21,11 @@ from turns import TOOL, print_table, run
 sys.path[:0] = [str(Path(__file__).parents[1])]
 
 from mfn_patcher.cluster.scaling import IDENTITIES, Traffic
-from mfn_patcher.cluster.stall import read_progress
-from mfn_patcher.dataset.synth import synthesise
-from mfn_patcher.project import PUBLIC_ADDRESS
-from tests.cluster.launched import until
-from tests.cluster.namespaces import Network, lacking
+from mfn_patcher.cluster.watchdog import read_progress
+from mfn_patcher.data.synth import synthesise
+from mfn_patcher.patching.project import PUBLIC_ADDRESS
+from tests.support.launched import until
+from tests.support.namespaces import Network, lacking
 
 FIRST, STEPS = 4, 10  # before them, parameters are spread too
 

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 from turns import TOOL, milliseconds, print_table, run, seconds, take_turns
 
-from mfn_patcher.dataset.synth import synthesise
-from mfn_patcher.dataset.verification_set import write_verification_set
-from mfn_patcher.project import PUBLIC_ADDRESS
+from mfn_patcher.data.synth import synthesise
+from mfn_patcher.data.verification_set import write_verification_set
+from mfn_patcher.patching.project import PUBLIC_ADDRESS
 
 PAIRS, SIZE, ROUNDS = 6000, 128, 5
 

@@ -7,18 +7,14 @@ import os
 import shutil
 import signal
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, NoReturn
 
 import pytest
 
 from mfn_patcher.cli import run
-from mfn_patcher.project import PUBLIC_ADDRESS
-from tests.preimages import StandIn, git, make_stand_in
-
-REQUIRED = os.environ.get("MFN_PATCH_REQUIRE_UPSTREAM") == "1"
-ADDRESS = os.environ.get("MFN_PATCH_UPSTREAM") or PUBLIC_ADDRESS
+from tests.support.preimages import StandIn, git, make_stand_in
+from tests.support.tool import Check, Ran, Tool
+from tests.support.upstream import ADDRESS, unproven
 
 # Markers of tests that run a package, and its name.
 PACKAGES = {"mxnet": "MXNet", "torch": "PyTorch"}
@@ -102,13 +98,6 @@ def hermetic(
     return home
 
 
-def unproven(message: str) -> NoReturn:
-    """Skip a test, or fail it where everything has to be proven."""
-    if REQUIRED:
-        pytest.fail(message)
-    pytest.skip(message)
-
-
 @pytest.fixture
 def upstream_address(connection: tuple[str, bool]) -> str:
     """The address of the real upstream; a test that cannot reach it is skipped, or fails."""
@@ -146,19 +135,6 @@ def stand_in(_stand_in_once: StandIn, tmp_path: Path) -> StandIn:
     folder = tmp_path / "stand in"
     shutil.copytree(_stand_in_once.upstream.parent, folder)
     return StandIn(folder / "upstream", folder / "project", _stand_in_once.pin)
-
-
-@dataclass(frozen=True)
-class Ran:
-    """How a command ended and what it printed."""
-
-    code: int
-    out: str
-    err: str
-
-
-Tool = Callable[..., Ran]
-Check = Callable[..., Ran]
 
 
 @pytest.fixture

@@ -6,14 +6,15 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
-from tests.preimages import ROOT, SERIES, StandIn, commit, edit
-from tests.report import test_junit, test_sarif
+from tests.drift.formats import test_junit, test_sarif
+from tests.support.preimages import ROOT, SERIES, StandIn, commit, edit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

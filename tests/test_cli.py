@@ -15,8 +15,8 @@ import pytest
 
 from mfn_patcher.cli import cli
 from mfn_patcher.errors import ExitCode
-from tests.conftest import Tool
-from tests.preimages import ROOT, StandIn
+from tests.support.preimages import ROOT, StandIn
+from tests.support.tool import Tool
 
 CONTEXT = click.Context(cli)
 TOP = {name: cli.get_command(CONTEXT, name) for name in cli.list_commands(CONTEXT)}
@@ -46,8 +46,8 @@ SLOW = {"git", "matplotlib", "mxnet", "numpy", "PIL", "rich"}
         ("train --help", set()),
         ("train --stage all --dry-run", set()),
         ("recipes list", set()),
-        (f"log {ROOT / 'tests/data/training.log'} --format csv", set()),
-        (f"log {ROOT / 'tests/data/training.log'}", {"rich"}),
+        (f"log {ROOT / 'tests/recorded/training.log'} --format csv", set()),
+        (f"log {ROOT / 'tests/recorded/training.log'}", {"rich"}),
         ("lint", set()),
         ("apply", {"git"}),
     ],
@@ -103,7 +103,7 @@ def test_what_a_disk_can_do(tool: Tool, monkeypatch: pytest.MonkeyPatch, number:
     def fail(*_: object, **__: object) -> None:
         raise OSError(number, "it cannot be done", "/some/file")
 
-    monkeypatch.setattr("mfn_patcher.workspace.Workspace.status", fail)
+    monkeypatch.setattr("mfn_patcher.patching.workspace.Workspace.status", fail)
     ran = tool("status")
     assert ran.code == ExitCode.ERROR
     assert ran.err.startswith("mfn-patch: /some/file: it cannot be done\n")
@@ -111,7 +111,7 @@ def test_what_a_disk_can_do(tool: Tool, monkeypatch: pytest.MonkeyPatch, number:
 
 
 def test_a_bug_says_so(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mfn_patcher.workspace.Workspace.status", lambda _: 1 / 0)
+    monkeypatch.setattr("mfn_patcher.patching.workspace.Workspace.status", lambda _: 1 / 0)
     ran = tool("status")
     assert ran.code == ExitCode.BUG
     assert "ZeroDivisionError" in ran.err
@@ -125,7 +125,7 @@ def test_an_interruption(
     def interrupt(_: object) -> None:
         raise interruption
 
-    monkeypatch.setattr("mfn_patcher.workspace.Workspace.status", interrupt)
+    monkeypatch.setattr("mfn_patcher.patching.workspace.Workspace.status", interrupt)
     ran = tool("status")
     assert ran.code == ExitCode.INTERRUPTED
     assert "Traceback" not in ran.err
@@ -154,7 +154,7 @@ def test_the_table_of_exit_codes_is_documented() -> None:
 
 
 def test_json_is_asked_for_by_one_option(tool: Tool, stand_in: StandIn, tmp_path: Path) -> None:
-    log = ROOT / "tests/data/training.log"
+    log = ROOT / "tests/recorded/training.log"
     places = ("--upstream", stand_in.upstream, "--project", stand_in.project)
     for command in (("log", log), ("check", *places)):
         short, long = tool(*command, "--json"), tool(*command, "--format", "json")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mfn_patcher.patches import load_series
-from tests.conftest import Tool
-from tests.preimages import ROOT
+from mfn_patcher.patching.series import load_series
+from tests.support.preimages import ROOT
+from tests.support.tool import Tool
 
 ENGLISH = (ROOT / "README.md").read_text(encoding="utf-8")
 CHINESE = (ROOT / "README.zh.md").read_text(encoding="utf-8")

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from mfn_patcher import files
-from mfn_patcher.dataset.synth import SynthesisError, synthesise
-from tests.conftest import Tool
-from tests.preimages import ROOT
+from mfn_patcher.data.synth import SynthesisError, synthesise
+from tests.support.preimages import ROOT
+from tests.support.tool import Tool
 
 ENDLESS = ["fifo", "/dev/zero"]
 

@@ -18,14 +18,14 @@ from rich.console import Console
 
 from mfn_patcher.cli import terminal
 from mfn_patcher.printable import UNSAFE, csv_cell, json_text, one_line, visible
-from mfn_patcher.training.alarms import Alarm
-from mfn_patcher.training.live import Display
-from mfn_patcher.training.log import Verification
-from tests.conftest import Tool
-from tests.preimages import ROOT, StandIn, commit, edit, git
-from tests.test_recipe import TEXT
-from tests.training.test_log import SAMPLE
-from tests.training.test_runs import WHOLE, make_run
+from mfn_patcher.runs.log import Verification
+from mfn_patcher.training.watch.alarms import Alarm
+from mfn_patcher.training.watch.display import Display
+from tests.recipes.test_model import TEXT
+from tests.runs.test_log import SAMPLE
+from tests.runs.test_store import WHOLE, make_run
+from tests.support.preimages import ROOT, StandIn, commit, edit, git
+from tests.support.tool import Tool
 
 # The title of the window, the screen cleared, a bell, a colour, a C1 sequence, reversed text.
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x1b[31m\x9b5m\b\r\u202ekcab"

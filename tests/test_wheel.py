@@ -7,7 +7,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from tests.preimages import ROOT
+from tests.support.preimages import ROOT
 
 
 def test_an_installed_wheel(tmp_path: Path) -> None:

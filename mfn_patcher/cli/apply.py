@@ -55,7 +55,7 @@ def apply(
       mfn-patch apply
       mfn-patch apply --stack recipe --stack python3 -w /data/insightface
     """
-    from mfn_patcher.workspace import Workspace
+    from mfn_patcher.patching.workspace import Workspace
 
     series = load_project_series(project)
     patches = series.select(stacks, without)

@@ -121,8 +121,8 @@ def feed(
     upstream's own iterator, the decoding of images that are in memory, and the disk. It needs no
     GPU and changes nothing.
     """
-    from mfn_patcher.training import feed as feeds
-    from mfn_patcher.training import interpreter
+    from mfn_patcher.children import interpreter
+    from mfn_patcher.training import feed_speed as feeds
 
     counts = tuple(sorted(set(workers))) or feeds.default_workers()
     report(

@@ -22,7 +22,7 @@ from mfn_patcher.errors import ExitCode
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mfn_patcher.report.findings import Report
+    from mfn_patcher.drift.findings import Report
 
 # What --allow calls a patch verdict; the pin allows `exact` alone.
 _ALLOWED = {"exact": "clean", "offset": "offset", "merged": "merged"}
@@ -81,10 +81,10 @@ def check(
       mfn-patch check
       mfn-patch check --against upstream --history
     """
-    from mfn_patcher import drift
-    from mfn_patcher.lint import lint
-    from mfn_patcher.patches import load_series
-    from mfn_patcher.report.findings import Report
+    from mfn_patcher.drift import judge as drift
+    from mfn_patcher.drift.findings import Report
+    from mfn_patcher.patching.lint import lint
+    from mfn_patcher.patching.series import load_series
 
     form = "json" if as_json else form
     root = find_project(project)
@@ -107,7 +107,7 @@ def check(
 
 
 def _show(found: Report, form: str) -> None:
-    from mfn_patcher.report import as_json, github, junit, sarif, text
+    from mfn_patcher.drift.formats import as_json, github, junit, sarif, text
 
     renderers: dict[str, Callable[[Report], str]] = {
         "text": partial(text.render, style=style),

@@ -34,7 +34,7 @@ def synth(
     from rich.console import Console
     from rich.progress import Progress
 
-    from mfn_patcher.dataset.synth import IMAGE_BYTES, count_images, synthesise
+    from mfn_patcher.data.synth import IMAGE_BYTES, count_images, synthesise
 
     total = count_images(identities, images_per_identity, pairs)
     report(f"drawing {total:,} images, about {total * IMAGE_BYTES / 1e6:,.1f} MB")
@@ -68,7 +68,7 @@ def check(context: click.Context, directory: Path, *, as_json: bool) -> None:
     what the training script reads. Nothing in a .bin file is run. The exit code is 4 if there
     is an error; a warning leaves it 0.
     """
-    from mfn_patcher.dataset.check import check as check_data_set
+    from mfn_patcher.data.check import check as check_data_set
 
     report = check_data_set(directory)
     if as_json:

@@ -46,14 +46,16 @@ def demo(
     import shlex
     import sys
 
-    from mfn_patcher import recipe, remedies
-    from mfn_patcher.dataset.synth import synthesise
-    from mfn_patcher.training import command, interpreter
-    from mfn_patcher.training.code import read_code
+    from mfn_patcher import remedies
+    from mfn_patcher.children import interpreter
+    from mfn_patcher.data.synth import synthesise
+    from mfn_patcher.patching.workspace import Workspace
+    from mfn_patcher.recipes import model as recipe
+    from mfn_patcher.runs.code import read_code
+    from mfn_patcher.training import command
     from mfn_patcher.training.run import Surroundings, run_stages
-    from mfn_patcher.training.supervision import Supervision
-    from mfn_patcher.verify import VerificationError, verify
-    from mfn_patcher.workspace import Workspace
+    from mfn_patcher.training.verify import VerificationError, verify
+    from mfn_patcher.training.watch.supervision import Supervision
 
     path = interpreter.find(python)
     documented = recipe.load()

@@ -36,7 +36,7 @@ def diff(patch: str | None, workspace: Path, stat: bool, local: bool, project: P
       mfn-patch diff recipe/0002
       mfn-patch diff --local > mine.patch
     """
-    from mfn_patcher.workspace import Workspace
+    from mfn_patcher.patching.workspace import Workspace
 
     if patch and local:
         raise click.UsageError("PATCH and --local exclude each other.")

@@ -78,10 +78,11 @@ def doctor(
       mfn-patch doctor --data-dir /data/faces_ms1m_112x112
       mpirun -n 4 mfn-patch doctor --cluster
     """
-    from mfn_patcher import recipe
-    from mfn_patcher.doctor import diagnose
-    from mfn_patcher.training import command, interpreter
-    from mfn_patcher.training.code import Code, read_code
+    from mfn_patcher.children import interpreter
+    from mfn_patcher.doctor.machine import diagnose
+    from mfn_patcher.recipes import model as recipe
+    from mfn_patcher.runs.code import Code, read_code
+    from mfn_patcher.training import command
     from mfn_patcher.training.run import Surroundings
 
     here = Path.cwd()
@@ -125,8 +126,8 @@ def doctor(
         environment=environment,
     )
     if job:
-        from mfn_patcher.cluster.doctor import diagnose_together
         from mfn_patcher.cluster.job import start_others
+        from mfn_patcher.doctor.hosts import diagnose_together
 
         path = interpreter.find(python)
         surroundings = Surroundings(workspace.resolve(), path, environment, code)

@@ -28,10 +28,11 @@ def env(recipe_name: str, gpus: str | None, cpu: bool, python: str | None, engin
 
     They are for a POSIX shell, and set what train sets: the engine, the devices, the libraries.
     """
-    from mfn_patcher import recipe
+    from mfn_patcher.children import interpreter
+    from mfn_patcher.children.environment import put_first
     from mfn_patcher.engine.choice import choose
-    from mfn_patcher.training import command, interpreter
-    from mfn_patcher.training.environment import put_first
+    from mfn_patcher.recipes import model as recipe
+    from mfn_patcher.training import command
 
     options = command.Options(
         gpus=gpus, cpu=cpu, visible_devices=os.environ.get("CUDA_VISIBLE_DEVICES")

@@ -86,11 +86,12 @@ def evaluate(
     Data set and batch size are those of the run that saved the newest of these checkpoints,
     unless you say otherwise; GPUs are chosen as by train.
     """
-    from mfn_patcher import recipe
-    from mfn_patcher.evaluation import model as models
+    from mfn_patcher.checkpoints import selection as models
+    from mfn_patcher.children import interpreter
     from mfn_patcher.evaluation import run
-    from mfn_patcher.training import command, interpreter
-    from mfn_patcher.workspace import Workspace
+    from mfn_patcher.patching.workspace import Workspace
+    from mfn_patcher.recipes import model as recipe
+    from mfn_patcher.training import command
 
     if plot and plot.suffix not in (".png", ".svg"):
         raise click.UsageError(f"{plot} ends neither in .png nor in .svg.")
@@ -178,7 +179,7 @@ def _percent(rate: float, deviation: float) -> str:
 
 
 def _print_comparison(plan: Plan, evaluation: Evaluation) -> None:
-    from mfn_patcher import published
+    from mfn_patcher.recipes import published
 
     several = len(plan.model.checkpoints) > 1
     best_on = {name: evaluation.best_on(name) for name in plan.sets}

@@ -69,9 +69,9 @@ def export(
     what it is made from, how to feed it, and how it was verified. Nothing is overwritten, and the
     checkpoint stays as it is.
     """
-    from mfn_patcher.evaluation import model as models
+    from mfn_patcher.checkpoints import selection as models
+    from mfn_patcher.children import interpreter
     from mfn_patcher.export import run
-    from mfn_patcher.training import interpreter
 
     if half and form == "slim":
         raise click.UsageError("--fp16 is not for slim, which is what MXNet loads")

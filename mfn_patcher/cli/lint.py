@@ -27,8 +27,8 @@ def lint(context: click.Context, project: Path | None, as_json: bool) -> None:
     Example:
       mfn-patch lint
     """
-    from mfn_patcher.lint import lint as find_problems
-    from mfn_patcher.patches import load_series
+    from mfn_patcher.patching.lint import lint as find_problems
+    from mfn_patcher.patching.series import load_series
 
     root = find_project(project)
     problems = find_problems(root)

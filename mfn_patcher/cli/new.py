@@ -15,7 +15,7 @@ from mfn_patcher.errors import MfnPatchError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mfn_patcher.git import Repository
+    from mfn_patcher.patching.git import Repository
 
 _ASKED = {
     "subject": "What the patch does, in at most 72 characters",
@@ -56,8 +56,9 @@ def new(
     Example:
       mfn-patch new log-the-seed --stack local
     """
-    from mfn_patcher import mail, mend
-    from mfn_patcher.workspace import Workspace
+    from mfn_patcher.patching import edit as mend
+    from mfn_patcher.patching import mail
+    from mfn_patcher.patching.workspace import Workspace
 
     series = load_project_series(project, writable=True)
     place = Workspace(workspace, report)
@@ -80,7 +81,7 @@ def new(
 
 
 def _parse_author(text: str) -> tuple[str, str]:
-    from mfn_patcher import mail
+    from mfn_patcher.patching import mail
 
     name, address = mail.parse_person(text)
     if not name or not address:

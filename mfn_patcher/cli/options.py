@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from mfn_patcher.cli.terminal import as_cell, echo, style, unstyle
 from mfn_patcher.engine import AUTO, CHOICES
-from mfn_patcher.project import PUBLIC_ADDRESS, project_root, resolve_address
+from mfn_patcher.patching.project import PUBLIC_ADDRESS, project_root, resolve_address
 from mfn_patcher.recipes import DEFAULT
 from mfn_patcher.remedies import as_typed
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from mfn_patcher.cluster.job import Job
     from mfn_patcher.finding import Finding
-    from mfn_patcher.patches import Series
+    from mfn_patcher.patching.series import Series
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -202,7 +203,7 @@ def find_project(project: Path | None, *, writable: bool = False) -> Path:
 
     What a killed command left half written in it is finished first.
     """
-    from mfn_patcher.draft import recover
+    from mfn_patcher.patching.draft import recover
 
     root = project_root(project, writable=writable)
     recover(root, report)
@@ -211,7 +212,7 @@ def find_project(project: Path | None, *, writable: bool = False) -> Path:
 
 def load_project_series(project: Path | None, *, writable: bool = False) -> Series:
     """Return the series of `project`, or of the tool's own; `writable` to write patches anew."""
-    from mfn_patcher.patches import load_series
+    from mfn_patcher.patching.series import load_series
 
     return load_series(find_project(project, writable=writable))
 

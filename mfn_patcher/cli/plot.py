@@ -32,10 +32,10 @@ def plot(sources: tuple[str, ...], output: Path | None, workspace: Path) -> None
       mfn-patch plot last
       mfn-patch plot training.log stage3 -o both.svg
     """
-    from mfn_patcher.training.log import read_events
-    from mfn_patcher.training.plots import PlotError, Series, draw, series_of
-    from mfn_patcher.training.runs import find
-    from mfn_patcher.training.summary import summarise
+    from mfn_patcher.runs.log import read_events
+    from mfn_patcher.runs.plots import PlotError, Series, draw, series_of
+    from mfn_patcher.runs.store import find
+    from mfn_patcher.runs.summary import summarise
 
     if output and output.suffix not in (".png", ".svg"):
         raise click.UsageError(f"{output} ends neither in .png nor in .svg.")

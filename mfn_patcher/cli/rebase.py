@@ -46,8 +46,8 @@ def rebase(
       mfn-patch rebase --onto upstream
       mfn-patch rebase --continue
     """
-    from mfn_patcher import rebase as rebasing
-    from mfn_patcher.workspace import Workspace
+    from mfn_patcher.patching import rebase as rebasing
+    from mfn_patcher.patching.workspace import Workspace
 
     if sum([onto is not None, resume, abort]) != 1:
         raise click.UsageError("Give one of --onto, --continue and --abort.")

@@ -18,7 +18,8 @@ def recipes() -> None:
 @json_option
 def list_(as_json: bool) -> None:
     """List the recipes that come with the tool; train --recipe NAME takes them."""
-    from mfn_patcher import published, recipe
+    from mfn_patcher.recipes import model as recipe
+    from mfn_patcher.recipes import published
 
     known = [recipe.load(name) for name in recipe.names()]
     if as_json:
@@ -70,7 +71,7 @@ def show(name: str, as_json: bool) -> None:
 
     A file of yours is checked as train checks it: its first error exits with 1.
     """
-    from mfn_patcher import recipe
+    from mfn_patcher.recipes import model as recipe
 
     found = recipe.load(name)
     if as_json:

@@ -27,8 +27,8 @@ def refresh(patch: str | None, workspace: Path, project: Path | None) -> None:
     Example:
       mfn-patch refresh recipe/0002
     """
-    from mfn_patcher import mend
-    from mfn_patcher.workspace import Workspace
+    from mfn_patcher.patching import edit as mend
+    from mfn_patcher.patching.workspace import Workspace
 
     series = load_project_series(project, writable=True)
     chosen = series.find(patch) if patch else series.patches[-1]

@@ -32,8 +32,8 @@ def report(run_name: str, output: Path | None, workspace: Path) -> None:
       mfn-patch report last
       mfn-patch report stage3 -o arcface.html
     """
-    from mfn_patcher.training.report import render
-    from mfn_patcher.training.runs import find
+    from mfn_patcher.runs.report import render
+    from mfn_patcher.runs.store import find
 
     if output and output.suffix not in (".html", ".htm"):
         raise click.UsageError(f"{output} does not end in .html.")

@@ -23,7 +23,7 @@ def revert(workspace: Path, force: bool) -> None:
     Example:
       mfn-patch revert
     """
-    from mfn_patcher.workspace import Workspace
+    from mfn_patcher.patching.workspace import Workspace
 
     place = Workspace(workspace, report)
     outcome = place.revert(force=force)

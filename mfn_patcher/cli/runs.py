@@ -14,7 +14,7 @@ from mfn_patcher.cli.terminal import echo, print_json, style
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mfn_patcher.training.runs import Run
+    from mfn_patcher.runs.store import Run
 
 _COLOURS = {"completed": "green", "running": "cyan", "interrupted": "yellow"}
 _COLUMNS = ("run", "state", "steps", "checkpoint", "took", "best accuracy")
@@ -38,7 +38,7 @@ def list_runs(workspace: Path, as_json: bool) -> None:
 
     A run that was killed together with mfn-patch, by SIGKILL or a power cut, is `killed`.
     """
-    from mfn_patcher.training.runs import every
+    from mfn_patcher.runs.store import every
 
     found = every(workspace.resolve() / "runs")
     if as_json:
@@ -59,8 +59,8 @@ def list_runs(workspace: Path, as_json: bool) -> None:
 @json_option
 def show(run_name: str, workspace: Path, as_json: bool) -> None:
     """Show what a run was made of, and what came of it."""
-    from mfn_patcher.training.runs import find
-    from mfn_patcher.training.summary import as_json as summary_as_json
+    from mfn_patcher.runs.store import find
+    from mfn_patcher.runs.summary import as_json as summary_as_json
 
     run = find(workspace.resolve() / "runs", run_name)
     if as_json:
@@ -94,8 +94,8 @@ def compare(first: str, second: str, workspace: Path, as_json: bool) -> None:
 
     Arguments, environment, versions, patches, data set and results.
     """
-    from mfn_patcher.training.runs import compare as compare_runs
-    from mfn_patcher.training.runs import find
+    from mfn_patcher.runs.store import compare as compare_runs
+    from mfn_patcher.runs.store import find
 
     a, b = (find(workspace.resolve() / "runs", name) for name in (first, second))
     rows = compare_runs(a, b)
@@ -128,7 +128,7 @@ def compare(first: str, second: str, workspace: Path, as_json: bool) -> None:
 
 
 def _entry(run: Run) -> dict[str, Any]:
-    from mfn_patcher.training.summary import finite
+    from mfn_patcher.runs.summary import finite
 
     told = run.summary
     best = told.best() if told else {}
@@ -155,7 +155,7 @@ def _entry(run: Run) -> dict[str, Any]:
 
 
 def _row(run: Run) -> tuple[str, ...]:
-    from mfn_patcher.training.summary import percent, steps_done
+    from mfn_patcher.runs.summary import percent, steps_done
 
     told = run.summary
     last = told.last_step if told else None

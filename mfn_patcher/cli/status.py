@@ -32,7 +32,7 @@ def status(workspace: Path, project: Path | None, as_json: bool) -> None:
     Example:
       mfn-patch status
     """
-    from mfn_patcher.workspace import Workspace, compare
+    from mfn_patcher.patching.workspace import Workspace, compare
 
     series = load_project_series(project)
     place = Workspace(workspace, report)

@@ -126,9 +126,10 @@ def train(
     With --cluster it is one rank of several, as the launcher's variables say; with --hosts it
     starts the others by ssh.
     """
-    from mfn_patcher import recipe
-    from mfn_patcher.training import command, interpreter
-    from mfn_patcher.training.code import read_code
+    from mfn_patcher.children import interpreter
+    from mfn_patcher.recipes import model as recipe
+    from mfn_patcher.runs.code import read_code
+    from mfn_patcher.training import command
     from mfn_patcher.training.run import Surroundings, TrainingError, run_stages
 
     here = Path.cwd()
@@ -192,7 +193,7 @@ def train(
         echo("\n\n".join(texts))
         return
 
-    from mfn_patcher.training.supervision import Supervision
+    from mfn_patcher.training.watch.supervision import Supervision
 
     # Open MPI gives its processes a terminal where it has none itself.
     display = is_terminal() and not (job and not job.hosts)

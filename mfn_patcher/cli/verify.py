@@ -48,9 +48,9 @@ def verify(
     Example:
       mfn-patch verify
     """
-    from mfn_patcher import recipe
-    from mfn_patcher.verify import verify as check_code
-    from mfn_patcher.workspace import Workspace
+    from mfn_patcher.patching.workspace import Workspace
+    from mfn_patcher.recipes import model as recipe
+    from mfn_patcher.training.verify import verify as check_code
 
     place = Workspace(workspace, report)
     checks = check_code(place, recipe.load(recipe_name), python, engine)

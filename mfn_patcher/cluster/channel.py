@@ -11,8 +11,8 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from mfn_patcher.cluster.errors import SetupError
 from mfn_patcher.cluster.ranks import Root, addresses

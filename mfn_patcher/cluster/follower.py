@@ -12,18 +12,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from mfn_patcher.children.failure import explain
 from mfn_patcher.cluster import channel
+from mfn_patcher.cluster.agreement import Facts
 from mfn_patcher.cluster.channel import GREETING, Message, Ports
 from mfn_patcher.cluster.errors import FaultError, OrderedError, SetupError
-from mfn_patcher.cluster.facts import Facts
-from mfn_patcher.cluster.hands import KILL, MISSED, NEWS, Hands
+from mfn_patcher.cluster.rank_process import KILL, MISSED, NEWS, Hands
 from mfn_patcher.cluster.ranks import Place, Root
 from mfn_patcher.cluster.roles import Layout, describe
 from mfn_patcher.engine.choice import Engine
 from mfn_patcher.errors import ExitCode, MfnPatchError
-from mfn_patcher.training import process, record
+from mfn_patcher.runs import record
+from mfn_patcher.training import process
 from mfn_patcher.training.command import Resumption, StagePlan, go_on
-from mfn_patcher.training.failure import explain
 from mfn_patcher.training.process import Ended
 from mfn_patcher.training.run import Surroundings
 

@@ -5,23 +5,24 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Callable
+from typing import BinaryIO
 
-from mfn_patcher.cluster import facts, hosts
+from mfn_patcher.cluster import agreement as facts
+from mfn_patcher.cluster import hosts
 from mfn_patcher.cluster.errors import SetupError
 from mfn_patcher.cluster.follower import Follower
 from mfn_patcher.cluster.hosts import Host, Others
 from mfn_patcher.cluster.lead import Lead
 from mfn_patcher.cluster.ranks import Place, Root, addresses, detect, find_root
 from mfn_patcher.cluster.roles import Layout, beside_worker, shell_line
-from mfn_patcher.dataset.fingerprint import fingerprint
+from mfn_patcher.data.fingerprint import fingerprint
 from mfn_patcher.training.command import StagePlan
 from mfn_patcher.training.resume import remaining
 from mfn_patcher.training.run import Surroundings, check_host, run_stages
-from mfn_patcher.training.supervision import Supervision
+from mfn_patcher.training.watch.supervision import Supervision
 
 _LR = "0.1"  # the script's own
 

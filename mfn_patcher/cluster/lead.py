@@ -6,20 +6,21 @@ import dataclasses
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Callable
+from typing import Any
 
-from mfn_patcher.cluster import channel, facts
+from mfn_patcher.cluster import agreement as facts
+from mfn_patcher.cluster import channel
+from mfn_patcher.cluster.agreement import Facts
 from mfn_patcher.cluster.channel import GREETING, Line, Message, Ports
 from mfn_patcher.cluster.errors import FaultError, SetupError
-from mfn_patcher.cluster.facts import Facts
-from mfn_patcher.cluster.hands import KILL, MISSED, NEWS, Hands
+from mfn_patcher.cluster.rank_process import KILL, MISSED, NEWS, Hands
 from mfn_patcher.cluster.ranks import Place, Root, addresses, is_own
 from mfn_patcher.cluster.roles import Layout, describe
-from mfn_patcher.cluster.stall import Beat, Pace
+from mfn_patcher.cluster.watchdog import Beat, Pace
 from mfn_patcher.errors import ExitCode, MfnPatchError
 from mfn_patcher.training import process
 from mfn_patcher.training.command import StagePlan

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_BOUND = Path(__file__).parents[1] / "probes" / "bound.py"
+_BOUND = Path(__file__).parents[1] / "children" / "programs" / "bound.py"
 _FOREIGN = ("DMLC_", "PS_")
 _SETTLE = 15.0  # seconds in which server and scheduler follow the workers' end
 

@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mfn_patcher.children import interpreter as interpreters
+from mfn_patcher.children import libraries
+from mfn_patcher.children.environment import child_environment
+from mfn_patcher.children.interpreter import Interpreter, InterpreterError
 from mfn_patcher.engine import AUTO, MXNET, TORCH
 from mfn_patcher.engine.cards import MXNET_WHEELS, Capability, has_code
 from mfn_patcher.remedies import install
-from mfn_patcher.training import interpreter as interpreters
-from mfn_patcher.training import libraries
-from mfn_patcher.training.environment import child_environment
-from mfn_patcher.training.interpreter import Interpreter, InterpreterError
 
 PACKAGE = Path(__file__).parent / "pytorch"
 """The folder of the package ``mxnet`` that computes with PyTorch."""

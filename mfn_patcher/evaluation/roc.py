@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mfn_patcher.evaluation.figures import FAR, Figures, Roc
-from mfn_patcher.training.plots import COLOURS, DASHES, style, title_of, write
+from mfn_patcher.runs.plots import COLOURS, DASHES, style, title_of, write
 
 
 def draw(title: str, sets: Mapping[str, Figures], path: Path) -> None:

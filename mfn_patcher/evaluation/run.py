@@ -9,27 +9,27 @@ import math
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Callable
+from typing import IO, Any
 
-from mfn_patcher.dataset.check_verification import check_verification_set
-from mfn_patcher.dataset.property_file import IMAGE_SIDE
-from mfn_patcher.dataset.verification_set import NAMES, read_verification_set
+from mfn_patcher.checkpoints.selection import Model
+from mfn_patcher.children.failure import explain
+from mfn_patcher.children.programs.runtimes import EXTRAS
+from mfn_patcher.data.check_verification import check_verification_set
+from mfn_patcher.data.property_file import IMAGE_SIDE
+from mfn_patcher.data.verification_set import NAMES, read_verification_set
 from mfn_patcher.engine import AUTO, choice
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.evaluation.figures import Evaluation, Figures, parse
-from mfn_patcher.evaluation.model import Model
 from mfn_patcher.finding import Level
-from mfn_patcher.probes.runtimes import EXTRAS
-from mfn_patcher.recipe import Recipe
+from mfn_patcher.recipes.model import Recipe
 from mfn_patcher.remedies import install
-from mfn_patcher.training import record
+from mfn_patcher.runs import record
 from mfn_patcher.training.command import Options, PlanError, choose_devices
-from mfn_patcher.training.failure import explain
 
-_PROBE = Path(__file__).parents[1] / "probes" / "evaluate.py"
+_PROBE = Path(__file__).parents[1] / "children" / "programs" / "evaluate.py"
 _SAMPLES = 16
 # On the CPU, MXNet takes 26 MB an image of a batch; from 16 images on, larger batches were not
 # measured to be faster, nor to round otherwise.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mfn_patcher.export.proof import Agreement, Limits
-from mfn_patcher.training.summary import percent
+from mfn_patcher.runs.summary import percent
 
 
 @dataclass(frozen=True)

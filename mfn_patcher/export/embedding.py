@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from mfn_patcher.children.programs.runtimes import Floats
 from mfn_patcher.export.images import read_crops
 from mfn_patcher.export.runtime import ModelFileError, load, running
-from mfn_patcher.probes.runtimes import Floats
 
 
 def embed_files(model: Path, images: Sequence[Path]) -> tuple[str, Floats]:

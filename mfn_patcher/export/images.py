@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mfn_patcher.dataset.drawn_face import draw_identity, draw_image
-from mfn_patcher.dataset.images import ImageProblem, load_image, spread
-from mfn_patcher.dataset.property_file import IMAGE_SIDE
-from mfn_patcher.dataset.verification_set import read_verification_set
+from mfn_patcher.data.drawn_face import draw_identity, draw_image
+from mfn_patcher.data.images import ImageProblem, load_image, spread
+from mfn_patcher.data.property_file import IMAGE_SIDE
+from mfn_patcher.data.verification_set import read_verification_set
 from mfn_patcher.errors import MfnPatchError
 
 PROOF_IMAGES = 64

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from mfn_patcher.dataset.property_file import IMAGE_SIDE
+from mfn_patcher.data.property_file import IMAGE_SIDE
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.remedies import pip_install
 

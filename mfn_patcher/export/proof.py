@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mfn_patcher.probes.runtimes import Floats
+from mfn_patcher.children.programs.runtimes import Floats
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from mfn_patcher.dataset.property_file import IMAGE_SIDE
+from mfn_patcher.checkpoints.selection import Model
+from mfn_patcher.children import interpreter
+from mfn_patcher.children.programs.runtimes import Floats
+from mfn_patcher.data.property_file import IMAGE_SIDE
 from mfn_patcher.engine import AUTO, choice
 from mfn_patcher.engine.choice import Engine
 from mfn_patcher.errors import ExitCode, MfnPatchError
-from mfn_patcher.evaluation.model import Model
 from mfn_patcher.export import card as cards
 from mfn_patcher.export import onnx_graph, pnnx, slim
 from mfn_patcher.export.card import Card, Effect
@@ -29,13 +31,12 @@ from mfn_patcher.export.onnx_operators import UnsupportedError
 from mfn_patcher.export.proof import HALF, SINGLE, Agreement, Limits, agreement, parting, worst
 from mfn_patcher.export.runtime import RuntimeMissingError, load, running
 from mfn_patcher.export.slim import Slim
-from mfn_patcher.probes.runtimes import Floats
 from mfn_patcher.remedies import install
-from mfn_patcher.training import interpreter, record
-from mfn_patcher.training.runs import Run
+from mfn_patcher.runs import record
+from mfn_patcher.runs.store import Run
 
 FORMATS = ("slim", "onnx", "ncnn")
-_PROBE = Path(__file__).parents[1] / "probes" / "export.py"
+_PROBE = Path(__file__).parents[1] / "children" / "programs" / "export.py"
 _RUNS = 30
 # Large networks, on slow and busy machines.
 _SECONDS = 3600

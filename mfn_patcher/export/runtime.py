@@ -6,9 +6,9 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from mfn_patcher.children.programs import runtimes
+from mfn_patcher.children.programs.runtimes import EXTRAS, ModelError, Network
 from mfn_patcher.errors import MfnPatchError
-from mfn_patcher.probes import runtimes
-from mfn_patcher.probes.runtimes import EXTRAS, ModelError, Network
 from mfn_patcher.remedies import install
 
 

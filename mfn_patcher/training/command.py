@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from mfn_patcher.errors import ExitCode, MfnPatchError
-from mfn_patcher.recipe import Feed, Recipe, Stage
+from mfn_patcher.recipes.model import Feed, Recipe, Stage
 
 # Arguments of the script that the tool reckons with, and the tool's options for them.
 _OWN = {

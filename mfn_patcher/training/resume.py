@@ -7,16 +7,17 @@ Whatever would make the training another than the one that was begun is refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
-from mfn_patcher.dataset.fingerprint import fingerprint
+from mfn_patcher.checkpoints import folder as checkpoints
+from mfn_patcher.data.fingerprint import fingerprint
 from mfn_patcher.engine import AUTO, MXNET
 from mfn_patcher.errors import MfnPatchError
-from mfn_patcher.training import checkpoints, record
+from mfn_patcher.runs import record
 from mfn_patcher.training.command import Resumption, StagePlan, go_on
 from mfn_patcher.training.run import Surroundings
 

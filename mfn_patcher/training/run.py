@@ -7,28 +7,31 @@ import functools
 import importlib.metadata
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Callable
+from typing import BinaryIO
 
-from mfn_patcher.dataset.fingerprint import Fingerprint, fingerprint
-from mfn_patcher.dataset.property_file import PropertyError, read_property
-from mfn_patcher.dataset.verification_set import NAMES
+from mfn_patcher.checkpoints import folder as checkpoints
+from mfn_patcher.checkpoints import parameters
+from mfn_patcher.checkpoints.folder import Archive
+from mfn_patcher.children.failure import explain
+from mfn_patcher.children.interpreter import InterpreterError
+from mfn_patcher.data.fingerprint import Fingerprint, fingerprint
+from mfn_patcher.data.property_file import PropertyError, read_property
+from mfn_patcher.data.verification_set import NAMES
 from mfn_patcher.engine import AUTO
 from mfn_patcher.engine.choice import Engine, choose
 from mfn_patcher.errors import ExitCode, MfnPatchError
-from mfn_patcher.training import checkpoints, parameters, process, record
-from mfn_patcher.training.checkpoints import Archive
-from mfn_patcher.training.code import Code
+from mfn_patcher.runs import record
+from mfn_patcher.runs.code import Code
+from mfn_patcher.runs.record import Record
+from mfn_patcher.training import process
 from mfn_patcher.training.command import StagePlan, shell_line
-from mfn_patcher.training.crew import ALONE, Crew
-from mfn_patcher.training.failure import explain
-from mfn_patcher.training.interpreter import InterpreterError
+from mfn_patcher.training.companions import ALONE, Crew
 from mfn_patcher.training.process import Ended
-from mfn_patcher.training.record import Record
-from mfn_patcher.training.supervision import AS_USUAL, Supervision, Watching, check_gate
+from mfn_patcher.training.watch.supervision import AS_USUAL, Supervision, Watching, check_gate
 
 
 class TrainingError(MfnPatchError):
@@ -189,7 +192,7 @@ def _check_code(plan: StagePlan, surroundings: Surroundings) -> None:
 
 
 def _check_data(plan: StagePlan, surroundings: Surroundings) -> None:
-    from mfn_patcher.dataset import check  # noqa: PLC0415  (imports NumPy)
+    from mfn_patcher.data import check  # noqa: PLC0415  (imports NumPy)
 
     folder = surroundings.place(plan.data_dir)
     targets = NAMES if plan.targets is None else plan.targets

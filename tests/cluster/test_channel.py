@@ -8,9 +8,9 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import Any, Callable
+from typing import Any
 
 import pytest
 
@@ -20,7 +20,7 @@ from mfn_patcher.cluster.follower import Follower
 from mfn_patcher.cluster.lead import Lead
 from mfn_patcher.cluster.ranks import Place, Root
 from mfn_patcher.errors import ExitCode, MfnPatchError
-from tests.cluster.launched import free_port
+from tests.support.launched import free_port
 
 Connect = Callable[..., Lead]
 

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from mfn_patcher import recipe
-from mfn_patcher.cluster import facts
+from mfn_patcher.children.interpreter import Interpreter
+from mfn_patcher.cluster import agreement as facts
 from mfn_patcher.cluster.errors import SetupError
 from mfn_patcher.cluster.job import describe, share_devices
 from mfn_patcher.cluster.ranks import Place
-from mfn_patcher.training.code import Code
+from mfn_patcher.recipes import model as recipe
+from mfn_patcher.runs.code import Code
 from mfn_patcher.training.command import Options, PlanError, StagePlan, plan_chain
-from mfn_patcher.training.interpreter import Interpreter
-from tests.conftest import Tool
-from tests.preimages import SERIES, StandIn
+from tests.support.preimages import SERIES, StandIn
+from tests.support.tool import Tool
 
 
 def plans(**options: object) -> tuple[StagePlan, ...]:

@@ -14,7 +14,7 @@ from mfn_patcher.cluster.roles import (
     shell_line,
     without_foreign,
 )
-from tests.cluster.launched import children, is_alive, until
+from tests.support.launched import children, is_alive, until
 
 LAYOUT = Layout("10.0.0.1", 29112, 4)
 

@@ -13,7 +13,7 @@ import json
 import sys
 from pathlib import Path
 
-from tests.engine.children import ANSWERING, DATA, answer, run
+from tests.support.engine_children import ANSWERING, DATA, answer, run
 
 NETWORKS = ("y1", "r50", "m1", "m2", "i2", "x1", "d121", "p92", "n1", "s20")
 LOSSES = (0, 1, 2, 4, 5)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.engine.children import ANSWERING, ENGINE, PROGRAMS, answer, recorded
+from tests.support.engine_children import ANSWERING, ENGINE, PROGRAMS, answer, recorded
 
 # One child answers all cases of a program.
 asked = functools.cache(functools.partial(answer, engine=True))

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import pytest
 
+from mfn_patcher.children.interpreter import Interpreter, InterpreterError
 from mfn_patcher.engine import AUTO, MXNET, TORCH, choice
 from mfn_patcher.engine.cards import MXNET_WHEELS, has_code
 from mfn_patcher.engine.choice import PACKAGE, Engine, choose, without_package
-from mfn_patcher.training.interpreter import Interpreter, InterpreterError
 
 COMMON = {
     "numpy": "1.23.5",

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mfn_patcher.engine.choice import PACKAGE
-from tests.conftest import Tool
+from tests.support.tool import Tool
 
 NAMES = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "PATH", "PYTHONPATH")
 HAS = {

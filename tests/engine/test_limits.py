@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.engine.children import answer
+from tests.support.engine_children import answer
 
 pytestmark = pytest.mark.torch
 

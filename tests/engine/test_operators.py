@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.engine.children import DATA, run
-from tests.engine.operators import Array, distance, load
+from tests.support.engine_children import DATA, run
+from tests.support.operator_vectors import Array, distance, load
 
 pytestmark = pytest.mark.torch
 

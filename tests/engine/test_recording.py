@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.children import ANSWERING, DATA, answer, recorded, run
-from tests.engine.operators import distance, load
+from tests.support.engine_children import ANSWERING, DATA, answer, recorded, run
+from tests.support.operator_vectors import distance, load
 
 pytestmark = pytest.mark.mxnet
 

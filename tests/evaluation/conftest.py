@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from mfn_patcher import recipe
-from mfn_patcher.dataset.synth import synthesise
+from mfn_patcher.checkpoints import selection as model
+from mfn_patcher.children.interpreter import Interpreter
+from mfn_patcher.data.synth import synthesise
 from mfn_patcher.engine import choice
 from mfn_patcher.engine.choice import Engine
-from mfn_patcher.evaluation import model, run
+from mfn_patcher.evaluation import run
 from mfn_patcher.evaluation.run import Plan
+from mfn_patcher.recipes import model as recipe
 from mfn_patcher.training.command import Options
-from mfn_patcher.training.interpreter import Interpreter
 
 ENGINE = {"name": "mxnet", "build": "mxnet 1.9.1", "reason": "it is installed"}
 

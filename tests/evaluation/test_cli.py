@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from mfn_patcher.evaluation.run import Plan
-from tests.conftest import Tool
 from tests.evaluation.conftest import child, say
 from tests.evaluation.test_figures import FIGURES
-from tests.test_workspace import validated
+from tests.support.tool import Tool, validated
 
 
 def result(number: int, name: str, accuracy: float) -> str:

@@ -14,18 +14,18 @@ from typing import Any
 
 import pytest
 
-from mfn_patcher.dataset.verification_set import UnsafePickleError, write_verification_set
+from mfn_patcher.checkpoints.selection import Model
+from mfn_patcher.data.verification_set import UnsafePickleError, write_verification_set
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.evaluation import run
 from mfn_patcher.evaluation.figures import Evaluation
-from mfn_patcher.evaluation.model import Model
 from mfn_patcher.evaluation.run import EvaluationError, Plan
 from mfn_patcher.remedies import install
-from mfn_patcher.training import record
+from mfn_patcher.runs import record
 from mfn_patcher.training.command import PlanError
 from tests.evaluation.conftest import ENGINE, child, plan, say
 from tests.evaluation.test_figures import FIGURES
-from tests.training.test_record import RECORD
+from tests.runs.test_record import RECORD
 
 
 def refused(kind: type[MfnPatchError], workspace: Path, **options: Any) -> MfnPatchError:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from mfn_patcher.remedies import install
-from tests.conftest import Tool
+from tests.support.tool import Tool
 
 # One number for an image: three weights, a bias.
 PARAM = """7767517

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mfn_patcher.dataset import pixels
-from mfn_patcher.dataset.synth import synthesise
+from mfn_patcher.data import pixels
+from mfn_patcher.data.synth import synthesise
 from mfn_patcher.export import images
 from mfn_patcher.export.images import ImageError
-from tests.odd_images import odd_images
+from tests.support.odd_images import odd_images
 
 
 def test_drawn_faces_are_the_same_each_time() -> None:

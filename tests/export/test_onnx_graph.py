@@ -20,8 +20,8 @@ from mfn_patcher.export.onnx_graph import (
 )
 from mfn_patcher.export.onnx_operators import Array, UnsupportedError
 from mfn_patcher.export.slim import Slim
-from tests.engine.operators import distance
-from tests.export.networks import drawn, run
+from tests.support.networks import drawn, run
+from tests.support.operator_vectors import distance
 
 SHAPE = (3, 6, 5)
 IMAGES = np.random.default_rng(1).uniform(-1, 1, (4, *SHAPE)).astype(np.float32)

@@ -12,13 +12,13 @@ import pytest
 from mfn_patcher.engine.pytorch.mxnet import symbol as sym
 from mfn_patcher.engine.pytorch.mxnet.symbol import Symbol
 from mfn_patcher.export.onnx_operators import WRITERS
-from tests.engine import children
-from tests.engine.children import DATA
-from tests.engine.operators import Case, distance, load
+from tests.support import engine_children as children
+from tests.support.engine_children import DATA
+from tests.support.operator_vectors import Case, distance, load
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
-from tests.export.networks import drawn, run, translated
+from tests.support.networks import drawn, run, translated
 
 RECORDED = load(DATA / "operators.npz")
 

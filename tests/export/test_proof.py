@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
+from mfn_patcher.children.programs.runtimes import Floats
 from mfn_patcher.export.proof import HALF, SINGLE, Limits, agreement, parting, worst
-from mfn_patcher.probes.runtimes import Floats
 
 
 def rows(*values: list[float]) -> Floats:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from mfn_patcher import recipe
 from mfn_patcher.cli.train import train
 from mfn_patcher.errors import ExitCode
+from mfn_patcher.recipes import model as recipe
 from mfn_patcher.training.command import (
     Options,
     PlanError,
@@ -28,7 +28,7 @@ from mfn_patcher.training.command import (
 
 RECIPE = recipe.load()
 PROJECT = Path(__file__).parents[2]
-DOCUMENTED = (PROJECT / "tests/data/documented_commands.txt").read_text().splitlines()
+DOCUMENTED = (PROJECT / "tests/recorded/documented_commands.txt").read_text().splitlines()
 MODELS = "../models/MobileFaceNet"
 
 
@@ -68,7 +68,7 @@ def test_line_is_the_documents_then_what_is_added(stage: int, steps: int) -> Non
 def test_document_is_unchanged() -> None:
     source = PROJECT.parent / "shared/reference/recipe-source.md"
     if not source.exists():
-        pytest.skip("the document itself is not at hand; its lines are kept in tests/data")
+        pytest.skip("the document itself is not at hand; its lines are kept in tests/recorded")
     lines = source.read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if line.startswith("CUDA_VISIBLE_DEVICES=")] == DOCUMENTED
 

@@ -16,13 +16,15 @@ from typing import Any
 
 import pytest
 
-from mfn_patcher import recipe
-from mfn_patcher.dataset.synth import synthesise
+from mfn_patcher.checkpoints import folder as checkpoints
+from mfn_patcher.children.interpreter import Interpreter
+from mfn_patcher.data.synth import synthesise
 from mfn_patcher.engine.choice import Engine
-from mfn_patcher.training import checkpoints, record, run
-from mfn_patcher.training.code import Code
+from mfn_patcher.recipes import model as recipe
+from mfn_patcher.runs import record
+from mfn_patcher.runs.code import Code
+from mfn_patcher.training import run
 from mfn_patcher.training.command import Options, StagePlan, plan_chain
-from mfn_patcher.training.interpreter import Interpreter
 from mfn_patcher.training.resume import ResumeError, remaining
 from mfn_patcher.training.run import Surroundings, TrainingError, run_stages
 from tests.training.test_run import read

@@ -12,29 +12,31 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import jsonschema
 import pytest
 
-from mfn_patcher import recipe
-from mfn_patcher.dataset.fingerprint import fingerprint
-from mfn_patcher.dataset.synth import synthesise
+from mfn_patcher.children.interpreter import Interpreter
+from mfn_patcher.data.fingerprint import fingerprint
+from mfn_patcher.data.synth import synthesise
 from mfn_patcher.engine.choice import Engine
 from mfn_patcher.errors import ExitCode
-from mfn_patcher.training import process, record, run
-from mfn_patcher.training.code import AppliedPatch, Code
+from mfn_patcher.recipes import model as recipe
+from mfn_patcher.runs import record
+from mfn_patcher.runs.code import AppliedPatch, Code
+from mfn_patcher.training import process, run
 from mfn_patcher.training.command import Options, plan_chain
-from mfn_patcher.training.interpreter import Interpreter
 from mfn_patcher.training.run import (
     Surroundings,
     TrainingError,
     TrainingInterruptedError,
     run_stages,
 )
-from mfn_patcher.training.supervision import AS_USUAL, GateError, Supervision
-from tests.preimages import ROOT
+from mfn_patcher.training.watch.supervision import AS_USUAL, GateError, Supervision
+from tests.support.preimages import ROOT
 
 # Saves checkpoints numbered as the real script numbers them, with what it was started from.
 SCRIPT = """

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Tool
-from tests.preimages import SERIES, StandIn
+from tests.support.preimages import SERIES, StandIn
+from tests.support.tool import Tool
 
 
 @pytest.fixture

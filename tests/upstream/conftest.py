@@ -6,21 +6,21 @@ import fcntl
 import importlib.util
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
 import pytest
 
 from mfn_patcher.cli import run as run_tool
-from mfn_patcher.dataset.synth import synthesise
+from mfn_patcher.data.synth import synthesise
 from mfn_patcher.errors import MfnPatchError
-from mfn_patcher.git import Repository
-from mfn_patcher.patches import load_series
-from mfn_patcher.unified import ABSENT
-from mfn_patcher.upstream import fetch_blobs, fetch_history
-from mfn_patcher.workspace import Workspace
-from tests.conftest import ADDRESS, unproven
-from tests.preimages import ROOT, SERIES
+from mfn_patcher.patching.git import Repository
+from mfn_patcher.patching.series import load_series
+from mfn_patcher.patching.unified import ABSENT
+from mfn_patcher.patching.upstream import fetch_blobs, fetch_history
+from mfn_patcher.patching.workspace import Workspace
+from tests.support.preimages import ROOT, SERIES
+from tests.support.upstream import ADDRESS, unproven
 
 # The files that patches change.
 PATHS = sorted({path for patch in SERIES.patches for path in patch.paths})

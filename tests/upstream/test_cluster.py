@@ -15,12 +15,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
 
 import pytest
 
-from mfn_patcher.dataset.synth import synthesise
-from mfn_patcher.training import checkpoints
+from mfn_patcher.checkpoints import folder as checkpoints
+from mfn_patcher.data.synth import synthesise
 from tests.upstream.test_speed import spoil
 
 pytestmark = pytest.mark.mxnet
@@ -359,7 +358,7 @@ for attempt in (train_softmax.main, lambda: cluster.Workers("dist_sync", "")):
 
 # -- shards -----------------------------------------------------------------------------------
 
-Batches = list[Optional[list[str]]]
+Batches = list[list[str] | None]
 
 
 @dataclass(frozen=True)

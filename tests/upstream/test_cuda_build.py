@@ -28,16 +28,16 @@ import pytest
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
-from mfn_patcher.dataset.synth import synthesise
+from mfn_patcher.children import interpreter, libraries
+from mfn_patcher.children.environment import child_environment
+from mfn_patcher.children.interpreter import Interpreter, InterpreterError
+from mfn_patcher.data.synth import synthesise
 from mfn_patcher.engine import MXNET
 from mfn_patcher.engine.cards import MXNET_WHEELS
 from mfn_patcher.engine.choice import choose
-from mfn_patcher.training import interpreter, libraries
-from mfn_patcher.training.environment import child_environment
-from mfn_patcher.training.interpreter import Interpreter, InterpreterError
-from tests import stub_driver
-from tests.preimages import ROOT
-from tests.test_workspace import validated
+from tests.support import stub_driver
+from tests.support.preimages import ROOT
+from tests.support.tool import validated
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 

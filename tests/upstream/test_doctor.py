@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
-from mfn_patcher import recipe
-from mfn_patcher.dataset.synth import synthesise
+from mfn_patcher.data.synth import synthesise
+from mfn_patcher.recipes import model as recipe
 from mfn_patcher.remedies import install
-from tests.conftest import Tool
-from tests.test_workspace import validated
+from tests.support.tool import Tool, validated
 
 pytestmark = pytest.mark.mxnet
 

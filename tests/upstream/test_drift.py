@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from mfn_patcher.blobs import Blobs
-from mfn_patcher.drift import HunkState, Judge, PatchState, RevisionVerdict, Tree
-from mfn_patcher.git import GitError, Repository
-from mfn_patcher.unified import ABSENT
-from mfn_patcher.upstream import fetch_blobs
-from tests.conftest import Tool
-from tests.preimages import ROOT, SERIES
-from tests.report import test_junit, test_sarif
+from mfn_patcher.drift.judge import HunkState, Judge, PatchState, RevisionVerdict, Tree
+from mfn_patcher.patching.blobs import Blobs
+from mfn_patcher.patching.git import GitError, Repository
+from mfn_patcher.patching.unified import ABSENT
+from mfn_patcher.patching.upstream import fetch_blobs
+from tests.drift.formats import test_junit, test_sarif
+from tests.support.preimages import ROOT, SERIES
+from tests.support.tool import Tool
 from tests.upstream.conftest import PATHS
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.engine.children import run
+from tests.support.engine_children import run
 
 pytestmark = [pytest.mark.mxnet, pytest.mark.torch]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.engine.children import PROGRAMS, answer, recorded
-from tests.preimages import ROOT
+from tests.support.engine_children import PROGRAMS, answer, recorded
+from tests.support.preimages import ROOT
 
 ENGINES = [
     pytest.param(False, id="mxnet", marks=pytest.mark.mxnet),
@@ -34,6 +34,6 @@ def test_every_symbol(patched: Path, engine: bool) -> None:
 @pytest.mark.torch
 def test_every_network_on_the_engine(patched: Path) -> None:
     """Shapes and multipliers are those of 2018 there too."""
-    figures = json.loads((ROOT / "tests" / "data" / "networks.json").read_text())["networks"]
+    figures = json.loads((ROOT / "tests" / "recorded" / "networks.json").read_text())["networks"]
     program = PROGRAMS.parents[1] / "upstream" / "programs" / "networks.py"
     assert answer(program, *figures, engine=True, folder=patched / "src") == figures

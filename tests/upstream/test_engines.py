@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from mfn_patcher.dataset.synth import synthesise
-from tests.conftest import Ran, Tool
-from tests.test_workspace import validated
+from mfn_patcher.data.synth import synthesise
+from tests.support.tool import Ran, Tool, validated
 
 # Several trainings and evaluations each, beside those of other processes.
 pytestmark = pytest.mark.timeout(900)

@@ -12,11 +12,10 @@ from typing import Any
 
 import pytest
 
-from mfn_patcher.dataset.verification_set import read_verification_set, write_verification_set
-from tests.conftest import Tool
-from tests.odd_images import undecodable_images
-from tests.preimages import ROOT
-from tests.test_workspace import validated
+from mfn_patcher.data.verification_set import read_verification_set, write_verification_set
+from tests.support.odd_images import undecodable_images
+from tests.support.preimages import ROOT
+from tests.support.tool import Tool, validated
 from tests.upstream.conftest import BATCH, INTERVAL, SHARING
 
 pytestmark = [pytest.mark.mxnet, SHARING]
@@ -88,7 +87,7 @@ def test_planted_embeddings(patched: Path, training_environment: dict[str, str])
         [
             sys.executable,
             str(PROGRAMS / "planted.py"),
-            str(ROOT / "mfn_patcher" / "probes" / "evaluate.py"),
+            str(ROOT / "mfn_patcher" / "children" / "programs" / "evaluate.py"),
         ],
         cwd=patched / "src",
         env=training_environment,

@@ -17,9 +17,8 @@ from PIL import Image
 
 from mfn_patcher.export.images import proof_images
 from mfn_patcher.export.runtime import load
-from mfn_patcher.workspace import Workspace
-from tests.conftest import Tool
-from tests.test_workspace import validated
+from mfn_patcher.patching.workspace import Workspace
+from tests.support.tool import Tool, validated
 from tests.upstream.conftest import INTERVAL, MODELS, NAME, SHARING
 
 pytestmark = [pytest.mark.mxnet, SHARING]

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from mfn_patcher.dataset.synth import synthesise
+from mfn_patcher.data.synth import synthesise
 from mfn_patcher.errors import ExitCode
-from tests.conftest import Tool
+from tests.support.tool import Tool
 from tests.upstream.conftest import SHARING
 
 pytestmark = [pytest.mark.mxnet, SHARING]

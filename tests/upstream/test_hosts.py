@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from mfn_patcher.checkpoints import folder as checkpoints
 from mfn_patcher.cluster.follower import CAUSE
-from mfn_patcher.dataset.synth import synthesise
+from mfn_patcher.data.synth import synthesise
 from mfn_patcher.errors import ExitCode
-from mfn_patcher.training import checkpoints
-from tests.cluster import namespaces, slurm, sshd
-from tests.cluster.launched import (
+from tests.support import namespaces, slurm, sshd
+from tests.support.launched import (
     TOOL,
     Launched,
     children,
@@ -30,10 +30,10 @@ from tests.cluster.launched import (
     until,
     variable,
 )
-from tests.cluster.namespaces import KEEPALIVE, Network, Started
-from tests.cluster.slurm import Slurm
-from tests.cluster.sshd import Sshd
-from tests.test_workspace import validated
+from tests.support.namespaces import KEEPALIVE, Network, Started
+from tests.support.slurm import Slurm
+from tests.support.sshd import Sshd
+from tests.support.tool import validated
 
 pytestmark = pytest.mark.mxnet
 

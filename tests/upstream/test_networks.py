@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.preimages import ROOT
+from tests.support.preimages import ROOT
 
 pytestmark = pytest.mark.mxnet
 
@@ -17,7 +17,7 @@ PROGRAMS = Path(__file__).parent / "programs"
 
 
 def test_every_network(patched: Path, training_environment: dict[str, str]) -> None:
-    figures = json.loads((ROOT / "tests" / "data" / "networks.json").read_text())["networks"]
+    figures = json.loads((ROOT / "tests" / "recorded" / "networks.json").read_text())["networks"]
     ran = subprocess.run(
         [sys.executable, str(PROGRAMS / "networks.py"), *figures],
         cwd=patched / "src",

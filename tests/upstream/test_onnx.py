@@ -11,15 +11,14 @@ import pytest
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
+from mfn_patcher.children.programs import prelu
 from mfn_patcher.engine.pytorch.mxnet import symbol as sym
 from mfn_patcher.engine.pytorch.mxnet.symbol import Symbol
 from mfn_patcher.export.onnx_graph import fold_batch_norms, translate
 from mfn_patcher.export.proof import SINGLE, agreement
-from mfn_patcher.probes import prelu
-from tests.conftest import Tool
-from tests.engine import children
-from tests.export.networks import drawn, run
-from tests.test_workspace import validated
+from tests.support import engine_children as children
+from tests.support.networks import drawn, run
+from tests.support.tool import Tool, validated
 from tests.upstream.conftest import ENGINES, MODELS, SHARING
 
 pytestmark = SHARING

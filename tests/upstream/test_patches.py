@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from mfn_patcher.patches import load_series
-from mfn_patcher.project import PUBLIC_ADDRESS
-from tests.conftest import Tool
-from tests.preimages import ROOT, git
+from mfn_patcher.patching.project import PUBLIC_ADDRESS
+from mfn_patcher.patching.series import load_series
+from tests.support.preimages import ROOT, git
+from tests.support.tool import Tool
 
 PIN = "4bc813215a4603474c840c85fa2113f5354c7180"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Tool
-from tests.preimages import ROOT, git
+from tests.support.preimages import ROOT, git
+from tests.support.tool import Tool
 
 ONTO = "6fe15f12"  # November 2018
 CONFLICT = re.compile(rb"<<<<<<< [^\n]*\n(.*?)=======\n(.*?)>>>>>>> [^\n]*\n", re.DOTALL)

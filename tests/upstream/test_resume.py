@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from mfn_patcher.dataset.synth import synthesise
-from mfn_patcher.training import checkpoints
+from mfn_patcher.checkpoints import folder as checkpoints
+from mfn_patcher.data.synth import synthesise
 from mfn_patcher.training.process import is_written
-from tests.conftest import Tool
+from tests.support.tool import Tool
 from tests.training.test_process import wait_until
 from tests.upstream.conftest import ENGINES, engine_environment
 

@@ -6,16 +6,17 @@ import os
 import pickle
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import pytest
 
-from mfn_patcher.dataset import bin_pickle
-from mfn_patcher.dataset.synth import synthesise
-from mfn_patcher.dataset.verification_set import read_verification_set, write_verification_set
-from tests.conftest import Tool
-from tests.odd_images import encode, face, undecodable_images
+from mfn_patcher.data import bin_pickle
+from mfn_patcher.data.synth import synthesise
+from mfn_patcher.data.verification_set import read_verification_set, write_verification_set
+from tests.support.odd_images import encode, face, undecodable_images
+from tests.support.tool import Tool
 
 
 class Hostile:
@@ -29,7 +30,7 @@ class Hostile:
 
 
 def test_the_reader_is_the_tools_own(patched: Path) -> None:
-    """Which `tests/dataset/test_verification_set.py` tests."""
+    """Which `tests/data/test_verification_set.py` tests."""
     path = patched / "src" / "common" / "verification_set.py"
     assert path.read_bytes() == Path(bin_pickle.__file__).read_bytes()
 

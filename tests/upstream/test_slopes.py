@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from mfn_patcher.dataset.synth import synthesise
-from tests.conftest import Tool
-from tests.test_workspace import validated
+from mfn_patcher.data.synth import synthesise
+from tests.support.tool import Tool, validated
 
 pytestmark = pytest.mark.mxnet
 

@@ -7,20 +7,19 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
 import pytest
 
-from mfn_patcher.dataset import pixels
-from mfn_patcher.dataset.recordio import Index, RecordReader, RecordWriter, pack
-from mfn_patcher.dataset.synth import synthesise
-from mfn_patcher.dataset.verification_set import write_verification_set
+from mfn_patcher.data import pixels
+from mfn_patcher.data.recordio import Index, RecordReader, RecordWriter, pack
+from mfn_patcher.data.synth import synthesise
+from mfn_patcher.data.verification_set import write_verification_set
 from mfn_patcher.errors import ExitCode
-from tests.conftest import Tool
-from tests.odd_images import odd_images
-from tests.preimages import git
-from tests.test_workspace import validated
+from tests.support.odd_images import odd_images
+from tests.support.preimages import git
+from tests.support.tool import Tool, validated
 
 pytestmark = pytest.mark.mxnet
 

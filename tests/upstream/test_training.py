@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from mfn_patcher.dataset.synth import synthesise
-from mfn_patcher.patches import load_series
-from mfn_patcher.training.environment import count_cores
-from tests.conftest import Ran, Tool
-from tests.preimages import ROOT
-from tests.test_workspace import validated
+from mfn_patcher.children.environment import count_cores
+from mfn_patcher.data.synth import synthesise
+from mfn_patcher.patching.series import load_series
+from tests.support.preimages import ROOT
+from tests.support.tool import Ran, Tool, validated
 
 pytestmark = pytest.mark.mxnet
 
@@ -197,5 +196,5 @@ exec "{sys.executable}" "$@"
         ran = tool(*command)
         assert ran.code == 0, ran.err
     told = dict(line.split(" ") for line in seen.read_text().splitlines())
-    for script in ("train_softmax.py", "evaluate.py", "handed_to_fit.py"):
+    for script in ("train_softmax.py", "evaluate.py", "dry_run.py"):
         assert told[script] == str(count_cores()), script

@@ -12,7 +12,9 @@ import pytest
 
 from tests.upstream.conftest import ENGINES, engine_environment
 
-FIGURES = json.loads((Path(__file__).parents[1] / "data" / "legacy_trajectory.json").read_text())
+FIGURES = json.loads(
+    (Path(__file__).parents[1] / "recorded" / "legacy_trajectory.json").read_text()
+)
 PROGRAMS = Path(__file__).parent / "programs"
 
 

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from mfn_patcher.dataset.synth import synthesise
-from tests.conftest import Tool
-from tests.preimages import ROOT
-from tests.test_workspace import validated
+from mfn_patcher.data.synth import synthesise
+from tests.support.preimages import ROOT
+from tests.support.tool import Tool, validated
 
 pytestmark = pytest.mark.mxnet
 
@@ -105,7 +104,11 @@ def test_the_learning_rate_multiplier(
     ]
     report = tmp_path / "report.json"
     subprocess.run(
-        [sys.executable, str(ROOT / "mfn_patcher" / "probes" / "handed_to_fit.py"), str(report)],
+        [
+            sys.executable,
+            str(ROOT / "mfn_patcher" / "children" / "programs" / "dry_run.py"),
+            str(report),
+        ],
         cwd=patched / "src",
         env=training_environment,
         input=json.dumps([arguments]),

@@ -13,7 +13,7 @@ import mxnet as mx
 import numpy as np
 from mxnet.executor import Executor
 
-from tests.engine.operators import Case, load
+from tests.support.operator_vectors import Case, load
 
 
 def on_device(arrays, context, dtype):

@@ -23,7 +23,8 @@ import mxnet as mx
 import train_softmax
 
 ROOT = Path(__file__).parents[3]
-spec = importlib.util.spec_from_file_location("probe", ROOT / "mfn_patcher/probes/handed_to_fit.py")
+PROGRAM = ROOT / "mfn_patcher/children/programs/dry_run.py"
+spec = importlib.util.spec_from_file_location("probe", PROGRAM)
 probe = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(probe)
 

@@ -12,7 +12,10 @@ import os
 import sys
 from pathlib import Path
 
-sys.path[:0] = [os.getcwd(), str(Path(__file__).parents[3] / "mfn_patcher" / "probes")]
+sys.path[:0] = [
+    os.getcwd(),
+    str(Path(__file__).parents[3] / "mfn_patcher/children/programs"),
+]
 networks, sys.argv = sys.argv[1:], ["train_softmax.py"]
 import mxnet as mx
 import numpy as np

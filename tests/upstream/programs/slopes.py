@@ -10,7 +10,10 @@ import os
 import sys
 from pathlib import Path
 
-sys.path[:0] = [os.getcwd(), str(Path(__file__).parents[3] / "mfn_patcher" / "probes")]
+sys.path[:0] = [
+    os.getcwd(),
+    str(Path(__file__).parents[3] / "mfn_patcher" / "children" / "programs"),
+]
 import slope_gradients
 import train_softmax
 

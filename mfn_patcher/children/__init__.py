@@ -1,0 +1,1 @@
+"""Programs that run in the training interpreter, and that interpreter itself."""

@@ -1,0 +1,79 @@
+"""What upstream's own ``main()`` hands to ``Module.fit``: asked of the real code, not trained."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mfn_patcher.children.failure import explain
+from mfn_patcher.data.property_file import IMAGE_SIDE
+from mfn_patcher.data.synth import MINIMUM_PAIRS, synthesise
+from mfn_patcher.errors import ExitCode, MfnPatchError
+
+_PROBES = Path(__file__).parent / "programs"
+
+
+class HandedError(MfnPatchError):
+    """The code could not be asked."""
+
+    exit_code = ExitCode.VERIFICATION
+
+
+def ask(
+    source: Path,
+    python: str,
+    environment: Mapping[str, str],
+    cases: Sequence[Sequence[str]],
+    *,
+    classes: int = 2,
+    probe: str = "dry_run.py",
+) -> Any:
+    """Run ``main()`` up to ``Module.fit`` for each of several argument lists.
+
+    It reads a tiny data set made for it, saves nothing, and starts from random parameters,
+    whatever its arguments say.
+
+    Args:
+        source: The folder that the training script is in.
+        python: The training interpreter.
+        environment: To run it in.
+        cases: Arguments of the script.
+        classes: Identities that the data set claims to have: the width of the last layer.
+        probe: The program that runs it, and looks at what ``Module.fit`` is handed.
+
+    Returns:
+        What the probe reports.
+
+    Raises:
+        HandedError: The interpreter ended without a report.
+    """
+    with tempfile.TemporaryDirectory(prefix="mfn-patch-") as name:
+        folder = Path(name)
+        data, output = folder / "data", folder / "report.json"
+        synthesise(data, identities=2, images_per_identity=2, pairs=MINIMUM_PAIRS)
+        (data / "property").write_text(f"{classes},{IMAGE_SIDE},{IMAGE_SIDE}\n")
+        # Of several values, the script takes the last.
+        own = ["--data-dir", str(data), "--prefix", str(folder / "model" / "model")]
+        own += ["--pretrained", "", "--target", ""]
+        ran = subprocess.run(
+            [python, str(_PROBES / probe), str(output)],
+            cwd=source,
+            env=dict(environment),
+            input=json.dumps([[*case, *own] for case in cases]),
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+        )
+        if not output.exists():
+            lines = ran.stderr.splitlines()[-15:]
+            failure = explain(lines, edited=False, arguments=False)
+            if failure:
+                raise HandedError(f"the script failed: {failure.what}", remedy=failure.remedy)
+            said = "\n".join(lines)
+            raise HandedError(f"{python} ended with status {ran.returncode}:\n{said}")
+        return json.loads(output.read_text())

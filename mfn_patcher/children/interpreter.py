@@ -1,0 +1,235 @@
+"""The training interpreter: which one, and what it has."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mfn_patcher.errors import MfnPatchError
+from mfn_patcher.remedies import install, pip_install
+
+_PROBE = Path(__file__).parent / "programs" / "environment.py"
+_OLDEST, _NEWEST = (3, 8), (3, 14)
+_NEWEST_FOR_MXNET = (3, 11)
+_PACKAGES = ("numpy", "scipy", "scikit-learn", "scikit-image", "easydict")
+_SECONDS = 120
+
+# What MXNet says when it can't be imported, and what helps.
+_REMEDIES = {
+    r"lib(gomp|quadmath)\.so": "Install it with `apt-get install libgomp1 libquadmath0`.",
+    r"libcuda\.so": "That is NVIDIA's driver, which no pip package brings: install it from your "
+    "distribution (on Debian `apt-get install nvidia-driver`, in a container start it with "
+    "`--gpus all`), or install a CPU build of MXNet.",
+    r"has no attribute 'bool'": "Its NumPy is too new: `{pip} 'numpy<1.24'`.",
+}
+
+
+# What brings each of NVIDIA's libraries.
+_NVIDIA_PACKAGES = {
+    "cublas": "nvidia-cublas-cu11",
+    "cublasLt": "nvidia-cublas-cu11",
+    "cudart": "nvidia-cuda-runtime-cu11",
+    "cudnn": "nvidia-cudnn-cu11",
+    "cufft": "nvidia-cufft-cu11",
+    "curand": "nvidia-curand-cu11",
+    "cusolver": "nvidia-cusolver-cu11",
+    "cusparse": "nvidia-cusparse-cu11",
+    "nccl": "nvidia-nccl-cu11",
+    "nvToolsExt": "nvidia-nvtx-cu11",
+    "nvrtc": "nvidia-cuda-nvrtc-cu11",
+}
+
+
+class InterpreterError(MfnPatchError):
+    """The training interpreter is missing, or can't train."""
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """What an interpreter says of itself.
+
+    Attributes:
+        path: To start it with; absolute.
+        python: Its version.
+        versions: Of what training needs and it has, by distribution.
+        libraries: Folders of NVIDIA's shared libraries.
+        mxnet_library: Path of ``libmxnet.so``; None where MXNet is not installed.
+    """
+
+    path: str
+    python: str
+    versions: Mapping[str, str]
+    libraries: tuple[str, ...]
+    mxnet_library: str | None = None
+
+
+def find(python: str | None) -> str:
+    """Return the absolute path of an interpreter; by default of the one that runs this.
+
+    Args:
+        python: A path, or a name to look up in ``PATH``.
+
+    Raises:
+        InterpreterError: There is none.
+    """
+    if python is None:
+        return sys.executable
+    found = shutil.which(python)
+    if found is None:
+        raise InterpreterError(
+            f"there is no interpreter {python!r}", remedy="Name one of Python 3.10 to 3.14."
+        )
+    # Links are kept: a virtual environment's interpreter is one.
+    return os.path.abspath(found)  # noqa: PTH100
+
+
+def inspect(python: str, environment: Mapping[str, str]) -> Interpreter:
+    """Ask an interpreter what it is.
+
+    Args:
+        python: Its path.
+        environment: To run it in.
+
+    Raises:
+        InterpreterError: It doesn't run, no engine trains on its version, or packages that both
+            engines need are missing.
+    """
+    report = ask(python, environment, _PROBE)
+    version = tuple(int(part) for part in report["python"].split(".")[:2])
+    if not _OLDEST <= version <= _NEWEST:
+        raise InterpreterError(
+            f"{python} is Python {report['python']}, on which neither engine trains",
+            remedy="Name one of Python 3.10 to 3.14 with --python (MXNet needs 3.8 to 3.11).",
+        )
+    versions = report["versions"]
+    missing = [name for name in _PACKAGES if name not in versions]
+    if not any(name.startswith("opencv-") for name in versions):
+        missing.append("opencv-python-headless")
+    if missing:
+        extra = "torch" if "torch" in versions or version > _NEWEST_FOR_MXNET else "cpu"
+        raise InterpreterError(
+            f"{python} lacks {', '.join(missing)}",
+            remedy=f"Install what training needs with `{install(extra, python)}`.",
+        )
+    return Interpreter(
+        python, report["python"], versions, tuple(report["libraries"]), report["mxnet_library"]
+    )
+
+
+def try_import(interpreter: Interpreter, environment: Mapping[str, str]) -> dict[str, Any]:
+    """Import ``mxnet`` as the script will.
+
+    Args:
+        interpreter: To do it with.
+        environment: Of the run; it decides which of the engines' packages is found.
+
+    Returns:
+        What the probe ``environment.py`` says: ``error``, or ``version``, ``cuda`` and ``gpus``;
+        and ``torch`` where that computes.
+
+    Raises:
+        InterpreterError: The interpreter ended without an answer.
+    """
+    answer: dict[str, Any] = ask(interpreter.path, environment, _PROBE, "--import")["mxnet"]
+    return answer
+
+
+def remedy(error: str, python: str) -> str:
+    """Return what helps against an error of importing MXNet or of loading a library it links."""
+    for pattern, known in _REMEDIES.items():
+        if re.search(pattern, error):
+            return known.format(pip=pip_install(python))
+    missing = re.search(r"lib(\w+)\.so", error)
+    package = _NVIDIA_PACKAGES.get(missing[1]) if missing else None
+    if package is None:
+        return _install(python)
+    return (
+        f"Install it with `{pip_install(python)} {_locked(package)}`, or all of NVIDIA's libraries "
+        f"with `{install('cu112', python)}`."
+    )
+
+
+def _install(python: str) -> str:
+    return (
+        f"Install it there with `{install('cpu', python)}` (for GPUs, with the extra cu112 instead "
+        "of cpu), or name another interpreter with --python."
+    )
+
+
+def _locked(package: str) -> str:
+    """Return a requirement of the extra ``cu112`` with the version that is known to serve."""
+    for requirement in importlib.metadata.requires("mfn-patcher") or ():
+        name = requirement.partition(";")[0].strip()
+        if name.startswith(f"{package}=="):
+            return name
+    return package
+
+
+def ask(
+    python: str,
+    environment: Mapping[str, str],
+    probe: Path,
+    *arguments: str,
+    seconds: float = _SECONDS,
+) -> dict[str, Any]:
+    """Run a probe that answers in JSON on its last line of output.
+
+    Args:
+        python: The interpreter to run it with.
+        environment: To run it in.
+        probe: Its file.
+        arguments: For it.
+        seconds: To wait for the answer.
+
+    Raises:
+        InterpreterError: There is no answer.
+    """
+    try:
+        ran = subprocess.run(
+            [python, str(probe), *arguments],
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=seconds,
+            check=False,
+        )
+    except OSError as error:
+        raise InterpreterError(f"{python} can't be run: {error}") from error
+    except subprocess.TimeoutExpired as error:
+        raise InterpreterError(
+            f"{python} has not answered {probe.name} within {seconds:.0f} s",
+            remedy="Try again when the machine is less busy.",
+        ) from error
+    try:
+        report: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
+    except (IndexError, ValueError):
+        raise _unanswered(python, probe, ran) from None
+    return report
+
+
+def _unanswered(
+    python: str, probe: Path, ran: subprocess.CompletedProcess[str]
+) -> InterpreterError:
+    ended = f"exit status {ran.returncode}"
+    if ran.returncode < 0:
+        ended = f"killed by {signal.Signals(-ran.returncode).name}"
+    said = "\n".join(ran.stderr.splitlines()[-5:])
+    if probe != _PROBE:
+        # It is an interpreter: it has answered the first question.
+        return InterpreterError(f"{probe.name} failed in {python} ({ended})\n{said}".rstrip())
+    return InterpreterError(
+        f"{python} is no interpreter that can be asked ({ended})\n{said}".rstrip(),
+        remedy="Name one of Python 3.10 to 3.14 with --python.",
+    )

@@ -1,0 +1,1 @@
+"""Small programs for the training interpreter: arguments in, JSON out."""

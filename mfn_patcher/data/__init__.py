@@ -1,0 +1,1 @@
+"""Training and verification data sets: reading, checking and making them."""

@@ -1,0 +1,99 @@
+"""Verification sets: the ``.bin`` files, pickles of (encoded images, same or not)."""
+
+from __future__ import annotations
+
+import pickle
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mfn_patcher.errors import MfnPatchError
+
+NAMES = ("lfw", "cfp_fp", "agedb_30")
+"""The sets that the training script looks for, each in ``<name>.bin``."""
+
+
+class VerificationSetError(MfnPatchError):
+    """A ``.bin`` file can't be read as a verification set."""
+
+    def __init__(self, message: str, *, remedy: str = "Copy or download it again.") -> None:
+        super().__init__(message, remedy=remedy)
+
+
+class UnsafePickleError(VerificationSetError):
+    """A ``.bin`` file names something that no verification set needs."""
+
+    def __init__(self, path: Path, wanted: str) -> None:
+        super().__init__(
+            f"{path} names {wanted}, which no verification set needs: nothing was loaded, because "
+            "what such a name stands for would run",
+            remedy="If the file is not yours, get it from a source you trust. If it is, pickle a "
+            "list of bytes and a list of bools.",
+        )
+
+
+@dataclass(frozen=True)
+class VerificationSet:
+    """Pairs of faces.
+
+    Attributes:
+        images: Encoded images; images 2i and 2i+1 are pair i.
+        same: For each pair, whether both images show one identity.
+    """
+
+    images: tuple[bytes, ...]
+    same: tuple[bool, ...]
+
+
+def read_verification_set(path: Path) -> VerificationSet:
+    """Read a ``.bin`` file, written by Python 2 or 3, without running anything in it.
+
+    Args:
+        path: The file; it is loaded whole, about 100 MB for the published sets.
+
+    Returns:
+        What the file holds; the numbers of images and pairs needn't fit each other.
+
+    Raises:
+        UnsafePickleError: The file names a global that no verification set needs.
+        VerificationSetError: The file is missing, damaged or something else.
+    """
+    from mfn_patcher.data import bin_pickle  # noqa: PLC0415  (imports NumPy)
+
+    try:
+        with path.open("rb") as file:
+            images, same = bin_pickle.load(file)
+    except bin_pickle.RefusedError as error:
+        raise UnsafePickleError(path, str(error)) from error
+    except OSError as error:
+        raise VerificationSetError(f"{path} can't be read: {error.strerror}") from error
+    except Exception as error:
+        # A damaged pickle can end in almost any error.
+        raise VerificationSetError(f"{path} is no verification set: {error}") from error
+    return VerificationSet(tuple(images), tuple(same))
+
+
+def write_verification_set(path: Path, images: Sequence[bytes], same: Sequence[bool]) -> None:
+    """Write a ``.bin`` file just as Python 2 did: protocol 2, images as its byte strings.
+
+    Python 3 has no way to pickle these, and without them the file would not ask of the
+    training script what the published sets do.
+
+    Args:
+        path: The file, made anew.
+        images: Encoded images; images 2i and 2i+1 are pair i.
+        same: For each pair, whether both images show one identity.
+    """
+
+    def items(opcodes: Sequence[bytes]) -> bytes:
+        return pickle.EMPTY_LIST + pickle.MARK + b"".join(opcodes) + pickle.APPENDS
+
+    path.write_bytes(
+        pickle.PROTO
+        + b"\x02"
+        + items([pickle.BINSTRING + struct.pack("<i", len(image)) + image for image in images])
+        + items([pickle.NEWTRUE if value else pickle.NEWFALSE for value in same])
+        + pickle.TUPLE2
+        + pickle.STOP
+    )

@@ -1,1 +1,0 @@
-"""The RecordIO data set that the training script reads: reading, checking, synthesising."""

@@ -1,0 +1,1 @@
+"""Checks of whether this machine, or several hosts, can train."""

@@ -1,0 +1,1 @@
+"""The patch series against other revisions of upstream."""

@@ -1,0 +1,1 @@
+"""Formats of `mfn-patch check`: one module each."""

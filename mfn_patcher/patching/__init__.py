@@ -1,0 +1,1 @@
+"""Patches on a pinned upstream. Nothing here knows about training."""

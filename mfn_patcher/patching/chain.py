@@ -1,0 +1,329 @@
+"""The chain: a series of patches as commits on top of a base, built without a work tree.
+
+Patches are applied to contents in memory, as the drift check does it, and git is handed all commits
+at once; nothing that the user sees changes. Author, committer and dates come from the patch file:
+equal patches give equal commit ids everywhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from mfn_patcher.errors import MfnPatchError
+from mfn_patcher.patching import threeway
+from mfn_patcher.patching.blobs import Blobs, blob_id
+from mfn_patcher.patching.hunks import apply_fits, fit
+from mfn_patcher.patching.threeway import Offset
+from mfn_patcher.patching.unified import ABSENT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mfn_patcher.patching.git import Repository
+    from mfn_patcher.patching.hunks import Fit
+    from mfn_patcher.patching.series import Patch, Series
+    from mfn_patcher.patching.threeway import ThreeWay
+    from mfn_patcher.patching.unified import FilePatch
+
+_NAME_TRAILER = "Mfn-Patch"
+_DIGEST_TRAILER = "Mfn-Patch-Digest"
+
+_BUILDING = b"refs/mfn-patch/building"  # while git makes the commits
+_PLAIN = "100644"  # the mode of a file that nobody may execute
+
+# What git strips from both ends of a name or an address.
+_STRIPPED = "".join(map(chr, range(33))) + ".,:;<>\"\\'"
+
+
+@dataclass(frozen=True)
+class Link:
+    """One commit of a chain.
+
+    Attributes:
+        patch: the name of the patch that it applies.
+        digest: the SHA-256 of that patch file, in hex.
+        commit: its id.
+        offsets: hunks that moved because an earlier patch of the series was left out.
+    """
+
+    patch: str
+    digest: str
+    commit: str
+    offsets: tuple[Offset, ...] = ()
+
+
+class PatchConflictError(MfnPatchError):
+    """A patch of the series does not apply."""
+
+    def __init__(self, patch: Patch, reasons: list[str], remedy: str) -> None:
+        super().__init__("\n".join([f"{patch.name} does not apply", *reasons]), remedy=remedy)
+        self.patch = patch
+
+
+def build_chain(repository: Repository, series: Series, patches: Sequence[Patch]) -> list[Link]:
+    """Make a commit of each of `patches` on top of the series' pin, and return them in order.
+
+    A file whose blob is the one the patch was made for must become the blob that the patch
+    names, to the byte. Another blob is accepted only where an earlier patch of the series that
+    touches the file was left out by the user; then hunks may move, and their offsets are told.
+
+    Raises:
+        PatchConflictError: a patch does not apply; the message shows every bad hunk.
+    """
+    if not patches:
+        return []
+    chosen = {patch.name for patch in patches}
+    left_out: list[Patch] = []
+    tree = _Tree(repository, series.pin, {path for patch in patches for path in patch.paths})
+    whole = _Whole(repository, series)
+    offsets = []
+    orders = [b"reset %s\nfrom %s\n\n" % (_BUILDING, series.pin.encode())]
+    for patch in series.patches:
+        if patch.name not in chosen:
+            left_out.append(patch)
+            continue
+        missing = [other for other in left_out if set(other.paths) & set(patch.paths)]
+        offsets.append(_apply(patch, tree, missing, whole))
+        orders.append(_commit_order(patch, len(offsets), tree))
+    # The commits are asked for by id; no name of theirs stays.
+    orders.append(b"reset %s\nfrom %s\n\n" % (_BUILDING, ABSENT.encode()))
+    orders += [b"get-mark :%d\n" % number for number in range(1, len(offsets) + 1)]
+    commits = repository.out(
+        "fast-import", "--quiet", "--done", stdin=b"".join([*orders, b"done\n"])
+    )
+    return [
+        Link(patch.name, patch.digest, commit, moved)
+        for patch, commit, moved in zip(patches, commits.split(), offsets)
+    ]
+
+
+def read_chain(repository: Repository, base: str, tip: str) -> list[Link]:
+    """Return the chain of commits from `base` (not included) to `tip`, as their trailers tell."""
+    trailers = ",".join(
+        f"%(trailers:key={key},valueonly)" for key in (_NAME_TRAILER, _DIGEST_TRAILER)
+    )
+    log = repository.out("log", "-z", "--reverse", f"--format=%H,{trailers}", tip, f"^{base}")
+    links = []
+    for entry in filter(None, log.split("\0")):
+        commit, name, digest = (part.strip() for part in entry.split(","))
+        links.append(Link(name, digest, commit))
+    return links
+
+
+class _Tree:
+    """The files of a commit, and what the patches so far have made of some of them.
+
+    Args:
+        repository: where they are read from.
+        commit: its id.
+        paths: the files whose contents will be asked for.
+    """
+
+    def __init__(self, repository: Repository, commit: str, paths: set[str]) -> None:
+        listing = repository.out("ls-tree", "-r", "-z", "--full-tree", commit)
+        self._files: dict[str, tuple[str, str]] = {}  # mode and blob
+        for entry in filter(None, listing.split("\0")):
+            information, _, path = entry.partition("\t")
+            mode, _, blob = information.split()
+            self._files[path] = mode, blob
+        self._blobs = Blobs(repository)
+        self._blobs.load(self._files[path][1] for path in paths if path in self._files)
+
+    def blob(self, path: str) -> str:
+        return self._files[path][1] if path in self._files else ABSENT
+
+    def mode(self, path: str) -> str:
+        return self._files[path][0]
+
+    def read(self, path: str) -> bytes:
+        """Return the content of a file; of none, nothing."""
+        return self._blobs.read(self.blob(path)) if path in self._files else b""
+
+    def write(self, path: str, mode: str | None, content: bytes) -> None:
+        """Change or add a file; without `mode` it keeps its own."""
+        mode = mode or (self.mode(path) if path in self._files else _PLAIN)
+        self._files[path] = mode, self._blobs.add(content)
+
+    def remove(self, path: str) -> None:
+        del self._files[path]
+
+    def blocks(self, path: str) -> bool:
+        """Return whether a file or folder is in the way of a new file."""
+        return any(
+            there == path or there.startswith(f"{path}/") or path.startswith(f"{there}/")
+            for there in self._files
+        )
+
+
+class _Whole:
+    """The series with nothing left out: what its patches were made from, and what they make.
+
+    Args:
+        repository: with the pin.
+        series: all of it.
+    """
+
+    def __init__(self, repository: Repository, series: Series) -> None:
+        self.repository = repository
+        self._series = series
+
+    def versions(self, patch: Patch, path: str) -> tuple[bytes, bytes] | None:
+        """Return a file before and after a patch; None if either is no file, or not known."""
+        return self._versions.get((patch.name, path))
+
+    @cached_property
+    def _versions(self) -> dict[tuple[str, str], tuple[bytes, bytes]]:
+        patches = self._series.patches
+        paths = {path for patch in patches for path in patch.paths}
+        tree = _Tree(self.repository, self._series.pin, paths)
+        known = {}
+        with contextlib.suppress(PatchConflictError):  # a patch was left out since it is broken
+            for patch in patches:
+                before = {
+                    path: tree.read(path) for path in patch.paths if tree.blob(path) != ABSENT
+                }
+                _apply(patch, tree, [], self)
+                for path, content in before.items():
+                    if tree.blob(path) != ABSENT:
+                        known[patch.name, path] = content, tree.read(path)
+        return known
+
+
+def _apply(patch: Patch, tree: _Tree, missing: list[Patch], whole: _Whole) -> tuple[Offset, ...]:
+    """Change `tree` as `patch` says; return how far hunks moved.
+
+    A file that lacks what patches in `missing` do to it is merged with the versions that it has
+    in the `whole` series, as git does it.
+
+    Raises:
+        PatchConflictError: hunks fit nowhere, must not move, or leave something else.
+    """
+    offsets: list[Offset] = []
+    reasons: list[str] = []
+    merged: set[str] = set()
+    for file in patch.files:
+        if file.path in merged:
+            continue
+        blob, content = tree.blob(file.path), tree.read(file.path)
+        exact = blob == file.source_blob
+        if file.source_blob == ABSENT and tree.blocks(file.path):
+            reasons.append(f"  {file.path}: is there already")
+            continue
+        if not exact and blob == ABSENT:
+            reasons.append(f"  {file.path}: is not there")
+            continue
+        fits = fit(content, file.hunks)
+        conflicts = [entry for entry in fits if entry.found is not None]
+        reasons += [describe_conflict(file, entry) for entry in conflicts]
+        if conflicts:
+            continue
+        lacking = not exact and any(file.path in other.paths for other in missing)
+        result = _merge(patch, file, tree, whole) if lacking else None
+        if result and result.content is not None and not result.conflicting:
+            # The hunks fit, but where there are equal blocks they may be meant for another place.
+            merged.add(file.path)
+            tree.write(file.path, file.mode, result.content)
+            offsets += result.offsets(it for it in patch.files if it.path == file.path)
+            continue
+        if result or any(entry.ambiguous for entry in fits):
+            reasons.append(f"  {file.path}: it is unclear where its change belongs")
+        if not exact and not lacking:
+            reasons.append(f"  {file.path}: is blob {blob}, not {file.source_blob}")
+        after = apply_fits(content, fits)
+        left = ABSENT if file.target_blob == ABSENT and not after else blob_id(after)
+        if left != file.target_blob and (exact or file.target_blob == ABSENT):
+            reasons.append(f"  {file.path}: leaves blob {left}, not {file.target_blob}")
+        if left == ABSENT:
+            tree.remove(file.path)
+        else:
+            tree.write(file.path, file.mode, after)
+        offsets += [Offset(file.path, f.hunk.number, f.offset) for f in fits if f.offset]
+    if reasons:
+        raise PatchConflictError(patch, reasons, _remedy(missing))
+    return tuple(offsets)
+
+
+def _merge(patch: Patch, file: FilePatch, tree: _Tree, whole: _Whole) -> ThreeWay | None:
+    """Merge a file with its versions in the whole series, where these are known."""
+    versions = whole.versions(patch, file.path)
+    if not versions:
+        return None
+    before, after = versions
+    labels = ("without", patch.name)
+    return threeway.merge(whole.repository, before, tree.read(file.path), after, labels)
+
+
+def describe_conflict(file: FilePatch, fit: Fit) -> str:
+    """Return which hunk of `file` does not fit, and the expected and found text, line by line."""
+    rows = [f"  {file.path}: hunk {fit.hunk.number} ({fit.hunk.header}), near line {fit.line}"]
+    found = fit.found or ()
+    for title, lines in (("expected", fit.hunk.source), ("found", found)):
+        rows.append(f"    {title}:")
+        other = fit.hunk.source if lines is found else found
+        for position, line in enumerate(lines):
+            differs = position >= len(other) or other[position] != line
+            text = line.decode(errors="replace").rstrip("\r\n")
+            rows.append(f"    {'>' if differs else ' '} {text}")
+    return "\n".join(rows)
+
+
+def _remedy(missing: list[Patch]) -> str:
+    if missing:
+        names = ", ".join(patch.name for patch in missing)
+        return f"It builds on what you left out: {names}. Apply that too."
+    return "Run `mfn-patch lint`; a patch made for another commit must be exported again."
+
+
+def commit_patch(repository: Repository, patch: Patch, tree: str, parent: str) -> str:
+    """Make the commit of `patch`, which leaves `tree`, on top of `parent`; return its id."""
+    env = {}
+    for role in ("AUTHOR", "COMMITTER"):
+        env[f"GIT_{role}_NAME"] = patch.header.author
+        env[f"GIT_{role}_EMAIL"] = patch.header.address
+        env[f"GIT_{role}_DATE"] = f"@{_date(patch)}"
+    return repository.out("commit-tree", tree, "-p", parent, stdin=_message(patch), env=env)
+
+
+def _commit_order(patch: Patch, mark: int, tree: _Tree) -> bytes:
+    """Return what tells ``git fast-import`` to make the commit that `commit_patch` would."""
+    name, address = (
+        re.sub(r"[\n<>]", "", text.strip(_STRIPPED))
+        for text in (patch.header.author, patch.header.address)
+    )
+    signature = f"{name} <{address}> {_date(patch)}".encode()
+    message = _message(patch)
+    lines = [
+        b"commit %s\nmark :%d\n" % (_BUILDING, mark),
+        b"author %s\ncommitter %s\ndata %d\n%s\n" % (signature, signature, len(message), message),
+    ]
+    for path in patch.paths:
+        if tree.blob(path) == ABSENT:
+            lines.append(b"D %s\n" % _quoted(path))
+        else:
+            content = tree.read(path)
+            mode = tree.mode(path).encode()
+            lines.append(b"M %s inline %s\n" % (mode, _quoted(path)))
+            lines.append(b"data %d\n%s\n" % (len(content), content))
+    return b"".join(lines)
+
+
+def _quoted(path: str) -> bytes:
+    name = os.fsencode(path)
+    return b'"%s"' % re.sub(rb'(["\\])', rb"\\\1", name)
+
+
+def _date(patch: Patch) -> str:
+    return f"{int(patch.header.date.timestamp())} {patch.header.date:%z}"
+
+
+def _message(patch: Patch) -> bytes:
+    header = patch.header
+    return (
+        f"{header.subject}\n\n{header.body}\n\n"
+        f"{_NAME_TRAILER}: {patch.name}\n{_DIGEST_TRAILER}: {patch.digest}\n"
+    ).encode()

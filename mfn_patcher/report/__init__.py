@@ -1,1 +1,0 @@
-"""What `mfn-patch check` found, in every format: a module each, a pure function from a report."""

@@ -1,0 +1,1 @@
+"""Recorded runs: their record, log, summary, plots and report."""

@@ -1,0 +1,189 @@
+"""How fast a data set can be fed to training on this machine, and what bounds it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mfn_patcher.children import interpreter
+from mfn_patcher.data.property_file import read_property
+from mfn_patcher.engine import AUTO, choice
+from mfn_patcher.errors import MfnPatchError
+
+_PROBE = Path(__file__).parents[1] / "children" / "programs" / "feed.py"
+_MEMORY = Path("/proc/meminfo")
+_MOST_WORKERS = 8  # as the script's own default
+_ROUNDS = 3
+# Of what the same threads decode when they do nothing else; the rest is the hand-over of batches.
+_MOSTLY_DECODING = 0.5
+
+
+class FeedError(MfnPatchError):
+    """The feed of a data set can't be measured."""
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Rates with a number of threads, in images a second.
+
+    Attributes:
+        workers: Threads, as the script's ``--data-workers``.
+        feed: What training is given.
+        decode: What they decode when they do nothing else.
+    """
+
+    workers: int
+    feed: float
+    decode: float
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What was measured; rates are in images a second.
+
+    Attributes:
+        feeds: With one thread and more.
+        upstream: Of upstream's own iterator; None if it fails on this data set.
+        upstream_error: What it says then.
+        disk: Of reading alone, at random places, by as many threads as `feeds` has at most. The
+            system was asked to forget these places before; not every file system does.
+        image_bytes: Mean size of a record.
+        cores: That the threads may use.
+        file_bytes: Size of the record file.
+        memory_bytes: That the system could give now.
+    """
+
+    feeds: tuple[Feed, ...]
+    upstream: float | None
+    upstream_error: str | None
+    disk: float
+    image_bytes: float
+    cores: int
+    file_bytes: int
+    memory_bytes: int
+
+
+def default_workers() -> tuple[int, ...]:
+    """Return one thread, two, four and so on, up to the script's default."""
+    most = min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
+    return tuple(sorted({most, *(1 << power for power in range(most.bit_length()))} - {0}))
+
+
+def measure(
+    workspace: Path,
+    data_dir: Path,
+    *,
+    batch_size: int,
+    workers: Sequence[int],
+    seconds: float,
+    python: str,
+    environment: Mapping[str, str],
+    wanted: str = AUTO,
+) -> Rates:
+    """Measure all contenders in turns, in one child.
+
+    Args:
+        workspace: The patched clone.
+        data_dir: With ``property``, ``train.rec`` and ``train.idx``.
+        batch_size: Images a batch.
+        workers: Numbers of threads to try.
+        seconds: That a turn lasts; every contender has three.
+        python: The training interpreter.
+        environment: The variables to start from.
+        wanted: Which engine the user asks for.
+
+    Raises:
+        FeedError: Code or data are missing or unsuitable.
+        PropertyError: ``property`` is missing or unsuitable.
+        InterpreterError: No engine can compute in the interpreter.
+    """
+    source = workspace.resolve() / "src"
+    if not (source / "image_feed.py").is_file():
+        raise FeedError(
+            f"there is no {source / 'image_feed.py'}",
+            remedy="Run `mfn-patch apply`, with the stack speed, or name the workspace with "
+            "--workspace.",
+        )
+    records = data_dir.resolve() / "train.rec"
+    for path in (records, records.with_suffix(".idx")):
+        if not path.is_file():
+            raise FeedError(
+                f"there is no {path}", remedy=f"`mfn-patch data check {data_dir}` says more."
+            )
+    size = read_property(data_dir)
+    engine = choice.choose(wanted, python, environment, "")
+    variables = engine.environment(environment, "")
+    if "OMP_NUM_THREADS" not in environment:
+        # Training on a GPU, which is what waits for images, leaves it to MXNet.
+        del variables["OMP_NUM_THREADS"]
+    variables["PYTHONDONTWRITEBYTECODE"] = "1"
+    request = {
+        "source": str(source),
+        "records": str(records),
+        "image": [size.height, size.width],
+        "batch_size": batch_size,
+        "workers": list(workers),
+        "seconds": seconds,
+        "rounds": _ROUNDS,
+    }
+    # Besides the turns, a large index takes a while to be read, once for each iterator.
+    patience = 120 + 60 * len(workers) + 4 * _ROUNDS * seconds * len(workers)
+    answer = interpreter.ask(python, variables, _PROBE, json.dumps(request), seconds=patience)
+    if "error" in answer:
+        raise FeedError(
+            f"{records} can't be fed: {answer['error']}",
+            remedy=f"`mfn-patch data check {data_dir}` says more.",
+        )
+    return Rates(
+        tuple(Feed(**feed) for feed in answer["feeds"]),
+        answer["upstream"],
+        answer["upstream_error"],
+        answer["disk"],
+        answer["image_bytes"],
+        answer["cores"],
+        records.stat().st_size,
+        available_memory(),
+    )
+
+
+def available_memory(path: Path = _MEMORY) -> int:
+    """Return the bytes that the system could give without swapping; 0 if it does not say."""
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return 0
+    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    return int(found[0]) * 1024 if found else 0
+
+
+def verdict(rates: Rates) -> str:
+    """Say what bounds the feed, and what would make it faster."""
+    # More threads than cores only take turns; what one more would add is told by those within.
+    within = [feed for feed in rates.feeds if feed.workers <= rates.cores] or rates.feeds[:1]
+    last = max(within, key=lambda feed: feed.workers)
+    each = last.feed / last.workers
+    if rates.disk < last.decode and rates.file_bytes > rates.memory_bytes:
+        return (
+            f"disk-bound: it gives {rates.disk:,.0f} images/s "
+            f"({rates.disk * rates.image_bytes / 1e6:,.0f} MB/s) at random places, and "
+            f"{last.workers} workers could decode {last.decode:,.0f}; the file is larger than the "
+            "memory that could hold it. A faster disk or more memory would help."
+        )
+    if last.feed < _MOSTLY_DECODING * last.decode:
+        return (
+            f"bound by the hand-over of batches: {last.workers} workers could decode "
+            f"{last.decode:,.0f} images/s, more than Python hands over. More workers help little."
+        )
+    if last.workers < rates.cores:
+        more = min(last.workers, rates.cores - last.workers)
+        return (
+            f"decode-bound: {last.workers + more} workers would feed about "
+            f"{each * (last.workers + more):,.0f} images/s."
+        )
+    return (
+        f"decode-bound, and every core decodes: each core more would feed about {each:,.0f} "
+        "images/s more."
+    )

@@ -1,0 +1,1 @@
+"""Watching a training: alarms, the live display and the accuracy gate."""

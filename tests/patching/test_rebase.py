@@ -1,0 +1,263 @@
+"""A series is carried to another commit of upstream, with decisions on the way."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mfn_patcher.patching import draft
+from mfn_patcher.patching.lint import lint
+from tests.support.preimages import StandIn, commit, git
+from tests.support.tool import Bench, Ran, Tool, validated
+
+CONFLICTING = "src/symbols/spherenet.py"  # patched by python3/0003 among others
+
+
+class RebaseBench(Bench):
+    """A bench whose upstream can go on."""
+
+    def rebase(self, *options: str) -> Ran:
+        project = ("--project", str(self.stand_in.project))
+        upstream = ("--upstream", str(self.stand_in.upstream))
+        return self.tool("rebase", "-w", self.workspace, *project, *upstream, *options)
+
+    def edit_upstream(self, path: str, old: bytes, new: bytes) -> None:
+        edit(self.stand_in.upstream / path, old, new)
+
+    def project(self) -> dict[str, bytes]:
+        root = self.stand_in.project
+        return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+    def check(self) -> Ran:
+        upstream = ("--upstream", str(self.stand_in.upstream))
+        return self.tool("check", "--project", self.stand_in.project, *upstream)
+
+
+@pytest.fixture
+def bench(tool: Tool, stand_in: StandIn, tmp_path: Path) -> RebaseBench:
+    bench = RebaseBench(tool, stand_in, tmp_path / "workspace")
+    bench.apply()
+    return bench
+
+
+def edit(file: Path, old: bytes, new: bytes) -> None:
+    data = file.read_bytes()
+    assert old in data
+    file.write_bytes(data.replace(old, new, 1))
+
+
+def conflict(bench: RebaseBench) -> str:
+    """Give upstream a commit that one patch does not fit, and another that does; return it."""
+    bench.edit_upstream(CONFLICTING, b".iteritems():", b".iteritems():  # sorted")
+    bench.edit_upstream("src/train_softmax.py", b"# filler 1\n", b"# filler 1\n# one more\n")
+    return commit(bench.stand_in.upstream, "Newer")
+
+
+def state(bench: Bench) -> tuple[Any, ...]:
+    refs = git(bench.workspace, "for-each-ref", "--format=%(refname) %(objectname)")
+    index = git(bench.workspace, "ls-files", "--stage")
+    return bench.files(), refs, index, git(bench.workspace, "symbolic-ref", "HEAD")
+
+
+def test_what_fits_is_carried_at_once(bench: RebaseBench) -> None:
+    bench.edit_upstream("src/train_softmax.py", b"# filler 1\n", b"# filler 1\n# one more\n")
+    onto = commit(bench.stand_in.upstream, "Newer")
+    ran = bench.rebase("--onto", "upstream")
+    assert ran.code == 0, ran.err
+    assert bench.project()["pinned_commit.txt"] == f"{onto}\n".encode()
+    assert bench.check().code == 0
+    assert lint(bench.stand_in.project) == []
+    assert "Nothing to do" in bench.apply().out
+    assert b"# one more" in (bench.workspace / "src/train_softmax.py").read_bytes()
+    written = [line.split("patches/")[1] for line in ran.out.splitlines() if "written" in line]
+    assert "recipe/0001-fc7-without-bias.patch" in written
+    assert "python3/0003-dictionary-items.patch" not in written, "its files are as they were"
+
+
+def test_to_the_same_pin(bench: RebaseBench) -> None:
+    before = bench.project(), state(bench)
+    ran = bench.rebase("--onto", bench.stand_in.pin)
+    assert (ran.code, ran.out.startswith("Nothing to do")) == (0, True)
+    assert (bench.project(), state(bench)) == before
+
+
+def test_a_conflict_is_shown_mended_and_carried_on(bench: RebaseBench) -> None:
+    onto = conflict(bench)
+    before = bench.project()
+    stopped = bench.rebase("--onto", onto[:10])
+    assert stopped.code == 1
+    assert "python3/0003-dictionary-items.patch" in stopped.err
+    assert CONFLICTING in stopped.err
+    assert bench.project() == before, "nothing in the project changes before the end"
+    file = bench.workspace / CONFLICTING
+    shown = file.read_bytes()
+    assert shown.count(b"<<<<<<< upstream at ") == 1
+    assert shown.count(b">>>>>>> python3/0003-dictionary-items.patch") == 1
+    assert git(bench.workspace, "diff", "--name-only", "--diff-filter=U").decode().split() == [
+        CONFLICTING
+    ]
+    assert validated("status", bench("status", "--json").out)["rebasing"] == onto
+
+    undecided = bench.rebase("--continue")
+    assert undecided.code == 1
+    assert "conflict marker" in undecided.err
+    assert file.read_bytes() == shown
+
+    head, _, rest = shown.partition(b"<<<<<<< ")
+    tail = rest.partition(b">>>>>>> ")[2].partition(b"\n")[2]
+    ours = rest.partition(b"\n")[2].partition(b"=======\n")[0]
+    file.write_bytes(head + ours.replace(b".iteritems()", b".items()") + tail)
+    done = bench.rebase("--continue")
+    assert done.code == 0, done.err
+    assert bench.check().code == 0
+    assert "Nothing to do" in bench.apply().out
+    assert b".items():  # sorted" in bench.project()["patches/python3/0003-dictionary-items.patch"]
+    assert validated("status", bench("status", "--json").out)["rebasing"] is None
+    assert git(bench.workspace, "status", "--porcelain") == b""
+
+
+def test_new_files_that_the_workspace_does_not_show(bench: RebaseBench) -> None:
+    """Their blobs are not there, but for those that git itself reads."""
+    upstream = bench.stand_in.upstream
+    (upstream / "elsewhere").mkdir()
+    (upstream / "elsewhere" / "file").write_text("not shown\n")
+    (upstream / "elsewhere" / ".gitignore").write_text("*.o\n")
+    (upstream / ".gitmodules").write_text("")
+    (upstream / "src" / ".gitattributes").write_text("*.py text\n")
+    (upstream / "src" / "new.py").write_text("shown\n")
+    onto = conflict(bench)
+    stopped = bench.rebase("--onto", onto)
+    assert (stopped.code, "needs a decision" in stopped.err) == (1, True), stopped.err
+    assert (bench.workspace / "src" / "new.py").exists()
+    assert not (bench.workspace / "elsewhere").exists()
+    assert bench.rebase("--abort").code == 0
+
+
+def test_abort_brings_every_byte_back(bench: RebaseBench) -> None:
+    before = bench.project(), state(bench)
+    conflict(bench)
+    assert bench.rebase("--onto", "upstream").code == 1
+    edit(bench.workspace / CONFLICTING, b"# filler 82\n", b"# mine\n")
+    aborted = bench.rebase("--abort")
+    assert aborted.code == 0
+    (saved,) = (bench.workspace / "saved").iterdir()
+    assert f"your changes were saved: {saved}" in aborted.err
+    assert b"+# mine" in saved.read_bytes()
+    shutil.rmtree(saved.parent)
+    assert (bench.project(), state(bench)) == before
+    again = bench.rebase("--abort")
+    assert (again.code, "no rebase is under way" in again.err) == (1, True)
+
+
+@pytest.mark.parametrize("command", ["apply", "revert", "refresh", "rebase"])
+def test_other_commands_wait_for_the_end(bench: RebaseBench, command: str) -> None:
+    conflict(bench)
+    bench.rebase("--onto", "upstream")
+    before = state(bench)
+    options = {"apply": ["--force"], "rebase": ["--onto", "upstream"]}.get(command, [])
+    project = [] if command == "revert" else ["--project", str(bench.stand_in.project)]
+    ran = bench(command, *options, *project)
+    assert (ran.code, "under way" in ran.err, "--abort" in ran.err) == (1, True, True)
+    assert state(bench) == before
+
+
+def test_edits_are_not_carried_along(bench: RebaseBench) -> None:
+    edit(bench.workspace / CONFLICTING, b"# filler 82\n", b"# mine\n")
+    before = bench.project(), state(bench)
+    ran = bench.rebase("--onto", "upstream")
+    assert (ran.code, "changes of yours" in ran.err) == (1, True)
+    assert (bench.project(), state(bench)) == before
+
+
+def test_a_patch_that_upstream_took_goes(bench: RebaseBench) -> None:
+    git(bench.stand_in.upstream, "apply", str(patch(bench, "python3/0002")))
+    commit(bench.stand_in.upstream, "Took one")
+    ran = bench.rebase("--onto", "upstream")
+    assert ran.code == 0, ran.err
+    assert "dropped: python3/0002-shuffle-a-list.patch" in ran.out
+    assert "python3/0002-dictionary-items.patch" in ran.out
+    names = bench.project()["patches/series"].decode().split()
+    assert [name for name in names if name.startswith("python3/000")][:3] == [
+        "python3/0001-range-for-xrange.patch",
+        "python3/0002-dictionary-items.patch",
+        "python3/0003-whole-number-division.patch",
+    ]
+    assert bench.check().code == 0
+    assert lint(bench.stand_in.project) == []
+
+
+def test_a_file_that_is_gone_needs_a_word(bench: RebaseBench) -> None:
+    upstream = bench.stand_in.upstream
+    (upstream / "old").mkdir()
+    git(upstream, "mv", CONFLICTING, "old/spherenet.py")
+    commit(upstream, "Move it")
+    stopped = bench.rebase("--onto", "upstream")
+    assert stopped.code == 1
+    assert f"{CONFLICTING}: " in stopped.err
+    assert "is gone; of its name there are old/spherenet.py" in stopped.err
+    undecided = bench.rebase("--continue")
+    assert (undecided.code, "`git rm` it" in undecided.err) == (1, True)
+    while stopped.code:
+        git(bench.workspace, "rm", "--quiet", CONFLICTING)
+        stopped = bench.rebase("--continue")
+    assert bench.check().code == 0
+    assert not any(CONFLICTING.encode() in data for data in bench.project().values())
+
+
+def test_killed_while_the_project_is_written(
+    bench: RebaseBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.edit_upstream("src/train_softmax.py", b"# filler 1\n", b"# filler 1\n# one more\n")
+    onto = commit(bench.stand_in.upstream, "Newer")
+
+    class Killed(BaseException):
+        pass
+
+    replace = Path.replace
+
+    def die_at_the_third(path: Path, target: Path) -> Path:
+        if target.suffix == ".patch":
+            moved.append(target)
+            if len(moved) == 3:
+                raise Killed
+        return replace(path, target)
+
+    moved: list[Path] = []
+    monkeypatch.setattr(Path, "replace", die_at_the_third)
+    with pytest.raises(Killed):
+        bench.rebase("--onto", onto)
+    monkeypatch.undo()
+    assert lint(bench.stand_in.project), "half of it is written"
+    status = bench("revert")
+    assert status.code == 0, status.err
+    assert lint(bench.stand_in.project) == []
+    assert bench.project()["pinned_commit.txt"] == f"{onto}\n".encode()
+    assert bench.check().code == 0
+
+
+def test_a_full_disk_leaves_the_old_series(
+    bench: RebaseBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = bench.project(), state(bench)
+    bench.edit_upstream("src/train_softmax.py", b"# filler 1\n", b"# filler 1\n# one more\n")
+    commit(bench.stand_in.upstream, "Newer")
+    write = draft._write
+
+    def no_room(path: Path, data: bytes) -> None:
+        if path.name.startswith("0002"):
+            raise OSError(28, "No space left on device", str(path))
+        write(path, data)
+
+    monkeypatch.setattr(draft, "_write", no_room)
+    ran = bench.rebase("--onto", "upstream")
+    assert (ran.code, "Make room" in ran.err) == (1, True)
+    assert bench.project() == before[0]
+    monkeypatch.undo()
+
+
+def patch(bench: RebaseBench, start: str) -> Path:
+    (found,) = (bench.stand_in.project / "patches").glob(f"{start}*")
+    return found

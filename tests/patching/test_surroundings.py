@@ -1,0 +1,147 @@
+"""What surrounds a command is missing or damaged: each ends in a message and a documented code."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.patching.test_nothing_lost import NEW, snapshot
+from tests.support.preimages import git
+from tests.support.tool import Tool
+from tests.support.toy import Toy, make_toy
+
+
+@pytest.fixture
+def toy(tool: Tool, tmp_path: Path) -> Toy:
+    toy = make_toy(tool, tmp_path)
+    assert toy("apply").code == 0
+    return toy
+
+
+def ran(toy: Toy, *arguments: str, closed: tuple[int, ...] = (), where: Path | None = None) -> int:
+    """Run the tool in a process of its own with some standard streams closed."""
+    places = ("-w", str(toy.workspace), "--project", str(toy.project))
+    shell = "exec " + " ".join(['"$@"', *(f"{number}>&-" for number in closed)])
+    command = ["sh", "-c", shell, "sh", sys.executable, "-m", "mfn_patcher", *arguments, *places]
+    result = subprocess.run(command, cwd=where, capture_output=True, timeout=100, check=False)
+    assert b"Traceback" not in result.stderr, result.stderr.decode()
+    return result.returncode
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)], ids=str)
+def test_closed_streams(toy: Toy, closed: tuple[int, ...]) -> None:
+    upstream = ("--upstream", str(toy.upstream))
+    assert ran(toy, "status", closed=closed) == 0
+    assert ran(toy, "apply", *upstream, "--stack", "first", closed=closed) == 0
+    toy.change("src/a.py", 30, "mine", where=toy.workspace)
+    asking = ("new", "mine", "--stack", "local", "--author", "Me <me@example.org>")
+    assert ran(toy, *asking, closed=closed) == 2, "nobody can be asked"
+    assert ran(toy, "new", *NEW, closed=closed) == 0
+    assert "Nothing to do" in toy("apply").out
+    # Nothing that was printed got into a file that was opened under a stream's number.
+    assert (toy.workspace / ".git" / "mfn-patch" / "lock").read_bytes() == b""
+
+
+def test_the_current_folder_was_removed(toy: Toy) -> None:
+    where = toy.folder / "here"
+    where.mkdir()
+    command = 'rmdir "$PWD"; exec "$@"'
+    arguments = [sys.executable, "-m", "mfn_patcher", "status", "-w", str(toy.workspace)]
+    result = subprocess.run(
+        ["sh", "-c", command, "sh", *arguments],
+        cwd=where,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        check=False,
+    )
+    said = result.stderr.decode()
+    assert (result.returncode, "current folder has been removed" in said) == (1, True), said
+
+
+@pytest.mark.parametrize("command", [("plot", "log"), ("report", "last")])
+@pytest.mark.parametrize("place", ["nowhere", "a file"])
+def test_output_into_a_folder_that_is_not_there(
+    toy: Toy, command: tuple[str, ...], place: str
+) -> None:
+    (toy.folder / "a file").write_text("x")
+    suffix = {"plot": "png", "report": "html"}[command[0]]
+    output = toy.folder / place / f"x.{suffix}"
+    got = toy.tool(*command, "-w", toy.workspace, "-o", output)
+    assert (got.code, f"folder {output.parent} does not exist" in got.err) == (2, True)
+
+
+def test_doctor_without_git(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    nowhere = toy.folder / "no programs"
+    nowhere.mkdir()
+    monkeypatch.setenv("PATH", str(nowhere))
+    got = toy.tool("doctor", "--cpu", "-w", toy.workspace, "--project", toy.project)
+    assert got.code in (1, 4), got.err
+    assert "git: git was not found" in got.out
+    assert "interpreter: Python" in got.out, "the rest of the table is there"
+    got = toy.tool("doctor", "--cpu", "-w", toy.workspace, "--project", toy.project, "--json")
+    assert {"git", "workspace", "interpreter"} <= {
+        finding["check"] for finding in json.loads(got.out)["findings"]
+    }
+
+
+def empty_object(toy: Toy) -> None:
+    commit = git(toy.workspace, "rev-parse", "HEAD").decode().strip()
+    git(toy.workspace, "repack", "-adq")
+    for pack in (toy.workspace / ".git" / "objects" / "pack").iterdir():
+        pack.chmod(0o644)
+        pack.write_bytes(b"")
+    assert commit
+
+
+def broken_index(toy: Toy) -> None:
+    (toy.workspace / ".git" / "index").write_bytes(b"rubbish")
+
+
+def empty_index(toy: Toy) -> None:
+    (toy.workspace / ".git" / "index").write_bytes(b"")
+
+
+def empty_head(toy: Toy) -> None:
+    (toy.workspace / ".git" / "HEAD").write_bytes(b"")
+
+
+def broken_config(toy: Toy) -> None:
+    (toy.workspace / ".git" / "config").write_bytes(b"\0\0\0")
+
+
+def empty_branch(toy: Toy) -> None:
+    (toy.workspace / ".git" / "refs" / "heads" / "mfn-patch").write_bytes(b"")
+
+
+DAMAGES = [empty_object, broken_index, empty_index, empty_head, broken_config, empty_branch]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_repository(toy: Toy, damage: object) -> None:
+    toy.change("src/a.py", 30, "mine", where=toy.workspace)
+    damage(toy)  # type: ignore[operator]
+    before = snapshot(toy.workspace)
+    for command in (["status"], ["diff"], ["refresh"], ["revert"], ["apply"], ["status"]):
+        got = toy(*command)
+        assert got.code in (0, 1), got.err
+        assert "failed with status" not in got.err, got.err
+        if got.code:
+            assert len(got.err.splitlines()) <= 8, got.err
+        assert snapshot(toy.workspace) == before
+
+
+def test_a_repository_without_its_head_is_completed(toy: Toy) -> None:
+    before = toy.work_tree()
+    (toy.workspace / ".git" / "HEAD").unlink()
+    said = toy("status")
+    assert (said.code, "mfn-patch apply`: it completes it" in said.err) == (1, True)
+    ran = toy("apply")
+    assert ran.code == 0, ran.err
+    assert toy.work_tree() == before
+    assert toy("status").code == 0
+    assert git(toy.workspace, "status", "--porcelain") == b""

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from mfn_patcher.patching.series import load_series
+from mfn_patcher.runs.code import Code, read_code
+from tests.support.preimages import StandIn
+from tests.support.tool import Tool
+
+
+def test_the_chain_and_what_the_user_changed(tool: Tool, stand_in: StandIn, tmp_path: Path) -> None:
+    place = ("-w", tmp_path / "w", "--project", stand_in.project)
+    assert tool("apply", *place, "--upstream", stand_in.upstream).code == 0
+    code = read_code(tmp_path / "w")
+    series = load_series(stand_in.project)
+    assert code.pin == series.pin
+    assert [(link.patch, link.digest) for link in code.patches] == [
+        (patch.name, patch.digest) for patch in series.patches
+    ]
+    assert code.commit == code.patches[-1].commit
+    assert code.edits == b""
+    # What the script itself lists.
+    assert {"--data-workers", "--prefetch", "--max-steps", "--keep-always"} <= code.free
+    assert {"--data-workers", "--prefetch", "--data-dir", "--pretrained"} <= code.own
+    for option in ("--lr", "--seed", "--verbose", "--per-batch-size"):
+        assert not code.is_free(option)
+        assert not code.is_own(option)
+    assert code.is_free("--data-w")
+    assert code.is_own("--prefe")
+    assert code.is_free("--max-steps")
+    assert not code.is_own("--max-steps")
+
+    script = tmp_path / "w" / "src" / "train_softmax.py"
+    script.write_text(script.read_text() + "# an idea\n")
+    assert b"+# an idea\n" in read_code(tmp_path / "w").edits
+
+    for file, text in (("checkpoint.py", "FREE = names()"), ("cluster.py", "OWN = (")):
+        (script.parent / file).write_text(text)
+    changed = read_code(tmp_path / "w")
+    assert not changed.free | changed.own
+
+
+def test_a_folder_that_is_no_workspace(tmp_path: Path) -> None:
+    assert read_code(tmp_path) == Code()

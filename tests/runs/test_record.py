@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from mfn_patcher.data.fingerprint import Fingerprint
+from mfn_patcher.recipes import model as recipe
+from mfn_patcher.runs import record
+from mfn_patcher.runs.record import Record
+from tests.support.preimages import ROOT
+
+RECORD = Record(
+    recipe="mobilefacenet",
+    stage=2,
+    name="softmax",
+    command=("python", "-u", "train_softmax.py"),
+    shell_line="python -u train_softmax.py",
+    folder="/w/src",
+    environment={},
+    batch_size=512,
+    steps=None,
+    verbose=2000,
+    prefix="/w/数据/model",
+    data_dir="/w/data",
+    start=None,
+    versions={},
+    engine={"name": "mxnet", "build": "mxnet 1.9.1", "reason": "it is installed"},
+    pin=None,
+    chain_commit=None,
+    patches=(),
+    edited=False,
+    data_set=Fingerprint("0" * 64, {}),
+    seed=None,
+    resumed_from=None,
+    resumed_checkpoint=None,
+    archive=None,
+    started=record.utc_now(),
+)
+
+
+def test_the_schema_has_the_fields_of_a_record() -> None:
+    schema = json.loads((ROOT / "docs" / "schema" / "run.json").read_text())
+    names = [field.name for field in dataclasses.fields(Record)]
+    assert schema["required"] == names
+    assert list(schema["properties"]) == names
+
+
+def test_folders_are_unique(tmp_path: Path) -> None:
+    stage = recipe.load().stage(2)
+    folders = [record.new_folder(tmp_path / "runs", stage) for _ in range(3)]
+    assert len(set(folders)) == 3
+    assert all("-stage2-softmax" in folder.name for folder in folders)
+
+
+def test_a_record_is_written_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record.write(RECORD, tmp_path)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(json, "dump", full)
+    with pytest.raises(OSError, match="disk full"):
+        record.write(dataclasses.replace(RECORD, outcome="failed"), tmp_path)
+    assert json.loads((tmp_path / "run.json").read_text())["outcome"] == "running"
+
+
+WRITTEN = json.loads(json.dumps(dataclasses.asdict(RECORD)))
+DAMAGED = {
+    "nothing": b"",
+    "cut short": b'{"stage": ',
+    "a list": b"[]",
+    "a text": b'"running"',
+    "null": b"null",
+    "no UTF-8": b'{"recipe": "\xff"}',
+    "deeply nested": b"[" * 100_000,
+    "no number": json.dumps({**WRITTEN, "seconds": float("nan")}).encode(),
+    "beyond all numbers": json.dumps(WRITTEN).replace('"stage": 2', '"stage": 1e999').encode(),
+    "half a character": json.dumps({**WRITTEN, "prefix": "\udc80"}).encode(),
+    **{
+        f"{name} is {value}": json.dumps({**WRITTEN, name: value}).encode()
+        for name in WRITTEN
+        for value in (True, [1], {"a": [0]})
+        if not (name == "edited" and value is True)
+    },
+    **{
+        f"{name} is no time": json.dumps({**WRITTEN, name: "yesterday"}).encode()
+        for name in ("started", "ended")
+    },
+    **{
+        f"{name} is missing": json.dumps({**WRITTEN, name: None}).encode()
+        for name in ("recipe", "stage", "command", "batch_size", "prefix", "started", "outcome")
+    },
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_record_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "run.json").write_bytes(content)
+    with pytest.raises(record.RecordError, match=r"run\.json is damaged: "):
+        record.read(tmp_path)
+
+
+def test_what_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(record.RecordError, match=r"can't be read: No such file"):
+        record.read(tmp_path)
+    (tmp_path / "run.json").mkdir()
+    with pytest.raises(record.RecordError, match=r"can't be read: Is a directory"):
+        record.read(tmp_path)
+
+
+def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
+    for entry in (RECORD, dataclasses.replace(RECORD, seconds=1, ended=record.utc_now())):
+        record.write(entry, tmp_path)
+        assert record.read(tmp_path) == json.loads((tmp_path / "run.json").read_text())
+
+
+def test_read_all_passes_over_what_is_no_record(tmp_path: Path) -> None:
+    for name in ("1", "3", "2"):
+        (tmp_path / name).mkdir()
+        record.write(RECORD, tmp_path / name)
+    (tmp_path / "3" / "run.json").write_text("{")
+    (tmp_path / "4").mkdir()
+    assert [folder.name for folder in record.folders(tmp_path)] == ["3", "2", "1"]
+    found = list(record.read_all(tmp_path))
+    assert [folder.name for folder, _ in found] == ["2", "1"]
+    assert found[0][1]["prefix"] == "/w/数据/model"
+    assert list(record.read_all(tmp_path / "none")) == []

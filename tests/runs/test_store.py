@@ -1,0 +1,245 @@
+"""The runs of a workspace, made of records and of the log of an own run."""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from mfn_patcher.data.fingerprint import FilePrint, Fingerprint
+from mfn_patcher.errors import ExitCode
+from mfn_patcher.runs import record
+from mfn_patcher.runs.code import AppliedPatch
+from mfn_patcher.runs.record import Record
+from mfn_patcher.runs.store import RunError, every, find
+from tests.runs.test_log import SAMPLE
+from tests.runs.test_record import DAMAGED, RECORD
+from tests.support.preimages import ROOT
+from tests.support.tool import Tool, validated
+
+WHOLE = dataclasses.replace(
+    RECORD,
+    command=("python", "-u", "train_softmax.py", "--lr", "0.1", "--per-batch-size=4"),
+    environment={"OMP_NUM_THREADS": "2"},
+    steps=2100,
+    versions={"mfn-patcher": "0.1.0", "python": "3.11.7"},
+    pin="a" * 40,
+    chain_commit="b" * 40,
+    patches=(AppliedPatch("recipe/0001-x.patch", "c" * 64, "b" * 40),),
+    data_set=Fingerprint("d" * 64, {"property": FilePrint(10, "e" * 64, whole=True)}),
+    outcome="completed",
+    ended="2026-01-01T00:00:00+00:00",
+    seconds=4242.4,
+    exit_status=0,
+    last_checkpoint=4,
+)
+
+
+def make_run(workspace: Path, name: str, entry: Record = WHOLE, log: bytes | None = None) -> Path:
+    folder = workspace / "runs" / name
+    folder.mkdir(parents=True)
+    record.write(entry, folder)
+    (folder / "output.log").write_bytes(SAMPLE.read_bytes() if log is None else log)
+    return folder
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    make_run(tmp_path, "20260101T000000-stage2-softmax")
+    other = dataclasses.replace(
+        WHOLE, stage=3, name="arcface", chain_commit="f" * 40, patches=(), seconds=None
+    )
+    make_run(tmp_path, "20260102T000000-stage3-arcface", other)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "name", ["last", "20260102T000000-stage3-arcface", "20260102", "stage3", "arcface"]
+)
+def test_a_run_by_its_name(workspace: Path, name: str) -> None:
+    assert find(workspace / "runs", name).name == "20260102T000000-stage3-arcface"
+
+
+def test_a_run_by_its_path(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workspace / "runs" / "20260101T000000-stage2-softmax")
+    assert find(Path("/none"), ".").name == "20260101T000000-stage2-softmax"
+
+
+def test_a_beginning_goes_before_a_middle(workspace: Path) -> None:
+    make_run(workspace, "stage3-by-hand")
+    assert find(workspace / "runs", "stage3").name == "stage3-by-hand"
+
+
+def test_a_whole_name_goes_before_a_beginning(workspace: Path) -> None:
+    make_run(workspace, "20260101T000000-stage2-softmax-2")
+    found = find(workspace / "runs", "20260101T000000-stage2-softmax")
+    assert found.name == "20260101T000000-stage2-softmax"
+
+
+def test_names_that_say_too_little_or_nothing(workspace: Path, tool: Tool) -> None:
+    with pytest.raises(RunError, match=r"could be any of 2026.*, 2026"):
+        find(workspace / "runs", "2026")
+    ran = tool("runs", "show", "stage9", "-w", workspace)
+    assert ran.code == ExitCode.ERROR
+    assert "there is no run 'stage9'" in ran.err
+    assert "mfn-patch train" in tool("runs", "show", "last", "-w", workspace / "none").err
+
+
+@pytest.mark.parametrize(
+    "content", [DAMAGED["a list"], DAMAGED["cut short"], DAMAGED["stage is True"], None]
+)
+def test_a_damaged_record_hides_no_run(workspace: Path, tool: Tool, content: bytes | None) -> None:
+    folder = workspace / "runs" / "20260102T000000-stage3-arcface"
+    before = validated("runs-list", tool("runs", "list", "-w", workspace, "--json").out)["runs"]
+    if content is None:
+        (folder / "run.json").unlink()
+    else:
+        (folder / "run.json").write_bytes(content)
+    ran = tool("runs", "list", "-w", workspace)
+    assert ran.code == 0
+    name, state, *_ = ran.out.splitlines()[1].split()
+    assert (name, state) == (folder.name, "unknown")
+    assert ran.out.count("lfw 60.00 %") == 2, "its results are in its log"
+    assert f"{folder / 'run.json'} " in ran.err
+    found = validated("runs-list", tool("runs", "list", "-w", workspace, "--json").out)["runs"]
+    assert found[1] == before[1]
+    assert found[0]["record_error"] in ran.err
+    assert found[0]["best"] == before[0]["best"]
+
+    shown = tool("runs", "show", "stage3", "-w", workspace)
+    assert shown.code == 0
+    assert f"record         {found[0]['record_error']}\n" in shown.out
+    assert "1,500  lfw        0.60000" in shown.out
+    as_json = validated("runs-show", tool("runs", "show", folder, "--json").out)
+    assert (as_json["record"], as_json["record_error"]) == (None, found[0]["record_error"])
+    for command in (("compare", "stage2", "stage3"), ("compare", "last", "last", "--json")):
+        assert tool("runs", *command, "-w", workspace).code == 0
+    assert tool("report", "last", "-w", workspace).code == 0
+    page = (folder / "report.html").read_text()
+    assert "run.json can&#39;t be read" in page or "run.json is damaged" in page
+
+
+def test_a_run_that_is_at_work_without_a_record(workspace: Path) -> None:
+    folder = workspace / "runs" / "20260102T000000-stage3-arcface"
+    (folder / "run.json").write_text("{")
+    with (folder / "output.log").open("rb") as log:
+        fcntl.flock(log, fcntl.LOCK_EX)
+        assert find(workspace / "runs", "last").state == "running"
+    assert find(workspace / "runs", "last").state == "unknown"
+
+
+def test_list(workspace: Path, tool: Tool) -> None:
+    found = validated("runs-list", tool("runs", "list", "-w", workspace, "--json").out)["runs"]
+    assert [run["stage"] for run in found] == [3, 2]
+    assert found[1]["best"]["lfw"] == {
+        "accuracy": 0.6,
+        "std": 0.2,
+        "step": 1500,
+        "checkpoint": 3,
+    }
+    out = tool("runs", "list", "-w", workspace).out
+    assert "completed  2,100 / 2,100           4  1:10:42  lfw 60.00 %  cfp_fp 65.00 %" in out
+    assert len(out.splitlines()) == 3
+    assert "There are no runs" in tool("runs", "list", "-w", workspace / "none").out
+
+
+def test_a_run_that_was_killed_is_not_running(workspace: Path, tool: Tool) -> None:
+    folder = make_run(
+        workspace,
+        "20260103T000000-stage4-finetune",
+        dataclasses.replace(RECORD, steps=None),
+        SAMPLE.read_bytes().partition(b"INFO:root:Epoch[7] Time cost")[0],
+    )
+    assert find(workspace / "runs", "last").state == "killed"
+    with (folder / "output.log").open("rb") as log:
+        fcntl.flock(log, fcntl.LOCK_EX)  # as the script's own output has it
+        assert find(workspace / "runs", "last").state == "running"
+    (run, *_) = validated("runs-list", tool("runs", "list", "-w", workspace, "--json").out)["runs"]
+    assert (run["state"], run["ended"]) == ("killed", None)
+    assert run["last_step"] == 1581
+    # What the tool could not write down any more is known from the log.
+    row = tool("runs", "list", "-w", workspace).out.splitlines()[1].split()
+    assert row[1:7] == ["killed", "1,581", "/", "∞", "3", "-"]
+
+
+def test_show(workspace: Path, tool: Tool) -> None:
+    found = validated("runs-show", tool("runs", "show", "stage2", "-w", workspace, "--json").out)
+    for name, part in (("run", found["record"]), ("log", found["log"])):
+        schema = json.loads((ROOT / "docs" / "schema" / f"{name}.json").read_text())
+        jsonschema.validate(part, schema)
+    assert len(found["log"]["verifications"]) == 12
+    out = tool("runs", "show", "stage2", "-w", workspace).out
+    for text in (
+        "state          completed\n",
+        "environment    OMP_NUM_THREADS=2\n",
+        "engine         mxnet (mxnet 1.9.1): it is installed\n",
+        "patch          cccccccccccc recipe/0001-x.patch\n",
+        f"fingerprint    {'d' * 64}\n",
+        "learning rate  0.005 from step 700\n",
+        "1,500  lfw        0.60000",
+    ):
+        assert text in out
+
+
+def test_a_run_that_said_nothing(workspace: Path, tool: Tool) -> None:
+    folder = make_run(workspace, "20260103T000000-stage2-softmax", log=b"no such option\n")
+    found = validated("runs-show", tool("runs", "show", "last", "-w", workspace, "--json").out)
+    assert found["log"] is None
+    assert "tells nothing of the training" in tool("runs", "show", "last", "-w", workspace).out
+    (folder / "output.log").unlink()
+    assert len(every(workspace / "runs")) == 3
+    assert tool("runs", "list", "-w", workspace).code == 0
+
+
+def rows(tool: Tool, workspace: Path, *names: str) -> dict[tuple[str, str], dict[str, Any]]:
+    ran = tool("runs", "compare", *names, "-w", workspace, "--json")
+    found = validated("runs-compare", ran.out)["rows"]
+    return {(row["group"], row["name"]): row for row in found}
+
+
+def test_compare(workspace: Path, tool: Tool) -> None:
+    log = SAMPLE.read_bytes().replace(b"lr=0.05,", b"lr=0.01,").replace(b"0.90000+", b"0.95000+")
+    (workspace / "runs" / "20260102T000000-stage3-arcface" / "output.log").write_bytes(log)
+    found = rows(tool, workspace, "stage2", "stage3")
+    assert {key for key, row in found.items() if row["differs"]} == {
+        ("run", "stage"),
+        ("run", "name"),
+        ("run", "seconds"),
+        ("arguments", "lr"),
+        ("code", "chain_commit"),
+        ("code", "recipe/0001-x.patch"),
+        ("results", "agedb_30: best accuracy"),
+    }
+    assert (found["arguments", "lr"]["a"], found["arguments", "lr"]["b"]) == (0.05, 0.01)
+    assert found["code", "recipe/0001-x.patch"]["b"] is None
+    assert ("data set", "property") in found
+    out = tool("runs", "compare", "stage2", "stage3", "-w", workspace).out
+    marked = [line.split()[1] for line in out.splitlines() if line.startswith("≠")]
+    assert marked[:3] == ["stage", "name", "seconds"]
+    assert len(marked) == 7
+
+
+def test_without_a_log_the_commands_are_compared(workspace: Path, tool: Tool) -> None:
+    command = (*WHOLE.command[:4], "0.2", "--cutoff=1")
+    make_run(workspace, "20260103T0-x", dataclasses.replace(WHOLE, command=command), log=b"nothing")
+    found = rows(tool, workspace, "stage2", "last")
+    given = {key[1]: (row["a"], row["b"]) for key, row in found.items() if key[0] == "arguments"}
+    assert given == {"lr": ("0.1", "0.2"), "per_batch_size": ("4", None), "cutoff": (None, "1")}
+
+
+def test_records_of_an_older_version(workspace: Path, tool: Tool) -> None:
+    folder = workspace / "runs" / "20260102T000000-stage3-arcface"
+    entry = json.loads((folder / "run.json").read_text())
+    for key in ("pin", "patches", "edited", "data_set", "seed", "steps"):
+        del entry[key]
+    (folder / "run.json").write_text(json.dumps(entry))
+    assert tool("runs", "show", "last", "-w", workspace).code == 0
+    assert rows(tool, workspace, "stage2", "last")["data set", "fingerprint"]["b"] is None
+    shutil.rmtree(folder)
+    assert tool("runs", "list", "-w", workspace).code == 0

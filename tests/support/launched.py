@@ -1,0 +1,149 @@
+"""Ranks of a training on this machine, as a launcher starts them, and the processes they have."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+TOOL = (sys.executable, "-m", "mfn_patcher")
+
+
+def free_port() -> int:
+    """Return a port that is free with the nine after it, and that the system gives to nobody."""
+    for first in random.sample(range(20000, 32000, 10), 100):
+        with contextlib.ExitStack() as stack:
+            try:
+                for port in range(first, first + 10):
+                    stack.enter_context(socket.socket()).bind(("", port))
+            except OSError:
+                continue
+            return first
+    raise AssertionError("no ten ports in a row are free")
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that a process has started."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid:
+            found.append(int(stat.parent.name))
+    return found
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the processes that a process and these have started."""
+    return [each for child in children(pid) for each in (child, *descendants(child))]
+
+
+def variable(pid: int, name: str) -> str | None:
+    """Return an environment variable of a process."""
+    try:
+        entries = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return None
+    found = dict(entry.partition(b"=")[::2] for entry in entries).get(name.encode())
+    return None if found is None else found.decode()
+
+
+def rank_of(pid: int) -> str | None:
+    """Return the rank of a process of the tool that Open MPI has started."""
+    has_role = variable(pid, "DMLC_ROLE") is not None
+    return None if has_role else variable(pid, "OMPI_COMM_WORLD_RANK")
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether a process runs; what is dead and not waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def until(true: Callable[[], object], seconds: float = 90) -> bool:
+    """Wait until something is so; return whether it came to be."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if true():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+class Launched:
+    """Ranks of one command, with Open MPI's variables, all on this machine.
+
+    Args:
+        arguments: Of ``mfn-patch``.
+        size: Number of ranks.
+        folder: For their output.
+    """
+
+    def __init__(self, arguments: Sequence[str | Path], size: int, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.outputs = [folder / f"rank-{rank}.txt" for rank in range(size)]
+        self.tools = []
+        for rank, output in enumerate(self.outputs):
+            numbers = {"RANK": rank, "SIZE": size, "LOCAL_RANK": rank, "LOCAL_SIZE": size}
+            ompi = {f"OMPI_COMM_WORLD_{name}": str(number) for name, number in numbers.items()}
+            with output.open("wb") as file:
+                self.tools.append(
+                    subprocess.Popen(
+                        [*TOOL, *map(str, arguments)],
+                        # Inherited, these would break MXNet's roles.
+                        env={**os.environ, **ompi, "PORT": "80", "DMLC_ROLE": "server"},
+                        stdout=file,
+                        stderr=subprocess.STDOUT,
+                    )
+                )
+        self.seen: set[int] = set()
+
+    def process(self, rank: int, role: str) -> int:
+        """Return the number of a role's process, once there is one."""
+        found: list[int] = []
+
+        def look() -> bool:
+            now = children(self.tools[rank].pid)
+            self.seen |= set(now)
+            found[:] = [pid for pid in now if variable(pid, "DMLC_ROLE") == role]
+            return bool(found)
+
+        assert until(look), self.said(rank)
+        return found[0]
+
+    def said(self, rank: int) -> str:
+        """Return what a rank has printed so far."""
+        return self.outputs[rank].read_text(errors="replace")
+
+    def wait(self, seconds: float) -> list[int]:
+        """Return the exit codes, once all have ended; none of their processes is left."""
+        end = time.monotonic() + seconds
+        for tool in self.tools:
+            self.seen |= set(children(tool.pid))
+        try:
+            codes = [tool.wait(max(0.1, end - time.monotonic())) for tool in self.tools]
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError("\n".join(map(self.said, range(len(self.tools))))) from None
+        assert until(lambda: not any(map(is_alive, self.seen)), 5), "a process is left"
+        return codes
+
+    def kill(self) -> None:
+        """End whatever is left."""
+        for tool in self.tools:
+            tool.poll()
+            if tool.returncode is None:
+                tool.send_signal(signal.SIGCONT)
+                tool.kill()
+                tool.wait()

@@ -1,0 +1,69 @@
+"""Running the tool in a test, and checking what it prints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from tests.support.preimages import ROOT, StandIn, git
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+Tool = Callable[..., Ran]
+Check = Callable[..., Ran]
+
+
+def validated(command: str, out: str) -> Any:
+    """Parse what a command printed and check it against its documented schema."""
+    value = json.loads(out)
+    schema = json.loads((ROOT / "docs" / "schema" / f"{command}.json").read_text())
+    jsonschema.validate(value, schema)
+    return value
+
+
+class Bench:
+    """Commands on one workspace and one project."""
+
+    def __init__(self, tool: Tool, stand_in: StandIn, workspace: Path) -> None:
+        self.tool = tool
+        self.stand_in = stand_in
+        self.workspace = workspace
+
+    def apply(self, *options: str) -> Ran:
+        upstream = ("--upstream", str(self.stand_in.upstream))
+        project = ("--project", str(self.stand_in.project))
+        return self.tool("apply", "-w", self.workspace, *upstream, *project, *options)
+
+    def __call__(self, command: str, *options: str) -> Ran:
+        if command in ("status", "diff"):
+            options = ("--project", str(self.stand_in.project), *options)
+        return self.tool(command, "-w", self.workspace, *options)
+
+    def json(self, *options: str) -> Any:
+        ran = self.apply(*options, "--json")
+        assert ran.code == 0, ran.err
+        return validated("apply", ran.out)
+
+    def files(self) -> dict[str, bytes]:
+        """Every file of the work tree."""
+        return {
+            str(path.relative_to(self.workspace)): path.read_bytes()
+            for path in self.workspace.rglob("*")
+            if path.is_file() and ".git" not in path.relative_to(self.workspace).parts
+        }
+
+    def head(self) -> str:
+        return git(self.workspace, "rev-parse", "HEAD").decode().strip()

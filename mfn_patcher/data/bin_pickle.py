@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Callable, Iterable
-from typing import IO, Any
+from collections.abc import Iterable
+from typing import IO, Any, Callable
 
 import numpy as np
 

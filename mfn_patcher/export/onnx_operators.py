@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +31,7 @@ class Weight:
     array: Array
 
 
-Value = Union[str, Weight]
+Value = str | Weight
 """What a layer reads: the output of a layer, by name, or a constant."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import re
 import subprocess
@@ -14,6 +15,7 @@ import click
 import pytest
 
 from mfn_patcher.cli import cli
+from mfn_patcher.cli.terminal import show_log
 from mfn_patcher.errors import ExitCode
 from tests.support.preimages import ROOT, StandIn
 from tests.support.tool import Tool
@@ -129,6 +131,39 @@ def test_an_interruption(
     ran = tool("status")
     assert ran.code == ExitCode.INTERRUPTED
     assert "Traceback" not in ran.err
+
+
+def test_verbosity(stand_in: StandIn, tool: Tool, tmp_path: Path) -> None:
+    apply = ("apply", "--upstream", stand_in.upstream, "--project", stand_in.project)
+    usual = tool(*apply, "-w", tmp_path / "usual")
+    quiet = tool(*apply, "-w", tmp_path / "quiet", "-q")
+    assert usual.code == quiet.code == 0
+    assert usual.out.replace("usual", "quiet") == quiet.out
+    assert usual.err.startswith("mfn-patch: ")
+    assert quiet.err == ""
+    # What one command was told does not outlast it.
+    assert tool(*apply, "-w", tmp_path / "again").err == usual.err.replace("usual", "again")
+
+
+def test_log_levels(capfd: pytest.CaptureFixture[str]) -> None:
+    logger = logging.getLogger("mfn_patcher.somewhere")
+    for level, shown in ((logging.DEBUG, 3), (logging.INFO, 2), (logging.WARNING, 1)):
+        show_log(level)
+        logger.debug("a detail")
+        logger.info("what is going on\x1b[2J")
+        logger.warning("what to act on")
+        lines = capfd.readouterr().err.splitlines()
+        assert lines[-1] == "mfn-patch: warning: what to act on"
+        assert len(lines) == shown
+        assert "\x1b" not in "".join(lines)
+    show_log(logging.INFO)
+
+
+@pytest.mark.parametrize("command", [each for each in COMMANDS if each not in GROUPS])
+def test_every_command_takes_verbosity(tool: Tool, command: str) -> None:
+    out = tool(*command.split(), "--help").out
+    assert "-v, --verbose" in out
+    assert "-q, --quiet" in out
 
 
 def test_usage(tool: Tool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import logging
 import os
 import sys
 import traceback
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from mfn_patcher.cli.terminal import echo, prepare
+from mfn_patcher.cli.terminal import echo, prepare, show_log
 from mfn_patcher.errors import ExitCode, MfnPatchError
 from mfn_patcher.remedies import as_typed, command
 
@@ -42,6 +43,38 @@ _SECTIONS = {
 _MODULES = {"eval": "evaluate"}
 
 
+def _set_verbosity(_: click.Context, option: click.Parameter, given: bool) -> None:
+    if given:
+        show_log(logging.DEBUG if option.name == "verbose" else logging.WARNING)
+
+
+_VERBOSITY = (
+    click.Option(
+        ["-v", "--verbose"],
+        is_flag=True,
+        expose_value=False,
+        callback=_set_verbosity,
+        help="Log details, such as each git command, to stderr.",
+    ),
+    click.Option(
+        ["-q", "--quiet"],
+        is_flag=True,
+        expose_value=False,
+        callback=_set_verbosity,
+        help="Log warnings only.",
+    ),
+)
+
+
+def _add_verbosity(command: click.Command) -> None:
+    """Give a command, or all commands of a group, the options that every command has."""
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            _add_verbosity(each)
+    elif _VERBOSITY[0] not in command.params:
+        command.params.extend(_VERBOSITY)
+
+
 class _Commands(click.Group):
     """Imports the module of a command when it is asked for, so that every other starts sooner."""
 
@@ -53,6 +86,7 @@ class _Commands(click.Group):
             return None
         name = _MODULES.get(cmd_name, cmd_name)
         command: click.Command = getattr(importlib.import_module(f"mfn_patcher.cli.{name}"), name)
+        _add_verbosity(command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -88,6 +122,7 @@ def main() -> None:
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line with `arguments` (default: the process's); return its exit code."""
+    show_log(logging.INFO)
     try:
         Path.cwd()
     except FileNotFoundError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from mfn_patcher.patching.series import Series
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+_LOG = logging.getLogger(__name__)
 
 
 class PathType(click.Path):
@@ -252,7 +254,7 @@ def print_findings(findings: Iterable[Finding]) -> None:
 
 def report(line: str) -> None:
     """Tell what is going on, on standard error, so that standard output stays for results."""
-    echo(f"mfn-patch: {as_typed(line)}", err=True)
+    _LOG.info("%s", line)
 
 
 def is_terminal() -> bool:

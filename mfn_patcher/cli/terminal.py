@@ -1,8 +1,9 @@
-"""Where all commands write. Styles of our own pass; whatever else is no plain text is escaped."""
+"""Output of all commands: our own styles pass, other control characters are escaped."""
 
 from __future__ import annotations
 
 import locale
+import logging
 import os
 import re
 import secrets
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mfn_patcher.printable import UNSAFE, json_text, visible
+from mfn_patcher.remedies import as_typed
 
 if TYPE_CHECKING:
     from typing import Any, TextIO
@@ -55,6 +57,22 @@ def print_json(value: object) -> None:
     """Write `value` as JSON to standard output."""
     unicode = _is_utf8(sys.stdout.encoding or "")
     click.echo(json_text(value, ascii_only=not unicode))
+
+
+class _LogHandler(logging.Handler):
+    """Writes log records to standard error, one line each."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
+        echo(f"mfn-patch: {level}{as_typed(record.getMessage())}", err=True)
+
+
+def show_log(level: int) -> None:
+    """Show what the tool's modules log from `level` on; standard output stays for results."""
+    logger = logging.getLogger("mfn_patcher")
+    if not logger.handlers:
+        logger.addHandler(_LogHandler())
+    logger.setLevel(level)
 
 
 def prepare() -> None:

@@ -180,7 +180,7 @@ def draw_panel(panel: Panel, series: Series) -> str:
         panel: To draw.
         series: The run.
     """
-    settings = {**style(_PAGE_TEXT), "svg.fonttype": "none", "svg.hashsalt": panel.key}
+    settings: Any = {**style(_PAGE_TEXT), "svg.fonttype": "none", "svg.hashsalt": panel.key}
     height = 2.8
     with mpl.rc_context(settings):
         figure = Figure(figsize=(4.6, height), layout="constrained")
@@ -201,8 +201,8 @@ def draw_panel(panel: Panel, series: Series) -> str:
     return svg.replace(_INK, "currentColor").replace(COLOURS[0].lower(), "var(--curve)")
 
 
-def style(size: float = _TEXT) -> dict[str, Any]:
-    """Return matplotlib's settings for all pictures.
+def style(size: float = _TEXT) -> Any:
+    """Return matplotlib's settings for all pictures (a dictionary; its type is matplotlib's).
 
     Args:
         size: Of the text, in points.

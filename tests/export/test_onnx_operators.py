@@ -114,8 +114,8 @@ def computed(
     arrays: dict[str, Any] = {
         f"{name}|{key}": array for name, each in given.items() for key, array in each.items()
     }
-    texts = {f"{name}|": np.array(symbol.tojson()) for name, (symbol, _) in OTHERS.items()}
-    np.savez(folder / "cases.npz", **arrays, **texts)
+    arrays |= {f"{name}|": np.array(symbol.tojson()) for name, (symbol, _) in OTHERS.items()}
+    np.savez(folder / "cases.npz", **arrays)
     files = (folder / "cases.npz", folder / "found.npz")
     children.run("compute", *files, engine=request.param == "torch")
     with np.load(files[1]) as found:

@@ -15,6 +15,7 @@ import sys
 import tarfile
 import tempfile
 from pathlib import Path
+from typing import Any
 
 LAYERS = (
     *("Input", "Split", "BinaryOp", "Convolution", "ConvolutionDepthWise", "PReLU", "Flatten"),
@@ -42,7 +43,9 @@ def download(folder: Path) -> Path:
         check=True,
     )
     with tarfile.open(folder / f"ncnn-{version}.tar.gz") as archive:
-        archive.extractall(folder)
+        # Pythons before 3.10.12 and 3.11.4 lack the filter.
+        safely: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+        archive.extractall(folder, **safely)
     return folder / f"ncnn-{version}"
 
 

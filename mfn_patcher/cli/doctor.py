@@ -60,7 +60,7 @@ def doctor(
     cluster: bool,
     hosts_file: Path | None,
     root: str | None,
-    patience: float,
+    timeout: float,
     python: str | None,
     engine: str,
     project: Path | None,
@@ -87,7 +87,7 @@ def doctor(
 
     here = Path.cwd()
     job, environment = find_job(
-        cluster=cluster, hosts_file=hosts_file, root=root, patience=patience, engine=engine
+        cluster=cluster, hosts_file=hosts_file, root=root, timeout=timeout, engine=engine
     )
     if job and not cpu:
         from mfn_patcher.cluster.job import share_devices

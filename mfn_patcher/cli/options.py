@@ -120,15 +120,15 @@ recipe_option = click.option(
 
 
 def cluster_options(function: _Function) -> _Function:
-    """Add ``--cluster``, ``--hosts``, ``--root`` and ``--patience``."""
+    """Add ``--cluster``, ``--hosts``, ``--root`` and ``--timeout``."""
     for option in (
         click.option(
-            "--patience",
+            "--timeout",
             type=click.FloatRange(min=2),
             default=45,
             show_default=True,
             metavar="SECONDS",
-            help="With several hosts: how late a step may be; half of it for a sign of life.",
+            help="With several hosts: abort after this long without a step.",
         ),
         click.option(
             "--root",
@@ -151,7 +151,7 @@ def cluster_options(function: _Function) -> _Function:
 
 
 def find_job(
-    *, cluster: bool, hosts_file: Path | None, root: str | None, patience: float, engine: str
+    *, cluster: bool, hosts_file: Path | None, root: str | None, timeout: float, engine: str
 ) -> tuple[Job | None, dict[str, str]]:
     """Return how a command is spread over hosts, None for not at all, and its environment.
 
@@ -171,7 +171,7 @@ def find_job(
     if refused := refusal(engine, distributed=True):
         raise refused
     environment = without_foreign(environment)
-    return find(environment, hosts_file, root, patience), environment
+    return find(environment, hosts_file, root, timeout), environment
 
 
 class KeepsArguments(click.Command):

@@ -105,7 +105,7 @@ def train(
     cluster: bool,
     hosts_file: Path | None,
     root: str | None,
-    patience: float,
+    timeout: float,
     python: str | None,
     engine: str,
     script_args: tuple[str, ...],
@@ -136,7 +136,7 @@ def train(
     workspace = workspace.resolve()
     code = read_code(workspace, report)
     job, environment = find_job(
-        cluster=cluster, hosts_file=hosts_file, root=root, patience=patience, engine=engine
+        cluster=cluster, hosts_file=hosts_file, root=root, timeout=timeout, engine=engine
     )
     if job:
         from mfn_patcher.cluster.job import share_devices

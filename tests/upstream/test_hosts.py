@@ -63,7 +63,7 @@ class Training:
         self.folder = folder
         self.options = ["train", "-w", str(workspace), "--data-dir", str(data), "--stage", "2"]
         self.options += ["--cpu", "--batch-size", "4", "--verbose-every", "1"]
-        self.options += ["--patience", str(PATIENCE)]
+        self.options += ["--timeout", str(PATIENCE)]
         self.launched: list[Launched] = []
 
     def arguments(self, steps: int, *options: str) -> list[str]:
@@ -248,7 +248,7 @@ def test_four_hosts_of_which_one_is_cut_off(
         saved = training.last
 
         # mpirun is first, and ends itself too.
-        command[command.index("--patience") + 1] = "45"
+        command[command.index("--timeout") + 1] = "45"
         command.insert(command.index("--cluster"), "--resume")
         second = network.mpirun(command, training.folder, KEEPALIVE)
         try:

@@ -59,7 +59,7 @@ def doctor(
     batch_size: int | None,
     cluster: bool,
     hosts_file: Path | None,
-    root: str | None,
+    rendezvous: str | None,
     timeout: float,
     python: str | None,
     engine: str,
@@ -87,7 +87,11 @@ def doctor(
 
     here = Path.cwd()
     job, environment = find_job(
-        cluster=cluster, hosts_file=hosts_file, root=root, timeout=timeout, engine=engine
+        cluster=cluster,
+        hosts_file=hosts_file,
+        rendezvous=rendezvous,
+        timeout=timeout,
+        engine=engine,
     )
     if job and not cpu:
         from mfn_patcher.cluster.job import share_devices

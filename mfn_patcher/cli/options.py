@@ -120,7 +120,7 @@ recipe_option = click.option(
 
 
 def cluster_options(function: _Function) -> _Function:
-    """Add ``--cluster``, ``--hosts``, ``--root`` and ``--timeout``."""
+    """Add ``--cluster``, ``--hosts``, ``--rendezvous`` and ``--timeout``."""
     for option in (
         click.option(
             "--timeout",
@@ -131,7 +131,7 @@ def cluster_options(function: _Function) -> _Function:
             help="With several hosts: abort after this long without a step.",
         ),
         click.option(
-            "--root",
+            "--rendezvous",
             metavar="HOST[:PORT]",
             help="Rank 0's host as the others reach it, if the launcher does not say.",
         ),
@@ -151,7 +151,7 @@ def cluster_options(function: _Function) -> _Function:
 
 
 def find_job(
-    *, cluster: bool, hosts_file: Path | None, root: str | None, timeout: float, engine: str
+    *, cluster: bool, hosts_file: Path | None, rendezvous: str | None, timeout: float, engine: str
 ) -> tuple[Job | None, dict[str, str]]:
     """Return how a command is spread over hosts, None for not at all, and its environment.
 
@@ -161,8 +161,8 @@ def find_job(
     """
     environment = dict(os.environ)
     if not (cluster or hosts_file):
-        if root:
-            raise click.UsageError("--root is of use with --cluster or --hosts alone")
+        if rendezvous:
+            raise click.UsageError("--rendezvous is of use with --cluster or --hosts alone")
         return None, environment
     from mfn_patcher.cluster.job import find
     from mfn_patcher.cluster.roles import without_foreign
@@ -171,7 +171,7 @@ def find_job(
     if refused := refusal(engine, distributed=True):
         raise refused
     environment = without_foreign(environment)
-    return find(environment, hosts_file, root, timeout), environment
+    return find(environment, hosts_file, rendezvous, timeout), environment
 
 
 class KeepsArguments(click.Command):

@@ -104,7 +104,7 @@ def train(
     pretrained: str | None,
     cluster: bool,
     hosts_file: Path | None,
-    root: str | None,
+    rendezvous: str | None,
     timeout: float,
     python: str | None,
     engine: str,
@@ -136,7 +136,11 @@ def train(
     workspace = workspace.resolve()
     code = read_code(workspace, report)
     job, environment = find_job(
-        cluster=cluster, hosts_file=hosts_file, root=root, timeout=timeout, engine=engine
+        cluster=cluster,
+        hosts_file=hosts_file,
+        rendezvous=rendezvous,
+        timeout=timeout,
+        engine=engine,
     )
     if job:
         from mfn_patcher.cluster.job import share_devices

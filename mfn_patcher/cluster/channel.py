@@ -139,7 +139,7 @@ def connect(root: Root, rank: int, seconds: float) -> Line:
         f"rank {rank} on {socket.gethostname()} can't reach rank 0 at {where} ({root.source}): "
         f"{why}",
         remedy="Open that port in the firewall of rank 0's host, or name another address of it "
-        "with --root HOST:PORT.",
+        "with --rendezvous HOST:PORT.",
     )
 
 

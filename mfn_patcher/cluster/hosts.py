@@ -109,9 +109,9 @@ def find_root(hosts: Sequence[Host], given: str | None) -> Root:
     if elsewhere and all(address.startswith("127.") for address in addresses(host)):
         raise SetupError(
             f"{host} is this machine for itself alone, and {elsewhere[0]} can't reach it by that",
-            remedy="Give its address in the network in the file, or by --root HOST.",
+            remedy="Give its address in the network in the file, or by --rendezvous HOST.",
         )
-    return Root((host,), port, "--root" if given else "the hosts' file")
+    return Root((host,), port, "--rendezvous" if given else "the hosts' file")
 
 
 def ssh_command(
@@ -136,7 +136,7 @@ def ssh_command(
     variables |= {name: str(number) for name, number in zip(OWN, numbers)}
     command, *rest = arguments
     tool = [sys.executable, "-m", "mfn_patcher", command, "--cluster"]
-    tool += ["--root", f"{root.hosts[0]}:{root.port}", *rest]
+    tool += ["--rendezvous", f"{root.hosts[0]}:{root.port}", *rest]
     set_variables = [f"{name}={value}" for name, value in sorted(variables.items())]
     line = f"cd {shlex.quote(str(folder))} && exec {shlex.join(['env', *set_variables, *tool])}"
     options = ("-n", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10")

@@ -96,7 +96,7 @@ class Lead(Hands):
             raise SetupError(
                 f"rank 0 is on {self.host}, and {' or '.join(root.hosts)} ({root.source}) is none "
                 "of its addresses",
-                remedy="Name rank 0's host, as the others reach it, with --root HOST.",
+                remedy="Name rank 0's host, as the others reach it, with --rendezvous HOST.",
             )
         self.address = own[0]
         self.layout = Layout(self.address, root.port, place.size)
@@ -106,7 +106,7 @@ class Lead(Hands):
         except OSError as error:
             raise SetupError(
                 f"rank 0 can't listen at {own[0]}:{root.port}: {error.strerror}",
-                remedy="Another training may use that port; give another by --root HOST:PORT.",
+                remedy="Another training may use that port; give another by --rendezvous HOST:PORT.",
             ) from None
         self._ports: Ports | None = None
         threading.Thread(target=self._accept, daemon=True).start()
@@ -233,7 +233,7 @@ class Lead(Hands):
         if lines:
             raise SetupError(
                 "\n".join(["the hosts don't reach each other:", *(f"  {line}" for line in lines)]),
-                remedy="Open these ports between the hosts, or choose others by --root HOST:PORT.",
+                remedy="Open these ports between the hosts, or choose others by --rendezvous HOST:PORT.",
             )
 
     # -- a stage, as its crew ---------------------------------------------------------------

@@ -135,7 +135,7 @@ def find_root(place: Place, environment: Mapping[str, str], given: str | None = 
     """
     if given is not None:
         host, port = parse_root(given)
-        return Root((host,), port, "--root")
+        return Root((host,), port, "--rendezvous")
     if place.local_size == place.size:
         return Root(("127.0.0.1",), DEFAULT_PORT, "all ranks are on one host")
     if place.launcher == "Slurm":
@@ -148,7 +148,7 @@ def find_root(place: Place, environment: Mapping[str, str], given: str | None = 
         return Root(tuple(hosts[0].split(",")), DEFAULT_PORT, f"mpirun's host, by {uri}")
     raise SetupError(
         f"{place.launcher} does not say where rank 0 is",
-        remedy="Name its host, as the others reach it, with --root HOST.",
+        remedy="Name its host, as the others reach it, with --rendezvous HOST.",
     )
 
 
@@ -162,7 +162,7 @@ def parse_root(text: str) -> tuple[str, int]:
     number = int(port) if port.isdecimal() else 0 if colon else DEFAULT_PORT
     if not _HOST.fullmatch(host) or number not in _PORTS:
         raise SetupError(
-            f"--root {text!r} is not HOST or HOST:PORT",
+            f"--rendezvous {text!r} is not HOST or HOST:PORT",
             remedy="Give a name or an IPv4 address, and a port from 1024 on.",
         )
     return host, number
@@ -185,7 +185,7 @@ def addresses(host: str) -> list[str]:
     except OSError as error:
         raise SetupError(
             f"the host {host!r} has no IPv4 address: {error.strerror}",
-            remedy="Name rank 0's host as the others reach it with --root HOST.",
+            remedy="Name rank 0's host as the others reach it with --rendezvous HOST.",
         ) from None
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 

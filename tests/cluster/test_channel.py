@@ -141,7 +141,7 @@ def test_strangers_are_refused(
     lead(2)
     with pytest.raises(SetupError, match=reason) as error:
         follow(root, *stranger)
-    assert "--root HOST:PORT" in error.value.remedy
+    assert "--rendezvous HOST:PORT" in error.value.remedy
 
 
 def test_what_is_no_rank_at_all_does_no_harm(root: Root, lead: Connect) -> None:
@@ -169,13 +169,15 @@ def test_a_second_training_on_the_port(root: Root, lead: Connect) -> None:
     lead(2)
     with pytest.raises(SetupError, match="rank 0 can't listen") as error:
         lead(2)
-    assert "--root HOST:PORT" in error.value.remedy
+    assert "--rendezvous HOST:PORT" in error.value.remedy
 
 
 def test_a_root_that_is_elsewhere() -> None:
     place = Place(0, 2, 0, 1, "the test")
-    with pytest.raises(SetupError, match=r"198\.51\.100\.77 \(--root\) is none of its addresses"):
-        Lead(place, Root(("198.51.100.77",), 29112, "--root"), sys.executable, "train", 9)
+    with pytest.raises(
+        SetupError, match=r"198\.51\.100\.77 \(--rendezvous\) is none of its addresses"
+    ):
+        Lead(place, Root(("198.51.100.77",), 29112, "--rendezvous"), sys.executable, "train", 9)
 
 
 def hello(root: Root, rank: int = 1, size: int = 2) -> socket.socket:

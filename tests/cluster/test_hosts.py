@@ -86,7 +86,7 @@ def test_what_ssh_is_told(tmp_path: Path) -> None:
         *("MFN_PATCH_LOCAL_RANK=0", "MFN_PATCH_LOCAL_RANKS=1", "MFN_PATCH_RANK=1"),
         *("MFN_PATCH_RANKS=2", "MFN_PATCH_WORKSPACE=/a b", "OMP_NUM_THREADS=2"),
         *(sys.executable, "-m", "mfn_patcher", "train", "--cluster"),
-        *("--root", "198.51.100.1:29112", *arguments[1:]),
+        *("--rendezvous", "198.51.100.1:29112", *arguments[1:]),
     ]
 
 

@@ -143,9 +143,9 @@ def test_without_launcher_or_stack(tool: Tool, stand_in: StandIn, tmp_path: Path
     assert ran.code == 1
     assert "finds no launcher's variables" in ran.err
     assert "mpirun -n 4" in ran.err
-    ran = tool("train", "-w", workspace, "--stage", "2", "--root", "a")
+    ran = tool("train", "-w", workspace, "--stage", "2", "--rendezvous", "a")
     assert ran.code == 2
-    assert "--root is of use with --cluster or --hosts alone" in ran.err
+    assert "--rendezvous requires --cluster or --hosts" in ran.err
     before = takewhile(lambda name: name != "cluster", SERIES.stacks)
     stacks = [token for name in before for token in ("--stack", name)]
     workspace = applied(tool, stand_in, tmp_path / "less", *stacks)

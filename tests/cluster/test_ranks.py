@@ -74,7 +74,7 @@ def test_where_rank_0_is() -> None:
     assert find_root(Place(0, 4, 0, 1, "Slurm"), SLURM).hosts == ("gpu03",)
     with pytest.raises(SetupError) as error:
         find_root(Place(0, 4, 0, 2, "MPICH"), {})
-    assert "--root HOST" in error.value.remedy
+    assert "--rendezvous HOST" in error.value.remedy
 
 
 @pytest.mark.parametrize(

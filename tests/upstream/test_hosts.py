@@ -68,7 +68,7 @@ class Training:
 
     def arguments(self, steps: int, *options: str) -> list[str]:
         """Return those of a training on this machine, on ports that no other test has."""
-        return self.arguments_on(steps, "--root", f"127.0.0.1:{free_port()}", *options)
+        return self.arguments_on(steps, "--rendezvous", f"127.0.0.1:{free_port()}", *options)
 
     def arguments_on(self, steps: int, *options: str) -> list[str]:
         """Return those of a training on hosts that the launcher knows."""
@@ -139,7 +139,14 @@ def test_faults_one_after_another(training: Training) -> None:
 
 def test_doctor_looks_at_all_hosts(workspace: Path, data: Path, tmp_path: Path) -> None:
     arguments = ["doctor", "-w", str(workspace), "--data-dir", str(data), "--cpu"]
-    arguments += ["--batch-size", "4", "--root", f"127.0.0.1:{free_port()}", "--json", "--cluster"]
+    arguments += [
+        "--batch-size",
+        "4",
+        "--rendezvous",
+        f"127.0.0.1:{free_port()}",
+        "--json",
+        "--cluster",
+    ]
     launched = Launched(arguments, 2, tmp_path / "ranks")
     assert launched.wait(200) == [0, 0], launched.said(0)
     findings = validated("doctor", launched.said(0))["findings"]

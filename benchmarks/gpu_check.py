@@ -148,7 +148,7 @@ class Check:
         data, models = self.folder / "data", self.folder / "models"
         subprocess.run([TOOL, "data", "synth", str(data)], check=True, stdout=sys.stderr)
         command = self.tool("train", "--stage", "all", *self.place, "--batch-size", "16")
-        command += ["--max-steps", "20", "--verbose-every", "10"]
+        command += ["--max-steps", "20", "--checkpoint-every", "10"]
         command += ["--data-dir", str(data), "--models-dir", str(models)]
         training = subprocess.Popen(command, stdout=sys.stderr)
         first = models / "model-y1-arcface-0001.json"

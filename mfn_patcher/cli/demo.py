@@ -86,7 +86,7 @@ def demo(
         cpu=True,
         batch_size=_BATCH_SIZE,
         max_steps=_STEPS,
-        verbose_every=_INTERVAL,
+        checkpoint_every=_INTERVAL,
         seed=command.SEED if code.can_resume else None,
     )
     plans = command.plan_chain(documented, documented.stages, options)

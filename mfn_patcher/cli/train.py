@@ -60,7 +60,7 @@ Example:
 @click.option("--max-steps", type=_POSITIVE, metavar="N", help="Steps to train for.")
 @click.option("--until-stopped", is_flag=True, help="Train until Ctrl-C.")
 @click.option(
-    "--verbose-every", type=_POSITIVE, metavar="N", help="Steps from one checkpoint to the next."
+    "--checkpoint-every", type=_POSITIVE, metavar="N", help="Steps from one checkpoint to the next."
 )
 @click.option("--resume", is_flag=True, help="Go on where these stages were stopped.")
 @click.option(
@@ -95,7 +95,7 @@ def train(
     scale_steps: bool,
     max_steps: int | None,
     until_stopped: bool,
-    verbose_every: int | None,
+    checkpoint_every: int | None,
     resume: bool,
     seed: int | None,
     keep: int | None,
@@ -169,7 +169,7 @@ def train(
         scale_steps=scale_steps,
         max_steps=max_steps,
         until_stopped=until_stopped,
-        verbose_every=verbose_every,
+        checkpoint_every=checkpoint_every,
         pretrained=command.parse_checkpoint(pretrained, here) if pretrained else None,
         seed=command.SEED if seed is None and code.can_resume else seed,
         keep=keep,

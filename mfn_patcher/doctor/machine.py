@@ -470,7 +470,7 @@ class _Doctor:
             self.say(Level.OK, "disk", wanted)
         else:
             remedy = "Make room, name another disk with --models-dir, or train with fewer "
-            self.say(Level.ERROR, "disk", wanted, f"{remedy}checkpoints: --verbose-every N.")
+            self.say(Level.ERROR, "disk", wanted, f"{remedy}checkpoints: --checkpoint-every N.")
 
 
 def judge_memory(gpu: Gpu, needed: Need | None, batch_size: int, devices: int) -> Finding:

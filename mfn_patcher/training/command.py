@@ -22,7 +22,7 @@ from mfn_patcher.recipes.model import Feed, Recipe, Stage
 # Arguments of the script that the tool reckons with, and the tool's options for them.
 _OWN = {
     "--max-steps": "--max-steps or --until-stopped",
-    "--verbose": "--verbose-every",
+    "--verbose": "--checkpoint-every",
     "--prefix": "--models-dir",
     "--data-dir": "--data-dir",
     "--pretrained": "--pretrained",
@@ -62,7 +62,7 @@ class Options:
         scale_steps: Rescale step counts to `batch_size`.
         max_steps: Steps to train for, not rescaled.
         until_stopped: Train without an end.
-        verbose_every: Steps from one checkpoint to the next.
+        checkpoint_every: Steps from one checkpoint to the next.
         pretrained: Prefix (absolute) and number of the checkpoint to start from.
         seed: Of all that is random; None for the script's way, which no training repeats.
         keep: How many of the last checkpoints to keep, beside the best; None for all.
@@ -79,7 +79,7 @@ class Options:
     scale_steps: bool = False
     max_steps: int | None = None
     until_stopped: bool = False
-    verbose_every: int | None = None
+    checkpoint_every: int | None = None
     pretrained: tuple[str, int] | None = None
     seed: int | None = None
     keep: int | None = None
@@ -252,7 +252,7 @@ def plan(recipe: Recipe, stage: Stage, options: Options) -> StagePlan:
     scale = _Scale(recipe.batch_size, batch_size if options.scale_steps else recipe.batch_size)
     _scale_lr_steps(stage, scale, draft)
     _choose_folders(options, draft)
-    verbose = options.verbose_every or recipe.verbose
+    verbose = options.checkpoint_every or recipe.verbose
     start = _choose_start(recipe, stage, options, scale, draft)
 
     steps = None if options.until_stopped else options.max_steps or scale.steps(stage.steps)
@@ -266,7 +266,7 @@ def plan(recipe: Recipe, stage: Stage, options: Options) -> StagePlan:
         draft.put("--max-steps", str(steps), reason)
     if stage.late_lr_steps and not options.max_steps and steps is not None:
         draft.note(f"lr steps come after its end: {stage.late_lr_steps}")
-    if options.verbose_every:
+    if options.checkpoint_every:
         draft.put(
             "--verbose",
             str(verbose),
@@ -556,7 +556,7 @@ def _choose_start(
     if not feed:
         return None
     source = recipe.stage(feed.stage)
-    verbose = options.verbose_every or recipe.verbose
+    verbose = options.checkpoint_every or recipe.verbose
     step = _step_of(feed, options, scale)
     number = step // verbose
     if not number:
@@ -581,7 +581,7 @@ def _choose_kept(
 ) -> None:
     if options.keep is None:
         return
-    verbose = options.verbose_every or recipe.verbose
+    verbose = options.checkpoint_every or recipe.verbose
     feeds = [other.starts_from for other in recipe.stages if other.starts_from]
     needed = {
         _step_of(feed, options, scale) // verbose for feed in feeds if feed.stage == stage.number
@@ -597,7 +597,7 @@ def _choose_kept(
 def _refuse_start(
     stage: Stage, source: Stage, step: int, verbose: int, *, explicit: bool
 ) -> NoReturn:
-    ways = [f"--verbose-every {step} or less", "--pretrained PREFIX,EPOCH"]
+    ways = [f"--checkpoint-every {step} or less", "--pretrained PREFIX,EPOCH"]
     if explicit:
         ways.insert(0, f"--max-steps {verbose} or more")
     raise PlanError(

@@ -25,7 +25,7 @@ from mfn_patcher.training.run import Surroundings
 _EACH = "--per-batch-size"
 # The tool's options for the script's arguments; all others are given in the recipe or after --.
 _OPTIONS = {
-    "--verbose": "--verbose-every",
+    "--verbose": "--checkpoint-every",
     "--lr-steps": "--scale-steps",
     "--seed": "--seed",
     "--kvstore": "--cluster",

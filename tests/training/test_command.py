@@ -113,7 +113,9 @@ def test_a_recipe_of_four_gpus_with_an_end_of_its_own() -> None:
         assert made.arguments.count("--max-steps") == 1
         assert value(made, "--max-steps") == steps
     softmax, arcface = plan_chain(
-        issue, issue.stages, Options(gpus="0", batch_size=256, scale_steps=True, verbose_every=1000)
+        issue,
+        issue.stages,
+        Options(gpus="0", batch_size=256, scale_steps=True, checkpoint_every=1000),
     )
     assert changes(softmax) == {
         "CUDA_VISIBLE_DEVICES": "0",
@@ -160,14 +162,14 @@ def test_until_stopped() -> None:
 
 
 def test_verbose_every_moves_the_checkpoint_to_start_from() -> None:
-    made = make(3, verbose_every=1000)
+    made = make(3, checkpoint_every=1000)
     assert made.added[-1].tokens == ("--verbose", "1000")
     assert changes(made) == {"--pretrained": f"{MODELS}/model-y1-softmax,40"}
     assert made.last_checkpoint == 160
 
 
 def test_a_short_chain_feeds_itself() -> None:
-    plans = plan_chain(RECIPE, RECIPE.stages, Options(max_steps=11, verbose_every=5))
+    plans = plan_chain(RECIPE, RECIPE.stages, Options(max_steps=11, checkpoint_every=5))
     assert [made.last_checkpoint for made in plans] == [2, 2, 2]
     assert [made.start and made.start.number for made in plans] == [None, 2, 2]
 
@@ -176,11 +178,11 @@ def test_nothing_to_start_from() -> None:
     with pytest.raises(PlanError, match="nothing to start from") as caught:
         plan_chain(RECIPE, RECIPE.choose("2,3"), Options(max_steps=10))
     assert "--max-steps 2000 or more" in caught.value.remedy
-    assert "--verbose-every 10 or less" in caught.value.remedy
+    assert "--checkpoint-every 10 or less" in caught.value.remedy
     with pytest.raises(PlanError) as caught:
-        make(3, verbose_every=40001)
+        make(3, checkpoint_every=40001)
     assert "--max-steps" not in caught.value.remedy
-    assert "--verbose-every 40000 or less" in caught.value.remedy
+    assert "--checkpoint-every 40000 or less" in caught.value.remedy
     assert make(3, max_steps=10, pretrained=("/m/model", 1)).last_checkpoint == 0
 
 
@@ -319,7 +321,7 @@ def test_parse_checkpoint() -> None:
 
 
 def test_script_arguments_come_last_as_they_are() -> None:
-    made = make(2, verbose_every=1000, script_arguments=("--target", "", "--lr", "0.2"))
+    made = make(2, checkpoint_every=1000, script_arguments=("--target", "", "--lr", "0.2"))
     assert made.arguments[-4:] == ("--target", "", "--lr", "0.2")
     assert made.added[-1].reason == "yours"
     assert made.targets == ("",)
@@ -349,7 +351,7 @@ def test_a_seed() -> None:
 
 
 def test_going_on() -> None:
-    made = go_on(make(3, seed=0, verbose_every=1000), Resumption("a-run", 12))
+    made = go_on(make(3, seed=0, checkpoint_every=1000), Resumption("a-run", 12))
     assert made.arguments[-2:] == ("--resume", "12")
     assert "from step 12000 on, where run a-run" in made.added[-1].reason
     assert made.resumed_from == 12
@@ -365,7 +367,7 @@ def test_going_on() -> None:
         (2, {}, "20"),
         (3, {}, "80"),
         (3, {"until_stopped": True}, "80"),
-        (2, {"max_steps": 50, "verbose_every": 10}, "5"),
+        (2, {"max_steps": 50, "checkpoint_every": 10}, "5"),
         (3, {"batch_size": 256, "scale_steps": True}, "160"),
     ],
 )

@@ -130,7 +130,9 @@ def bench(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
         return Engine(name, f"{name} 1.9.1", "it is installed", facts)
 
     monkeypatch.setattr(run, "choose", choose)
-    options = Options(data_dir=data, cpu=True, batch_size=4, max_steps=15, verbose_every=5, seed=3)
+    options = Options(
+        data_dir=data, cpu=True, batch_size=4, max_steps=15, checkpoint_every=5, seed=3
+    )
     return Bench(
         Surroundings(workspace, sys.executable, dict(os.environ), Code(free=FREE)), options, []
     )
@@ -245,7 +247,7 @@ def test_another_training_is_refused(bench: Bench, data: Path, tmp_path: Path) -
         ({"batch_size": 8}, "batch size 4, and now 8 (--batch-size)"),
         ({"data_dir": other}, f"data set {data}, and now {other}, which is another (--data-dir)"),
         ({"seed": 4}, "--seed 3, and now 4 (--seed)"),
-        ({"verbose_every": 3}, "--verbose 5, and now 3 (--verbose-every)"),
+        ({"checkpoint_every": 3}, "--verbose 5, and now 3 (--checkpoint-every)"),
         ({"script_arguments": ("--lr", "0.2")}, "--lr not given, and now 0.2 (in the recipe"),
         ({"pretrained": ("/m/model", 3)}, "started from None, and now from /m/model,3 (--pret"),
         ({"gpus": "0,1", "cpu": False}, "4 images a device, and now 2 (--gpus or the ranks)"),
@@ -330,7 +332,7 @@ def test_without_a_record_another_training_is_refused(bench: Bench) -> None:
     for options, reason in (
         ({"batch_size": 8}, "--per-batch-size 4, and now 8"),
         ({"seed": 4}, "--seed 3, and now 4 (--seed)"),
-        ({"verbose_every": 3}, "--verbose 5, and now 3 (--verbose-every)"),
+        ({"checkpoint_every": 3}, "--verbose 5, and now 3 (--checkpoint-every)"),
         ({"script_arguments": ("--lr", "0.2")}, "--lr 0.1, and now 0.2 (in the recipe, or"),
     ):
         with pytest.raises(ResumeError) as error:

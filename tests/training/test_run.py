@@ -96,7 +96,7 @@ def train(
         cpu=True,
         batch_size=4,
         max_steps=10,
-        verbose_every=5,
+        checkpoint_every=5,
         script_arguments=script,
     )
     plans = plan_chain(documented, documented.choose(stages), options)

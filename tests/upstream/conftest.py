@@ -126,7 +126,7 @@ def _trained_once(_patched_once: Path, tmp_path_factory: pytest.TempPathFactory)
         workspace = shutil.copytree(_patched_once, folder / "insightface", symlinks=True)
         data = folder / "data"
         synthesise(data, identities=4, images_per_identity=4)
-        steps = ("--max-steps", str(2 * INTERVAL), "--verbose-every", str(INTERVAL))
+        steps = ("--max-steps", str(2 * INTERVAL), "--checkpoint-every", str(INTERVAL))
         command = ("train", "--stage", "2", "--cpu", "--batch-size", str(BATCH), *steps)
         (data / "cfp_fp.bin").unlink()
         assert run_tool([*command, "-w", str(workspace), "--data-dir", str(data)]) == 0

@@ -214,7 +214,7 @@ def test_the_real_script_trains_on_the_cpu(
     assert driver.exists()
     data, models = tmp_path / "data", tmp_path / "models"
     synthesise(data, identities=2, images_per_identity=4)
-    small = ("--cpu", "--batch-size", "4", "--max-steps", "2", "--verbose-every", "2")
+    small = ("--cpu", "--batch-size", "4", "--max-steps", "2", "--checkpoint-every", "2")
     places = ("-w", patched, "--data-dir", data, "--models-dir", models)
     chosen = ("--stage", "2", *small, *places, "--", "--target", "lfw")
     code, out = installed.run(installed.with_driver, "train", *chosen)

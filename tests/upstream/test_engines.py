@@ -14,7 +14,7 @@ from tests.support.tool import Ran, Tool, validated
 # Several trainings and evaluations each, beside those of other processes.
 pytestmark = pytest.mark.timeout(900)
 
-SMALL = ("--cpu", "--batch-size", "4", "--verbose-every", "2")
+SMALL = ("--cpu", "--batch-size", "4", "--checkpoint-every", "2")
 
 
 @pytest.fixture(scope="module")

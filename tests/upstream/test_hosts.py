@@ -62,7 +62,7 @@ class Training:
         self.workspace = workspace
         self.folder = folder
         self.options = ["train", "-w", str(workspace), "--data-dir", str(data), "--stage", "2"]
-        self.options += ["--cpu", "--batch-size", "4", "--verbose-every", "1"]
+        self.options += ["--cpu", "--batch-size", "4", "--checkpoint-every", "1"]
         self.options += ["--timeout", str(PATIENCE)]
         self.launched: list[Launched] = []
 

@@ -421,7 +421,7 @@ def test_a_chain_that_was_killed_goes_on(
 ) -> None:
     """Tool and script are killed in stage 3; the same command with --resume ends the chain."""
     options = ["--stage", "2,3", "--cpu", "--batch-size", str(BATCH), "--max-steps", "4"]
-    options += ["--verbose-every", "2", "--data-dir", str(data), "-w", str(workspace)]
+    options += ["--checkpoint-every", "2", "--data-dir", str(data), "-w", str(workspace)]
     quick = ["--", "--target", ""]
     models = tmp_path / "models"
     killed = tmp_path / "killed"

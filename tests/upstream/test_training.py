@@ -27,7 +27,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train(tool: Tool, workspace: Path, data: Path, *options: str) -> Ran:
-    common = ("--cpu", "--batch-size", "4", "--verbose-every", "5", "--data-dir", str(data))
+    common = ("--cpu", "--batch-size", "4", "--checkpoint-every", "5", "--data-dir", str(data))
     return tool("train", "-w", workspace, *common, *options)
 
 
@@ -141,7 +141,7 @@ def test_a_loss_that_is_no_number_stops_the_script(
 ) -> None:
     # The script tells its speed, and with it the loss, after 21 steps of an epoch.
     synthesise(tmp_path / "faces", identities=8, images_per_identity=12)
-    steps = ("--stage", "2", "--max-steps", "45", "--verbose-every", "100")
+    steps = ("--stage", "2", "--max-steps", "45", "--checkpoint-every", "100")
     ran = train(tool, workspace, tmp_path / "faces", *steps, "--", "--lr", "1e20")
     assert ran.code == 1
     assert "stage 2 (softmax) was stopped: loss is nan at step 21" in ran.err
@@ -154,7 +154,7 @@ def test_a_verification_that_is_not_finite_stops_the_script_or_is_survived(
     tool: Tool, workspace: Path, data: Path
 ) -> None:
     diverging = ("--", "--target", "lfw,agedb_30", "--lr", "1e8")
-    steps = ("--stage", "2", "--max-steps", "4", "--verbose-every", "2")
+    steps = ("--stage", "2", "--max-steps", "4", "--checkpoint-every", "2")
     ran = train(tool, workspace, data, *steps, *diverging)
     assert ran.code == 1
     assert "Traceback" not in ran.out + ran.err
@@ -167,7 +167,7 @@ def test_a_verification_that_is_not_finite_stops_the_script_or_is_survived(
     (run, last) = records(workspace)
     assert (run["outcome"], last["outcome"]) == ("failed", "completed")
     # No stage goes on from it by itself.
-    arcface = ("--stage", "3", "--max-steps", "4", "--verbose-every", "2")
+    arcface = ("--stage", "3", "--max-steps", "4", "--checkpoint-every", "2")
     refused = train(tool, workspace, data, *arcface, "--", "--target", "lfw")
     assert refused.code == 1
     assert "LFW accuracy is nan" in refused.err
@@ -187,7 +187,17 @@ exec "{sys.executable}" "$@"
 ''')
     python.chmod(0o755)
     common = ("-w", workspace, "--python", python)
-    short = ("--batch-size", "4", "--verbose-every", "1", "--max-steps", "1", "--", "--target", "")
+    short = (
+        "--batch-size",
+        "4",
+        "--checkpoint-every",
+        "1",
+        "--max-steps",
+        "1",
+        "--",
+        "--target",
+        "",
+    )
     model = workspace / "models" / "MobileFaceNet" / "model-y1-softmax,1"
     monkeypatch.delenv("OMP_NUM_THREADS")
     train = ("train", "--stage", "2", "--cpu", "--data-dir", data, *common, *short)

@@ -73,7 +73,9 @@ Example:
     "--keep", type=_POSITIVE, metavar="N", help="Keep the last N checkpoints and the best ones."
 )
 @click.option("--keep-going", is_flag=True, help="Keep training on a NaN or Inf value.")
-@click.option("--no-gate", is_flag=True, help="Start from a stage whose LFW is at chance, too.")
+@click.option(
+    "--skip-accuracy-gate", is_flag=True, help="Start from a stage whose LFW is at chance, too."
+)
 @click.option("--pretrained", metavar="PREFIX,EPOCH", help="The checkpoint to start from.")
 @cluster_options
 @python_option
@@ -100,7 +102,7 @@ def train(
     seed: int | None,
     keep: int | None,
     keep_going: bool,
-    no_gate: bool,
+    skip_accuracy_gate: bool,
     pretrained: str | None,
     cluster: bool,
     hosts_file: Path | None,
@@ -201,7 +203,7 @@ def train(
 
     # Open MPI gives its processes a terminal where it has none itself.
     display = is_terminal() and not (job and not job.hosts)
-    supervision = Supervision(keep_going=keep_going, gate=not no_gate, display=display)
+    supervision = Supervision(keep_going=keep_going, gate=not skip_accuracy_gate, display=display)
     if job:
         from mfn_patcher.cluster.job import start_others, train_together
 

@@ -306,7 +306,7 @@ def test_no_stage_starts_from_one_at_chance(surroundings: Surroundings, data: Pa
     with pytest.raises(GateError) as error:
         train(surroundings, data, "all", "--says", verified(0.512))
     assert "51.20%: chance" in str(error.value)
-    assert "--no-gate" in error.value.remedy
+    assert "--skip-accuracy-gate" in error.value.remedy
     assert len(list(surroundings.runs.iterdir())) == 1, "stage 3 has not begun"
     with pytest.raises(GateError):
         train(surroundings, data, "3")

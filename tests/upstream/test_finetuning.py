@@ -124,7 +124,15 @@ def test_training_on_other_identities(
     """And a torn checkpoint is refused before anything is moved or recorded."""
     synthesise(tmp_path / "data", identities=6, images_per_identity=2)
     command: list[str | Path] = ["train", "-w", workspace, "--stage", "3", "--cpu"]
-    command += ["--batch-size", "2", "--max-steps", "1", "--checkpoint-every", "1", "--no-gate"]
+    command += [
+        "--batch-size",
+        "2",
+        "--max-steps",
+        "1",
+        "--checkpoint-every",
+        "1",
+        "--skip-accuracy-gate",
+    ]
     command += ["--data-dir", tmp_path / "data", "--pretrained", f"{checkpoint},1"]
     ran = tool(*command, "--", "--target", "lfw")
     assert ran.code == 0, ran.err

@@ -162,7 +162,7 @@ def find_job(
     environment = dict(os.environ)
     if not (cluster or hosts_file):
         if rendezvous:
-            raise click.UsageError("--rendezvous is of use with --cluster or --hosts alone")
+            raise click.UsageError("--rendezvous requires --cluster or --hosts")
         return None, environment
     from mfn_patcher.cluster.job import find
     from mfn_patcher.cluster.roles import without_foreign

@@ -72,7 +72,7 @@ class Follower(Hands):
             raise SetupError(
                 f"rank {place.rank} on {self.host} came to {self._line.there}:{root.port}, which "
                 f"does not take it: {why}",
-                remedy="Give this training another port by --rendezvous HOST:PORT.",
+                remedy="Give this training another port with --rendezvous HOST:PORT.",
             )
         self.address = self._line.here
         self.layout = Layout(self._line.there, root.port, place.size)

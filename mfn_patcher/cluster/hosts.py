@@ -109,7 +109,7 @@ def find_root(hosts: Sequence[Host], given: str | None) -> Root:
     if elsewhere and all(address.startswith("127.") for address in addresses(host)):
         raise SetupError(
             f"{host} is this machine for itself alone, and {elsewhere[0]} can't reach it by that",
-            remedy="Give its address in the network in the file, or by --rendezvous HOST.",
+            remedy="Give its address in the network in the file, or with --rendezvous HOST.",
         )
     return Root((host,), port, "--rendezvous" if given else "the hosts' file")
 

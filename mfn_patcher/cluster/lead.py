@@ -106,7 +106,8 @@ class Lead(Hands):
         except OSError as error:
             raise SetupError(
                 f"rank 0 can't listen at {own[0]}:{root.port}: {error.strerror}",
-                remedy="Another training may use that port; give another by --rendezvous HOST:PORT.",
+                remedy="Another training may use that port; choose another with "
+                "--rendezvous HOST:PORT.",
             ) from None
         self._ports: Ports | None = None
         threading.Thread(target=self._accept, daemon=True).start()
@@ -233,7 +234,8 @@ class Lead(Hands):
         if lines:
             raise SetupError(
                 "\n".join(["the hosts don't reach each other:", *(f"  {line}" for line in lines)]),
-                remedy="Open these ports between the hosts, or choose others by --rendezvous HOST:PORT.",
+                remedy="Open these ports between the hosts, or choose others with "
+                "--rendezvous HOST:PORT.",
             )
 
     # -- a stage, as its crew ---------------------------------------------------------------

@@ -69,7 +69,7 @@ def diagnose_together(
         f"each of {job.place.size} ranks reaches the ports of each other, from "
         f"{crew.layout.port} on",
         unreached,
-        "Open these ports between the hosts, or choose others by --rendezvous HOST:PORT.",
+        "Open these ports between the hosts, or choose others with --rendezvous HOST:PORT.",
     )
     return dataclasses.replace(own, findings=(*own.findings, *found))
 

@@ -126,6 +126,6 @@ def check_gate(title: str, writer: Path, file: Path) -> None:
         raise GateError(
             f"{title} would start from {file.name}, whose LFW accuracy is {accuracies[-1]:.2%}: "
             f"chance. Its run is in {writer}",
-            remedy="Look at the data set and the learning rate of that stage; --skip-accuracy-gate starts "
-            "all the same.",
+            remedy="Look at the data set and the learning rate of that stage. Pass "
+            "--skip-accuracy-gate to start anyway.",
         )

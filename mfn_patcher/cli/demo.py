@@ -50,7 +50,7 @@ def demo(
     from mfn_patcher.children import interpreter
     from mfn_patcher.data.synth import synthesise
     from mfn_patcher.patching.workspace import Workspace
-    from mfn_patcher.recipes import model as recipe
+    from mfn_patcher.recipes import loading
     from mfn_patcher.runs.code import read_code
     from mfn_patcher.training import command
     from mfn_patcher.training.run import Surroundings, run_stages
@@ -58,7 +58,7 @@ def demo(
     from mfn_patcher.training.watch.supervision import Supervision
 
     path = interpreter.find(python)
-    documented = recipe.load()
+    documented = loading.load()
     place = Workspace(workspace, report)
     data, models = place.path / "datasets" / "synthetic", place.path / "models" / "demo"
 

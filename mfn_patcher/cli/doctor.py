@@ -80,7 +80,7 @@ def doctor(
     """
     from mfn_patcher.children import interpreter
     from mfn_patcher.doctor.machine import diagnose
-    from mfn_patcher.recipes import model as recipe
+    from mfn_patcher.recipes import loading
     from mfn_patcher.runs.code import Code, read_code
     from mfn_patcher.training import command
     from mfn_patcher.training.run import Surroundings
@@ -113,7 +113,7 @@ def doctor(
         visible_devices=environment.get("CUDA_VISIBLE_DEVICES"),
     )
     series = load_project_series(project)
-    chosen = recipe.load(recipe_name)
+    chosen = loading.load(recipe_name)
     plans = command.plan_chain(chosen, chosen.stages, options)
     if job:
         # This host is looked at as if its share of each batch were all.

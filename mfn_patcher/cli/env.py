@@ -31,13 +31,13 @@ def env(recipe_name: str, gpus: str | None, cpu: bool, python: str | None, engin
     from mfn_patcher.children import interpreter
     from mfn_patcher.children.environment import put_first
     from mfn_patcher.engine.choice import choose
-    from mfn_patcher.recipes import model as recipe
+    from mfn_patcher.recipes import loading
     from mfn_patcher.training import command
 
     options = command.Options(
         gpus=gpus, cpu=cpu, visible_devices=os.environ.get("CUDA_VISIBLE_DEVICES")
     )
-    devices, _ = command.choose_devices(recipe.load(recipe_name), options)
+    devices, _ = command.choose_devices(loading.load(recipe_name), options)
     path = interpreter.find(python)
     chosen = choose(engine, path, os.environ, devices)
     report(f"computed by {chosen.describe()}")

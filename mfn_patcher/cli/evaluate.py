@@ -90,7 +90,7 @@ def evaluate(
     from mfn_patcher.children import interpreter
     from mfn_patcher.evaluation import run
     from mfn_patcher.patching.workspace import Workspace
-    from mfn_patcher.recipes import model as recipe
+    from mfn_patcher.recipes import loading
     from mfn_patcher.training import command
 
     if plot and plot.suffix not in (".png", ".svg"):
@@ -107,7 +107,8 @@ def evaluate(
     if plot:
         # Before hours of work, for it is an extra.
         from mfn_patcher.evaluation.roc import draw
-    plan = run.plan(place.path, recipe.load(), models.find(model, here, workspace), target, options)
+    found = models.find(model, here, workspace)
+    plan = run.plan(place.path, loading.load(), found, target, options)
     for note in plan.notes:
         report(note)
     evaluation = _watch(plan, interpreter.find(python), engine)

@@ -1,6 +1,8 @@
-"""``mfn-patch recipes``: what there is to train by."""
+"""``mfn-patch recipes``: list the built-in recipes, or print and check one."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -8,73 +10,81 @@ from mfn_patcher.cli.options import json_option
 from mfn_patcher.cli.terminal import echo, echo_exactly, print_json
 from mfn_patcher.recipes import DEFAULT
 
+if TYPE_CHECKING:
+    from mfn_patcher.recipes.model import Recipe
+    from mfn_patcher.recipes.published import Published
 
-@click.group()
+
+@click.group(short_help="List the built-in recipes, or print one.")
 def recipes() -> None:
-    """List the recipes that come with the tool, or show one."""
-
-
-@recipes.command("list", epilog="\b\nExample:\n  mfn-patch recipes list")
-@json_option
-def list_(as_json: bool) -> None:
-    """List the recipes that come with the tool; train --recipe NAME takes them."""
-    from mfn_patcher.recipes import model as recipe
-    from mfn_patcher.recipes import published
-
-    known = [recipe.load(name) for name in recipe.names()]
-    if as_json:
-        print_json(
-            {
-                "default": DEFAULT,
-                "recipes": [
-                    {
-                        "name": found.name,
-                        "summary": found.summary,
-                        "source": found.source,
-                        "published": [
-                            {
-                                "source": figures.title,
-                                "accuracies": dict(figures.accuracies),
-                                "at_least": sorted(figures.at_least),
-                            }
-                            for figures in published.load()
-                            if figures.url == found.source
-                        ],
-                        "batch_size": found.batch_size,
-                        "stages": [
-                            {"number": stage.number, "name": stage.name, "steps": stage.steps}
-                            for stage in found.stages
-                        ],
-                    }
-                    for found in known
-                ],
-            }
-        )
-        return
-    for found in known:
-        echo(f"{found.name}: {found.summary}")
-        for stage in found.stages:
-            echo(f"  {stage.title}: {stage.steps:,} steps of {found.batch_size} images")
-        for figures in published.load():
-            if figures.url == found.source:
-                echo(f"  published: {figures.describe()}")
+    """List the built-in training recipes, or print one."""
 
 
 @recipes.command(
+    "list",
+    short_help="List the built-in recipes.",
+    epilog="\b\nExample:\n  mfn-patch recipes list",
+)
+@json_option
+def list_(as_json: bool) -> None:
+    """List the built-in recipes. `train --recipe NAME` trains by one of them."""
+    from mfn_patcher.recipes import loading, published
+
+    figures = published.load()
+    known = [
+        (recipe, [entry for entry in figures if entry.url == recipe.source])
+        for recipe in map(loading.load, loading.names())
+    ]
+    if as_json:
+        entries = [_as_json(recipe, accuracies) for recipe, accuracies in known]
+        print_json({"default": DEFAULT, "recipes": entries})
+        return
+    for recipe, accuracies in known:
+        echo(f"{recipe.name}: {recipe.summary}")
+        for stage in recipe.stages:
+            echo(f"  {stage.title}: {stage.steps:,} steps of {recipe.batch_size} images")
+        for entry in accuracies:
+            echo(f"  published: {entry.describe()}")
+
+
+def _as_json(recipe: Recipe, accuracies: list[Published]) -> dict[str, Any]:
+    return {
+        "name": recipe.name,
+        "summary": recipe.summary,
+        "source": recipe.source,
+        "published": [
+            {
+                "source": entry.title,
+                "accuracies": dict(entry.accuracies),
+                "at_least": sorted(entry.at_least),
+            }
+            for entry in accuracies
+        ],
+        "batch_size": recipe.batch_size,
+        "stages": [
+            {"number": stage.number, "name": stage.name, "steps": stage.steps}
+            for stage in recipe.stages
+        ],
+    }
+
+
+@recipes.command(
+    short_help="Print a recipe, or check one of your own.",
     epilog="\b\nExample:\n  mfn-patch recipes show issue-214\n"
-    "  mfn-patch recipes show mobilefacenet > mine.toml"
+    "  mfn-patch recipes show mobilefacenet > mine.toml",
 )
 @click.argument("name", metavar="NAME|FILE")
 @json_option
 def show(name: str, as_json: bool) -> None:
-    """Print a recipe's TOML, to read or as a start for one of your own.
+    """Print the TOML text of a recipe, to read it or to start your own from it.
 
-    A file of yours is checked as train checks it: its first error exits with 1.
+    A file of your own is validated as `train` would validate it; if it is invalid, its first error
+    is reported and the exit code is 1.
     """
-    from mfn_patcher.recipes import model as recipe
+    from mfn_patcher.recipes import loading
 
-    found = recipe.load(name)
+    recipe = loading.load(name)
     if as_json:
-        print_json(found.as_json())
+        print_json(recipe.as_json())
     else:
-        echo_exactly(recipe.read_text(name)[0])
+        echo_exactly(loading.read_text(name)[0])

@@ -129,7 +129,7 @@ def train(
     starts the others by ssh.
     """
     from mfn_patcher.children import interpreter
-    from mfn_patcher.recipes import model as recipe
+    from mfn_patcher.recipes import loading
     from mfn_patcher.runs.code import read_code
     from mfn_patcher.training import command
     from mfn_patcher.training.run import Surroundings, TrainingError, run_stages
@@ -178,7 +178,7 @@ def train(
         script_arguments=script_args,
         visible_devices=environment.get("CUDA_VISIBLE_DEVICES"),
     )
-    chosen = recipe.load(recipe_name)
+    chosen = loading.load(recipe_name)
     plans = command.plan_chain(chosen, chosen.choose(stages), options)
     path = interpreter.find(python)
     surroundings = Surroundings(workspace, path, environment, code, engine)

@@ -49,11 +49,11 @@ def verify(
       mfn-patch verify
     """
     from mfn_patcher.patching.workspace import Workspace
-    from mfn_patcher.recipes import model as recipe
+    from mfn_patcher.recipes import loading
     from mfn_patcher.training.verify import verify as check_code
 
     place = Workspace(workspace, report)
-    checks = check_code(place, recipe.load(recipe_name), python, engine)
+    checks = check_code(place, loading.load(recipe_name), python, engine)
     failed = [check for check in checks if not check.ok]
     if as_json:
         print_json(

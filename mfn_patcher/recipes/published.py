@@ -1,4 +1,4 @@
-"""Accuracies that others published, to compare with."""
+"""Published accuracies of MobileFaceNet, to compare results with."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ else:
     import tomli as tomllib
 
 IDENTITIES = 85164
-"""In MS1M as the recipe has it; what was trained on another set does not compare."""
+"""Identities in the recipe's MS1M. Models trained on another data set are not comparable."""
 
 PAIRS = {"lfw": 6000, "cfp_fp": 7000, "agedb_30": 6000}
-"""In the verification sets that all of them are measured on."""
+"""Pairs in the verification sets that the published accuracies were measured on."""
 
 _FILE = Path(__file__).with_name("published.toml")
 
 
 @dataclass(frozen=True)
 class Published:
-    """What one source reports.
+    """The accuracies that one source published for one trained model.
 
     Attributes:
-        source: Who says so.
-        stage: Of which stage of training; empty for the end of it.
-        label: A short name for both.
-        loss_type: Of that training, as the script numbers them: 0 softmax, 4 ArcFace.
-        url: Where it is published.
-        accuracies: With flip, in percent, by verification set.
-        at_least: The sets whose figure is a lower bound.
+        source: name of the source.
+        stage: the training stage they belong to; empty for the end of training.
+        label: short name of source and stage, for diagrams.
+        loss_type: loss of the training, numbered as in the script: 0 softmax, 4 ArcFace.
+        url: address of the source.
+        accuracies: accuracy with flip in percent, by verification set.
+        at_least: the verification sets whose accuracy is a lower bound.
     """
 
     source: str
@@ -47,11 +47,11 @@ class Published:
 
     @property
     def title(self) -> str:
-        """What to call it in a table or beside a line."""
+        """Name for tables and legends."""
         return f"{self.source}, {self.stage}" if self.stage else self.source
 
     def describe(self) -> str:
-        """Return its accuracies in words."""
+        """Return the accuracies as a phrase."""
         figures = (
             f"{name} {'at least ' if name in self.at_least else ''}{accuracy:.2f} %"
             for name, accuracy in self.accuracies.items()

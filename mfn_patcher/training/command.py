@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from mfn_patcher.errors import ExitCode, MfnPatchError
-from mfn_patcher.recipes.model import Feed, Recipe, Stage
+from mfn_patcher.recipes.model import Recipe, Stage, StageCheckpoint
 
 # Arguments of the script that the tool reckons with, and the tool's options for them.
 _OWN = {
@@ -252,7 +252,7 @@ def plan(recipe: Recipe, stage: Stage, options: Options) -> StagePlan:
     scale = _Scale(recipe.batch_size, batch_size if options.scale_steps else recipe.batch_size)
     _scale_lr_steps(stage, scale, draft)
     _choose_folders(options, draft)
-    verbose = options.checkpoint_every or recipe.verbose
+    verbose = options.checkpoint_every or recipe.checkpoint_every
     start = _choose_start(recipe, stage, options, scale, draft)
 
     steps = None if options.until_stopped else options.max_steps or scale.steps(stage.steps)
@@ -270,7 +270,8 @@ def plan(recipe: Recipe, stage: Stage, options: Options) -> StagePlan:
         draft.put(
             "--verbose",
             str(verbose),
-            f"verification and a checkpoint every {verbose} steps, not every {recipe.verbose}",
+            f"verification and a checkpoint every {verbose} steps, not every "
+            f"{recipe.checkpoint_every}",
         )
     if options.seed is not None:
         draft.add(
@@ -556,14 +557,14 @@ def _choose_start(
     if not feed:
         return None
     source = recipe.stage(feed.stage)
-    verbose = options.checkpoint_every or recipe.verbose
+    verbose = options.checkpoint_every or recipe.checkpoint_every
     step = _step_of(feed, options, scale)
     number = step // verbose
     if not number:
         _refuse_start(stage, source, step, verbose, explicit=options.max_steps is not None)
     prefix = _moved(str(source.value("--prefix")), options.models_dir)
     reason = "given as --models-dir"
-    if number != feed.step // recipe.verbose:
+    if number != feed.step // recipe.checkpoint_every:
         reason = f"{source.title} saves every {verbose} of its {step} steps"
     draft.replace("--pretrained", f"{prefix},{number}", reason)
     draft.note(
@@ -572,7 +573,7 @@ def _choose_start(
     return Start(prefix, number, source.number)
 
 
-def _step_of(feed: Feed, options: Options, scale: _Scale) -> int:
+def _step_of(feed: StageCheckpoint, options: Options, scale: _Scale) -> int:
     return options.max_steps or scale.steps(feed.step)
 
 
@@ -581,7 +582,7 @@ def _choose_kept(
 ) -> None:
     if options.keep is None:
         return
-    verbose = options.checkpoint_every or recipe.verbose
+    verbose = options.checkpoint_every or recipe.checkpoint_every
     feeds = [other.starts_from for other in recipe.stages if other.starts_from]
     needed = {
         _step_of(feed, options, scale) // verbose for feed in feeds if feed.stage == stage.number

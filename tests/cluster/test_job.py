@@ -13,7 +13,7 @@ from mfn_patcher.cluster import agreement as facts
 from mfn_patcher.cluster.errors import SetupError
 from mfn_patcher.cluster.job import describe, share_devices
 from mfn_patcher.cluster.ranks import Place
-from mfn_patcher.recipes import model as recipe
+from mfn_patcher.recipes import loading
 from mfn_patcher.runs.code import Code
 from mfn_patcher.training.command import Options, PlanError, StagePlan, plan_chain
 from tests.support.preimages import SERIES, StandIn
@@ -21,7 +21,7 @@ from tests.support.tool import Tool
 
 
 def plans(**options: object) -> tuple[StagePlan, ...]:
-    chosen = recipe.load()
+    chosen = loading.load()
     asked = dataclasses.replace(Options(workers=4, seed=0), **options)  # type: ignore[arg-type]
     return plan_chain(chosen, chosen.stages, asked)
 

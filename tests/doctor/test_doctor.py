@@ -15,7 +15,7 @@ from mfn_patcher.errors import ExitCode
 from mfn_patcher.finding import Finding, Level
 from mfn_patcher.patching import git
 from mfn_patcher.patching.series import load_series
-from mfn_patcher.recipes import model as recipe
+from mfn_patcher.recipes import loading
 from mfn_patcher.training.command import Options
 from mfn_patcher.training.memory import ON_TOP, Need
 from tests.support import stub_driver
@@ -29,7 +29,7 @@ NEED = Need(85164, 19 * GIB, 18 * GIB, 48 << 20, 125)
 
 def examine(workspace: Path, **options: Any) -> tuple[Finding, ...]:
     series, chosen = load_series(ROOT), Options(**options)
-    return diagnose(workspace, series, recipe.load(), chosen, python=sys.executable).findings
+    return diagnose(workspace, series, loading.load(), chosen, python=sys.executable).findings
 
 
 def of(findings: tuple[Finding, ...], check: str) -> list[Finding]:

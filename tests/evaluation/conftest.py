@@ -16,7 +16,7 @@ from mfn_patcher.engine import choice
 from mfn_patcher.engine.choice import Engine
 from mfn_patcher.evaluation import run
 from mfn_patcher.evaluation.run import Plan
-from mfn_patcher.recipes import model as recipe
+from mfn_patcher.recipes import loading
 from mfn_patcher.training.command import Options
 
 ENGINE = {"name": "mxnet", "build": "mxnet 1.9.1", "reason": "it is installed"}
@@ -54,7 +54,7 @@ def plan(
     workspace: Path, *, targets: str | None = None, which: str = "models/m", **options: Any
 ) -> Plan:
     found = model.find(which, workspace, workspace)
-    return run.plan(workspace, recipe.load(), found, targets, Options(**options))
+    return run.plan(workspace, loading.load(), found, targets, Options(**options))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mfn_patcher.data.fingerprint import Fingerprint
-from mfn_patcher.recipes import model as recipe
+from mfn_patcher.recipes import loading
 from mfn_patcher.runs import record
 from mfn_patcher.runs.record import Record
 from tests.support.preimages import ROOT
@@ -49,7 +49,7 @@ def test_the_schema_has_the_fields_of_a_record() -> None:
 
 
 def test_folders_are_unique(tmp_path: Path) -> None:
-    stage = recipe.load().stage(2)
+    stage = loading.load().stage(2)
     folders = [record.new_folder(tmp_path / "runs", stage) for _ in range(3)]
     assert len(set(folders)) == 3
     assert all("-stage2-softmax" in folder.name for folder in folders)

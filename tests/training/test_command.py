@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from mfn_patcher.cli.train import train
 from mfn_patcher.errors import ExitCode
-from mfn_patcher.recipes import model as recipe
+from mfn_patcher.recipes import loading
 from mfn_patcher.training.command import (
     Options,
     PlanError,
@@ -26,7 +26,7 @@ from mfn_patcher.training.command import (
     shell_line,
 )
 
-RECIPE = recipe.load()
+RECIPE = loading.load()
 PROJECT = Path(__file__).parents[2]
 DOCUMENTED = (PROJECT / "tests/recorded/documented_commands.txt").read_text().splitlines()
 MODELS = "../models/MobileFaceNet"
@@ -105,7 +105,7 @@ def test_relative_paths_are_the_users(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_recipe_of_four_gpus_with_an_end_of_its_own() -> None:
-    issue = recipe.load("issue-214")
+    issue = loading.load("issue-214")
     for made, steps in zip(plan_chain(issue, issue.stages, Options()), ("140002", "170000")):
         assert (made.recipe, made.visible_devices, made.batch_size) == ("issue-214", "0,1,2,3", 512)
         assert made.changed == ()

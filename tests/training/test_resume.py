@@ -20,7 +20,7 @@ from mfn_patcher.checkpoints import folder as checkpoints
 from mfn_patcher.children.interpreter import Interpreter
 from mfn_patcher.data.synth import synthesise
 from mfn_patcher.engine.choice import Engine
-from mfn_patcher.recipes import model as recipe
+from mfn_patcher.recipes import loading
 from mfn_patcher.runs import record
 from mfn_patcher.runs.code import Code
 from mfn_patcher.training import run
@@ -88,7 +88,7 @@ class Bench:
     said: list[str]
 
     def plans(self, stages: str, **options: Any) -> tuple[StagePlan, ...]:
-        documented = recipe.load()
+        documented = loading.load()
         return plan_chain(
             documented, documented.choose(stages), dataclasses.replace(self.options, **options)
         )

@@ -24,7 +24,7 @@ from mfn_patcher.data.fingerprint import fingerprint
 from mfn_patcher.data.synth import synthesise
 from mfn_patcher.engine.choice import Engine
 from mfn_patcher.errors import ExitCode
-from mfn_patcher.recipes import model as recipe
+from mfn_patcher.recipes import loading
 from mfn_patcher.runs import record
 from mfn_patcher.runs.code import AppliedPatch, Code
 from mfn_patcher.training import process, run
@@ -90,7 +90,7 @@ def train(
     supervision: Supervision = AS_USUAL,
     report: Callable[[str], None] = lambda _: None,
 ) -> list[Path]:
-    documented = recipe.load()
+    documented = loading.load()
     options = Options(
         data_dir=data,
         cpu=True,

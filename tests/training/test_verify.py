@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from mfn_patcher.recipes import model as recipe
+from mfn_patcher.recipes import loading
 from mfn_patcher.training.verify import _check_loss
 
-STAGE = recipe.load().stages[1]
+STAGE = loading.load().stages[1]
 RATE, DECAY = 0.1, 4e-5
 
 
 def checked(parameters: dict[str, tuple[float, float]]) -> dict[str, bool]:
     """Return which checks pass where the optimizer has these rates and decays."""
-    expect = recipe.load().expect
+    expect = loading.load().expect
     assert expect is not None
     handed: dict[str, Any] = {
         "arguments": list(parameters),

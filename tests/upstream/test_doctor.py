@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mfn_patcher.data.synth import synthesise
-from mfn_patcher.recipes import model as recipe
+from mfn_patcher.recipes import loading
 from mfn_patcher.remedies import install
 from tests.support.tool import Tool, validated
 
@@ -93,7 +93,7 @@ def test_a_workspace_with_other_patches(tool: Tool, workspace: Path, data: Path)
 
 
 def own_recipe(path: Path, old: str, new: str) -> Path:
-    text = recipe.read_text("mobilefacenet")[0].replace('name = "mobilefacenet"', 'name = "own"')
+    text = loading.read_text("mobilefacenet")[0].replace('name = "mobilefacenet"', 'name = "own"')
     assert old in text
     path.write_text(text.replace(old, new))
     return path
@@ -114,7 +114,7 @@ def test_a_batch_and_checkpoints_that_are_too_many(
     tool: Tool, patched: Path, data: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "own.toml"
-    text = own_recipe(path, "verbose = 2000", "verbose = 1").read_text()
+    text = own_recipe(path, "checkpoint_every = 2000", "checkpoint_every = 1").read_text()
     text = text.replace("softmax,20", "softmax,40000").replace("arcface,80", "arcface,160000")
     # A thousand times the document's: a petabyte.
     path.write_text(text.replace("steps = 50000", "steps = 250000000"))

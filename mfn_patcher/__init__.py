@@ -1,1 +1,1 @@
-"""Patch insightface at a pinned commit, prove it, and train MobileFaceNet with it."""
+"""Patch insightface at a pinned commit, verify it, and train MobileFaceNet."""

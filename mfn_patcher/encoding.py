@@ -1,4 +1,4 @@
-"""How text from other programs is encoded: UTF-8, or what Windows writes."""
+"""The encoding of text from other programs: UTF-8, or what Windows writes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import codecs
 
 _BOMS = {
     codecs.BOM_UTF8: "utf-8-sig",
-    # Before UTF-16, whose mark this one begins with.
+    # Before UTF-16, whose mark is a prefix of these.
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16",
@@ -15,7 +15,7 @@ _BOMS = {
 
 
 def detect(start: bytes) -> str:
-    """Return the encoding of a text by its first bytes.
+    """Detect the encoding of a text from its first bytes.
 
     PowerShell's ``>`` writes UTF-16 with a byte order mark, and some editors put one before UTF-8.
     Without a mark, text is UTF-8, or UTF-16 if the first character has a zero byte.
@@ -31,9 +31,9 @@ def detect(start: bytes) -> str:
 
 
 def decode(content: bytes) -> str:
-    """Return a whole text.
+    """Decode a complete text.
 
     Raises:
-        UnicodeDecodeError: it is not in the encoding that it seems to be in.
+        UnicodeDecodeError: the content is not valid in the detected encoding.
     """
     return content.decode(detect(content))

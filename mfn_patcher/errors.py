@@ -1,4 +1,4 @@
-"""The base of every error a user can cause, and the exit codes of the command line."""
+"""The base class of all errors a user can cause, and the exit codes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import enum
 
 
 class ExitCode(enum.IntEnum):
-    """Exit codes of ``mfn-patch``; the table in ``docs/commands.md`` shows the same."""
+    """Exit codes of ``mfn-patch``, documented in ``docs/commands.md``."""
 
     DONE = 0
     ERROR = 1
@@ -19,10 +19,13 @@ class ExitCode(enum.IntEnum):
 
 
 class MfnPatchError(Exception):
-    """An error of the user's or of the environment's.
+    """An error that the user or the environment caused.
 
-    Its text says what is wrong; `remedy`, where there is one, says what to do about it.
-    Modules derive their own errors from it, beside the code that raises them.
+    Modules define their own subclasses next to the code that raises them.
+
+    Attributes:
+        remedy: what to do about it; empty if there is nothing to add to the message.
+        exit_code: exit code of the command that fails with it.
     """
 
     exit_code: ExitCode = ExitCode.ERROR

@@ -1,4 +1,4 @@
-"""Reading files that people write: small, whole, and never waited for."""
+"""Reading small files that people write, without blocking."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-_MOST = 16 << 20  # bytes; upstream whole, as patches, is smaller
+_MOST = 16 << 20  # bytes; even all of upstream as patches is smaller
 
 
 def read(path: Path) -> bytes:
     """Return the content of a regular file.
 
-    A pipe that nobody writes to, or a device without an end, would be read for ever.
+    Pipes and devices are refused, because reading them may never end.
 
     Raises:
-        OSError: it cannot be read, is no regular file, or is larger than 16 MiB.
+        OSError: the file cannot be read, is not a regular file, or is larger than 16 MiB.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:

@@ -1,4 +1,4 @@
-"""What a check, of a data set or of the machine, found."""
+"""The result of one check, of a data set or of the machine."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from mfn_patcher.remedies import as_typed
 
 
 class Level(str, enum.Enum):
-    """How bad a finding is; the values are what people and programs are told.
+    """Severity of a finding; the values appear in output.
 
-    An error stops the training, or spoils it; a warning may be meant so.
+    An error prevents training or invalidates its result; a warning may be intended.
     """
 
     OK = "ok"
@@ -22,13 +22,13 @@ class Level(str, enum.Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was checked.
+    """The result of one check.
 
     Attributes:
-        level: How bad it is.
-        check: What was checked: a file, or a part of one.
-        detail: What was found.
-        remedy: What to do about it; empty where nothing is to do.
+        level: severity.
+        check: what was checked, such as a file or a part of one.
+        detail: what was found.
+        remedy: what to do about it; empty if nothing needs to be done.
     """
 
     level: Level
@@ -37,7 +37,7 @@ class Finding:
     remedy: str = ""
 
     def as_json(self) -> dict[str, str]:
-        """Return it as all JSON output has it."""
+        """Return the finding as it appears in all JSON output."""
         return {
             **dataclasses.asdict(self),
             "level": self.level.value,

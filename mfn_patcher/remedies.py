@@ -1,9 +1,10 @@
-"""Commands that remedies name, in a form that works when it is typed into this user's shell.
+"""Commands in remedies, written so that they work when pasted into the user's shell.
 
-* A text says `` `mfn-patch apply` `` in backticks; `as_typed`, which everything that prints errors
-  and findings calls, turns that into ``.venv/bin/mfn-patch apply`` where the user types it so.
-* `install` returns the command that installs an extra of this package. No index has the package,
-  so it is installed from where this one came from.
+* Messages contain commands in backticks, such as `` `mfn-patch apply` ``. `as_typed`, called by
+  everything that prints errors and findings, turns that into ``.venv/bin/mfn-patch apply`` if that
+  is how the user runs the tool.
+* `install` returns the command that installs an extra of this package. The package is on no index,
+  so the command installs it from where this installation came from.
 """
 
 from __future__ import annotations
@@ -26,18 +27,18 @@ _EXTRA = re.compile(r"""\s*(?:;|\band\b)\s*extra\s*==\s*['"]([^'"]+)['"]""")
 
 
 def command() -> str:
-    """Return the name of this program as the user can type it, quoted for a shell."""
+    """Return how the user runs this program, quoted for a shell."""
     started = Path(sys.argv[0])
     if started.name == "__main__.py" and started.parent.name == "mfn_patcher":
         return f"{_typed(sys.executable)} -m mfn_patcher"
     if started.name != _COMMAND:
-        # Another program calls this package and has not told how it was started.
+        # Another program imports this package; how it was started says nothing about ours.
         return _COMMAND
     return _typed(sys.argv[0])
 
 
 def _typed(program: str) -> str:
-    """Return a program's bare name if the shell finds this very program by it, else its path."""
+    """Return a program's name if the shell resolves it to the same program, else its path."""
     name = Path(program).name
     found = shutil.which(name)
     if found and _same(found, program):
@@ -46,15 +47,15 @@ def _typed(program: str) -> str:
 
 
 def _same(found: str, program: str) -> bool:
-    # The interpreters of virtual environments are links to a common one, so only programs that
-    # are no interpreters may be compared by the file that they lead to.
+    # Interpreters of virtual environments are links to a common interpreter, so resolving links
+    # would make different environments look the same.
     if os.path.abspath(found) == os.path.abspath(program):  # noqa: PTH100
         return True
     return Path(program).name == _COMMAND and os.path.realpath(found) == os.path.realpath(program)
 
 
 def as_typed(text: str) -> str:
-    """Return a text whose commands in backticks name this program as the user can type it."""
+    """Return `text` with the commands in backticks written as the user can run them."""
     name = command()
     if name == _COMMAND:
         return text
@@ -74,22 +75,22 @@ def install(extra: str, python: str = sys.executable) -> str:
 
 
 def pip_install(python: str = sys.executable) -> str:
-    """Return the beginning of a command that installs packages into an interpreter."""
+    """Return the start of a command that installs packages into an interpreter."""
     own = python == sys.executable
     if own and importlib.util.find_spec("pip") is None and shutil.which("uv"):
-        # Environments that uv makes have no pip of their own.
+        # Environments created by uv do not contain pip.
         return f"uv pip install --python {shlex.quote(python)}"
     return f"{shlex.quote(python)} -m pip install"
 
 
 def _source(extra: str) -> str | None:
-    """Return what names this package, with an extra, to pip; None if nothing does."""
+    """Return pip's argument for this package with an extra; None if pip cannot install it."""
     origin = _origin()
     url = urlsplit(str(origin.get("url", "")))
     if url.scheme == "file":
         path = unquote(url.path)
         if "vcs_info" in origin or not Path(path).exists():
-            # pip takes no name with an extra together with the address of a local repository.
+            # pip accepts no extra with the address of a local repository.
             return None
         editable = (origin.get("dir_info") or {}).get("editable")
         return ("--editable " if editable else "") + shlex.quote(f"{path}[{extra}]")
@@ -104,7 +105,7 @@ def _source(extra: str) -> str | None:
 
 
 def _origin() -> dict[str, Any]:
-    """Return what the installer noted of where this package came from, as PEP 610 has it."""
+    """Return where this package was installed from, as recorded by the installer (PEP 610)."""
     from importlib import metadata  # noqa: PLC0415  (slow to import, and --help must be instant)
 
     try:
@@ -121,7 +122,7 @@ def _origin() -> dict[str, Any]:
 
 
 def _requirements(extra: str) -> Iterator[str]:
-    """Yield what an extra brings; unlike this package, an index has that."""
+    """Yield the requirements of an extra, which unlike this package are on an index."""
     from importlib import metadata  # noqa: PLC0415  (see above)
 
     for requirement in metadata.requires(_DISTRIBUTION) or ():

@@ -1,4 +1,4 @@
-"""The command line: parse, call, print. Commands stand in modules of their names."""
+"""The command line. Each command is a module of its name that parses, calls and prints."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from mfn_patcher.cli.terminal import echo, prepare, show_log
 from mfn_patcher.errors import ExitCode, MfnPatchError
 from mfn_patcher.remedies import as_typed, command
 
-# What a machine can do to a program that writes files; not a bug of the program.
+# Errors of the machine rather than bugs of this program.
 _ENVIRONMENT = {
-    errno.EACCES: "Check who owns it and its permissions.",
-    errno.EIO: "The disk or its connection has failed: `dmesg` may say more.",
-    errno.EISDIR: "A folder is where a file should be: move it away.",
-    errno.ELOOP: "Links lead in a circle: remove one.",
+    errno.EACCES: "Check its owner and permissions.",
+    errno.EIO: "The disk or its connection failed; `dmesg` may say more.",
+    errno.EISDIR: "A folder is in the place of a file: move it away.",
+    errno.ELOOP: "Symbolic links form a loop: remove one.",
     errno.ENAMETOOLONG: "Choose a shorter name or path.",
-    errno.ENOTDIR: "A file is where a folder should be: move it away.",
-    errno.EDQUOT: "Make room and try again; nothing was lost.",
-    errno.ENOSPC: "Make room and try again; nothing was lost.",
-    errno.EPERM: "Check who owns it and its permissions.",
-    errno.EROFS: "Choose a place that can be written, for instance with --workspace.",
+    errno.ENOTDIR: "A file is in the place of a folder: move it away.",
+    errno.EDQUOT: "Free some space and try again; nothing was lost.",
+    errno.ENOSPC: "Free some space and try again; nothing was lost.",
+    errno.EPERM: "Check its owner and permissions.",
+    errno.EROFS: "Choose a writable folder, for example with --workspace.",
 }
 
 
 _SECTIONS = {
-    "The whole way, once": ("demo",),
+    "Getting started": ("demo",),
     "Workspace": ("apply", "status", "diff", "revert"),
     "Patches": ("new", "refresh", "rebase", "lint", "check"),
     "Training": ("doctor", "verify", "data", "recipes", "env", "train", "eval"),
     "Results": ("runs", "log", "plot", "report"),
-    "Trained network": ("export", "embed", "compare", "bench"),
+    "Trained model": ("export", "embed", "compare", "bench"),
 }
-# Modules, and the functions in them, that cannot have their command's name.
+# Commands whose name is a Python builtin, and the name of their module and function.
 _MODULES = {"eval": "evaluate"}
 
 
@@ -76,7 +76,7 @@ def _add_verbosity(command: click.Command) -> None:
 
 
 class _Commands(click.Group):
-    """Imports the module of a command when it is asked for, so that every other starts sooner."""
+    """Imports a command's module only when it is needed, which keeps start-up fast."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [name for names in _SECTIONS.values() for name in names]
@@ -105,10 +105,10 @@ class _Commands(click.Group):
 )
 @click.version_option(package_name="mfn-patcher", prog_name="mfn-patch")
 def cli() -> None:
-    """Patch insightface at a pinned commit, prove it, and train MobileFaceNet with it.
+    """Patch insightface at a pinned commit, verify it, and train MobileFaceNet.
 
     \b
-    A first run on a CPU:         mfn-patch demo
+    First run, on a CPU:          mfn-patch demo
     The recipe on a GPU machine:  mfn-patch apply && mfn-patch train --stage all
     """
 
@@ -126,7 +126,7 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         Path.cwd()
     except FileNotFoundError:
-        _complain("the current folder has been removed", "Change to another one and try again.")
+        _complain("the current folder no longer exists", "Change to another folder and try again.")
         return ExitCode.ERROR
     try:
         return int(cli.main(arguments, prog_name=command(), standalone_mode=False) or ExitCode.DONE)
@@ -151,12 +151,12 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 def _open_standard_streams() -> None:
-    """Open what was closed, or the next file that is opened would be taken for it."""
+    """Open closed standard streams; the next file opened would otherwise take their place."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
         except OSError:
-            # It becomes the lowest number that is free.
+            # The descriptor gets the lowest free number, which is this one.
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
             stream = open(number, "r" if name == "stdin" else "w")  # noqa: SIM115, PTH123
             setattr(sys, name, stream)

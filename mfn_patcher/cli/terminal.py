@@ -18,34 +18,34 @@ from mfn_patcher.remedies import as_typed
 if TYPE_CHECKING:
     from typing import Any, TextIO
 
-# Tells our own escape sequences from others': nobody outside this process knows the mark.
+# Distinguishes our own escape sequences from others': the mark is unknown outside this process.
 _MARK = f"\x1b{secrets.token_hex(8)}"
 _UNSAFE = re.compile(f"(?!{_MARK})[{UNSAFE}]")
 _ENCODING = "mfn_patch_terminal"  # among Python's -X options
 
 
 def style(text: str, **styles: Any) -> str:
-    """Return `text` with the styles of `click.style`, for `echo` alone to write."""
+    """Return `text` with the styles of `click.style`; only `echo` can write it."""
     return click.style(_visible(text), **styles).replace("\x1b[", f"{_MARK}[")
 
 
 def unstyle(text: str) -> str:
-    """Return what `echo` will show of `text`, without styles."""
+    """Return what `echo` shows of `text`, without styles."""
     return click.unstyle(_visible(text).replace(_MARK, "\x1b"))
 
 
 def as_cell(text: str) -> str:
-    """Return `text`, styled or not, for a cell of a table: in one line, safe to `echo`."""
+    """Return `text`, styled or not, on one line and safe to `echo`, for a table cell."""
     return _visible(text).replace("\t", r"\t").replace("\n", r"\n")
 
 
 def echo(text: object = "", *, err: bool = False, nl: bool = True) -> None:
-    """Write to standard output, or to standard error with `err`; unsafe characters escaped."""
+    """Write to standard output or, with `err`, to standard error, escaping unsafe characters."""
     click.echo(_visible(str(text)).replace(_MARK, "\x1b"), err=err, nl=nl)
 
 
 def echo_exactly(content: str | bytes) -> None:
-    """Write a document: byte for byte into a pipe or file, and as `echo` does on a terminal."""
+    """Write a document, byte for byte unless standard output is a terminal."""
     if not sys.stdout.isatty():
         click.echo(content, nl=False)
         return
@@ -76,11 +76,10 @@ def show_log(level: int) -> None:
 
 
 def prepare() -> None:
-    """Make every name and text of a file UTF-8, as git has them, whatever the locale says.
+    """Use UTF-8 for file names and contents, as git does, whatever the locale.
 
-    Where the locale has another encoding, Python is started again in its UTF-8 mode. What is
-    written to standard output and error stays in the terminal's encoding; characters that this
-    lacks are escaped.
+    If the locale has another encoding, Python is restarted in UTF-8 mode. Standard output and
+    error keep the terminal's encoding; characters that it lacks are escaped.
     """
     options = sys._xoptions
     own = options.get(_ENCODING)
@@ -93,7 +92,7 @@ def prepare() -> None:
 
 
 def _reconfigure(stream: TextIO, encoding: str | None) -> None:
-    # Streams that a program of Python's own put there may be of another kind.
+    # A program that embeds this one may have replaced the streams.
     reconfigure = getattr(stream, "reconfigure", None)
     if reconfigure:
         reconfigure(encoding=encoding, errors="backslashreplace")

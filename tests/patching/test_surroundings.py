@@ -60,7 +60,7 @@ def test_the_current_folder_was_removed(toy: Toy) -> None:
         check=False,
     )
     said = result.stderr.decode()
-    assert (result.returncode, "current folder has been removed" in said) == (1, True), said
+    assert (result.returncode, "current folder no longer exists" in said) == (1, True), said
 
 
 @pytest.mark.parametrize("command", [("plot", "log"), ("report", "last")])

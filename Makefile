@@ -7,16 +7,27 @@ BIN := .venv/bin
 # MXNet up to Python 3.11, else PyTorch. Asked of the environment once it is there.
 ENGINE = $$($(BIN)/python -c 'import sys; print("cpu" if sys.version_info < (3, 12) else "torch")')
 
-.PHONY: bench demo test test-slow clean
+.PHONY: bench demo quick test test-slow clean
 
 demo: .venv/engine  ## the main job, small: patch, verify, train three stages on the CPU
 	$(BIN)/mfn-patch demo --workspace demo/insightface
 
+# Runs a command, and says how long it took.
+define timed
+	@echo "$(1)"; begin=$$(date +%s); $(1) && echo "took $$(($$(date +%s) - begin)) s"
+endef
+
 test: .venv/dev .venv/junit-10.xsd .venv/ncnn  ## lint, types and tests
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
-	$(BIN)/mypy
-	$(BIN)/pytest --numprocesses auto --dist loadfile
+	$(call timed,$(BIN)/ruff check)
+	$(call timed,$(BIN)/ruff format --check)
+	$(call timed,$(BIN)/mypy)
+	$(call timed,$(BIN)/pytest --numprocesses auto --dist loadfile)
+
+quick: .venv/dev  ## lint, types and the fast tests, in about a minute
+	$(call timed,$(BIN)/ruff check)
+	$(call timed,$(BIN)/ruff format --check)
+	$(call timed,$(BIN)/mypy)
+	$(call timed,$(BIN)/pytest --quiet --numprocesses auto -m "not long and not upstream and not mxnet and not torch")
 
 test-slow: .venv/dev  ## what takes minutes or gigabytes: the largest networks, the CUDA build of MXNet
 	$(BIN)/pytest -m slow

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -110,7 +111,17 @@ def upstream_address(connection: tuple[str, bool]) -> str:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say last, and loudly, what was not proven."""
+    """Say how long each room's tests took, and last, loudly, what was not proven."""
+    seconds: defaultdict[str, float] = defaultdict(float)
+    for reports in terminalreporter.stats.values():
+        for each in reports:
+            if isinstance(each, pytest.TestReport):
+                room = "/".join(each.nodeid.split("::")[0].split("/")[:2])
+                seconds[room] += each.duration
+    if len(seconds) > 1:
+        terminalreporter.section("seconds of work")
+        for room, took in sorted(seconds.items(), key=lambda each: -each[1]):
+            terminalreporter.write_line(f"{took:8.1f}  {room}")
     skipped = terminalreporter.stats.get("skipped", [])
     if not skipped:
         return

@@ -166,7 +166,7 @@ def find_job(
         return None, environment
     from mfn_patcher.cluster.job import find
     from mfn_patcher.cluster.roles import without_foreign
-    from mfn_patcher.engine.choice import refusal
+    from mfn_patcher.engine.devices import refusal
 
     if refused := refusal(engine, distributed=True):
         raise refused

@@ -15,8 +15,10 @@ from mfn_patcher.children.environment import child_environment
 from mfn_patcher.data import check
 from mfn_patcher.data.property_file import PropertyError, read_property
 from mfn_patcher.data.verification_set import NAMES
-from mfn_patcher.engine import AUTO, MXNET, TORCH
-from mfn_patcher.engine.choice import TITLES, Engines, for_gpus, without_package
+from mfn_patcher.engine import AUTO, MXNET, TITLES, TORCH
+from mfn_patcher.engine.choice import Engines
+from mfn_patcher.engine.devices import install_gpu_build
+from mfn_patcher.engine.environment import without_package
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.finding import Finding, Level
 from mfn_patcher.patching import git
@@ -29,7 +31,8 @@ from mfn_patcher.training.run import Surroundings
 if TYPE_CHECKING:
     from mfn_patcher.children.interpreter import Interpreter
     from mfn_patcher.children.libraries import Driver, Gpu, Library, Linked
-    from mfn_patcher.engine.choice import Candidate, Engine
+    from mfn_patcher.engine.candidates import Candidate
+    from mfn_patcher.engine.choice import Engine
     from mfn_patcher.patching.series import Series
     from mfn_patcher.recipes.model import Recipe
     from mfn_patcher.training.command import Options, StagePlan
@@ -251,7 +254,7 @@ class _Doctor:
             self.say_error("engine", problem)
         for name in (MXNET, TORCH):
             if wanted in {AUTO, name} and not (distributed and name == TORCH):
-                self._look_at_engine(self.engines.look_at(name), serves=problem is None)
+                self._look_at_engine(self.engines.candidate(name), serves=problem is None)
 
     def _look_at_engine(self, found: Candidate, *, serves: bool) -> None:
         """Tell of one engine.
@@ -285,7 +288,7 @@ class _Doctor:
         try:
             self.linked = libraries.read_linked(Path(path))
             self.libraries, self.driver = libraries.find(
-                self.interpreter, self.linked, self.engines.variables(MXNET)
+                self.interpreter, self.linked, self.engines.environment(MXNET)
             )
             if found.fault:
                 raise found.fault
@@ -385,7 +388,8 @@ class _Doctor:
                 Level.ERROR if asked else Level.WARNING,
                 "GPU",
                 f"no GPU is used: {TITLES[self.used[0].name]} is a build for the CPU",
-                f"Train with --cpu, or {for_gpus(self.used[0].name, self.interpreter.path)}.",
+                "Train with --cpu, or "
+                f"{install_gpu_build(self.used[0].name, self.interpreter.path)}.",
             )
             return
         if not self.devices:
@@ -393,7 +397,7 @@ class _Doctor:
             self.say(Level.WARNING, "GPU", "CUDA_VISIBLE_DEVICES is empty: no GPU is used", hint)
             return
         if build.name == TORCH:
-            self.driver = libraries.ask_driver(self.interpreter, self.engines.variables(TORCH))
+            self.driver = libraries.ask_driver(self.interpreter, self.engines.environment(TORCH))
         if not self.driver or not self.driver.gpus:
             why = (self.driver.error if self.driver else None) or "there is no driver"
             self.say(Level.ERROR, "GPU", f"no GPU seen: {why}", _NO_GPU)

@@ -1,7 +1,10 @@
-"""What computes a training: MXNet itself, or the package of the same name on PyTorch."""
+"""The engines that can compute a training: MXNet itself, or our package ``mxnet`` on PyTorch."""
 
 MXNET, TORCH = "mxnet", "torch"
 AUTO = "auto"
-"""MXNet where it can compute, else PyTorch."""
+"""MXNet where it can compute on the requested devices, otherwise PyTorch."""
 
 CHOICES = (AUTO, MXNET, TORCH)
+
+TITLES = {MXNET: "MXNet", TORCH: "PyTorch"}
+"""The engines' names as they are shown to the user."""

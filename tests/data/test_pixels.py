@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from mfn_patcher.data import pixels
-from mfn_patcher.engine.choice import PACKAGE
+from mfn_patcher.engine.environment import PACKAGE
 from tests.support.odd_images import encode, face, odd_images, undecodable_images
 
 needs_mxnet = [

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from mfn_patcher.children.interpreter import Interpreter, InterpreterError
-from mfn_patcher.engine import AUTO, MXNET, TORCH, choice
+from mfn_patcher.engine import AUTO, MXNET, TORCH
 from mfn_patcher.engine.cards import MXNET_WHEELS, has_code
-from mfn_patcher.engine.choice import PACKAGE, Engine, choose, without_package
+from mfn_patcher.engine.choice import Engine, choose
+from mfn_patcher.engine.environment import PACKAGE, without_package
 
 COMMON = {
     "numpy": "1.23.5",
@@ -158,7 +159,7 @@ def test_torch_where_mxnet_is_not_installed(make: Make) -> None:
     assert engine.as_json() == {
         "name": TORCH,
         "build": "torch 2.13.0",
-        "reason": f"{python} is Python 3.13.1; MXNet trains on Python 3.8 to 3.11",
+        "reason": f"{python} is Python 3.13.1; MXNet requires Python 3.8 to 3.11",
     }
     engine = chosen(make(builds={"torch": "2.13.0"}))
     assert engine.reason == f"MXNet is not installed in {python}"
@@ -227,7 +228,7 @@ def test_fewer_gpus_than_the_run_needs(make: Make) -> None:
     builds = {"mxnet-cu112": "1.9.1"}
     python = make(builds=builds, of_mxnet=mxnet(1, cuda=True), cards=[P40])
     error = refused(python, "0,1")
-    assert "MXNet sees 1 GPUs; the run needs 2 (CUDA_VISIBLE_DEVICES='0,1')" in str(error)
+    assert "MXNet sees 1 GPU; the run needs 2 (CUDA_VISIBLE_DEVICES='0,1')" in str(error)
     error = refused(make(builds={"torch": "2.13.0"}, of_torch=torch(cuda="13.0")), "0")
     assert "PyTorch sees 0 GPUs; the run needs 1" in str(error)
     error = refused(make(builds={"mxnet": "1.9.1"}), "0")
@@ -248,18 +249,18 @@ def test_neither_is_installed(make: Make, python: str, ways: list[str]) -> None:
 @pytest.mark.parametrize("name", [MXNET, TORCH])
 def test_the_one_that_is_asked_for(make: Make, name: str) -> None:
     engine = chosen(make(), wanted=name)
-    assert (engine.name, engine.reason) == (name, f"asked for by --engine {name}")
+    assert (engine.name, engine.reason) == (name, f"selected by --engine {name}")
 
 
 @pytest.mark.parametrize(
     ("python", "builds", "wanted", "said"),
     [
-        ("3.13.0", {"torch": "2.13.0"}, MXNET, "MXNet trains on Python 3.8 to 3.11"),
-        ("3.9.1", {"torch": "2.13.0"}, TORCH, "PyTorch trains on Python 3.10 to 3.14"),
+        ("3.13.0", {"torch": "2.13.0"}, MXNET, "MXNet requires Python 3.8 to 3.11"),
+        ("3.9.1", {"torch": "2.13.0"}, TORCH, "PyTorch requires Python 3.10 to 3.14"),
         ("3.11.0", {"torch": "2.13.0"}, MXNET, "MXNet is not installed"),
         ("3.11.0", {"mxnet": "1.9.1"}, TORCH, "PyTorch is not installed"),
-        ("3.11.0", {"torch": "2.3.1+cu121"}, TORCH, "torch 2.3.1+cu121; the engine on PyTorch"),
-        ("3.11.0", {"torch": "2.4", "numpy": "1.22.4"}, TORCH, "numpy 1.22.4; the engine on PyT"),
+        ("3.11.0", {"torch": "2.3.1+cu121"}, TORCH, "torch 2.3.1+cu121; the PyTorch engine"),
+        ("3.11.0", {"torch": "2.4", "numpy": "1.22.4"}, TORCH, "numpy 1.22.4; the PyTorch engine"),
     ],
 )
 def test_what_it_lacks(
@@ -273,9 +274,9 @@ def test_what_it_lacks(
 def test_torch_on_several_devices(make: Make, tmp_path: Path) -> None:
     python = make(of_torch=torch(P40, P40, cuda="12.6", code=["sm_60"]))
     error = refused(python, "0,1", TORCH)
-    assert str(error) == "the engine on PyTorch trains on one device, not on 2 GPUs"
+    assert str(error) == "the PyTorch engine trains on one device, not on 2 GPUs"
     error = refused(python, "", TORCH, distributed=True)
-    assert str(error) == "the engine on PyTorch trains on one device, not on several hosts"
+    assert str(error) == "the PyTorch engine trains on one device, not on several hosts"
     assert "--import" not in (tmp_path / "asked").read_text(), "it takes no seconds to refuse"
     assert chosen(python, distributed=True).reason == "several hosts train on MXNet only"
 
@@ -310,4 +311,4 @@ def test_the_other_engine_is_taken_off_the_path() -> None:
         )
     assert without_package({"PYTHONPATH": str(PACKAGE)}) == {}
     assert without_package({"PYTHONPATH": "/a:"}) == {"PYTHONPATH": "/a:"}
-    assert choice.PACKAGE.name == "pytorch"
+    assert PACKAGE.name == "pytorch"

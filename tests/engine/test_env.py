@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mfn_patcher.engine.choice import PACKAGE
+from mfn_patcher.engine.environment import PACKAGE
 from tests.support.tool import Tool
 
 NAMES = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "PATH", "PYTHONPATH")

@@ -66,7 +66,7 @@ def test_a_stage_on_each(tool: Tool, workspace: Path, data: Path, first: str, se
     run = newest(workspace)
     assert (run["engine"]["name"], run["engine"]["reason"]) == (
         second,
-        f"asked for by --engine {second}",
+        f"selected by --engine {second}",
     )
     assert run["start"].endswith("model-y1-softmax,2")
     models = workspace / "models" / "MobileFaceNet"

@@ -9,12 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mfn_patcher.children import programs
 from mfn_patcher.children.failure import explain
 from mfn_patcher.data.property_file import IMAGE_SIDE
 from mfn_patcher.data.synth import MINIMUM_PAIRS, synthesise
 from mfn_patcher.errors import ExitCode, MfnPatchError
-
-_PROBES = Path(__file__).parent / "programs"
 
 
 class HandedError(MfnPatchError):
@@ -30,7 +29,7 @@ def ask(
     cases: Sequence[Sequence[str]],
     *,
     classes: int = 2,
-    probe: str = "dry_run.py",
+    program: str = "dry_run",
 ) -> Any:
     """Run ``main()`` up to ``Module.fit`` for each of several argument lists.
 
@@ -43,10 +42,10 @@ def ask(
         environment: To run it in.
         cases: Arguments of the script.
         classes: Identities that the data set claims to have: the width of the last layer.
-        probe: The program that runs it, and looks at what ``Module.fit`` is handed.
+        program: The program that runs it, and looks at what ``Module.fit`` is called with.
 
     Returns:
-        What the probe reports.
+        What the program reports.
 
     Raises:
         HandedError: The interpreter ended without a report.
@@ -60,7 +59,7 @@ def ask(
         own = ["--data-dir", str(data), "--prefix", str(folder / "model" / "model")]
         own += ["--pretrained", "", "--target", ""]
         ran = subprocess.run(
-            [python, str(_PROBES / probe), str(output)],
+            programs.command(python, program, str(output)),
             cwd=source,
             env=dict(environment),
             input=json.dumps([[*case, *own] for case in cases]),

@@ -12,13 +12,13 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from mfn_patcher.children import programs
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.remedies import install, pip_install
 
-_PROBE = Path(__file__).parent / "programs" / "environment.py"
+_ENVIRONMENT = "environment"
 _OLDEST, _NEWEST = (3, 8), (3, 14)
 _NEWEST_FOR_MXNET = (3, 11)
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "scikit-image", "easydict")
@@ -104,7 +104,7 @@ def inspect(python: str, environment: Mapping[str, str]) -> Interpreter:
         InterpreterError: It doesn't run, no engine trains on its version, or packages that both
             engines need are missing.
     """
-    report = ask(python, environment, _PROBE)
+    report = ask(python, environment, _ENVIRONMENT)
     version = tuple(int(part) for part in report["python"].split(".")[:2])
     if not _OLDEST <= version <= _NEWEST:
         raise InterpreterError(
@@ -140,7 +140,7 @@ def try_import(interpreter: Interpreter, environment: Mapping[str, str]) -> dict
     Raises:
         InterpreterError: The interpreter ended without an answer.
     """
-    answer: dict[str, Any] = ask(interpreter.path, environment, _PROBE, "--import")["mxnet"]
+    answer: dict[str, Any] = ask(interpreter.path, environment, _ENVIRONMENT, "--import")["mxnet"]
     return answer
 
 
@@ -178,25 +178,25 @@ def _locked(package: str) -> str:
 def ask(
     python: str,
     environment: Mapping[str, str],
-    probe: Path,
+    program: str,
     *arguments: str,
     seconds: float = _SECONDS,
 ) -> dict[str, Any]:
-    """Run a probe that answers in JSON on its last line of output.
+    """Run a program of ours that prints JSON as the last line of its output.
 
     Args:
-        python: The interpreter to run it with.
-        environment: To run it in.
-        probe: Its file.
-        arguments: For it.
-        seconds: To wait for the answer.
+        python: path of the interpreter that runs it.
+        environment: environment variables of the program.
+        program: name of its module in `programs`.
+        arguments: arguments of the program.
+        seconds: timeout.
 
     Raises:
         InterpreterError: There is no answer.
     """
     try:
         ran = subprocess.run(
-            [python, str(probe), *arguments],
+            programs.command(python, program, *arguments),
             env=dict(environment),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -209,26 +209,26 @@ def ask(
         raise InterpreterError(f"{python} can't be run: {error}") from error
     except subprocess.TimeoutExpired as error:
         raise InterpreterError(
-            f"{python} has not answered {probe.name} within {seconds:.0f} s",
+            f"{python} has not answered {program} within {seconds:.0f} s",
             remedy="Try again when the machine is less busy.",
         ) from error
     try:
         report: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
     except (IndexError, ValueError):
-        raise _unanswered(python, probe, ran) from None
+        raise _unanswered(python, program, ran) from None
     return report
 
 
 def _unanswered(
-    python: str, probe: Path, ran: subprocess.CompletedProcess[str]
+    python: str, program: str, ran: subprocess.CompletedProcess[str]
 ) -> InterpreterError:
     ended = f"exit status {ran.returncode}"
     if ran.returncode < 0:
         ended = f"killed by {signal.Signals(-ran.returncode).name}"
     said = "\n".join(ran.stderr.splitlines()[-5:])
-    if probe != _PROBE:
+    if program != _ENVIRONMENT:
         # It is an interpreter: it has answered the first question.
-        return InterpreterError(f"{probe.name} failed in {python} ({ended})\n{said}".rstrip())
+        return InterpreterError(f"{program} failed in {python} ({ended})\n{said}".rstrip())
     return InterpreterError(
         f"{python} is no interpreter that can be asked ({ended})\n{said}".rstrip(),
         remedy="Name one of Python 3.10 to 3.14 with --python.",

@@ -14,7 +14,7 @@ from elftools.elf.elffile import ELFFile
 from mfn_patcher.children.interpreter import Interpreter, ask
 from mfn_patcher.errors import MfnPatchError
 
-_PROBE = Path(__file__).parent / "programs" / "cuda.py"
+_PROGRAM = "cuda"
 
 # The C library's own: an interpreter that runs has them.
 _C_LIBRARY = ("ld-linux", "libc.so", "libdl.so", "libm.so", "libpthread.so", "librt.so")
@@ -143,7 +143,7 @@ def find(
     # A library's own folders also count for what its libraries need in turn.
     folders = [*linked.folders, *filter(None, [environment.get("LD_LIBRARY_PATH")])]
     searched = {**environment, "LD_LIBRARY_PATH": os.pathsep.join(folders)}
-    answer = ask(interpreter.path, searched if folders else environment, _PROBE, *linked.names)
+    answer = ask(interpreter.path, searched if folders else environment, _PROGRAM, *linked.names)
     libraries = []
     for name, found in answer["libraries"].items():
         path = found.get("path")
@@ -158,7 +158,7 @@ def ask_driver(interpreter: Interpreter, environment: Mapping[str, str]) -> Driv
     Raises:
         InterpreterError: The interpreter ended without an answer.
     """
-    answer = ask(interpreter.path, environment, _PROBE, "libcuda.so.1")["driver"]
+    answer = ask(interpreter.path, environment, _PROGRAM, "libcuda.so.1")["driver"]
     return answer and _driver(answer)
 
 

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_BOUND = Path(__file__).parents[1] / "children" / "programs" / "bound.py"
+from mfn_patcher.children import programs
+
 _FOREIGN = ("DMLC_", "PS_")
 _SETTLE = 15.0  # seconds in which server and scheduler follow the workers' end
 
@@ -94,7 +95,7 @@ def beside_worker(python: str) -> tuple[str, ...]:
 
 def bound(command: Sequence[str], python: str) -> tuple[str, ...]:
     """Return a command that does the same, and whose process dies with this one."""
-    return (python, str(_BOUND), str(os.getpid()), *command)
+    return (*programs.command(python, "bound", str(os.getpid())), *command)
 
 
 def shell_line(variables: Mapping[str, str], command: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from mfn_patcher.checkpoints.selection import Model
+from mfn_patcher.children import programs
 from mfn_patcher.children.failure import explain
 from mfn_patcher.children.programs.runtimes import EXTRAS
 from mfn_patcher.data.check_verification import check_verification_set
@@ -29,7 +30,7 @@ from mfn_patcher.remedies import install
 from mfn_patcher.runs import record
 from mfn_patcher.training.command import Options, PlanError, choose_devices
 
-_PROBE = Path(__file__).parents[1] / "children" / "programs" / "evaluate.py"
+_PROGRAM = "evaluate"
 _SAMPLES = 16
 # On the CPU, MXNet takes 26 MB an image of a batch; from 16 images on, larger batches were not
 # measured to be faster, nor to round otherwise.
@@ -224,7 +225,7 @@ def run(
     failed: dict[int, str] = {}
     with tempfile.TemporaryFile() as said:
         child = subprocess.Popen(
-            [python, str(_PROBE)],
+            programs.command(python, _PROGRAM),
             cwd=plan.source,
             env=variables,
             stdin=subprocess.PIPE,

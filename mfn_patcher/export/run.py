@@ -36,7 +36,7 @@ from mfn_patcher.runs import record
 from mfn_patcher.runs.store import Run
 
 FORMATS = ("slim", "onnx", "ncnn")
-_PROBE = Path(__file__).parents[1] / "children" / "programs" / "export.py"
+_PROGRAM = "export"
 _RUNS = 30
 # Large networks, on slow and busy machines.
 _SECONDS = 3600
@@ -328,7 +328,7 @@ class _Making:
         variables = self.engine.environment(self.environment, "")
         variables["PYTHONDONTWRITEBYTECODE"] = "1"
         python = self.engine.interpreter.path
-        answer = interpreter.ask(python, variables, _PROBE, json.dumps(request), seconds=_SECONDS)
+        answer = interpreter.ask(python, variables, _PROGRAM, json.dumps(request), seconds=_SECONDS)
         if "error" in answer:
             raise self._refused(answer["error"])
 

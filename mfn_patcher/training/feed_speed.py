@@ -13,7 +13,7 @@ from mfn_patcher.data.property_file import read_property
 from mfn_patcher.engine import AUTO, choice
 from mfn_patcher.errors import MfnPatchError
 
-_PROBE = Path(__file__).parents[1] / "children" / "programs" / "feed.py"
+_PROGRAM = "feed"
 _MEMORY = Path("/proc/meminfo")
 _MOST_WORKERS = 8  # as the script's own default
 _ROUNDS = 3
@@ -131,7 +131,7 @@ def measure(
     }
     # Besides the turns, a large index takes a while to be read, once for each iterator.
     patience = 120 + 60 * len(workers) + 4 * _ROUNDS * seconds * len(workers)
-    answer = interpreter.ask(python, variables, _PROBE, json.dumps(request), seconds=patience)
+    answer = interpreter.ask(python, variables, _PROGRAM, json.dumps(request), seconds=patience)
     if "error" in answer:
         raise FeedError(
             f"{records} can't be fed: {answer['error']}",

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mfn_patcher.recipes.model import Expectations, Recipe, Stage
 
 _BATCH = "2"
-_SLOPES = "slope_gradients.py"
+_SLOPES = "slope_gradients"
 # A wrong gradient is the right one times the slope, a quarter at first. Differences are within a
 # fiftieth of a right one.
 _TOLERANCE = 0.1
@@ -201,7 +201,7 @@ def _training_environment(recipe: Recipe, wanted: str, python: str) -> dict[str,
 def _check_slopes(
     source: Path, python: str, environment: Mapping[str, str], cases: Mapping[str, Sequence[str]]
 ) -> list[Check]:
-    report = handed.ask(source, python, environment, list(cases.values()), probe=_SLOPES)
+    report = handed.ask(source, python, environment, list(cases.values()), program=_SLOPES)
     if "error" in report:
         raise VerificationError(
             f"the gradients of PReLU's slopes can't be measured: {report['error']}"

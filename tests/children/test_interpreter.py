@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mfn_patcher.children import interpreter
+from mfn_patcher.children import interpreter, programs
 from mfn_patcher.children.environment import child_environment, count_cores
 from mfn_patcher.children.interpreter import Interpreter, InterpreterError
 from tests.support.preimages import ROOT
@@ -54,7 +54,7 @@ def fake(tmp_path: Path) -> Fake:
 
 
 def test_this_interpreter_answers() -> None:
-    probe = interpreter.ask(sys.executable, os.environ, interpreter._PROBE, "--import")
+    probe = interpreter.ask(sys.executable, os.environ, "environment", "--import")
     assert probe["python"] == ".".join(map(str, sys.version_info[:3]))
     assert Path(probe["executable"]).exists()
     assert "numpy" in probe["versions"]
@@ -62,7 +62,7 @@ def test_this_interpreter_answers() -> None:
 
 
 def test_the_probe_is_syntax_of_old_versions() -> None:
-    tree = ast.parse(interpreter._PROBE.read_text(), feature_version=(3, 6))
+    tree = ast.parse((programs.FOLDER / "environment.py").read_text(), feature_version=(3, 6))
     imported = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     assert [node.module for node in imported] == ["importlib"]
     assert not any(isinstance(node, ast.JoinedStr) for node in ast.walk(tree))
@@ -72,7 +72,7 @@ def test_nvidia_folders_are_found(tmp_path: Path) -> None:
     for name in ("nccl", "cudnn"):
         (tmp_path / "nvidia" / name / "lib").mkdir(parents=True)
     probe = interpreter.ask(
-        sys.executable, {**os.environ, "PYTHONPATH": str(tmp_path)}, interpreter._PROBE
+        sys.executable, {**os.environ, "PYTHONPATH": str(tmp_path)}, "environment"
     )
     assert probe["libraries"][:2] == [f"{tmp_path}/nvidia/{n}/lib" for n in ("cudnn", "nccl")]
 

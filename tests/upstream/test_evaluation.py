@@ -14,7 +14,6 @@ import pytest
 
 from mfn_patcher.data.verification_set import read_verification_set, write_verification_set
 from tests.support.odd_images import undecodable_images
-from tests.support.preimages import ROOT
 from tests.support.tool import Tool, validated
 from tests.upstream.conftest import BATCH, INTERVAL, SHARING
 
@@ -84,11 +83,7 @@ def test_another_batch_size_changes_the_last_digits_alone(tool: Tool, trained: P
 
 def test_planted_embeddings(patched: Path, training_environment: dict[str, str]) -> None:
     ran = subprocess.run(
-        [
-            sys.executable,
-            str(PROGRAMS / "planted.py"),
-            str(ROOT / "mfn_patcher" / "children" / "programs" / "evaluate.py"),
-        ],
+        [sys.executable, str(PROGRAMS / "planted.py")],
         cwd=patched / "src",
         env=training_environment,
         stdout=subprocess.PIPE,

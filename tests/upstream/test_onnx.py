@@ -82,7 +82,7 @@ def test_embeddings(
     network: str, symbols: dict[str, Symbol], embedded: dict[str, Any], tmp_path: Path
 ) -> None:
     arrays, images, expected = embedded[network]
-    folded = sym.load_json(prelu.fold(symbols[network].tojson()))  # type: ignore[no-untyped-call]
+    folded = sym.load_json(prelu.fold(symbols[network].tojson()))
     for symbol in (symbols[network], folded):
         translated = translate(symbol.graph(), arrays, SHAPE)
         found = run(fold_batch_norms(translated)[0], images, tmp_path)["fc1"]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from mfn_patcher.children import programs
 from mfn_patcher.data.synth import synthesise
-from tests.support.preimages import ROOT
 from tests.support.tool import Tool, validated
 
 pytestmark = pytest.mark.mxnet
@@ -104,11 +104,7 @@ def test_the_learning_rate_multiplier(
     ]
     report = tmp_path / "report.json"
     subprocess.run(
-        [
-            sys.executable,
-            str(ROOT / "mfn_patcher" / "children" / "programs" / "dry_run.py"),
-            str(report),
-        ],
+        programs.command(sys.executable, "dry_run", str(report)),
         cwd=patched / "src",
         env=training_environment,
         input=json.dumps([arguments]),

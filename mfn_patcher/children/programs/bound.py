@@ -1,4 +1,4 @@
-"""Becomes another program that dies with the process that started it.
+"""Become another program that the kernel kills when the process that started it ends.
 
 python bound.py PARENT PROGRAM ARGUMENTS...
 """
@@ -11,7 +11,7 @@ import sys
 _PR_SET_PDEATHSIG = 1
 
 ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-# It may have died before it was asked for.
+# The parent may have ended before the call above.
 if os.getppid() != int(sys.argv[1]):
     sys.exit("the process that started this one is gone")
 os.execv(sys.argv[2], sys.argv[2:])  # noqa: S606

@@ -1,19 +1,22 @@
 """Load shared libraries and ask the CUDA driver for its GPUs, as JSON on the last line of output.
 
-    python cuda.py SONAME...
+    cuda SONAME...
 
 Each library is loaded as the dynamic loader does it for a program that links it. The driver is
 asked if it is one of them and loads. It decides which GPUs are visible, and in which order, as it
 does for the training.
 """
 
+from __future__ import annotations
+
 import ctypes
 import json
 import sys
+from typing import Any
 
 DRIVER = "libcuda.so.1"
 
-# Of the driver's interface, as NVIDIA numbers them.
+# Numbers of attributes in the driver's interface.
 CAPABILITY_MAJOR, CAPABILITY_MINOR = 75, 76
 LINK_MAP = 2  # RTLD_DI_LINKMAP
 
@@ -24,7 +27,7 @@ class LinkMap(ctypes.Structure):
     _fields_ = (("address", ctypes.c_void_p), ("name", ctypes.c_char_p))
 
 
-def load(name):
+def load(name: str) -> tuple[dict[str, str], ctypes.CDLL | None]:
     """Return {"path": where it was found} or {"error": what the loader says}, and the library."""
     try:
         library = ctypes.CDLL(name)
@@ -44,26 +47,30 @@ class DriverError(Exception):
 class Driver:
     """The CUDA driver's interface."""
 
-    def __init__(self, library):
+    def __init__(self, library: Any) -> None:
         self.library = library
 
-    def call(self, name, *arguments):
-        """Call a function; raise DriverError with what the driver says unless it succeeds."""
+    def call(self, name: str, *arguments: Any) -> None:
+        """Call a function.
+
+        Raises:
+            DriverError: It fails; the text has the driver's message.
+        """
         status = getattr(self.library, name)(*arguments)
         if status:
             text = ctypes.c_char_p()
             self.library.cuGetErrorString(status, ctypes.byref(text))
             said = text.value.decode(errors="replace") if text.value else "unknown error"
-            raise DriverError("{}: {} ({})".format(name, said, status))
+            raise DriverError(f"{name}: {said} ({status})")
 
-    def number(self, name, *arguments, kind=ctypes.c_int):
+    def number(self, name: str, *arguments: Any, kind: Any = ctypes.c_int) -> int:
         """Call a function that writes a number to where its first argument points."""
         value = kind()
         self.call(name, ctypes.byref(value), *arguments)
-        return value.value
+        return int(value.value)
 
-    def describe(self, index):
-        """Return what there is to know of a GPU."""
+    def describe(self, index: int) -> dict[str, Any]:
+        """Return name, compute capability and memory of a GPU."""
         device = self.number("cuDeviceGet", index)
         name = ctypes.create_string_buffer(256)
         self.call("cuDeviceGetName", name, len(name), device)
@@ -77,7 +84,7 @@ class Driver:
             "free": self.free_memory(device),
         }
 
-    def free_memory(self, device):
+    def free_memory(self, device: int) -> int | None:
         """Return the free bytes of a GPU; None if too few are left to ask it."""
         context, free, total = ctypes.c_void_p(), ctypes.c_size_t(), ctypes.c_size_t()
         try:
@@ -92,9 +99,10 @@ class Driver:
         return free.value
 
 
-def ask_driver(library):
-    """Return the CUDA version that the driver is for, its GPUs, and the error if there is one."""
-    driver, answer = Driver(library), {"version": None, "gpus": [], "error": None}
+def ask_driver(library: ctypes.CDLL) -> dict[str, Any]:
+    """Return the driver's CUDA version and its GPUs, and the error if there is one."""
+    driver = Driver(library)
+    answer: dict[str, Any] = {"version": None, "gpus": [], "error": None}
     try:
         answer["version"] = driver.number("cuDriverGetVersion")
         driver.call("cuInit", 0)
@@ -105,15 +113,11 @@ def ask_driver(library):
     return answer
 
 
-def main():
+def main() -> None:
     """Load what the command line names, and print the answer."""
-    answer = {"libraries": {}, "driver": None}
+    answer: dict[str, Any] = {"libraries": {}, "driver": None}
     for name in sys.argv[1:]:
         answer["libraries"][name], library = load(name)
         if name == DRIVER and library:
             answer["driver"] = ask_driver(library)
-    sys.stdout.write("\n" + json.dumps(answer) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+    sys.stdout.write(f"\n{json.dumps(answer)}\n")

@@ -1,16 +1,18 @@
-"""What upstream's own main() hands to Module.fit, as JSON.
+"""Report what upstream's main() passes to Module.fit, as JSON.
 
-Run by the training interpreter in the workspace's src folder:
+Runs in the workspace's src folder:
 
-    python dry_run.py OUTPUT < CASES
+    dry_run OUTPUT < CASES
 
-CASES is a JSON list of argument lists of train_softmax.py. The real script runs, up to the call
-of Module.fit; then the module is bound and its optimizer initialized as fit would do it, and the
-optimizer is asked for the learning rate and weight decay of every parameter, and the module for
-the memory it needs. OUTPUT receives a JSON object: "cases" has an object for each case, "error"
-is what ended the program before that, and "python2" lists, for each file that the script loads,
-the built-ins of Python 2 it relies on. Standard output is the script's.
+CASES is a JSON list of argument lists of train_softmax.py. The real script runs up to the call of
+Module.fit. Then the module is bound and its optimizer initialized as fit would do it, the optimizer
+is asked for the learning rate and weight decay of every parameter, and the module for the memory it
+needs. OUTPUT receives a JSON object: "cases" has an object for each case, "error" is what ended the
+program before that, and "python2" lists the built-ins of Python 2 that each file of the script
+uses. Standard output is the script's.
 """
+
+from __future__ import annotations
 
 import builtins
 import contextlib
@@ -22,8 +24,13 @@ import re
 import sys
 import traceback
 import types
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
 
-# The built-in names that Python 3 took away.
+Found = TypeVar("Found")
+
+# Built-ins that Python 3 no longer has.
 PYTHON_2 = {
     "apply",
     "basestring",
@@ -44,11 +51,13 @@ PYTHON_2 = {
 
 
 class Reached(BaseException):
-    """Leaves main() when the script calls Module.fit; no handler of the script's stops it."""
+    """Leaves main() when the script calls Module.fit; no handler of the script catches it."""
 
 
-def effective_values(module, data, arguments):
-    """Return {parameter: [learning rate, weight decay]} as the optimizer applies them."""
+def effective_values(
+    module: Any, data: Any, arguments: Mapping[str, Any]
+) -> dict[str, tuple[float, float]]:
+    """Return learning rate and weight decay of each parameter, as the optimizer applies them."""
     optimizer = arguments["optimizer"]
     module.bind(data_shapes=data.provide_data, label_shapes=data.provide_label, for_training=True)
     module.init_params(
@@ -62,23 +71,28 @@ def effective_values(module, data, arguments):
     rates = optimizer._get_lrs(indices)
     decays = optimizer._get_wds(indices)
     return {
-        optimizer.idx2name[index]: [rate, decay]
+        optimizer.idx2name[index]: (rate, decay)
         for index, rate, decay in zip(indices, rates, decays)
     }
 
 
-def memory(module):
+def memory(module: Any) -> dict[str, int]:
     """Return the bytes that a bound module needs on its first device.
 
-    The activations and their gradients share what MXNet's memory planner lays out for them, whose
-    total it tells in MiB, rounded down; all else has arrays of its own.
+    Activations and their gradients share the memory that MXNet's planner lays out for them. It
+    prints the total in MiB, rounded down. Everything else has its own arrays.
+
+    Raises:
+        RuntimeError: MXNet does not print the total.
     """
     executor = module._exec_group.execs[0]
     planned = re.search(r"^Total (\d+) MB allocated$", executor.debug_str(), re.MULTILINE)
+    if planned is None:
+        raise RuntimeError("MXNet does not tell how much memory it plans")
     fed = {"data", "softmax_label"}
     parameters = [array for name, array in executor.arg_dict.items() if name not in fed]
 
-    def count(arrays):
+    def count(arrays: Iterable[Any]) -> int:
         return sum(array.size * array.dtype().itemsize for array in arrays)
 
     return {
@@ -90,14 +104,14 @@ def memory(module):
     }
 
 
-def describe(initializer):
-    """Return an initializer's class and its settings."""
+def describe(initializer: Any) -> dict[str, Any]:
+    """Return the class of an initializer and its settings."""
     name, settings = json.loads(initializer.dumps())
     return {"class": name, "settings": settings}
 
 
-def handed(module, train_data, **arguments):
-    """Return what Module.fit was handed: for each parameter, and for the network as a whole."""
+def passed_to_fit(module: Any, train_data: Any, **arguments: Any) -> dict[str, Any]:
+    """Return what Module.fit is called with, for each parameter and for the whole network."""
     optimizer = arguments["optimizer"]
     return {
         "arguments": [
@@ -114,25 +128,31 @@ def handed(module, train_data, **arguments):
     }
 
 
-def run(script, case, look):
-    """Run main() of `script` with the arguments `case`, up to the call of Module.fit.
+def run(script: types.ModuleType, case: Sequence[str], look: Callable[..., Found]) -> Found:
+    """Run main() of the script up to the call of Module.fit.
 
     Args:
-        script: the module.
-        case: list of arguments.
-        look: called with what Module.fit would be called with, the module first; what it returns is
-            returned.
+        script: module ``train_softmax``.
+        case: arguments of the script.
+        look: called in place of Module.fit, with its arguments.
+
+    Returns:
+        What `look` returns.
+
+    Raises:
+        ValueError: The script does not accept the arguments.
+        RuntimeError: The script does not call Module.fit.
     """
     import mxnet as mx
 
-    seen = []
+    seen: list[Found] = []
 
-    def fit(module, train_data, **arguments):
+    def fit(module: Any, train_data: Any, **arguments: Any) -> None:
         seen.append(look(module, train_data, **arguments))
         raise Reached
 
     original, mx.mod.Module.fit = mx.mod.Module.fit, fit
-    argv, sys.argv = sys.argv, [script.__file__, *case]
+    argv, sys.argv = sys.argv, [str(script.__file__), *case]
     complaints = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaints):
@@ -140,7 +160,7 @@ def run(script, case, look):
     except Reached:
         return seen[0]
     except SystemExit as ending:
-        # argparse has said what it does not understand.
+        # The last line that argparse prints says what is wrong.
         *_, said = complaints.getvalue().splitlines() or [repr(ending)]
         raise ValueError(said) from None
     finally:
@@ -150,8 +170,8 @@ def run(script, case, look):
     raise RuntimeError("main() ended without calling Module.fit")
 
 
-def global_names(code):
-    """Yield the names that a code object, and those within it, look up outside their function."""
+def global_names(code: types.CodeType) -> Iterator[str]:
+    """Yield the global names that a code object and those within it look up."""
     for instruction in dis.get_instructions(code):
         if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
             yield instruction.argval
@@ -160,38 +180,32 @@ def global_names(code):
             yield from global_names(constant)
 
 
-def relies_on_python_2(folder):
-    """Return {file: names} of the loaded modules below `folder` that use what Python 3 lacks."""
+def uses_python_2(folder: Path) -> dict[str, list[str]]:
+    """Return the built-ins of Python 2 that the loaded modules in a folder use, by file."""
     found = {}
     for module in list(sys.modules.values()):
-        path = os.path.abspath(getattr(module, "__file__", None) or os.sep)
-        # Modules that are no files may claim any name: torch.ops is "_ops.py".
-        if not (path.startswith(folder + os.sep) and os.path.isfile(path)):
+        # Not every module is a file: that of torch.ops claims to be "_ops.py".
+        path = Path(getattr(module, "__file__", None) or os.sep).absolute()
+        if not (path.is_relative_to(folder) and path.is_file()):
             continue
-        with open(path, "rb") as file:
-            used = set(global_names(compile(file.read(), path, "exec")))
+        used = set(global_names(compile(path.read_bytes(), path, "exec")))
         names = (used & PYTHON_2) - set(vars(module)) - set(vars(builtins))
         if names:
-            found[os.path.relpath(path, folder)] = sorted(names)
+            found[str(path.relative_to(folder))] = sorted(names)
     return found
 
 
-def main():
+def main() -> None:
     """Run all cases and write the report."""
     cases = json.load(sys.stdin)
-    sys.path.insert(0, os.getcwd())
-    report = {}
+    sys.path.insert(0, str(Path.cwd()))
+    report: dict[str, Any] = {}
     try:
         import train_softmax
 
-        report["cases"] = [run(train_softmax, case, handed) for case in cases]
+        report["cases"] = [run(train_softmax, case, passed_to_fit) for case in cases]
     except BaseException as error:
         traceback.print_exc()
-        report["error"] = "{}: {}".format(type(error).__name__, error)
-    report["python2"] = relies_on_python_2(os.getcwd())
-    with open(sys.argv[1], "w") as file:
-        json.dump(report, file)
-
-
-if __name__ == "__main__":
-    main()
+        report["error"] = f"{type(error).__name__}: {error}"
+    report["python2"] = uses_python_2(Path.cwd())
+    Path(sys.argv[1]).write_text(json.dumps(report), encoding="utf-8")

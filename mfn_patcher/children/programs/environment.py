@@ -1,8 +1,10 @@
 """Report the interpreter that runs this, as JSON on the last line of standard output.
 
-With --import, also import mxnet, MXNet itself or the package of its name on PyTorch, and report
-what came of it. Old versions of Python must be able
-to run this far enough to be told that they are too old, so it uses nothing that they lack.
+    python environment.py [--import]
+
+With --import, it also imports mxnet, which is MXNet itself or the engine on PyTorch, and reports
+the result. Old versions of Python must get far enough to be told that they are too old, so this
+program uses nothing that they lack; types stand in comments.
 """
 
 import glob
@@ -14,7 +16,7 @@ import sys
 try:
     from importlib import metadata, util
 except ImportError:  # Python 3.7 and before
-    metadata = util = None
+    metadata = util = None  # type: ignore[assignment]
 
 _DISTRIBUTIONS = (
     "mxnet",
@@ -38,7 +40,8 @@ _DISTRIBUTIONS = (
 
 
 def find_versions():
-    """Return the versions of the installed distributions that training is about, by name."""
+    # type: () -> dict[str, str]
+    """Return the versions of the installed distributions that training depends on, by name."""
     versions = {}
     for name in _DISTRIBUTIONS if metadata else ():
         try:
@@ -49,7 +52,8 @@ def find_versions():
 
 
 def find_mxnet():
-    """Return the shared library of the MXNet that would be imported, or None."""
+    # type: () -> str | None
+    """Return the path of MXNet's shared library, if MXNet is installed."""
     spec = util.find_spec("mxnet") if util else None
     for folder in spec.submodule_search_locations or () if spec else ():
         path = os.path.join(folder, "libmxnet.so")
@@ -59,16 +63,18 @@ def find_mxnet():
 
 
 def find_libraries():
+    # type: () -> list[str]
     """Return the folders into which NVIDIA's packages install their shared libraries."""
     found = []
     for entry in sys.path:
-        # pathlib is no part of the oldest versions.
+        # The oldest versions have no pathlib.
         pattern = os.path.join(entry, "nvidia", "*", "lib")
         found += sorted(glob.glob(pattern))
     return found
 
 
 def describe_torch():
+    # type: () -> dict[str, object]
     """Return what PyTorch is built for, and the GPUs that it sees."""
     import torch
 
@@ -87,6 +93,7 @@ def describe_torch():
 
 
 def try_import():
+    # type: () -> dict[str, object]
     """Import mxnet; return its version, and the GPUs it sees or the error."""
     try:
         import mxnet
@@ -105,7 +112,7 @@ def try_import():
 
 
 if __name__ == "__main__":
-    # The script to train with never sees this folder.
+    # The training script does not have this folder on its path.
     del sys.path[0]
     report = {
         "python": platform.python_version(),
@@ -113,7 +120,7 @@ if __name__ == "__main__":
         "versions": find_versions(),
         "libraries": find_libraries(),
         "mxnet_library": find_mxnet(),
-    }
+    }  # type: dict[str, object]
     if "--import" in sys.argv[1:]:
         report["mxnet"] = try_import()
     sys.stdout.write("\n" + json.dumps(report) + "\n")

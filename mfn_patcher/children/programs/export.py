@@ -1,35 +1,49 @@
 """Take the network of a checkpoint, up to the embedding, out of it, and run it.
 
-    python export.py REQUEST
+    export REQUEST
 
 REQUEST is a JSON object: "symbol" and "params" are the paths of the checkpoint, "images" is an
 array of images (uint8; N, 3, height, width; RGB) and "work" a folder for what they give. With
 "slim", the paths of two files, symbol and parameters of the network are saved there and its
 embeddings of the images to embeddings.npy; found.npy gets those of the files written, if "prove"
-is true. With "layers", the number of an image, layers.npz gets what each layer makes of it. The
+is true. With "layers", the number of an image, layers.npz gets the output of each layer for it. The
 answer is a JSON object on the last line of output; "error" in it says why there is nothing. All is
 computed by whichever package is called mxnet.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-from evaluate import Network, UnusableError, last_line
-from prelu import with_prelu
+import numpy.typing as npt
+
+from mfn_patcher.children.programs.embedders import (
+    CheckpointEmbedder,
+    Parameters,
+    UnusableError,
+    last_line,
+)
+from mfn_patcher.children.programs.prelu import with_prelu
 
 BATCH = 16
 
+Array = npt.NDArray[Any]
 
-def network_of(symbol, images):
+
+def embedder_of(symbol: str, images: Array) -> CheckpointEmbedder:
     """Return the network of a symbol file, bound for batches of these images."""
     import mxnet as mx
 
-    return Network(symbol, [mx.cpu()], (BATCH, *images.shape[1:]), lambda: None)
+    return CheckpointEmbedder(symbol, [mx.cpu()], (BATCH, *images.shape[1:]))
 
 
-def embed(network, images):
+def embed(embedder: CheckpointEmbedder, images: Array) -> Array:
     """Return the embeddings of images (float32; N, length)."""
     import mxnet as mx
 
@@ -37,13 +51,14 @@ def embed(network, images):
     for start in range(0, len(images), BATCH):
         batch = np.resize(images[start : start + BATCH], (BATCH, *images.shape[1:]))
         data = mx.nd.array(batch, dtype="float32")
-        network.forward(mx.io.DataBatch([data]), is_train=False)
-        found.append(network.get_outputs()[0].asnumpy())
-    return np.concatenate(found)[: len(images)]
+        embedder.forward(mx.io.DataBatch([data]), is_train=False)
+        found.append(embedder.get_outputs()[0].asnumpy())
+    embeddings: Array = np.concatenate(found)[: len(images)]
+    return embeddings
 
 
-def layers(symbol, parameters, image):
-    """Return what each layer makes of an image, by name, in order."""
+def layers(symbol: Any, parameters: Parameters, image: Array) -> dict[str, Array]:
+    """Return the output of each layer for an image, by name, in order."""
     import mxnet as mx
 
     internals = symbol.get_internals()
@@ -62,54 +77,45 @@ def layers(symbol, parameters, image):
     }
 
 
-def write_slim(network, parameters, files):
-    """Save symbol and parameters of the network, as MXNet reads them."""
+def save(symbol: Any, parameters: Parameters, files: tuple[str, str]) -> None:
+    """Save symbol and parameters of a network, as MXNet reads them."""
     import mxnet as mx
 
-    symbol, params = files
-    with_prelu(network._module.symbol).save(symbol)
-    mx.nd.save(
-        params,
-        {
-            kind + ":" + name: array
-            for kind in parameters
-            for name, array in parameters[kind].items()
-        },
-    )
+    with_prelu(symbol).save(files[0])
+    named = {
+        f"{kind}:{name}": array for kind in parameters for name, array in parameters[kind].items()
+    }
+    mx.nd.save(files[1], named)
 
 
-def export(request):
-    """Do what is asked; return the answer."""
-    images, work = np.load(request["images"]), request["work"]
-    network = network_of(request["symbol"], images)
-    parameters = network.read(request["params"])
+def export(request: Mapping[str, Any]) -> None:
+    """Do what is requested."""
+    images, work = np.load(request["images"]), Path(request["work"])
+    embedder = embedder_of(request["symbol"], images)
+    parameters = embedder.read(request["params"])
     if "layers" in request:
-        found = layers(network._module.symbol, parameters, images[request["layers"]])
-        np.savez(os.path.join(work, "layers.npz"), **found)
-        return {}
-    network.use(parameters)
-    np.save(os.path.join(work, "embeddings.npy"), embed(network, images))
-    write_slim(network, parameters, request["slim"])
+        found = layers(embedder.symbol, parameters, images[request["layers"]])
+        np.savez(work / "layers.npz", **found)
+        return
+    embedder.use(parameters)
+    np.save(work / "embeddings.npy", embed(embedder, images))
+    save(embedder.symbol, parameters, request["slim"])
     if request["prove"]:
-        written = network_of(request["slim"][0], images)
+        written = embedder_of(request["slim"][0], images)
         written.use(written.read(request["slim"][1]))
-        np.save(os.path.join(work, "found.npy"), embed(written, images))
-    return {}
+        np.save(work / "found.npy", embed(written, images))
 
 
-def main():
+def main() -> None:
     """Answer the request on the command line."""
-    # As evaluate.py has it.
+    # As in evaluate.py.
     os.environ["MXNET_SUBGRAPH_BACKEND"] = "NONE"
+    answer = {}
     try:
-        answer = export(json.loads(sys.argv[1]))
+        export(json.loads(sys.argv[1]))
     except UnusableError as error:
-        answer = {"error": str(error)}
+        answer["error"] = str(error)
     except Exception as error:
-        # Users edit symbols, and MXNet fails on some in ways of its own.
-        answer = {"error": "{}: {}".format(type(error).__name__, last_line(error))}
-    sys.stdout.write("\n" + json.dumps(answer) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+        # Users edit symbols, and MXNet fails on some of them with errors of many types.
+        answer["error"] = f"{type(error).__name__}: {last_line(error)}"
+    sys.stdout.write(f"\n{json.dumps(answer)}\n")

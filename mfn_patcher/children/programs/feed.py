@@ -1,18 +1,18 @@
-"""How fast a data set is fed to training, and what each part of that reaches alone.
+"""Measure how fast a data set is fed to training, and how fast each part of that is alone.
 
-Run by the training interpreter in a patched workspace:
-
-    python feed.py REQUEST
+    feed REQUEST
 
 REQUEST is a JSON object: "source" is upstream's src folder, "records" the path of train.rec,
-"image" height and width, "batch_size" images, "workers" lists how many threads to try, "seconds"
-is how long a turn of one contender lasts, and "rounds" how many turns each gets. The last line of
-standard output is a JSON object of images a second: "disk" reads records at random places that the
-system was asked to forget; "upstream" is FaceImageIter, null where it ends with "upstream_error";
-"feeds" has "workers", "feed" and "decode", which decodes images in memory and drops them. "cores"
-are those that this process may use, and "image_bytes" is the mean size of a record. "error" is what
-makes all of it impossible.
+"image" its height and width, "batch_size" a number of images, "workers" lists how many threads to
+try, "seconds" is how long a turn of one contender lasts, and "rounds" how many turns each gets. The
+last line of standard output is a JSON object of images per second: "disk" reads records at random
+offsets that the system was asked to forget; "upstream" is FaceImageIter, null where it fails with
+"upstream_error"; "feeds" has "workers", "feed" and "decode", which decodes images in memory and
+drops them. "cores" are those that this process may use, "image_bytes" is the mean size of a record,
+and "error" says why nothing could be measured.
 """
+
+from __future__ import annotations
 
 import bisect
 import contextlib
@@ -24,37 +24,50 @@ import random
 import statistics
 import sys
 import time
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 SAMPLE = 4096  # images to read, and to decode from memory
 PIECE = 16
+AHEAD = 4  # batches that are decoded ahead of training
+
+Turn = Callable[[float], float]
+"""Measures one contender for some seconds; returns images per second."""
 
 
-class Turns:
-    """What an iterator gives in some seconds, again and again."""
+class IteratorTurn:
+    """Takes batches from an iterator for some seconds, again and again."""
 
-    def __init__(self, iterator, ahead):
+    def __init__(self, iterator: Any, ahead: int) -> None:
+        """Reset the iterator.
+
+        Args:
+            iterator: an iterator of upstream's kind, over and over the same data set.
+            ahead: number of batches that it prepares while others have their turn.
+        """
         self._iterator = iterator
         self._ahead = ahead
         self._iterator.reset()
 
-    def _take(self):
+    def _take(self) -> int:
         batch = next(self._iterator, None)
         while batch is None:
             self._iterator.reset()
             batch = next(self._iterator, None)
         batch.data[0].wait_to_read()
-        return batch.data[0].shape[0]
+        return int(batch.data[0].shape[0])
 
-    def __call__(self, seconds):
-        """Return images a second."""
-        for _ in range(self._ahead):  # what was made ready while others had their turn
+    def __call__(self, seconds: float) -> float:
+        """Return images per second."""
+        for _ in range(self._ahead):
             self._take()
         return rate(self._take, seconds)
 
 
-def rate(step, seconds):
-    """Return how many a second come of calling `step`, which returns how many it has done."""
+def rate(step: Callable[[], int], seconds: float) -> float:
+    """Call `step`, which returns how many it has done, for some seconds; return the rate."""
     count, began = 0, time.perf_counter()
     while True:
         count += step()
@@ -63,31 +76,100 @@ def rate(step, seconds):
             return count / took
 
 
-def read_forgotten(path, places, workers):
-    """Return how many records a second come from the disk, at places of (offset, size)."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        for offset, size in places:
-            os.posix_fadvise(descriptor, offset, size, os.POSIX_FADV_DONTNEED)
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_RANDOM)
-        with ThreadPoolExecutor(workers) as pool:
-            began = time.perf_counter()
-            list(pool.map(lambda place: os.pread(descriptor, place[1], place[0]), places))
-            return len(places) / (time.perf_counter() - began)
-    finally:
-        os.close(descriptor)
+class Sample:
+    """Some records of a data set, at random offsets."""
+
+    def __init__(self, path: Path, index: Mapping[int, int], keys: Sequence[int]) -> None:
+        """Find the records.
+
+        Args:
+            path: path of train.rec.
+            index: offset of each record in it, by key.
+            keys: keys of the images.
+        """
+        self._path = path
+        offsets = sorted(index.values())
+        ends = [*offsets[1:], path.stat().st_size]
+        self.places = [
+            (index[key], ends[bisect.bisect_left(offsets, index[key])] - index[key])
+            for key in random.sample(list(keys), min(SAMPLE, len(keys)))
+        ]
+        """Offset and size of each, in bytes."""
+
+    @property
+    def mean_size(self) -> float:
+        """Mean size of a record, in bytes."""
+        return sum(size for _, size in self.places) / len(self.places)
+
+    def read_from_disk(self, workers: int) -> float:
+        """Read all of them after the system was asked to forget them; return records per second."""
+        descriptor = os.open(self._path, os.O_RDONLY)
+        try:
+            for offset, size in self.places:
+                os.posix_fadvise(descriptor, offset, size, os.POSIX_FADV_DONTNEED)
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_RANDOM)
+            with ThreadPoolExecutor(workers) as pool:
+                began = time.perf_counter()
+                list(pool.map(lambda place: os.pread(descriptor, place[1], place[0]), self.places))
+                return len(self.places) / (time.perf_counter() - began)
+        finally:
+            os.close(descriptor)
 
 
-def measure(request):
-    """Return the answer."""
+def decode_turn(images: Sequence[bytes], pool: ThreadPoolExecutor) -> Turn:
+    """Return a turn that decodes images in the threads of a pool, and drops them."""
+    import pixels
+
+    def decode(begin: int) -> int:
+        piece = images[begin : begin + PIECE]
+        for one in piece:
+            pixels.decode(one)
+        return len(piece)
+
+    def decode_all() -> int:
+        return sum(pool.map(decode, range(0, len(images), PIECE)))
+
+    return functools.partial(rate, decode_all)
+
+
+def take_turns(
+    turns: dict[tuple[str, int], Turn], rounds: int, seconds: float
+) -> tuple[dict[tuple[str, int], float], str | None]:
+    """Let all contenders have their turns, so that noise of the machine affects all alike.
+
+    Args:
+        turns: contenders by their kind and number of threads.
+        rounds: number of turns of each.
+        seconds: how long a turn lasts.
+
+    Returns:
+        The median rates, and why upstream's iterator failed, which is then missing.
+    """
+    rates: dict[tuple[str, int], list[float]] = {name: [] for name in turns}
+    failed = None
+    for number in range(rounds):
+        order = list(turns) if number % 2 else list(reversed(turns))
+        for name in order:
+            try:
+                rates[name].append(turns[name](seconds))
+            except Exception as error:
+                if name[0] != "upstream":
+                    raise
+                failed = str(error).strip().splitlines()[-1]
+                del turns[name]
+    return {name: statistics.median(values) for name, values in rates.items() if values}, failed
+
+
+def measure(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the answer to a request."""
     sys.path.insert(0, request["source"])
     import image_feed
     import pixels
     from image_iter import FaceImageIter
 
-    path, size, seconds = request["records"], request["batch_size"], request["seconds"]
+    path, size = Path(request["records"]), request["batch_size"]
     options = {
-        "path_imgrec": path,
+        "path_imgrec": str(path),
         "data_shape": (3, *request["image"]),
         "shuffle": True,
         "rand_mirror": True,
@@ -95,48 +177,20 @@ def measure(request):
     upstream = FaceImageIter(size, **options)
     if len(upstream.imgidx) < size:
         return {"error": f"there are {len(upstream.imgidx)} images, too few for a batch of {size}"}
-    index = upstream.imgrec.idx
-    offsets = sorted(index.values())
-    ends = [*offsets[1:], os.path.getsize(path)]
-    keys = random.sample(list(upstream.imgidx), min(SAMPLE, len(upstream.imgidx)))
-    places = [
-        (index[key], ends[bisect.bisect_left(offsets, index[key])] - index[key]) for key in keys
-    ]
-    most = max(request["workers"])
-    disk = read_forgotten(path, places, most)
-    reader = image_feed.Reader(path)
-    encoded = [reader.read_at(offset)[1] for offset, _ in places]
-
-    def decode(begin):
-        piece = encoded[begin : begin + PIECE]
-        for one in piece:
-            pixels.decode(one)
-        return len(piece)
-
-    def decode_all(pool, seconds):
-        return rate(lambda: sum(pool.map(decode, range(0, len(encoded), PIECE))), seconds)
-
+    sample = Sample(path, upstream.imgrec.idx, upstream.imgidx)
+    disk = sample.read_from_disk(max(request["workers"]))
+    reader = image_feed.Reader(str(path))
+    encoded = [reader.read_at(offset)[1] for offset, _ in sample.places]
     with contextlib.ExitStack() as stack:
-        turns = {}
+        turns: dict[tuple[str, int], Turn] = {}
         for workers in request["workers"]:
-            feed = image_feed.ImageFeed(size, workers=workers, prefetch=4, **options)
+            feed = image_feed.ImageFeed(size, workers=workers, prefetch=AHEAD, **options)
             stack.callback(feed.close)
-            turns["feed", workers] = Turns(feed, 4)
+            turns["feed", workers] = IteratorTurn(feed, AHEAD)
             pool = stack.enter_context(ThreadPoolExecutor(workers))
-            turns["decode", workers] = functools.partial(decode_all, pool)
-        turns["upstream", 0] = Turns(upstream, 0)
-        rates, failed = {name: [] for name in turns}, None
-        for number in range(request["rounds"]):
-            order = list(turns) if number % 2 else list(reversed(turns))
-            for name in order:
-                try:
-                    rates[name].append(turns[name](seconds))
-                except Exception as error:
-                    if name[0] != "upstream":
-                        raise
-                    failed = str(error).strip().splitlines()[-1]
-                    del turns[name]
-    found = {name: statistics.median(values) for name, values in rates.items() if values}
+            turns["decode", workers] = decode_turn(encoded, pool)
+        turns["upstream", 0] = IteratorTurn(upstream, 0)
+        found, failed = take_turns(turns, request["rounds"], request["seconds"])
     return {
         "disk": disk,
         "upstream": None if failed else found["upstream", 0],
@@ -146,11 +200,11 @@ def measure(request):
             for workers in request["workers"]
         ],
         "cores": pixels.cores(),
-        "image_bytes": sum(size for _, size in places) / len(places),
+        "image_bytes": sample.mean_size,
     }
 
 
-def main():
+def main() -> None:
     """Answer the request; what upstream prints goes to standard error."""
     logging.disable(logging.INFO)
     with contextlib.redirect_stdout(sys.stderr):
@@ -159,7 +213,3 @@ def main():
         except (Exception, SystemExit) as error:  # the feed ends the script with a sentence
             answer = {"error": str(error).strip().splitlines()[-1] if str(error) else repr(error)}
     print(json.dumps(answer))
-
-
-if __name__ == "__main__":
-    main()

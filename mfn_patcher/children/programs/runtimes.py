@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -145,7 +145,7 @@ class NcnnNetwork:
         return found
 
 
-Network = Union[OnnxNetwork, NcnnNetwork]
+Network = OnnxNetwork | NcnnNetwork
 
 
 def load(path: Path, threads: int | None = None) -> Network:

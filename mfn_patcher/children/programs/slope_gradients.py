@@ -1,48 +1,66 @@
-"""Whether the gradients of PReLU's slopes are what differences of the loss say, as JSON.
+"""Report whether the gradients of PReLU's slopes agree with differences of the loss, as JSON.
 
-Run by the training interpreter in the workspace's src folder:
+Runs in the workspace's src folder:
 
-    python slope_gradients.py OUTPUT < CASES
+    slope_gradients OUTPUT < CASES
 
 CASES is a JSON list of argument lists of train_softmax.py. The real script runs up to the call of
-Module.fit; the network that it hands over there is bound anew, on the first GPU of
-CUDA_VISIBLE_DEVICES or on the CPU, and goes through one step on random images. Gradients are
-wrong or right depending on how memory is planned, so they are measured in the type and on the
-device that training uses. OUTPUT receives a JSON object: "device" is where it was computed, "small"
-is measured on a small network with the script's own PReLU, and "cases" holds, for each case, what
-was measured on some layers: lists of a name, the derivative of the loss by the gradient, and the
-derivative by differences. "error" is what ended the program before that.
+Module.fit; the network that it passes there is bound anew, on the first GPU of CUDA_VISIBLE_DEVICES
+or on the CPU, and computes one step on random images. Whether gradients are right depends on how
+memory is planned, so they are measured with the data type and on the device of the training. OUTPUT
+receives a JSON object: "device" is where it was computed, "small" is measured on a small network
+with the script's own PReLU, and "cases" has the measurements on some layers for each case: lists of
+a name, the derivative of the loss by the gradient, and the derivative by differences. "error" is
+what ended the program before that.
 """
+
+from __future__ import annotations
 
 import json
 import os
 import sys
 import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-from dry_run import run
+import numpy.typing as npt
+
+from mfn_patcher.children.programs.dry_run import run
 
 BATCH = 4
-# Every so many layers of a network are measured: two passes each.
+# Only every fourth layer is measured, for each takes two passes.
 STRIDE = 4
-# How far slopes move for a difference. Rounding errors of single precision are well below what
-# the loss changes by, and so is the curvature of the loss.
+# How far slopes move for a difference. The loss changes by much more than rounding errors of single
+# precision and its own curvature.
 STEP = 0.005
-# Of the small network: none is another's square, or could be taken for 1.
+# The slopes of the small network: none is another's square, or could be taken for 1.
 SLOPES = (0.25, 0.5, 0.1, 0.9, -0.3, 0.7)
 
+Array = npt.NDArray[Any]
+Measured = list[tuple[str, float, float]]
+"""Name, derivative of the loss by the gradient, and derivative by differences."""
 
-class Net:
+
+class RandomNetwork:
     """A network with random parameters, and a random batch for it."""
 
-    def __init__(self, symbol, shape, classes, changed):
+    def __init__(
+        self,
+        symbol: Any,
+        shape: tuple[int, ...],
+        classes: int,
+        changed: Mapping[str, Array],
+    ) -> None:
         """Bind a network.
 
         Args:
-            symbol: with inputs data and softmax_label, and the softmax as its last output.
-            shape: of an image: channels, height, width.
+            symbol: the network, with inputs data and softmax_label, and the softmax as its last
+                output.
+            shape: shape of an image: channels, height, width.
             classes: number of classes.
-            changed: values of parameters that are not to be random, by name.
+            changed: values of parameters that are not random, by name.
         """
         import mxnet as mx
 
@@ -62,13 +80,15 @@ class Net:
         mx.random.seed(1)
         self._module.init_params(initializer=mx.init.Xavier())
         arguments, self._states = self._module.get_params()
-        self.parameters = {name: array.asnumpy() for name, array in arguments.items()}
+        self.parameters: dict[str, Array] = {
+            name: array.asnumpy() for name, array in arguments.items()
+        }
         self.parameters.update(changed)
         self._names = [
             name for name in symbol.list_arguments() if name not in ("data", "softmax_label")
         ]
 
-    def loss(self, **changed):
+    def loss(self, **changed: Array) -> float:
         """Return the mean cross entropy of the batch, with some parameters changed."""
         import mxnet as mx
 
@@ -77,16 +97,16 @@ class Net:
         self._module.set_params(arguments, self._states)
         self._module.forward(self._batch, is_train=True)
         odds = self._module.get_outputs()[-1].asnumpy().astype(np.float64)
-        return -np.log(odds[np.arange(BATCH), self._labels]).mean()
+        return float(-np.log(odds[np.arange(BATCH), self._labels]).mean())
 
-    def gradients(self):
+    def gradients(self) -> dict[str, Array]:
         """Return the gradients of all parameters, by name."""
         self.loss()
         self._module.backward()
         arrays = self._module._exec_group.grad_arrays
         return {name: array.asnumpy() for name, (array,) in zip(self._names, arrays)}
 
-    def difference(self, name, direction):
+    def difference(self, name: str, direction: Array) -> float:
         """Return the derivative of the loss as a parameter moves, by a central difference."""
         before = self.parameters[name]
         above, below = (
@@ -96,69 +116,70 @@ class Net:
         return (above - below) / (2 * STEP)
 
 
-def device():
-    """Return the device that the script trains on: the first of them."""
+def device() -> Any:
+    """Return the first device that the script trains on."""
     import mxnet as mx
 
     return mx.gpu(0) if os.environ.get("CUDA_VISIBLE_DEVICES") else mx.cpu()
 
 
-def slopes(graph):
-    """Return the names of PReLU's slopes in a symbol's JSON: the gammas of no batch norm."""
+def slopes(graph: Mapping[str, Any]) -> list[str]:
+    """Return the names of PReLU's slopes in a symbol's JSON: gammas that no batch norm has."""
     nodes = graph["nodes"]
     norms = {nodes[node["inputs"][1][0]]["name"] for node in nodes if node["op"] == "BatchNorm"}
     names = [node["name"] for node in nodes if node["op"] == "null"]
     return [name for name in names if name.endswith("_gamma") and name not in norms]
 
 
-def small():
-    """Measure each slope of a convolution's PReLU, all of them different."""
+def small() -> Measured:
+    """Measure each slope of a convolution's PReLU; no two slopes are equal."""
     import mxnet as mx
     import symbol_utils
 
-    # Centred, for slopes count only below zero.
+    # Numbers are centred, for slopes only matter below zero.
     data = (mx.sym.Variable("data") - 127.5) * 0.0078125
     data = mx.sym.Convolution(data, num_filter=len(SLOPES), kernel=(3, 3), name="conv")
     data = symbol_utils.Act(data=data, act_type="prelu", name="relu")
     data = mx.sym.FullyConnected(data, num_hidden=3, name="fc")
     symbol = mx.sym.SoftmaxOutput(data, name="softmax", normalization="valid")
-    net = Net(symbol, (3, 6, 6), 3, {"relu_gamma": np.array(SLOPES, np.float32)})
-    found = net.gradients()["relu_gamma"]
+    network = RandomNetwork(symbol, (3, 6, 6), 3, {"relu_gamma": np.array(SLOPES, np.float32)})
+    found = network.gradients()["relu_gamma"]
     return [
-        ["relu_gamma[{}]".format(i), float(found[i]), net.difference("relu_gamma", direction)]
+        (f"relu_gamma[{i}]", float(found[i]), network.difference("relu_gamma", direction))
         for i, direction in enumerate(np.eye(len(SLOPES)))
     ]
 
 
-def real(module, train_data, **arguments):
-    """Measure some layers of the network that Module.fit was handed.
+def real(module: Any, train_data: Any, **arguments: Any) -> Measured:
+    """Measure some layers of the network that Module.fit is called with.
 
-    The slopes of a layer are moved along their gradient, where the loss changes most.
+    The slopes of a layer move along their gradient, where the loss changes most.
     """
     import mxnet as mx
 
     graph = json.loads(module.symbol.tojson())
     for node in graph["nodes"]:
-        if node["op"] == "Dropout":  # It would be another one at each pass.
+        if node["op"] == "Dropout":  # it would drop other numbers at each pass
             node["attrs"]["p"] = "0"
     (shape,) = (tuple(item[1][1:]) for item in train_data.provide_data)
-    net = Net(mx.sym.load_json(json.dumps(graph)), shape, 2, {})
-    gradients = net.gradients()
+    network = RandomNetwork(mx.sym.load_json(json.dumps(graph)), shape, 2, {})
+    gradients = network.gradients()
     names = slopes(graph)
-    found = []
+    found: Measured = []
     for name in [*names[:-1:STRIDE], *names[-1:]]:
         gradient = gradients[name].astype(np.float64)
         length = np.linalg.norm(gradient)
         direction = gradient / length if length else np.full_like(gradient, gradient.size**-0.5)
-        found.append([name, float(gradient @ direction), net.difference(name, direction)])
+        measured = (name, float(gradient @ direction), network.difference(name, direction))
+        found.append(measured)
     return found
 
 
-def main():
+def main() -> None:
     """Run all cases and write the report."""
     cases = json.load(sys.stdin)
-    sys.path.insert(0, os.getcwd())
-    report = {}
+    sys.path.insert(0, str(Path.cwd()))
+    report: dict[str, Any] = {}
     try:
         import train_softmax
 
@@ -167,10 +188,5 @@ def main():
         report["small"] = small()
     except BaseException as error:
         traceback.print_exc()
-        report["error"] = "{}: {}".format(type(error).__name__, error)
-    with open(sys.argv[1], "w") as file:
-        json.dump(report, file)
-
-
-if __name__ == "__main__":
-    main()
+        report["error"] = f"{type(error).__name__}: {error}"
+    Path(sys.argv[1]).write_text(json.dumps(report), encoding="utf-8")

@@ -1,11 +1,10 @@
-"""Bind the network as the probe does, train a step, and compare memory planned and used.
+"""Bind the network as dry_run.py does, train a step, and compare memory planned and used.
 
     python memory.py DATA PREFIX BATCH_SIZE
 
 Run in the patched src folder; prints JSON with the bytes "planned" and "grew".
 """
 
-import importlib.util
 import json
 import os
 import sys
@@ -17,16 +16,12 @@ os.environ.update(
     MXNET_SUBGRAPH_BACKEND="NONE",
     MXNET_STORAGE_FALLBACK_LOG_VERBOSE="0",
 )
-sys.path.insert(0, os.getcwd())
+sys.path[:0] = [os.getcwd(), str(Path(__file__).parents[3])]
 
 import mxnet as mx
 import train_softmax
 
-ROOT = Path(__file__).parents[3]
-PROGRAM = ROOT / "mfn_patcher/children/programs/dry_run.py"
-spec = importlib.util.spec_from_file_location("probe", PROGRAM)
-probe = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(probe)
+from mfn_patcher.children.programs import dry_run
 
 
 def resident():
@@ -38,7 +33,7 @@ report = {}
 
 
 def train_a_step(module):
-    held = probe_memory(module)
+    held = bound_memory(module)
     for arrays in module._exec_group.grad_arrays:
         for array in arrays:
             array[:] = 0
@@ -54,12 +49,12 @@ def train_a_step(module):
     return held
 
 
-probe_memory, probe.memory = probe.memory, train_a_step
+bound_memory, dry_run.memory = dry_run.memory, train_a_step
 data, prefix, size = sys.argv[1:]
 common = ["--network", "y1", "--loss-type", "4", "--emb-size", "128", "--target", ""]
-probe.run(
+dry_run.run(
     train_softmax,
     [*common, "--per-batch-size", size, "--data-dir", data, "--prefix", prefix],
-    probe.handed,
+    dry_run.passed_to_fit,
 )
 print(json.dumps(report))

@@ -12,16 +12,14 @@ import os
 import sys
 from pathlib import Path
 
-sys.path[:0] = [
-    os.getcwd(),
-    str(Path(__file__).parents[3] / "mfn_patcher/children/programs"),
-]
+sys.path[:0] = [os.getcwd(), str(Path(__file__).parents[3])]
 networks, sys.argv = sys.argv[1:], ["train_softmax.py"]
 import mxnet as mx
 import numpy as np
 import train_softmax  # finds the symbols, too
-from prelu import with_prelu
 from symbols import symbol_utils
+
+from mfn_patcher.children.programs.prelu import with_prelu
 
 ODD = (-2, -1e30, -1e-39, -0.0, 0.0, 1e-39, 3, 1e30, float("inf"), float("-inf"), float("nan"), 1)
 

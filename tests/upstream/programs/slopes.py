@@ -10,12 +10,10 @@ import os
 import sys
 from pathlib import Path
 
-sys.path[:0] = [
-    os.getcwd(),
-    str(Path(__file__).parents[3] / "mfn_patcher" / "children" / "programs"),
-]
-import slope_gradients
+sys.path[:0] = [os.getcwd(), str(Path(__file__).parents[3])]
 import train_softmax
+
+from mfn_patcher.children.programs import slope_gradients
 
 # Of two images, the batch norm at the end of some networks would leave nothing but their order.
 slope_gradients.BATCH, slope_gradients.STRIDE = 3, 14

@@ -24,12 +24,20 @@ def fuse(graph: Graph) -> Graph:
     It has the same arguments, states and outputs, and the same gradients.
     """
     nodes = list(graph.nodes)
-    for position, node in enumerate(nodes):
+    for position, inputs in find_prelus(graph).items():
+        name = nodes[position].name
+        nodes[position] = GraphNode("LeakyReLU", name, {"act_type": "prelu"}, inputs)
+    return _without_dead_ends(Graph(tuple(nodes), graph.heads))
+
+
+def find_prelus(graph: Graph) -> dict[int, tuple[_Entry, _Entry]]:
+    """Return where a PReLU is composed: the inputs of each, data and slopes, by its last node."""
+    prelus = {}
+    for position in range(len(graph.nodes)):
         found: dict[str, _Entry] = {}
         if _matches(graph.nodes, (position, 0), _PRELU, found) and _is_vector(graph, position):
-            inputs = (found["data"], found["gamma"])
-            nodes[position] = GraphNode("LeakyReLU", node.name, {"act_type": "prelu"}, inputs)
-    return _without_dead_ends(Graph(tuple(nodes), graph.heads))
+            prelus[position] = (found["data"], found["gamma"])
+    return prelus
 
 
 def _matches(

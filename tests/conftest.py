@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from mfn_patcher.cli import run
-from tests.support.preimages import StandIn, git, make_stand_in
+from tests.support.repositories import StandIn, git
+from tests.support.shipped import make_shipped
 from tests.support.tool import Check, Ran, Tool
+from tests.support.toy_series import make_stand_in
 from tests.support.upstream import ADDRESS, unproven
 
 # Markers of tests that run a package, and its name.
@@ -142,10 +144,24 @@ def _stand_in_once(tmp_path_factory: pytest.TempPathFactory) -> StandIn:
 
 @pytest.fixture
 def stand_in(_stand_in_once: StandIn, tmp_path: Path) -> StandIn:
-    """A stand-in for upstream of the test's own, with a project that fits it."""
-    folder = tmp_path / "stand in"
-    shutil.copytree(_stand_in_once.upstream.parent, folder)
-    return StandIn(folder / "upstream", folder / "project", _stand_in_once.pin)
+    """A toy upstream of the test's own, and a project with the toy series."""
+    return _copied(_stand_in_once, tmp_path / "stand in")
+
+
+@pytest.fixture(scope="session")
+def _shipped_once(tmp_path_factory: pytest.TempPathFactory) -> StandIn:
+    return make_shipped(tmp_path_factory.mktemp("shipped"))
+
+
+@pytest.fixture
+def shipped(_shipped_once: StandIn, tmp_path: Path) -> StandIn:
+    """A stand-in for upstream, and a project with the shipped patches, which fit it."""
+    return _copied(_shipped_once, tmp_path / "shipped")
+
+
+def _copied(stand_in: StandIn, folder: Path) -> StandIn:
+    shutil.copytree(stand_in.upstream.parent, folder)
+    return StandIn(folder / "upstream", folder / "project", stand_in.pin)
 
 
 @pytest.fixture

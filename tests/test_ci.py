@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 from tests.drift.formats import test_junit, test_sarif
-from tests.support.preimages import ROOT, SERIES, StandIn, commit, edit
+from tests.support.repositories import ROOT, StandIn, commit, edit
+from tests.support.toy_series import PATCHES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,8 +99,7 @@ def test_the_action_is_the_gate(act: Act, stand_in: StandIn, tmp_path: Path) -> 
     ran = act(upstream=str(stand_in.upstream))
     assert (ran.returncode, ran.stdout) == (0, ""), ran.stderr
     assert (
-        f"### 0 of {len(SERIES.patches)} patches drift at pin, "
-        in (tmp_path / "summary.md").read_text()
+        f"### 0 of {len(PATCHES)} patches drift at pin, " in (tmp_path / "summary.md").read_text()
     )
     (stand_in.project / "patches" / "stray").touch()
     ran = act(upstream=str(stand_in.upstream))
@@ -110,15 +110,15 @@ def test_the_action_is_the_gate(act: Act, stand_in: StandIn, tmp_path: Path) -> 
 def test_the_action_brings_the_news(
     act: Act, later: Path, stand_in: StandIn, tmp_path: Path
 ) -> None:
-    edit(later, "src/symbols/spherenet.py", b".iteritems()", b".viewitems()")
+    edit(later, "src/table.py", b".iteritems()", b".viewitems()")
     broken = commit(later, "View the items")
     (options,) = re.findall(r"'(--.*?)'", WORKFLOW.read_text())
     ran = act(upstream=str(later), options=options.replace(" ", "\n", 1), project=".")
     assert ran.returncode == 3, ran.stderr
-    assert "::error file=patches/python3/0003-dictionary-items.patch,line=" in ran.stdout
+    assert "::error file=patches/port/0002-items.patch,line=" in ran.stdout
     summary = (tmp_path / "summary.md").read_text()
-    assert f"### 1 of {len(SERIES.patches)} patches drift at upstream, " in summary
-    assert f"0003-dictionary-items.patch: conflict since {broken[:12]} (" in summary
+    assert f"### 1 of {len(PATCHES)} patches drift at upstream, " in summary
+    assert f"0002-items.patch: conflict since {broken[:12]} (" in summary
 
 
 def test_the_examples_for_github_pass_actionlint(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_the_examples_name_inputs_that_exist() -> None:
 @pytest.fixture
 def drifted(later: Path, stand_in: StandIn) -> StandIn:
     """The stand-in after a change that one patch conflicts with."""
-    edit(later, "src/symbols/spherenet.py", b".iteritems()", b".viewitems()")
+    edit(later, "src/table.py", b".iteritems()", b".viewitems()")
     commit(later, "View the items")
     return stand_in
 

@@ -17,7 +17,7 @@ import pytest
 from mfn_patcher.cli import cli
 from mfn_patcher.cli.terminal import show_log
 from mfn_patcher.errors import ExitCode
-from tests.support.preimages import ROOT, StandIn
+from tests.support.repositories import ROOT, StandIn
 from tests.support.tool import Tool
 
 CONTEXT = click.Context(cli)

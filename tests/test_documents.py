@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mfn_patcher.patching.series import load_series
-from tests.support.preimages import ROOT
+from tests.support.repositories import ROOT
 from tests.support.tool import Tool
 
 ENGLISH = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -13,8 +13,9 @@ import pytest
 
 from mfn_patcher import files
 from mfn_patcher.data.synth import SynthesisError, synthesise
-from tests.support.preimages import ROOT
+from tests.support.repositories import ROOT, StandIn
 from tests.support.tool import Tool
+from tests.support.toy_series import NO_BIAS
 
 ENDLESS = ["fifo", "/dev/zero"]
 
@@ -44,11 +45,9 @@ def test_reading(tmp_path: Path, endless: Path) -> None:
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("name", ["pinned_commit.txt", "patches/series", "patch"])
-def test_a_project(tool: Tool, tmp_path: Path, endless: Path, name: str) -> None:
-    project = tmp_path / "project"
-    shutil.copytree(ROOT / "patches", project / "patches")
-    shutil.copy(ROOT / "pinned_commit.txt", project)
-    place = project / ("patches/recipe/0001-fc7-without-bias.patch" if name == "patch" else name)
+def test_a_project(tool: Tool, stand_in: StandIn, tmp_path: Path, endless: Path, name: str) -> None:
+    project = stand_in.project
+    place = project / (f"patches/{NO_BIAS}" if name == "patch" else name)
     place.unlink()
     place.symlink_to(endless)
     for command in (("lint",), ("check",), ("apply", "-w", tmp_path / "workspace")):

@@ -17,7 +17,7 @@ import pytest
 
 from mfn_patcher import remedies
 from mfn_patcher.finding import Finding, Level
-from tests.support.preimages import ROOT
+from tests.support.repositories import ROOT
 
 SCRIPT = Path(sysconfig.get_path("scripts"), "mfn-patch")
 

@@ -23,8 +23,8 @@ from mfn_patcher.training.watch.alarms import Alarm
 from mfn_patcher.training.watch.display import Display
 from tests.runs.test_log import SAMPLE
 from tests.runs.test_store import WHOLE, make_run
-from tests.support.preimages import ROOT, StandIn, commit, edit, git
 from tests.support.recipes import TEXT
+from tests.support.repositories import ROOT, StandIn, commit, edit, git
 from tests.support.tool import Tool
 
 # The title of the window, the screen cleared, a bell, a colour, a C1 sequence, reversed text.
@@ -104,7 +104,7 @@ def test_styles_reach_a_terminal_and_nothing_else_does(
 ) -> None:
     places = ("-w", tmp_path / "workspace", "--project", stand_in.project)
     assert tool("apply", *places, "--upstream", stand_in.upstream).code == 0
-    file = tmp_path / "workspace" / "src" / "image_iter.py"
+    file = tmp_path / "workspace" / "src" / "table.py"
     file.write_bytes(f"{HOSTILE}\n".encode() + file.read_bytes())
     status, diff = (on_a_terminal(*words, *places) for words in (("status",), ("diff", "--local")))
     assert "\x1b[32mapplied" in status
@@ -130,7 +130,7 @@ def test_the_workspace_and_what_upstream_says(
     assert os.fsencode(listed) == b"src/" + name
     git(workspace, "commit", "--quiet", "--message", f"Mine {HOSTILE}")
     assert f"Mine {SHOWN}" in tool("status", *places).out
-    edit(stand_in.upstream, "src/symbols/fdpn.py", b"    pw = (kw-1)/2\n", HOSTILE.encode() + b"\n")
+    edit(stand_in.upstream, "src/shapes.py", b"    pw = (kw-1)/2\n", HOSTILE.encode() + b"\n")
     commit(stand_in.upstream, f"Theirs {HOSTILE}")
     check = ("check", "--history", "--project", stand_in.project, *upstream, "--format")
     for form in ("text", "github", "junit", "sarif", "json"):

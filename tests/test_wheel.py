@@ -7,7 +7,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from tests.support.preimages import ROOT
+from tests.support.repositories import ROOT
 
 
 def test_an_installed_wheel(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from mfn_patcher.children import interpreter, programs
 from mfn_patcher.children.environment import child_environment, count_cores
 from mfn_patcher.children.interpreter import Interpreter, InterpreterError
-from tests.support.preimages import ROOT
+from tests.support.repositories import ROOT
 
 VERSIONS = {
     "mxnet": "1.9.1",

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from mfn_patcher.cluster.scaling import Traffic, worth
-from tests.support.preimages import ROOT
+from tests.support.repositories import ROOT
 
 PAGE = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
 

@@ -19,7 +19,7 @@ from mfn_patcher.recipes import loading
 from mfn_patcher.training.command import Options
 from mfn_patcher.training.memory import ON_TOP, Need
 from tests.support import stub_driver
-from tests.support.preimages import ROOT, StandIn
+from tests.support.repositories import ROOT, StandIn
 from tests.support.tool import Tool, validated
 
 GIB = 1 << 30

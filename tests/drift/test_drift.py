@@ -8,11 +8,19 @@ from typing import Any
 
 import pytest
 
-from tests.support.preimages import SERIES, StandIn, commit, edit, git
+from tests.support.repositories import StandIn, commit, edit, git
 from tests.support.tool import Check, Tool, validated
-
-FDPN = "src/symbols/fdpn.py"
-DIVISION = "python3/0004-whole-number-division.patch"
+from tests.support.toy_series import (
+    ITEMS,
+    NO_BIAS,
+    PATCHES,
+    RANGES,
+    RATES,
+    ROUNDS,
+    SHAPES,
+    TABLE,
+    TRAIN,
+)
 
 
 def judged(check: Check, upstream: Path, code: int) -> dict[str, Any]:
@@ -27,15 +35,15 @@ def judged(check: Check, upstream: Path, code: int) -> dict[str, Any]:
 def test_the_pin(check: Check) -> None:
     ran = check()
     assert ran.code == 0, ran.err
-    assert f"0 of {len(SERIES.patches)} patches drift at pin" in ran.out
+    assert f"0 of {len(PATCHES)} patches drift at pin" in ran.out
 
 
 def test_the_pin_must_match_to_the_byte(check: Check, stand_in: StandIn, later: Path) -> None:
-    edit(later, FDPN, b"# filler 1\n", b"# another line, which no patch quotes\n")
+    edit(later, SHAPES, b"# filler 1\n", b"# another line, which no patch quotes\n")
     (stand_in.project / "pinned_commit.txt").write_text(commit(later, "Another pin"))
     ran = check()
     assert ran.code == 3
-    assert f"{FDPN}: hunk 1: the text fits, but the file is not the one" in ran.out
+    assert f"{SHAPES}: hunk 1: the text fits, but the file is not the one" in ran.out
     assert check("--against", "later").code == 0
 
 
@@ -52,81 +60,76 @@ def test_lint_comes_first(check: Check, stand_in: StandIn) -> None:
 
 
 def test_offset(check: Check, later: Path) -> None:
-    file = later / FDPN
+    file = later / SHAPES
     file.write_bytes(b"one line\nand another\n" + file.read_bytes())
     patches = judged(check, later, 0)
-    assert patches[DIVISION]["verdict"] == "offset"
-    hunk = next(hunk for hunk in patches[DIVISION]["hunks"] if hunk["path"] == FDPN)
-    assert (hunk["verdict"], hunk["offset"], hunk["line"]) == ("offset", 2, 66)
+    assert patches[RANGES]["verdict"] == "offset"
+    hunk = next(hunk for hunk in patches[RANGES]["hunks"] if hunk["path"] == SHAPES)
+    assert (hunk["verdict"], hunk["offset"], hunk["line"]) == ("offset", 2, 29)
     assert check("--against", "later", "--allow", "exact").code == 3
 
 
 def test_conflict(check: Check, later: Path) -> None:
-    edit(later, FDPN, b"    pw = (kw-1)/2\n", b"    pw = kw/2\n")
+    edit(later, SHAPES, b"    pw = (kw-1)/2\n", b"    pw = kw/2\n")
     patches = judged(check, later, 3)
-    hunk = next(hunk for hunk in patches[DIVISION]["hunks"] if hunk["verdict"] == "conflict")
-    assert (hunk["path"], hunk["hunk"]) == (FDPN, 1)
+    hunk = next(hunk for hunk in patches[RANGES]["hunks"] if hunk["verdict"] == "conflict")
+    assert (hunk["path"], hunk["hunk"]) == (SHAPES, 1)
     assert "    pw = (kw-1)/2" in hunk["expected"]
     assert "    pw = kw/2" in hunk["found"]
     text = check("--against", "later").out
     assert "expected:     pw = (kw-1)/2" in text
     assert "found:        pw = kw/2" in text
-    assert f"1 of {len(SERIES.patches)} patches drift" in text
+    assert f"1 of {len(PATCHES)} patches drift" in text
 
 
 def test_already_applied(check: Check, later: Path) -> None:
-    edit(
-        later,
-        "src/image_iter.py",
-        b"range(1, int(header.label[0]))",
-        b"list(range(1, int(header.label[0])))",
-    )
+    edit(later, TABLE, b".iteritems()", b".items()")
     patches = judged(check, later, 3)
-    assert patches["python3/0002-shuffle-a-list.patch"]["verdict"] == "merged"
+    assert patches[ITEMS]["verdict"] == "merged"
     assert check("--against", "later", "--allow", "merged").code == 0
 
 
 def test_applied_in_part_is_a_conflict(check: Check, later: Path) -> None:
     edit(
         later,
-        FDPN,
+        SHAPES,
         b"    pw = (kw-1)/2\n    ph = (kh-1)/2\n",
         b"    pw = (kw-1)//2\n    ph = (kh-1)//2\n",
     )
-    patch = judged(check, later, 3)[DIVISION]
+    patch = judged(check, later, 3)[RANGES]
     assert patch["verdict"] == "conflict"
     assert "already-applied" in {hunk["verdict"] for hunk in patch["hunks"]}
 
 
 def test_a_patch_that_builds_on_one_that_fails_says_so(check: Check, later: Path) -> None:
-    edit(later, "src/train_softmax.py", b"bias = _bias, num_hidden", b"bias=_bias, num_hidden")
+    edit(later, TRAIN, b"bias = bias, num_hidden", b"bias=bias, num_hidden")
     patches = judged(check, later, 3)
-    assert patches["recipe/0001-fc7-without-bias.patch"]["verdict"] == "conflict"
-    second = patches["recipe/0002-effective-lr-and-wd-multipliers.patch"]
-    assert second["needs"] == ["recipe/0001-fc7-without-bias.patch"]
-    assert "builds on recipe/0001" in check("--against", "later").out
+    assert patches[NO_BIAS]["verdict"] == "conflict"
+    second = patches[RATES]
+    assert second["needs"] == [NO_BIAS]
+    assert "builds on fixes/0001" in check("--against", "later").out
 
 
 def test_file_moved(check: Check, later: Path) -> None:
     (later / "recognition").mkdir()
-    git(later, "mv", "src/symbols/spherenet.py", "recognition/spherenet.py")
+    git(later, "mv", TABLE, "recognition/table.py")
     moved = commit(later, "Move it to recognition/")
     (later / "README.md").write_text("no patched file\n")
-    patch = judged(check, later, 3)["python3/0003-dictionary-items.patch"]
+    patch = judged(check, later, 3)[ITEMS]
     assert patch["verdict"] == "gone"
     (hunk,) = patch["hunks"]
-    assert (hunk["verdict"], hunk["moved_to"]) == ("file-moved", "recognition/spherenet.py")
+    assert (hunk["verdict"], hunk["moved_to"]) == ("file-moved", "recognition/table.py")
     assert hunk["similarity"] > 0.9
     assert hunk["removed_by"]["commit"] == moved
     assert hunk["removed_by"]["subject"] == "Move it to recognition/"
-    assert "the file moved to recognition/spherenet.py" in check("--against", "later").out
+    assert "the file moved to recognition/table.py" in check("--against", "later").out
 
 
 def test_file_gone(check: Check, later: Path) -> None:
-    git(later, "rm", "--quiet", "src/symbols/spherenet.py")
+    git(later, "rm", "--quiet", TABLE)
     gone = commit(later, "Drop sphere\u00adnet")
     (later / "README.md").write_text("no patched file\n")
-    patch = judged(check, later, 3)["python3/0003-dictionary-items.patch"]
+    patch = judged(check, later, 3)[ITEMS]
     assert [hunk["verdict"] for hunk in patch["hunks"]] == ["file-gone"]
     date = git(later, "log", "-1", "--format=%cs", gone).decode().strip()
     told = f"the file is gone since {gone[:12]} ({date}): Drop sphere\u00adnet"
@@ -139,7 +142,7 @@ def test_file_gone(check: Check, later: Path) -> None:
 
 def test_a_file_that_a_side_branch_took(check: Check, later: Path) -> None:
     git(later, "checkout", "--quiet", "-b", "side")
-    git(later, "rm", "--quiet", "src/symbols/spherenet.py")
+    git(later, "rm", "--quiet", TABLE)
     gone = commit(later, "Drop it on a side")
     git(later, "checkout", "--quiet", "later")
     (later / "README.md").write_text("no patched file\n")
@@ -154,34 +157,34 @@ def test_a_file_that_a_merge_took(check: Check, later: Path) -> None:
     commit(later, "Go aside")
     git(later, "checkout", "--quiet", "later")
     git(later, "merge", "--quiet", "--no-ff", "--no-commit", "side")
-    git(later, "rm", "--quiet", "src/symbols/spherenet.py")
+    git(later, "rm", "--quiet", TABLE)
     gone = commit(later, "Merge, and drop it")
     assert f"the file is gone since {gone[:12]} (" in check("--against", "later").out
 
 
 def test_a_file_that_is_not_there_yet(check: Check, later: Path) -> None:
     git(later, "checkout", "--quiet", "--orphan", "before")
-    git(later, "rm", "--quiet", "--force", "src/symbols/spherenet.py")
+    git(later, "rm", "--quiet", "--force", TABLE)
     commit(later, "Before it was written")
     ran = check("--against", "before")
     assert ran.code == 3
-    assert "src/symbols/spherenet.py: hunk 1: the file is gone\n" in ran.out
+    assert "src/table.py: hunk 1: the file is gone\n" in ran.out
 
 
 def test_drift_is_told_where_history_cannot_be_had(check: Check, later: Path) -> None:
-    git(later, "rm", "--quiet", "src/symbols/spherenet.py")
+    git(later, "rm", "--quiet", TABLE)
     gone = commit(later, "Drop it")
     (later / "README.md").write_text("no patched file\n")
     commit(later, "Go on")
     (later / ".git" / "objects" / gone[:2] / gone[2:]).unlink()
     ran = check("--against", "later")
     assert ran.code == 3
-    assert "src/symbols/spherenet.py: hunk 1: the file is gone\n" in ran.out
+    assert "src/table.py: hunk 1: the file is gone\n" in ran.out
     assert "who took files away cannot be named" in ran.err
 
 
 def test_a_subject_that_is_not_utf_8(check: Check, later: Path) -> None:
-    edit(later, "src/symbols/spherenet.py", b".iteritems()", b".viewitems()")
+    edit(later, TABLE, b".iteritems()", b".viewitems()")
     commit(later, "SUBJECT")
     raw = git(later, "cat-file", "commit", "HEAD")
     raw = raw.replace(b"SUBJECT", b"caf\xe9\x0c\xc2\x85 ol\xc3\xa9")
@@ -193,11 +196,11 @@ def test_a_subject_that_is_not_utf_8(check: Check, later: Path) -> None:
 
 
 def test_crlf_that_upstream_gave_up_is_a_conflict(check: Check, later: Path) -> None:
-    file = later / "src" / "symbols" / "fxception.py"
+    file = later / ROUNDS
     file.write_bytes(file.read_bytes().replace(b"\r\n", b"\n"))
-    patch = judged(check, later, 3)["python3/0001-range-for-xrange.patch"]
+    patch = judged(check, later, 3)[RANGES]
     (hunk,) = (hunk for hunk in patch["hunks"] if hunk["verdict"] != "exact")
-    assert (hunk["path"], hunk["verdict"]) == ("src/symbols/fxception.py", "conflict")
+    assert (hunk["path"], hunk["verdict"]) == ("src/rounds.py", "conflict")
     text = check("--against", "later").out
     assert "expected:     for i in xrange(round):\\r\\n" in text
     assert "found:        for i in xrange(round):\\n" in text
@@ -249,7 +252,7 @@ def test_a_branch_and_a_tag_of_one_name(check: Check, stand_in: StandIn, later: 
 
 def drift_away(later: Path) -> str:
     """Make a commit that a patch does not fit, and return it."""
-    edit(later, FDPN, b"    pw = (kw-1)/2\n", b"    pw = kw/2\n")
+    edit(later, SHAPES, b"    pw = (kw-1)/2\n", b"    pw = kw/2\n")
     return commit(later, "A later revision")
 
 
@@ -267,33 +270,32 @@ def test_several_revisions(check: Check, later: Path) -> None:
 
 
 def test_history_names_the_commit(check: Check, later: Path) -> None:
-    file = later / "src" / "symbols" / "spherenet.py"
+    file = later / TABLE
     file.write_bytes(b"above\n" + file.read_bytes())
     moved = commit(later, "Insert a line")
     (later / "README.md").write_text("no patched file\n")
     commit(later, "Say something")
-    edit(later, "src/symbols/spherenet.py", b".iteritems()", b".viewitems()")
+    edit(later, TABLE, b".iteritems()", b".viewitems()")
     broken = commit(later, "View the items")
     ran = check("--history", "pin..later", "--format", "json")
     assert ran.code == 3
     history = validated("check", ran.out)["history"]
     assert history["commits"] == 2
-    changes = [(c["patch"][:12], c["commit"], c["verdict"]) for c in history["changes"]]
+    changes = [(c["patch"], c["commit"], c["verdict"]) for c in history["changes"]]
     assert changes == [
-        ("python3/0001", moved, "offset"),
-        ("python3/0003", moved, "offset"),
-        ("python3/0003", broken, "conflict"),
-        ("gradients/00", moved, "offset"),
+        (RANGES, moved, "offset"),
+        (ITEMS, moved, "offset"),
+        (ITEMS, broken, "conflict"),
     ]
     text = check("--history", "pin..later").out
-    assert f"python3/0003-dictionary-items.patch: conflict since {broken[:12]} (" in text
+    assert f"port/0002-items.patch: conflict since {broken[:12]} (" in text
     assert "): View the items" in text
-    assert "recipe/0001-fc7-without-bias.patch: clean all along" in text
+    assert "fixes/0001-no-bias.patch: clean all along" in text
 
 
 def test_a_merge_that_brings_verdicts_together_is_no_change(check: Check, later: Path) -> None:
     """Both sides touch the file; what the merge leaves was the verdict on one of them."""
-    path = "src/symbols/spherenet.py"
+    path = TABLE
     git(later, "checkout", "--quiet", "-b", "side")
     (later / path).write_bytes((later / path).read_bytes() + b"below\n")
     commit(later, "Go aside")
@@ -301,7 +303,7 @@ def test_a_merge_that_brings_verdicts_together_is_no_change(check: Check, later:
     (later / path).write_bytes(b"above\n" + (later / path).read_bytes())
     moved = commit(later, "Insert a line")
     git(later, "merge", "--quiet", "--no-edit", "side")
-    assert changes_of(check, "python3/0003") == [(moved, "offset")]
+    assert changes_of(check, "port/0002") == [(moved, "offset")]
     # A merge that makes what neither side had is one.
     git(later, "checkout", "--quiet", "-B", "aside", "HEAD~1")
     (later / path).write_bytes((later / path).read_bytes() + b"at the end\n")
@@ -311,7 +313,7 @@ def test_a_merge_that_brings_verdicts_together_is_no_change(check: Check, later:
     edit(later, path, b".iteritems()", b".viewitems()")
     (later / path).write_bytes((later / path).read_bytes() + b"at the end\n")
     broken = commit(later, "Merge, and break it")
-    assert changes_of(check, "python3/0003") == [(moved, "offset"), (broken, "conflict")]
+    assert changes_of(check, "port/0002") == [(moved, "offset"), (broken, "conflict")]
 
 
 def changes_of(check: Check, patch: str) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mfn_patcher.patching.series import load_series
-from tests.support.preimages import commit, git
+from tests.support.repositories import commit, git
 from tests.support.tool import Tool, validated
 
 HEADER = (

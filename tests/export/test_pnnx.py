@@ -9,7 +9,7 @@ import pytest
 
 from mfn_patcher.export import pnnx
 from mfn_patcher.export.pnnx import ConversionError
-from tests.support.preimages import ROOT
+from tests.support.repositories import ROOT
 
 NODES = [("a", ["data"]), ("b", ["a"]), ("sum", ["a", "b"]), ("fc1", ["sum"])]
 NUMBERED = """7767517

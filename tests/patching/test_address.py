@@ -15,7 +15,7 @@ import pytest
 from mfn_patcher.patching.address import Address, AddressError, as_address, redact
 from mfn_patcher.patching.git import Repository
 from mfn_patcher.patching.upstream import REMOTE, fetch_pin, fetch_revision
-from tests.support.preimages import StandIn, commit, git
+from tests.support.repositories import StandIn, commit, git
 from tests.support.tool import Tool
 
 REFUSED = [

@@ -26,7 +26,7 @@ from mfn_patcher.patching import unified
 from mfn_patcher.patching.blobs import Blobs
 from mfn_patcher.patching.git import Repository
 from mfn_patcher.patching.series import Header, Patch
-from tests.support.preimages import git
+from tests.support.repositories import git
 
 COUNT = int(os.environ.get("MFN_PATCH_RANDOM_PATCHES", "120"))
 SEED = int(os.environ.get("MFN_PATCH_RANDOM_SEED", "1"))

@@ -8,7 +8,7 @@ import pytest
 
 from mfn_patcher.patching.series import load_series
 from tests.patching.test_chain import DIFF, write_project
-from tests.support.preimages import git
+from tests.support.repositories import git
 from tests.support.tool import Tool
 
 LINES = b"".join(b"line %d $Id$\n" % number for number in range(40))

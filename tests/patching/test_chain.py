@@ -10,7 +10,7 @@ from mfn_patcher.patching.blobs import MissingBlobError
 from mfn_patcher.patching.chain import PatchConflictError, build_chain, commit_patch
 from mfn_patcher.patching.git import Repository
 from mfn_patcher.patching.series import load_series
-from tests.support.preimages import StandIn, commit, git
+from tests.support.repositories import StandIn, commit, git
 
 DIFF = ("diff", "--full-index", "--no-ext-diff", "--no-color")
 

@@ -8,7 +8,7 @@ import pytest
 
 from mfn_patcher.patching.lint import lint
 from mfn_patcher.patching.series import load_series
-from tests.support.preimages import StandIn, commit, git
+from tests.support.repositories import StandIn, commit, git
 from tests.support.tool import Bench, Ran, Tool
 
 
@@ -43,27 +43,27 @@ def test_without_edits_nothing_changes(bench: Bench) -> None:
 
 def test_patches_of_other_files_stay(bench: Bench) -> None:
     before = patches(bench)
-    edit(bench, "src/symbols/spherenet.py", b"# filler 1\n", b"# mine\n")
-    assert refresh(bench, "python3/0003").code == 0
+    edit(bench, "src/table.py", b"# filler 1\n", b"# mine\n")
+    assert refresh(bench, "port/0002").code == 0
     after = patches(bench)
     series = load_series(bench.stand_in.project).patches
-    touched = [patch.name for patch in series if "src/symbols/spherenet.py" in patch.paths]
-    own = touched.index("python3/0003-dictionary-items.patch")
+    touched = [patch.name for patch in series if "src/table.py" in patch.paths]
+    own = touched.index("port/0002-items.patch")
     assert [name for name in after if after[name] != before[name]] == touched[own:]
 
 
 def test_into_a_patch_in_the_middle(bench: Bench) -> None:
     before = patches(bench)
-    edit(bench, "src/train_softmax.py", b"learning rate mult for fc7", b"lr mult of fc7_weight")
+    edit(bench, "src/train.py", b"The rate of the last layer.", b"Its own rate.")
     made = bench.files()
-    ran = refresh(bench, "recipe/0002")
+    ran = refresh(bench, "fixes/0002")
     assert ran.code == 0, ran.err
     after = patches(bench)
     changed = {name for name in after if after[name] != before[name]}
-    assert "recipe/0002-effective-lr-and-wd-multipliers.patch" in changed
-    assert "recipe/0001-fc7-without-bias.patch" not in changed
-    name = "recipe/0002-effective-lr-and-wd-multipliers.patch"
-    assert b"lr mult of fc7_weight" in after[name]
+    assert "fixes/0002-rate-of-the-last-layer.patch" in changed
+    assert "fixes/0001-no-bias.patch" not in changed
+    name = "fixes/0002-rate-of-the-last-layer.patch"
+    assert b"Its own rate." in after[name]
     assert after[name].partition(b"\n---\n")[0] == before[name].partition(b"\n---\n")[0]
     assert lint(bench.stand_in.project) == []
     assert bench.files() == made
@@ -72,7 +72,7 @@ def test_into_a_patch_in_the_middle(bench: Bench) -> None:
 
 
 def test_the_refreshed_series_makes_the_edited_tree_elsewhere(bench: Bench, tmp_path: Path) -> None:
-    edit(bench, "src/image_iter.py", b"list(range(1,", b"list(range(2,")
+    edit(bench, "src/table.py", b".items()", b".entries()")
     commit(bench.workspace, "My change")
     (bench.workspace / "src" / "new.py").write_text("new\n")
     git(bench.workspace, "add", "src/new.py")
@@ -85,25 +85,25 @@ def test_the_refreshed_series_makes_the_edited_tree_elsewhere(bench: Bench, tmp_
 
 def test_edits_that_a_later_patch_made_room_for(bench: Bench) -> None:
     before, made = patches(bench), bench.files()
-    edit(bench, "src/image_iter.py", b"list(range(1,", b"list(range(2,")
-    ran = refresh(bench, "python3/0001")
+    edit(bench, "src/table.py", b".items()", b".entries()")
+    ran = refresh(bench, "port/0001")
     assert ran.code == 1
-    assert "touch what a patch after python3/0001-range-for-xrange.patch made" in ran.err
+    assert "touch what a patch after port/0001-ranges.patch made" in ran.err
     assert patches(bench) == before
     assert bench.files() != made, "the edit is still there"
 
 
 def test_edits_that_undo_a_patch(bench: Bench) -> None:
     before = patches(bench)
-    edit(bench, "src/symbols/spherenet.py", b".items()", b".iteritems()")
-    ran = refresh(bench, "python3/0003")
+    edit(bench, "src/table.py", b".items()", b".iteritems()")
+    ran = refresh(bench, "port/0002")
     assert ran.code == 1
-    assert "leave nothing of python3/0003-dictionary-items.patch" in ran.err
+    assert "leave nothing of port/0002-items.patch" in ran.err
     assert patches(bench) == before
 
 
 def test_the_series_must_be_applied(bench: Bench) -> None:
-    bench.apply("--stack", "recipe")
+    bench.apply("--stack", "fixes")
     ran = refresh(bench)
     assert ran.code == 1
     assert "mfn-patch apply" in ran.err
@@ -111,7 +111,7 @@ def test_the_series_must_be_applied(bench: Bench) -> None:
 
 def test_binary_content_is_refused(bench: Bench) -> None:
     before = patches(bench)
-    (bench.workspace / "src" / "image_iter.py").write_bytes(bytes(range(256)))
+    (bench.workspace / "src" / "table.py").write_bytes(bytes(range(256)))
     ran = refresh(bench)
     assert ran.code == 1
     assert "binary" in ran.err

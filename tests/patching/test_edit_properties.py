@@ -16,7 +16,7 @@ from mfn_patcher.patching import edit as mend
 from mfn_patcher.patching.lint import lint
 from mfn_patcher.patching.series import load_series
 from mfn_patcher.patching.workspace import Workspace
-from tests.support.preimages import commit, git
+from tests.support.repositories import commit, git
 
 SIZE = 24
 TEXTS = [b"mine\n", b"line 3\n", b"one\n", b"", b"two\nlines\n", b"no end"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.preimages import StandIn, git
+from tests.support.repositories import StandIn, git
 from tests.support.tool import Tool
 
 HOSTILE = """
@@ -88,10 +88,10 @@ def collect(tool: Tool, stand_in: StandIn, workspace: Path) -> list[object]:
         tool("apply", *places, "--upstream", stand_in.upstream),
         tool("status", *places),
         tool("diff", *places),
-        tool("diff", *places, "python3/0001"),
+        tool("diff", *places, "port/0001"),
         tool("diff", *places, "--stat"),
     ]
-    file = workspace / "src" / "image_iter.py"
+    file = workspace / "src" / "table.py"
     file.write_bytes(file.read_bytes() + b"mine \r\n")
     said.append(tool("diff", *places, "--local"))
     said.append(tool("revert", "-w", workspace, "--force"))

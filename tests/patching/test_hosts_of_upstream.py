@@ -18,7 +18,7 @@ from typing import ClassVar
 import pytest
 
 from mfn_patcher.patching.git import GitError, Repository
-from tests.support.preimages import commit, git
+from tests.support.repositories import commit, git
 from tests.support.tool import Tool
 from tests.support.toy import LINES, Toy, make_toy
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mfn_patcher.patching.hunks import apply_fits, fit
 from mfn_patcher.patching.series import parse_patch
 from mfn_patcher.patching.unified import Hunk
-from tests.support.preimages import git
+from tests.support.repositories import git
 
 # Few distinct lines, so that a context often stands in several places.
 LINES = st.lists(

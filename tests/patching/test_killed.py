@@ -20,7 +20,7 @@ from mfn_patcher.patching import draft
 from mfn_patcher.patching.git import Repository
 from mfn_patcher.patching.series import series_entries
 from tests.patching.test_nothing_lost import NEW
-from tests.support.preimages import commit, git
+from tests.support.repositories import commit, git
 from tests.support.tool import Tool
 from tests.support.toy import Toy, make_toy
 

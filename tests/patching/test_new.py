@@ -9,7 +9,7 @@ import pytest
 from mfn_patcher.patching.lint import lint
 from mfn_patcher.patching.series import load_series
 from tests.patching.test_edit import edit, patches
-from tests.support.preimages import StandIn, git
+from tests.support.repositories import StandIn, git
 from tests.support.tool import Bench, Ran, Tool
 
 WHY = "The reason, in so many words that the paragraph does not fit into one line of a mail."
@@ -30,7 +30,7 @@ def new(bench: Bench, *options: str) -> Ran:
 
 def test_at_the_end_in_a_stack_of_its_own(bench: Bench, tmp_path: Path) -> None:
     before = patches(bench)
-    edit(bench, "src/image_iter.py", b"list(range(1,", b"list(range(2,")
+    edit(bench, "src/table.py", b".items()", b".entries()")
     (bench.workspace / "src" / "extra.py").write_text("extra\n")
     git(bench.workspace, "add", "src/extra.py")
     made = bench.files()
@@ -53,17 +53,17 @@ def test_at_the_end_in_a_stack_of_its_own(bench: Bench, tmp_path: Path) -> None:
 
 def test_in_the_middle(bench: Bench) -> None:
     before = patches(bench)
-    edit(bench, "src/train_softmax.py", b"# filler 2\n", b"# filler 2\n# mine\n")
+    edit(bench, "src/train.py", b"# filler 2\n", b"# filler 2\n# mine\n")
     made = bench.files()
-    ran = new(bench, "mine", "--stack", "recipe", "--subject", "Add a line", *HEADER)
+    ran = new(bench, "mine", "--stack", "fixes", "--subject", "Add a line", *HEADER)
     assert ran.code == 0, ran.err
     after = patches(bench)
-    assert list(after)[3] == "recipe/0004-mine.patch"
+    assert list(after)[2] == "fixes/0003-mine.patch"
     changed = {name for name in before if after[name] != before[name]}
     assert changed == {
         patch.name
         for patch in load_series(bench.stand_in.project).patches
-        if patch.stack != "recipe" and "src/train_softmax.py" in patch.paths
+        if patch.stack != "fixes" and "src/train.py" in patch.paths
     }
     assert lint(bench.stand_in.project) == []
     assert bench.files() == made
@@ -81,7 +81,7 @@ def test_in_the_middle(bench: Bench) -> None:
     ],
 )
 def test_refused(bench: Bench, options: tuple[str, ...], code: int, message: str) -> None:
-    edit(bench, "src/image_iter.py", b"list(range(1,", b"list(range(2,")
+    edit(bench, "src/table.py", b".items()", b".entries()")
     before = patches(bench), bench.files(), bench.head()
     ran = new(bench, *options, *HEADER)
     assert (ran.code, message in ran.err) == (code, True), ran.err
@@ -94,7 +94,7 @@ def test_without_edits(bench: Bench) -> None:
 
 
 def test_who_git_says(bench: Bench, hermetic: Path) -> None:
-    edit(bench, "src/image_iter.py", b"list(range(1,", b"list(range(2,")
+    edit(bench, "src/table.py", b".items()", b".entries()")
     options = ("fine", "--stack", "local", "--subject", "x", *HEADER[:6])
     ran = new(bench, *options)
     assert (ran.code, "git config user.name" in ran.err) == (1, True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.preimages import commit, git
+from tests.support.repositories import commit, git
 from tests.support.tool import Ran, Tool
 from tests.support.toy import LINES, Toy, make_toy
 

@@ -10,10 +10,9 @@ import pytest
 
 from mfn_patcher.patching import draft
 from mfn_patcher.patching.lint import lint
-from tests.support.preimages import StandIn, commit, git
+from tests.support.repositories import StandIn, commit, git
 from tests.support.tool import Bench, Ran, Tool, validated
-
-CONFLICTING = "src/symbols/spherenet.py"  # patched by python3/0003 among others
+from tests.support.toy_series import ITEMS, NO_BIAS, RANGES, RATES, TABLE
 
 
 class RebaseBench(Bench):
@@ -51,8 +50,8 @@ def edit(file: Path, old: bytes, new: bytes) -> None:
 
 def conflict(bench: RebaseBench) -> str:
     """Give upstream a commit that one patch does not fit, and another that does; return it."""
-    bench.edit_upstream(CONFLICTING, b".iteritems():", b".iteritems():  # sorted")
-    bench.edit_upstream("src/train_softmax.py", b"# filler 1\n", b"# filler 1\n# one more\n")
+    bench.edit_upstream(TABLE, b".iteritems():", b".iteritems():  # sorted")
+    bench.edit_upstream("src/train.py", b"# filler 1\n", b"# filler 1\n# one more\n")
     return commit(bench.stand_in.upstream, "Newer")
 
 
@@ -63,7 +62,7 @@ def state(bench: Bench) -> tuple[Any, ...]:
 
 
 def test_what_fits_is_carried_at_once(bench: RebaseBench) -> None:
-    bench.edit_upstream("src/train_softmax.py", b"# filler 1\n", b"# filler 1\n# one more\n")
+    bench.edit_upstream("src/train.py", b"# filler 1\n", b"# filler 1\n# one more\n")
     onto = commit(bench.stand_in.upstream, "Newer")
     ran = bench.rebase("--onto", "upstream")
     assert ran.code == 0, ran.err
@@ -71,10 +70,10 @@ def test_what_fits_is_carried_at_once(bench: RebaseBench) -> None:
     assert bench.check().code == 0
     assert lint(bench.stand_in.project) == []
     assert "Nothing to do" in bench.apply().out
-    assert b"# one more" in (bench.workspace / "src/train_softmax.py").read_bytes()
+    assert b"# one more" in (bench.workspace / "src/train.py").read_bytes()
     written = [line.split("patches/")[1] for line in ran.out.splitlines() if "written" in line]
-    assert "recipe/0001-fc7-without-bias.patch" in written
-    assert "python3/0003-dictionary-items.patch" not in written, "its files are as they were"
+    assert "fixes/0001-no-bias.patch" in written
+    assert "port/0002-items.patch" not in written, "its files are as they were"
 
 
 def test_to_the_same_pin(bench: RebaseBench) -> None:
@@ -89,15 +88,15 @@ def test_a_conflict_is_shown_mended_and_carried_on(bench: RebaseBench) -> None:
     before = bench.project()
     stopped = bench.rebase("--onto", onto[:10])
     assert stopped.code == 1
-    assert "python3/0003-dictionary-items.patch" in stopped.err
-    assert CONFLICTING in stopped.err
+    assert "port/0002-items.patch" in stopped.err
+    assert TABLE in stopped.err
     assert bench.project() == before, "nothing in the project changes before the end"
-    file = bench.workspace / CONFLICTING
+    file = bench.workspace / TABLE
     shown = file.read_bytes()
     assert shown.count(b"<<<<<<< upstream at ") == 1
-    assert shown.count(b">>>>>>> python3/0003-dictionary-items.patch") == 1
+    assert shown.count(b">>>>>>> port/0002-items.patch") == 1
     assert git(bench.workspace, "diff", "--name-only", "--diff-filter=U").decode().split() == [
-        CONFLICTING
+        TABLE
     ]
     assert validated("status", bench("status", "--json").out)["rebasing"] == onto
 
@@ -114,7 +113,7 @@ def test_a_conflict_is_shown_mended_and_carried_on(bench: RebaseBench) -> None:
     assert done.code == 0, done.err
     assert bench.check().code == 0
     assert "Nothing to do" in bench.apply().out
-    assert b".items():  # sorted" in bench.project()["patches/python3/0003-dictionary-items.patch"]
+    assert b".items():  # sorted" in bench.project()["patches/port/0002-items.patch"]
     assert validated("status", bench("status", "--json").out)["rebasing"] is None
     assert git(bench.workspace, "status", "--porcelain") == b""
 
@@ -140,7 +139,7 @@ def test_abort_brings_every_byte_back(bench: RebaseBench) -> None:
     before = bench.project(), state(bench)
     conflict(bench)
     assert bench.rebase("--onto", "upstream").code == 1
-    edit(bench.workspace / CONFLICTING, b"# filler 82\n", b"# mine\n")
+    edit(bench.workspace / TABLE, b"# filler 82\n", b"# mine\n")
     aborted = bench.rebase("--abort")
     assert aborted.code == 0
     (saved,) = (bench.workspace / "saved").iterdir()
@@ -165,7 +164,7 @@ def test_other_commands_wait_for_the_end(bench: RebaseBench, command: str) -> No
 
 
 def test_edits_are_not_carried_along(bench: RebaseBench) -> None:
-    edit(bench.workspace / CONFLICTING, b"# filler 82\n", b"# mine\n")
+    edit(bench.workspace / TABLE, b"# filler 82\n", b"# mine\n")
     before = bench.project(), state(bench)
     ran = bench.rebase("--onto", "upstream")
     assert (ran.code, "changes of yours" in ran.err) == (1, True)
@@ -173,18 +172,14 @@ def test_edits_are_not_carried_along(bench: RebaseBench) -> None:
 
 
 def test_a_patch_that_upstream_took_goes(bench: RebaseBench) -> None:
-    git(bench.stand_in.upstream, "apply", str(patch(bench, "python3/0002")))
+    git(bench.stand_in.upstream, "apply", str(patch(bench, "port/0001")))
     commit(bench.stand_in.upstream, "Took one")
     ran = bench.rebase("--onto", "upstream")
     assert ran.code == 0, ran.err
-    assert "dropped: python3/0002-shuffle-a-list.patch" in ran.out
-    assert "python3/0002-dictionary-items.patch" in ran.out
+    assert f"dropped: {RANGES}" in ran.out
+    assert f"renamed: {ITEMS} is port/0001-items.patch now" in ran.out
     names = bench.project()["patches/series"].decode().split()
-    assert [name for name in names if name.startswith("python3/000")][:3] == [
-        "python3/0001-range-for-xrange.patch",
-        "python3/0002-dictionary-items.patch",
-        "python3/0003-whole-number-division.patch",
-    ]
+    assert names == [NO_BIAS, RATES, "port/0001-items.patch"]
     assert bench.check().code == 0
     assert lint(bench.stand_in.project) == []
 
@@ -192,25 +187,25 @@ def test_a_patch_that_upstream_took_goes(bench: RebaseBench) -> None:
 def test_a_file_that_is_gone_needs_a_word(bench: RebaseBench) -> None:
     upstream = bench.stand_in.upstream
     (upstream / "old").mkdir()
-    git(upstream, "mv", CONFLICTING, "old/spherenet.py")
+    git(upstream, "mv", TABLE, "old/table.py")
     commit(upstream, "Move it")
     stopped = bench.rebase("--onto", "upstream")
     assert stopped.code == 1
-    assert f"{CONFLICTING}: " in stopped.err
-    assert "is gone; of its name there are old/spherenet.py" in stopped.err
+    assert f"{TABLE}: " in stopped.err
+    assert "is gone; of its name there are old/table.py" in stopped.err
     undecided = bench.rebase("--continue")
     assert (undecided.code, "`git rm` it" in undecided.err) == (1, True)
     while stopped.code:
-        git(bench.workspace, "rm", "--quiet", CONFLICTING)
+        git(bench.workspace, "rm", "--quiet", TABLE)
         stopped = bench.rebase("--continue")
     assert bench.check().code == 0
-    assert not any(CONFLICTING.encode() in data for data in bench.project().values())
+    assert not any(TABLE.encode() in data for data in bench.project().values())
 
 
 def test_killed_while_the_project_is_written(
     bench: RebaseBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench.edit_upstream("src/train_softmax.py", b"# filler 1\n", b"# filler 1\n# one more\n")
+    bench.edit_upstream("src/train.py", b"# filler 1\n", b"# filler 1\n# one more\n")
     onto = commit(bench.stand_in.upstream, "Newer")
 
     class Killed(BaseException):
@@ -242,7 +237,7 @@ def test_a_full_disk_leaves_the_old_series(
     bench: RebaseBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = bench.project(), state(bench)
-    bench.edit_upstream("src/train_softmax.py", b"# filler 1\n", b"# filler 1\n# one more\n")
+    bench.edit_upstream("src/train.py", b"# filler 1\n", b"# filler 1\n# one more\n")
     commit(bench.stand_in.upstream, "Newer")
     write = draft._write
 

@@ -10,7 +10,7 @@ import pytest
 
 from mfn_patcher.patching.lint import lint
 from tests.patching.test_nothing_lost import NEW
-from tests.support.preimages import commit, git
+from tests.support.repositories import commit, git
 from tests.support.tool import Tool
 from tests.support.toy import LINES, Toy, make_toy
 

@@ -6,11 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mfn_patcher.patching.chain import PatchConflictError, build_chain
 from mfn_patcher.patching.lint import lint
-from mfn_patcher.patching.series import Series, load_series
-from mfn_patcher.patching.workspace import Workspace
-from tests.support.preimages import SERIES, StandIn, commit
+from mfn_patcher.patching.series import load_series
+from tests.support.repositories import commit
 from tests.support.tool import Tool
 from tests.support.toy import Toy, make_toy
 
@@ -104,36 +102,3 @@ def test_a_stack_that_a_rebase_dropped_is_not_required(toy: Toy) -> None:
     assert load_series(toy.project).requires == {"third": ("second",)}
     assert lint(toy.project) == []
     assert toy("apply", "--stack", "third").code == 0
-
-
-def _applies(workspace: Workspace, series: Series, stacks: tuple[str, ...]) -> bool:
-    try:
-        build_chain(workspace.repository, series, series.select(stacks))
-    except PatchConflictError:
-        return False
-    return True
-
-
-def _prove(workspace: Workspace, series: Series) -> None:
-    for stack in series.stacks:
-        assert _applies(workspace, series, (stack,)), stack
-        # And nothing is declared that is not needed.
-        bare = Series(series.root, series.pin, series.patches)
-        for left_out in series.requires.get(stack, ()):
-            kept = series.required([stack]).keys() - {left_out, *series.required([left_out])}
-            assert not _applies(workspace, bare, (stack, *kept)), (stack, left_out)
-
-
-def test_every_stack_of_ours_applies_with_what_it_requires(
-    stand_in: StandIn, tmp_path: Path
-) -> None:
-    series = load_series(stand_in.project)
-    workspace = Workspace(tmp_path / "workspace")
-    workspace.apply(series, (), str(stand_in.upstream))
-    _prove(workspace, series)
-
-
-def test_every_stack_of_ours_applies_to_upstream(upstream_address: str, tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path / "workspace")
-    workspace.apply(SERIES, (), upstream_address)
-    _prove(workspace, SERIES)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.patching.test_nothing_lost import NEW, snapshot
-from tests.support.preimages import git
+from tests.support.repositories import git
 from tests.support.tool import Tool
 from tests.support.toy import Toy, make_toy
 

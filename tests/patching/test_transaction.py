@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from mfn_patcher.patching.transaction import Move
-from tests.support.preimages import SERIES, StandIn, git, preimages
+from tests.support.repositories import StandIn, git
 from tests.support.tool import Tool
+from tests.support.toy_series import FILES, TRAIN
 
 SEED = 20180427
 
@@ -38,9 +39,8 @@ def test_killed_at_random_moments(
     workspace = tmp_path / "workspace"
     fresh = start == "from nothing"
     states: list[dict[str, bytes]] = [{}]
-    selections: list[tuple[str, ...]] = [(), ("--stack", "recipe")]
-    everything = {path for patch in SERIES.patches for path in patch.paths}
-    whole = dict(zip(selections, (len(everything), len(preimages()))))
+    sources = sum(path.endswith(".py") for path in FILES)
+    selections: list[tuple[str, ...]] = [(), ("--stack", "fixes")]
     if not fresh:
         states = []
         for selection in selections:
@@ -78,7 +78,7 @@ def test_killed_at_random_moments(
         wait_for_orphans(workspace)
         found = snapshot(workspace)
         if fresh:
-            assert len(found) in {0, whole[selection]}
+            assert len(found) in {0, sources}
         else:
             assert found in states
         ran = tool(*arguments(workspace, stand_in, *selection))
@@ -118,16 +118,16 @@ def test_half_of_a_repository_is_completed(
 def test_a_half_moved_work_tree_is_finished(tool: Tool, stand_in: StandIn, tmp_path: Path) -> None:
     """As after a power cut: some files new, one torn, one edited since, the index locked."""
     workspace = tmp_path / "workspace"
-    tool(*arguments(workspace, stand_in, "--stack", "recipe"))
+    tool(*arguments(workspace, stand_in, "--stack", "fixes"))
     old = git(workspace, "rev-parse", "HEAD").decode().strip()
     tool(*arguments(workspace, stand_in))
     new = git(workspace, "rev-parse", "HEAD").decode().strip()
     wanted = snapshot(workspace)
-    tool(*arguments(workspace, stand_in, "--stack", "recipe"))
+    tool(*arguments(workspace, stand_in, "--stack", "fixes"))
 
-    moved = workspace / "src" / "image_iter.py"
+    moved = workspace / "src" / "table.py"
     moved.write_bytes(wanted[str(moved)])
-    torn = workspace / "src" / "eval" / "verification.py"
+    torn = workspace / TRAIN
     torn.write_bytes(wanted[str(torn)][:100])
     mine = workspace / "LICENSE"
     mine.write_text("edited after the cut\n")
@@ -141,7 +141,7 @@ def test_a_half_moved_work_tree_is_finished(tool: Tool, stand_in: StandIn, tmp_p
     assert ran.code == 0, ran.err
     assert snapshot(workspace) == wanted
     assert mine.read_text() == "edited after the cut\n"
-    (copy,) = (workspace / "saved").rglob("verification.py")
+    (copy,) = (workspace / "saved").rglob("train.py")
     assert copy.read_bytes() == wanted[str(torn)][:100]
     assert git(workspace, "rev-parse", "HEAD", "refs/mfn-patch/applied").decode().split() == [
         new,

@@ -7,8 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.preimages import SERIES, StandIn, commit, git
+from tests.support.repositories import StandIn, commit, git
 from tests.support.tool import Bench, Tool, validated
+from tests.support.toy_series import (
+    ITEMS,
+    NO_BIAS,
+    PATCHES,
+    RANGES,
+    RATES,
+    READER,
+    TABLE,
+    TRAIN,
+)
 
 
 @pytest.fixture
@@ -21,7 +31,7 @@ def test_apply_makes_a_commit_of_each_patch(bench: Bench) -> None:
     names = [patch["patch"] for patch in outcome["patches"]]
     log = git(bench.workspace, "log", "--reverse", "--format=%(trailers:key=Mfn-Patch,valueonly)")
     assert log.decode().split() == names
-    assert len(names) == len(SERIES.patches)
+    assert len(names) == len(PATCHES)
     assert bench.head() == outcome["commit"]
     assert git(bench.workspace, "status", "--porcelain") == b""
     assert git(bench.workspace, "branch", "--show-current").strip() == b"mfn-patch"
@@ -30,8 +40,8 @@ def test_apply_makes_a_commit_of_each_patch(bench: Bench) -> None:
 def test_only_what_is_read_is_fetched_and_checked_out(bench: Bench) -> None:
     bench.apply()
     assert (bench.workspace / "LICENSE").exists()
-    assert not (bench.workspace / "src" / "align").exists()
-    blob = git(bench.workspace, "rev-parse", "HEAD:src/align/det1.npy").decode().strip()
+    assert not (bench.workspace / "big").exists()
+    blob = git(bench.workspace, "rev-parse", "HEAD:big/weights.bin").decode().strip()
     missing = git(bench.workspace, "rev-list", "--objects", "--missing=print", "HEAD").decode()
     assert f"?{blob}" in missing.split()
 
@@ -54,8 +64,8 @@ def test_apply_again_does_nothing(bench: Bench) -> None:
 
 def test_a_changed_series_moves_the_workspace(bench: Bench) -> None:
     old = bench.json()["commit"]
-    path = bench.stand_in.project / "patches" / "python3" / "0005-without-scipy-misc.patch"
-    path.write_text(path.read_text().replace("Do without", "Get on without"))
+    path = bench.stand_in.project / "patches" / ITEMS
+    path.write_text(path.read_text().replace("Subject: Iterate", "Subject: Walk"))
     assert "changed" in bench("status").out
     new = bench.json()["commit"]
     assert new != old
@@ -64,63 +74,48 @@ def test_a_changed_series_moves_the_workspace(bench: Bench) -> None:
 
 def test_a_shorter_selection_goes_back(bench: Bench) -> None:
     bench.apply()
-    outcome = bench.json("--stack", "recipe")
-    assert [patch["patch"][:11] for patch in outcome["patches"]] == [
-        "recipe/0001",
-        "recipe/0002",
-        "recipe/0003",
-    ]
+    outcome = bench.json("--stack", "fixes")
+    assert [patch["patch"] for patch in outcome["patches"]] == [NO_BIAS, RATES]
     status = validated("status", bench("status", "--json").out)
-    assert [p["state"] for p in status["patches"]] == ["applied"] * 3 + ["missing"] * (
-        len(SERIES.patches) - 3
-    )
+    assert [p["state"] for p in status["patches"]] == ["applied"] * 2 + ["missing"] * 2
 
 
 def test_a_stack_alone_tells_offsets(bench: Bench) -> None:
-    path = (
-        bench.stand_in.project
-        / "patches"
-        / "recipe"
-        / "0003-uniform-initializer-for-y-networks.patch"
-    )
-    outcome = bench.json("--stack", "python3")
-    assert len(outcome["patches"]) == 10
-    assert path.exists()
-    # Of the recipe's changes only one line more, above, is missing in between: see recipe/0002.
-    moved = {o["hunk"]: o["lines"] for p in outcome["patches"] for o in p["offsets"]}
-    assert set(moved.values()) <= {-1, 1}
+    outcome = bench.json("--stack", "port")
+    assert len(outcome["patches"]) == 2
+    # The patches that are left out make the file one line longer above the hunk.
+    moved = [offset for patch in outcome["patches"] for offset in patch["offsets"]]
+    assert moved == [{"path": TRAIN, "hunk": 1, "lines": -1}]
 
 
 def test_a_patch_that_builds_on_one_left_out_says_so(bench: Bench) -> None:
-    ran = bench.apply("--without", "recipe/0001")
+    ran = bench.apply("--without", "fixes/0001")
     assert ran.code == 1
-    assert "recipe/0002-effective-lr-and-wd-multipliers.patch does not apply" in ran.err
-    assert "builds on what you left out: recipe/0001-fc7-without-bias.patch" in ran.err
+    assert "fixes/0002-rate-of-the-last-layer.patch does not apply" in ran.err
+    assert "builds on what you left out: fixes/0001-no-bias.patch" in ran.err
     assert bench("status").code == 0
     assert bench.files() == {}
 
 
 def test_a_conflict_shows_every_bad_hunk_and_changes_nothing(bench: Bench) -> None:
-    bench.apply("--stack", "recipe")
+    bench.apply("--stack", "fixes")
     before, head = bench.files(), bench.head()
-    folder = bench.stand_in.project / "patches" / "python3"
-    path = folder / "0001-range-for-xrange.patch"
+    path = bench.stand_in.project / "patches" / RANGES
     text = path.read_bytes()
-    text = text.replace(b"-    for i in xrange(3,7):", b"-    for i in xrange(3,8):")
-    text = text.replace(
-        b"-  for i in xrange( len(data_list) ):", b"-  for i in xrange(len(lists)):", 1
-    )
+    text = text.replace(b"-  for i in xrange(3):", b"-  for i in xrange(4):")
+    text = text.replace(b"-  for i in xrange( len(data_list) ):", b"-  for i in xrange(lists):")
     path.write_bytes(text)
     ran = bench.apply()
     assert ran.code == 1
-    assert "python3/0001-range-for-xrange.patch does not apply" in ran.err
-    # The blob ids are those of the pin, so git is asked, and refuses.
-    assert "src/common/face_preprocess.py" in ran.err
+    assert f"{RANGES} does not apply" in ran.err
+    assert f"{READER}: hunk 1 (@@ -9,7 +9,7 @@" in ran.err
+    assert f"{TABLE}: hunk 1 (@@ -7,7 +7,7 @@" in ran.err
+    assert ran.err.count(": hunk ") == 2
     assert (bench.files(), bench.head()) == (before, head)
 
 
 def test_conflicting_text_is_shown_from_both_sides(bench: Bench) -> None:
-    file = bench.stand_in.upstream / "src" / "symbols" / "spherenet.py"
+    file = bench.stand_in.upstream / "src" / "table.py"
     changed = file.read_bytes().replace(
         b"for j in xrange(units[i]):", b"for j in xrange(units[i]+0):"
     )
@@ -130,22 +125,22 @@ def test_conflicting_text_is_shown_from_both_sides(bench: Bench) -> None:
     (bench.stand_in.project / "pinned_commit.txt").write_text(pin)
     ran = bench.apply()
     assert ran.code == 1
-    assert "src/symbols/spherenet.py: hunk 2 (@@ -14,7 +14,7 @@), near line 14" in ran.err
+    assert "src/table.py: hunk 2 (@@ -17,7 +17,7 @@), near line 17" in ran.err
     assert ">     for j in xrange(units[i]):" in ran.err
     assert ">     for j in xrange(units[i]+0):" in ran.err
     assert "hunk 1" not in ran.err
 
 
 def test_a_pre_image_that_fits_but_is_not_the_one_is_refused(bench: Bench) -> None:
-    file = bench.stand_in.upstream / "src" / "symbols" / "fdpn.py"
+    file = bench.stand_in.upstream / "src" / "shapes.py"
     git(bench.stand_in.upstream, "checkout", "--quiet", bench.stand_in.pin)
     file.write_bytes(b"one line more\n" + file.read_bytes())
     pin = commit(bench.stand_in.upstream, "Another pin")
     (bench.stand_in.project / "pinned_commit.txt").write_text(pin)
     ran = bench.apply()
     assert ran.code == 1
-    assert "python3/0004-whole-number-division.patch does not apply" in ran.err
-    assert "src/symbols/fdpn.py: is blob" in ran.err
+    assert "port/0001-ranges.patch does not apply" in ran.err
+    assert "src/shapes.py: is blob" in ran.err
 
 
 def test_dry_run_leaves_no_trace(bench: Bench, tmp_path: Path) -> None:
@@ -153,28 +148,28 @@ def test_dry_run_leaves_no_trace(bench: Bench, tmp_path: Path) -> None:
     assert not bench.workspace.exists()
     assert bench.json()["commit"] == commit_id
     before, head = bench.files(), bench.head()
-    outcome = bench.json("--dry-run", "--stack", "recipe")
+    outcome = bench.json("--dry-run", "--stack", "fixes")
     assert outcome["changed"] is False
-    assert len(outcome["patches"]) == 3
+    assert len(outcome["patches"]) == 2
     assert (bench.files(), bench.head()) == (before, head)
 
 
 def test_edits_are_listed_protected_and_saved_by_force(bench: Bench) -> None:
     bench.apply()
-    file = bench.workspace / "src" / "image_iter.py"
+    file = bench.workspace / "src" / "table.py"
     original = file.read_bytes()
     file.write_bytes(original + b"# mine\n")
-    assert "src/image_iter.py" in bench("status").out
+    assert "src/table.py" in bench("status").out
     assert bench.apply().code == 0, "with nothing to do, edits are in nobody's way"
 
-    refused = bench.apply("--stack", "recipe")
+    refused = bench.apply("--stack", "fixes")
     assert refused.code == 1
-    assert "edited: src/image_iter.py" in refused.err
+    assert "edited: src/table.py" in refused.err
     assert "diff --local" in refused.err
     assert file.read_bytes() == original + b"# mine\n"
     assert bench("revert").code == 1
 
-    outcome = bench.json("--stack", "recipe", "--force")
+    outcome = bench.json("--stack", "fixes", "--force")
     saved = Path(outcome["saved"])
     assert b"# mine" not in file.read_bytes()
     bench.apply()
@@ -184,7 +179,7 @@ def test_edits_are_listed_protected_and_saved_by_force(bench: Bench) -> None:
 
 def test_commits_on_top_are_protected_and_kept_by_force(bench: Bench) -> None:
     bench.apply()
-    file = bench.workspace / "src" / "image_iter.py"
+    file = bench.workspace / "src" / "table.py"
     file.write_bytes(file.read_bytes() + b"# mine\n")
     mine = commit(bench.workspace, "My change")
     assert bench.apply().code == 0
@@ -203,10 +198,10 @@ def test_commits_on_top_are_protected_and_kept_by_force(bench: Bench) -> None:
 def test_commits_on_a_branch_of_the_users_are_in_nobodys_way(bench: Bench) -> None:
     bench.apply()
     git(bench.workspace, "switch", "--quiet", "--create", "mine")
-    file = bench.workspace / "src" / "image_iter.py"
+    file = bench.workspace / "src" / "table.py"
     file.write_bytes(file.read_bytes() + b"# mine\n")
     mine = commit(bench.workspace, "My change")
-    assert bench.apply("--stack", "recipe").code == 0
+    assert bench.apply("--stack", "fixes").code == 0
     assert git(bench.workspace, "rev-parse", "mine").decode().strip() == mine
 
 
@@ -235,17 +230,17 @@ def test_diff_is_what_the_patches_do(bench: Bench, tmp_path: Path) -> None:
     diff = bench("diff").out.encode()
     git(bench.stand_in.upstream, "checkout", "--quiet", bench.stand_in.pin)
     git(bench.stand_in.upstream, "apply", "--check", "-", stdin=diff)
-    patch = bench("diff", "python3/0005").out
+    patch = bench("diff", "port/0002").out
     assert patch.count("\n-") == 2, "the file name and one line"
     stat = bench("diff", "--stat").out
-    paths = {path for patch in SERIES.patches for path in patch.paths}
+    paths = {path for patch in PATCHES for path, _, _ in patch.edits}
     assert f"{len(paths)} files changed" in stat
     assert "@@" not in stat
-    (bench.workspace / "src" / "image_iter.py").write_text("mine\n")
+    (bench.workspace / "src" / "table.py").write_text("mine\n")
     assert "+mine" in bench("diff", "--local").out
     assert "+mine" not in bench("diff").out
-    assert bench("diff", "recipe/9").code == 1
-    assert bench("diff", "recipe/0001", "--local").code == 2
+    assert bench("diff", "fixes/9").code == 1
+    assert bench("diff", "fixes/0001", "--local").code == 2
 
 
 @pytest.mark.parametrize("command", ["status", "diff", "revert"])
@@ -275,7 +270,7 @@ def test_a_clone_of_the_users_own_is_taken_as_it_is(bench: Bench, tmp_path: Path
     assert git(bench.workspace, "rev-parse", "master") == git(
         bench.stand_in.upstream, "rev-parse", "master"
     )
-    assert (bench.workspace / "src" / "align" / "det1.npy").exists(), "no sparse checkout of theirs"
+    assert (bench.workspace / "big" / "weights.bin").exists(), "no sparse checkout of theirs"
     assert git(bench.workspace, "status", "--porcelain") == b""
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from mfn_patcher.recipes import loading
 from mfn_patcher.recipes.model import Expectations, StageCheckpoint
-from tests.support.preimages import ROOT
+from tests.support.repositories import ROOT
 
 
 def test_stages_feed_one_another() -> None:

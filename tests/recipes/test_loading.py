@@ -9,8 +9,8 @@ import pytest
 from mfn_patcher.errors import ExitCode
 from mfn_patcher.recipes import loading, parsing
 from mfn_patcher.recipes.model import Expectations, Recipe, RecipeError, Stage
-from tests.support.preimages import ROOT
 from tests.support.recipes import TEXT
+from tests.support.repositories import ROOT
 from tests.support.tool import Tool, validated
 
 

@@ -4,15 +4,15 @@ from pathlib import Path
 
 from mfn_patcher.patching.series import load_series
 from mfn_patcher.runs.code import Code, read_code
-from tests.support.preimages import StandIn
+from tests.support.repositories import StandIn
 from tests.support.tool import Tool
 
 
-def test_the_chain_and_what_the_user_changed(tool: Tool, stand_in: StandIn, tmp_path: Path) -> None:
-    place = ("-w", tmp_path / "w", "--project", stand_in.project)
-    assert tool("apply", *place, "--upstream", stand_in.upstream).code == 0
+def test_the_chain_and_what_the_user_changed(tool: Tool, shipped: StandIn, tmp_path: Path) -> None:
+    place = ("-w", tmp_path / "w", "--project", shipped.project)
+    assert tool("apply", *place, "--upstream", shipped.upstream).code == 0
     code = read_code(tmp_path / "w")
-    series = load_series(stand_in.project)
+    series = load_series(shipped.project)
     assert code.pin == series.pin
     assert [(link.patch, link.digest) for link in code.patches] == [
         (patch.name, patch.digest) for patch in series.patches

@@ -32,7 +32,7 @@ from mfn_patcher.runs.log import (
     Verification,
     read_events,
 )
-from tests.support.preimages import ROOT
+from tests.support.repositories import ROOT
 
 SAMPLE = ROOT / "tests/recorded/training.log"
 LINES = SAMPLE.read_text().splitlines()

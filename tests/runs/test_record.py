@@ -10,7 +10,7 @@ from mfn_patcher.data.fingerprint import Fingerprint
 from mfn_patcher.recipes import loading
 from mfn_patcher.runs import record
 from mfn_patcher.runs.record import Record
-from tests.support.preimages import ROOT
+from tests.support.repositories import ROOT
 
 RECORD = Record(
     recipe="mobilefacenet",

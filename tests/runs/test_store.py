@@ -20,7 +20,7 @@ from mfn_patcher.runs.record import Record
 from mfn_patcher.runs.store import RunError, every, find
 from tests.runs.test_log import SAMPLE
 from tests.runs.test_record import DAMAGED, RECORD
-from tests.support.preimages import ROOT
+from tests.support.repositories import ROOT
 from tests.support.tool import Tool, validated
 
 WHOLE = dataclasses.replace(

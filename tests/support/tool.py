@@ -10,7 +10,7 @@ from typing import Any
 
 import jsonschema
 
-from tests.support.preimages import ROOT, StandIn, git
+from tests.support.repositories import ROOT, StandIn, git
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.preimages import commit, git
+from tests.support.repositories import commit, git
 from tests.support.tool import Ran, Tool
 
 _HEADER = """\

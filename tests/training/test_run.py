@@ -36,7 +36,7 @@ from mfn_patcher.training.run import (
     run_stages,
 )
 from mfn_patcher.training.watch.supervision import AS_USUAL, GateError, Supervision
-from tests.support.preimages import ROOT
+from tests.support.repositories import ROOT
 
 # Saves checkpoints numbered as the real script numbers them, with what it was started from.
 SCRIPT = """

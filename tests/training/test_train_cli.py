@@ -7,17 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.preimages import SERIES, StandIn
+from tests.support.repositories import StandIn
+from tests.support.shipped import SERIES
 from tests.support.tool import Tool
 
 
 @pytest.fixture
-def workspace(tool: Tool, stand_in: StandIn, tmp_path: Path) -> Path:
-    return apply(tool, stand_in, tmp_path / "all")
+def workspace(tool: Tool, shipped: StandIn, tmp_path: Path) -> Path:
+    return apply(tool, shipped, tmp_path / "all")
 
 
-def apply(tool: Tool, stand_in: StandIn, folder: Path, *options: str) -> Path:
-    places = ("-w", folder, "--upstream", stand_in.upstream, "--project", stand_in.project)
+def apply(tool: Tool, shipped: StandIn, folder: Path, *options: str) -> Path:
+    places = ("-w", folder, "--upstream", shipped.upstream, "--project", shipped.project)
     assert tool("apply", *places, *options).code == 0
     return folder
 
@@ -32,11 +33,11 @@ def test_a_training_has_a_seed(tool: Tool, workspace: Path) -> None:
     assert "--seed 7 --keep 3 --keep-always 20" in ran.out.splitlines()[1]
 
 
-def test_without_the_stack_there_is_none(tool: Tool, stand_in: StandIn, tmp_path: Path) -> None:
+def test_without_the_stack_there_is_none(tool: Tool, shipped: StandIn, tmp_path: Path) -> None:
     # Later stacks build on it.
     before = takewhile(lambda name: name != "resume", SERIES.stacks)
     stacks = [token for name in before for token in ("--stack", name)]
-    workspace = apply(tool, stand_in, tmp_path / "less", *stacks)
+    workspace = apply(tool, shipped, tmp_path / "less", *stacks)
     ran = tool("train", "-w", workspace, "--stage", "2", "--dry-run")
     assert ran.out.splitlines()[1].endswith("--max-steps 40000")
     for option in (["--resume"], ["--seed", "0"], ["--keep", "1"]):

@@ -19,7 +19,8 @@ from mfn_patcher.patching.series import load_series
 from mfn_patcher.patching.unified import ABSENT
 from mfn_patcher.patching.upstream import fetch_blobs, fetch_history
 from mfn_patcher.patching.workspace import Workspace
-from tests.support.preimages import ROOT, SERIES
+from tests.support.repositories import ROOT
+from tests.support.shipped import SERIES
 from tests.support.upstream import ADDRESS, unproven
 
 # The files that patches change.

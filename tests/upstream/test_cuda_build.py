@@ -36,7 +36,7 @@ from mfn_patcher.engine import MXNET
 from mfn_patcher.engine.cards import MXNET_WHEELS
 from mfn_patcher.engine.choice import choose
 from tests.support import stub_driver
-from tests.support.preimages import ROOT
+from tests.support.repositories import ROOT
 from tests.support.tool import validated
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]

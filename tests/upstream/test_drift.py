@@ -15,7 +15,8 @@ from mfn_patcher.patching.git import GitError, Repository
 from mfn_patcher.patching.unified import ABSENT
 from mfn_patcher.patching.upstream import fetch_blobs
 from tests.drift.formats import test_junit, test_sarif
-from tests.support.preimages import ROOT, SERIES
+from tests.support.repositories import ROOT
+from tests.support.shipped import SERIES
 from tests.support.tool import Tool
 from tests.upstream.conftest import PATHS
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.engine_children import PROGRAMS, answer, recorded
-from tests.support.preimages import ROOT
+from tests.support.repositories import ROOT
 
 ENGINES = [
     pytest.param(False, id="mxnet", marks=pytest.mark.mxnet),

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.preimages import ROOT
+from tests.support.repositories import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 

@@ -9,7 +9,7 @@ import pytest
 
 from mfn_patcher.patching.project import PUBLIC_ADDRESS
 from mfn_patcher.patching.series import load_series
-from tests.support.preimages import ROOT, git
+from tests.support.repositories import ROOT, git
 from tests.support.tool import Tool
 
 PIN = "4bc813215a4603474c840c85fa2113f5354c7180"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.preimages import ROOT, git
+from tests.support.repositories import ROOT, git
 from tests.support.tool import Tool
 
 ONTO = "6fe15f12"  # November 2018

@@ -18,7 +18,7 @@ from mfn_patcher.data.synth import synthesise
 from mfn_patcher.data.verification_set import write_verification_set
 from mfn_patcher.errors import ExitCode
 from tests.support.odd_images import odd_images
-from tests.support.preimages import git
+from tests.support.repositories import git
 from tests.support.tool import Tool, validated
 
 pytestmark = pytest.mark.mxnet

@@ -13,7 +13,7 @@ import pytest
 from mfn_patcher.children.environment import count_cores
 from mfn_patcher.data.synth import synthesise
 from mfn_patcher.patching.series import load_series
-from tests.support.preimages import ROOT
+from tests.support.repositories import ROOT
 from tests.support.tool import Ran, Tool, validated
 
 pytestmark = pytest.mark.mxnet

@@ -9,11 +9,10 @@ from xml.etree import ElementTree as ET
 import pytest
 import xmlschema
 
-from tests.support.preimages import SERIES, StandIn, commit, edit, git
+from tests.support.repositories import StandIn, commit, edit, git
 from tests.support.tool import Check
+from tests.support.toy_series import NO_BIAS, PATCHES, RANGES, SHAPES, TABLE
 
-FDPN = "src/symbols/fdpn.py"
-SPHERENET = "src/symbols/spherenet.py"
 SCHEMA = Path(sys.prefix, "junit-10.xsd")
 
 
@@ -31,13 +30,13 @@ def test_the_pin(check: Check) -> None:
     suites = validated(ran.out)
     (suite,) = suites
     assert suite.attrib["name"].startswith("pin, ")
-    assert (suite.attrib["tests"], suite.attrib["failures"]) == (str(len(SERIES.patches)), "0")
+    assert (suite.attrib["tests"], suite.attrib["failures"]) == (str(len(PATCHES)), "0")
     assert suites.attrib["tests"] == suite.attrib["tests"]
-    assert suite[0].attrib["name"] == "recipe/0001-fc7-without-bias.patch"
+    assert suite[0].attrib["name"] == NO_BIAS
 
 
 def test_a_conflict(check: Check, later: Path) -> None:
-    edit(later, FDPN, b"    pw = (kw-1)/2\n", b"    pw = kw/2 \x0c<&]]>\n")
+    edit(later, SHAPES, b"    pw = (kw-1)/2\n", b"    pw = kw/2 \x0c<&]]>\n")
     commit(later, "A later revision")
     ran = check("--against", "later", "--against", "master", "--format", "junit")
     assert ran.code == 3
@@ -45,34 +44,34 @@ def test_a_conflict(check: Check, later: Path) -> None:
     assert [suite.attrib["failures"] for suite in suites] == ["1", "0"]
     (test,) = (test for test in suites[0] if len(test))
     assert test.attrib["classname"] == "later"
-    assert test.attrib["name"] == "python3/0004-whole-number-division.patch"
+    assert test.attrib["name"] == RANGES
     (failure,) = test
     assert failure.attrib["type"] == "conflict"
-    assert failure.attrib["message"].startswith(f"{FDPN}: hunk 1: conflict near line")
+    assert failure.attrib["message"].startswith(f"{SHAPES}: hunk 1: conflict near line")
     assert failure.text is not None
-    assert failure.text.startswith("patches/python3/0004-whole-number-division.patch:")
+    assert failure.text.startswith(f"patches/{RANGES}:")
     assert "  expected:     pw = (kw-1)/2\n" in failure.text
     assert "  found:        pw = kw/2 \\x0c<&]]>" in failure.text
 
 
 def test_what_is_allowed_is_no_failure(check: Check, later: Path) -> None:
-    edit(later, SPHERENET, b"# filler 1\n", b"# filler 1\n\n")
+    edit(later, TABLE, b"# filler 1\n", b"# filler 1\n\n")
     commit(later, "A later revision")
     ran = check("--against", "later", "--format", "junit")
     assert ran.code == 0
     suites = validated(ran.out)
     assert (suites.attrib["failures"], suites.attrib["errors"]) == ("0", "0")
     told = [out.text for out in suites.iter("system-out")]
-    assert len(told) == 3
+    assert len(told) == 2
     assert told[0] is not None
     assert "offset +1" in told[0]
 
 
 def test_the_history_says_since_when(check: Check, later: Path) -> None:
-    edit(later, SPHERENET, b".iteritems()", b".viewitems()")
+    edit(later, TABLE, b".iteritems()", b".viewitems()")
     broken = commit(later, "View the items")
-    git(later, "rm", "--quiet", FDPN)
-    gone = commit(later, "Drop fdpn")
+    git(later, "rm", "--quiet", SHAPES)
+    gone = commit(later, "Drop shapes")
     ran = check("--against", "later", "--history", "pin..later", "--format", "junit")
     assert ran.code == 3
     suites = validated(ran.out)

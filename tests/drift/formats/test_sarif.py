@@ -11,13 +11,13 @@ from typing import Any
 import jsonschema
 import pytest
 
-from tests.support.preimages import StandIn, commit, edit, git
+from tests.support import toy_series
+from tests.support.repositories import StandIn, commit, edit, git
 from tests.support.tool import Check
+from tests.support.toy_series import SHAPES, TABLE, TRAIN
 
-FDPN = "src/symbols/fdpn.py"
-DIVISION = "patches/python3/0004-whole-number-division.patch"
-LAST = "patches/python3/0010-opencv-imread-flags.patch"
-SPHERENET = "src/symbols/spherenet.py"
+RANGES = f"patches/{toy_series.RANGES}"
+LAST = f"patches/{toy_series.ITEMS}"
 
 
 def validated(text: str) -> Any:
@@ -49,16 +49,16 @@ def test_the_pin(check: Check) -> None:
 
 
 def test_a_conflict(check: Check, later: Path, stand_in: StandIn) -> None:
-    edit(later, FDPN, b"    pw = (kw-1)/2\n", b"    pw = kw/2\n")
+    edit(later, SHAPES, b"    pw = (kw-1)/2\n", b"    pw = kw/2\n")
     revision = commit(later, "A later revision")
     ran = check("--against", "later", "--format", "sarif")
     assert ran.code == 3
     (result,) = validated(ran.out)["results"]
     assert (result["ruleId"], result["level"]) == ("conflict", "error")
     uri, line = place(result)
-    assert uri == DIVISION
+    assert uri == RANGES
     assert line
-    lines = (stand_in.project / DIVISION).read_text().splitlines()
+    lines = (stand_in.project / RANGES).read_text().splitlines()
     assert lines[line - 1].startswith("@@ ")
     assert "-    pw = (kw-1)/2" in lines[line : line + 8]
     assert "\nexpected:     pw = (kw-1)/2\nfound:        pw = kw/2" in result["message"]["text"]
@@ -67,13 +67,13 @@ def test_a_conflict(check: Check, later: Path, stand_in: StandIn) -> None:
 
 
 def test_fingerprints_stay_when_lines_move(check: Check, later: Path, stand_in: StandIn) -> None:
-    edit(later, SPHERENET, b".iteritems()", b".viewitems()")
+    edit(later, TABLE, b".iteritems()", b".viewitems()")
     commit(later, "A later revision")
     before = validated(check("--against", "later", "--format", "sarif").out)["results"]
-    edit(later, SPHERENET, b".viewitems()", b".listitems()")
-    edit(later, SPHERENET, b"# filler 1\n", b"# filler 1\n\n")
+    edit(later, TABLE, b".viewitems()", b".listitems()")
+    edit(later, TABLE, b"# filler 1\n", b"# filler 1\n\n")
     commit(later, "Another")
-    items = stand_in.project / "patches" / "python3" / "0003-dictionary-items.patch"
+    items = stand_in.project / LAST
     items.write_bytes(items.read_bytes().replace(b"\nOrigin:", b"\n And more.\nOrigin:"))
     after = validated(check("--against", "later", "--format", "sarif").out)["results"]
     conflicts = [next(it for it in run if it["ruleId"] == "conflict") for run in (before, after)]
@@ -82,10 +82,8 @@ def test_fingerprints_stay_when_lines_move(check: Check, later: Path, stand_in: 
 
 
 def test_levels(check: Check, later: Path) -> None:
-    image_iter = "src/image_iter.py"
-    taken = b"list(range(1, int(header.label[0])))"
-    edit(later, image_iter, b"range(1, int(header.label[0]))", taken)
-    edit(later, SPHERENET, b"# filler 1\n", b"# filler 1\n\n")
+    edit(later, TABLE, b".iteritems()", b".items()")
+    edit(later, TRAIN, b"# filler 1\n", b"# filler 1\n\n")
     commit(later, "A later revision")
     levels = {}
     for allowed in ("exact", "offset", "merged"):
@@ -100,8 +98,8 @@ def test_levels(check: Check, later: Path) -> None:
 
 
 def test_the_history_says_since_when(check: Check, later: Path) -> None:
-    git(later, "rm", "--quiet", FDPN)
-    gone = commit(later, "Drop fdpn")
+    git(later, "rm", "--quiet", SHAPES)
+    gone = commit(later, "Drop shapes")
     (later / "README.md").write_text("no patched file\n")
     commit(later, "Go on")
     run = validated(check("--history", "pin..later", "--format", "sarif").out)

@@ -9,7 +9,7 @@ from rich.console import Console
 from mfn_patcher.runs.log import CheckpointSaved, LearningRate, Speed, Verification, read_events
 from mfn_patcher.training.watch.alarms import Alarm
 from mfn_patcher.training.watch.display import Display, duration
-from tests.support.preimages import ROOT
+from tests.support.repositories import ROOT
 
 SAMPLE = ROOT / "tests/recorded/training.log"
 

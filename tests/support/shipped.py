@@ -1,24 +1,22 @@
-"""A stand-in for upstream, made of what the patches quote, so that most tests need no network.
+"""A stand-in for upstream that the shipped patches fit, for tests that need these without network.
 
 Every line that a patch quotes is put at its number; lines that no patch quotes are filler. The
-patches of the real project fit it, with blob ids written anew. It proves the machinery, and says
-nothing about whether a patch fits upstream: `tests/upstream` does.
+blob ids in the patches are rewritten. It proves nothing about whether a patch fits upstream:
+`tests/upstream` does. Tests of the machinery use `tests.support.toy_series` instead.
 """
 
 from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from mfn_patcher.patching.series import load_series, series_entries
 from mfn_patcher.patching.unified import ABSENT, Hunk
+from tests.support.repositories import ROOT, StandIn, commit, git
 
-ROOT = Path(__file__).resolve().parents[2]
 SERIES = load_series(ROOT)
-IDENTITY = ("-c", "user.name=Upstream", "-c", "user.email=upstream@example.invalid")
 
 
 @dataclass
@@ -28,23 +26,7 @@ class Line:
     text: bytes | None = None
 
 
-@dataclass(frozen=True)
-class StandIn:
-    """A repository that stands in for upstream, and a project whose series fits it."""
-
-    upstream: Path
-    project: Path
-    pin: str
-
-
-def git(folder: Path, *arguments: str, stdin: bytes = b"") -> bytes:
-    command = ["git", *IDENTITY, *arguments]
-    return subprocess.run(
-        command, cwd=folder, input=stdin, stdout=subprocess.PIPE, check=True
-    ).stdout
-
-
-def make_stand_in(folder: Path) -> StandIn:
+def make_shipped(folder: Path) -> StandIn:
     """Build the stand-in below `folder`."""
     upstream, project = folder / "upstream", folder / "project"
     for path, content in preimages().items():
@@ -62,20 +44,6 @@ def make_stand_in(folder: Path) -> StandIn:
     (project / "pinned_commit.txt").write_text(f"{pin}\n")
     rewrite_blob_ids(upstream, project, pin)
     return StandIn(upstream, project, pin)
-
-
-def commit(folder: Path, message: str) -> str:
-    git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "--message", message)
-    return git(folder, "rev-parse", "HEAD").decode().strip()
-
-
-def edit(folder: Path, path: str, old: bytes, new: bytes) -> None:
-    """Replace the first `old` in a file of `folder`."""
-    file = folder / path
-    data = file.read_bytes()
-    assert old in data
-    file.write_bytes(data.replace(old, new, 1))
 
 
 def preimages() -> dict[str, bytes]:

@@ -57,10 +57,14 @@ def _reach_upstream() -> tuple[str, bool]:
     return "".join(sections), reached
 
 
-# What runs in the background of a shell has SIGINT ignored. Children inherit that, and would not
-# hear the signals that tests send.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# The background of a shell ignores SIGINT, and nohup ignores SIGHUP. Children inherit that, and
+# would not receive the signals that tests send.
+for number, handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -122,13 +122,15 @@ def test_how_much_is_drawn_is_told(tool: Tool, tmp_path: Path) -> None:
 
 
 def test_signals_that_the_suite_was_started_to_ignore() -> None:
-    """As from a shell's background: a child of the tests hears SIGINT all the same."""
+    """As in the background of a shell or under nohup: children of the tests receive signals."""
     program = (
         "import signal, subprocess, sys\n"
         "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
         "sys.exit(subprocess.run([sys.executable, '-c',\n"
         "    'import signal; import tests.conftest; '\n"
-        "    'assert signal.getsignal(signal.SIGINT) is signal.default_int_handler'\n"
+        "    'assert signal.getsignal(signal.SIGINT) is signal.default_int_handler; '\n"
+        "    'assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL'\n"
         "]).returncode)\n"
     )
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

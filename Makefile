@@ -21,7 +21,7 @@ test: .venv/dev .venv/junit-10.xsd .venv/ncnn  ## lint, types and tests
 	$(call timed,$(BIN)/ruff check)
 	$(call timed,$(BIN)/ruff format --check)
 	$(call timed,$(BIN)/mypy)
-	$(call timed,$(BIN)/pytest --numprocesses auto --dist loadfile)
+	$(call timed,$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder)
 
 quick: .venv/dev  ## lint, types and the fast tests, in about a minute
 	$(call timed,$(BIN)/ruff check)

@@ -1,14 +1,16 @@
-"""Checks of a data set, before hours of training depend on it."""
+"""Checks of a data set, to run before hours of training depend on it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mfn_patcher.data.check_records import check_records
 from mfn_patcher.data.check_verification import check_verification_set
+from mfn_patcher.data.images import ImageSample
 from mfn_patcher.data.property_file import IMAGE_SIDE, Property, PropertyError, read_property
-from mfn_patcher.data.report import Report, VerificationFacts
 from mfn_patcher.data.verification_set import (
     NAMES,
     VerificationSet,
@@ -18,65 +20,112 @@ from mfn_patcher.data.verification_set import (
 from mfn_patcher.finding import Finding, Level
 
 _SIZE = (IMAGE_SIDE, IMAGE_SIDE)
-_SAMPLES_OF_A_SET = 16
+_SAMPLE = ImageSample(_SIZE, 64)
+_QUICK_SAMPLE = ImageSample(_SIZE, 16)
 
 
-def check(directory: Path, *, samples: int = 64) -> Report:
-    """Check all of a data set that can be checked in seconds.
+@dataclass(frozen=True)
+class VerificationSetSize:
+    """The size of a verification set."""
+
+    images: int
+    pairs: int
+
+
+@dataclass(frozen=True)
+class DataSetCheck:
+    """The result of checking a data set.
+
+    Attributes:
+        directory: directory of the data set.
+        identities: number of identities according to the record file or, failing that, to
+            ``property``; None if unknown.
+        images: number of training images; None if unknown.
+        verification_sets: the verification sets that could be read, by name.
+        findings: what was found, in the order of checking.
+    """
+
+    directory: Path
+    identities: int | None
+    images: int | None
+    verification_sets: Mapping[str, VerificationSetSize]
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether no finding is an error."""
+        return all(finding.level is not Level.ERROR for finding in self.findings)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the result as ``docs/schema/data-check.json`` describes it."""
+        return {
+            "directory": str(self.directory),
+            "identities": self.identities,
+            "images": self.images,
+            "verification_sets": {
+                name: {"images": size.images, "pairs": size.pairs}
+                for name, size in self.verification_sets.items()
+            },
+            "findings": [finding.as_json() for finding in self.findings],
+            "ok": self.ok,
+        }
+
+
+def check(directory: Path) -> DataSetCheck:
+    """Check everything about a data set that can be checked in seconds.
 
     Args:
-        directory: Of the data set.
-        samples: How many of the training images to decode.
+        directory: directory of the data set.
 
     Returns:
-        What was found; whatever is wrong with the data set is a finding, and raises nothing.
+        The result. Whatever is wrong with the data set is a finding and raises nothing.
     """
     findings = _check_files(directory)
     if not directory.is_dir():
-        return Report(directory, None, None, {}, tuple(findings))
+        return DataSetCheck(directory, None, None, {}, tuple(findings))
     properties = None
     if (directory / "property").exists():
         properties, finding = _check_property(directory)
         findings.append(finding)
     layout = None
     if all((directory / name).exists() for name in ("train.rec", "train.idx")):
-        layout, found = check_records(
-            directory, properties.classes if properties else None, _SIZE, samples
-        )
+        classes = properties.classes if properties else None
+        layout, found = check_records(directory, classes, _SAMPLE)
         findings += found
-    facts = {}
+    sizes = {}
     for path in _paths(directory, NAMES):
-        pairs, found = _check_verification(path)
+        pairs, found = _check_verification(path, _QUICK_SAMPLE)
         findings += found
         if pairs:
-            facts[path.stem] = VerificationFacts(len(pairs.images), len(pairs.same))
-    if not any((directory / f"{name}.bin").exists() for name in NAMES):
+            sizes[path.stem] = VerificationSetSize(len(pairs.images), len(pairs.same))
+    if not any(path.exists() for path in _paths(directory, NAMES)):
         findings.append(
             Finding(
                 Level.WARNING,
                 "verification sets",
-                "there are none: training will measure no accuracy",
+                "none found: training will not measure accuracy",
                 f"Put at least one of {', '.join(NAMES)} beside train.rec, as <name>.bin.",
             )
         )
     identities = layout.identities if layout else None
     if identities is None and properties:
         identities = properties.classes
-    return Report(directory, identities, layout.images if layout else None, facts, tuple(findings))
+    images = layout.images if layout else None
+    return DataSetCheck(directory, identities, images, sizes, tuple(findings))
 
 
 def preflight(
     directory: Path, batch_size: int, targets: Sequence[str] = NAMES
 ) -> tuple[Finding, ...]:
-    """Find what would stop the training script, now or hours from now; quicker than `check`.
+    """Find what would stop the training script, now or hours from now; faster than `check`.
 
     Args:
-        directory: Of the data set.
-        batch_size: Images in a batch, over all devices.
-        targets: Names of the verification sets that the script is told to use.
+        directory: directory of the data set.
+        batch_size: images per batch over all devices.
+        targets: names of the verification sets that the script will use.
 
     Returns:
-        Errors only; none when the training can start.
+        Only the errors; none if training can start.
     """
     findings = _check_files(directory)
     if not directory.is_dir():
@@ -84,14 +133,14 @@ def preflight(
     if not findings:
         properties, finding = _check_property(directory)
         classes = properties.classes if properties else None
-        layout, found = check_records(directory, classes, _SIZE, _SAMPLES_OF_A_SET)
+        layout, found = check_records(directory, classes, _QUICK_SAMPLE)
         findings += [finding, *found]
         if layout and layout.images < batch_size:
             detail = f"{layout.images} images are fewer than a batch of {batch_size}"
             remedy = "Train with a smaller batch."
             findings.append(Finding(Level.ERROR, "train.rec", detail, remedy))
     for path in _paths(directory, targets):
-        pairs, found = _check_verification(path)
+        pairs, found = _check_verification(path, _QUICK_SAMPLE)
         findings += found
         if pairs and len(pairs.images) < batch_size:
             findings.append(
@@ -99,7 +148,7 @@ def preflight(
                     Level.ERROR,
                     path.name,
                     f"{len(pairs.images)} images are fewer than a batch of {batch_size}, "
-                    "of which the script always takes a whole one",
+                    "and the script only verifies whole batches",
                     "Train with a smaller batch, or without this verification set.",
                 )
             )
@@ -112,10 +161,10 @@ def _paths(directory: Path, names: Sequence[str]) -> list[Path]:
 
 def _check_files(directory: Path) -> list[Finding]:
     if not directory.is_dir():
-        remedy = "Give the directory that holds train.rec."
-        return [Finding(Level.ERROR, "directory", f"{directory} is no directory", remedy)]
+        remedy = "Give the directory that contains train.rec."
+        return [Finding(Level.ERROR, "directory", f"{directory} is not a directory", remedy)]
     return [
-        Finding(Level.ERROR, name, "is missing", "Copy it here; training needs it.")
+        Finding(Level.ERROR, name, "is missing", "Copy it here; training requires it.")
         for name in ("train.rec", "train.idx", "property")
         if not (directory / name).exists()
     ]
@@ -128,22 +177,25 @@ def _check_property(directory: Path) -> tuple[Property | None, Finding]:
         return None, Finding(Level.ERROR, "property", str(error), error.remedy)
     size = f"{found.width}x{found.height}"
     if (found.width, found.height) == _SIZE:
-        return found, Finding(Level.OK, "property", f"{found.classes:,} classes, images of {size}")
+        return found, Finding(Level.OK, "property", f"{found.classes:,} classes, {size} images")
     return found, Finding(
         Level.ERROR,
         "property",
-        f"images of {size}, not {IMAGE_SIDE}x{IMAGE_SIDE}",
-        f"Write {IMAGE_SIDE},{IMAGE_SIDE} if the images are of this size; else align them anew.",
+        f"the image size is {size}, not {IMAGE_SIDE}x{IMAGE_SIDE}",
+        f"If the images are {IMAGE_SIDE}x{IMAGE_SIDE}, write {IMAGE_SIDE},{IMAGE_SIDE}; otherwise "
+        "align the faces again at that size.",
     )
 
 
-def _check_verification(path: Path) -> tuple[VerificationSet | None, list[Finding]]:
+def _check_verification(
+    path: Path, sample: ImageSample
+) -> tuple[VerificationSet | None, list[Finding]]:
     if not path.exists():
         return None, [
             Finding(
                 Level.WARNING,
                 path.name,
-                "is missing: the script passes over it, and its accuracy won't be measured",
+                "is missing: the script skips it, so its accuracy is not measured",
                 "Put it beside train.rec to have it measured.",
             )
         ]
@@ -151,4 +203,4 @@ def _check_verification(path: Path) -> tuple[VerificationSet | None, list[Findin
         pairs = read_verification_set(path)
     except VerificationSetError as error:
         return None, [Finding(Level.ERROR, path.name, str(error), error.remedy)]
-    return pairs, check_verification_set(path.name, pairs, _SIZE, _SAMPLES_OF_A_SET)
+    return pairs, check_verification_set(path.name, pairs, sample)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from mfn_patcher.data.images import ImageProblem, load_image, spread
+from mfn_patcher.data.check_images import check_images
+from mfn_patcher.data.images import ImageSample
+from mfn_patcher.data.record_layout import RecordLayout, read_layout
 from mfn_patcher.data.recordio import (
     COPY_AGAIN,
     Index,
@@ -19,75 +20,19 @@ from mfn_patcher.data.recordio import (
 )
 from mfn_patcher.finding import Finding, Level
 
-_MOST = 1 << 31
-"""Number of records that no data set comes near."""
-_LABELS = 256
-"""Number of images whose labels are looked at; the script looks at each as it comes."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Which records are what, as record 0 says.
-
-    Attributes:
-        images: Number of images.
-        identities: Number of identity records; None where record 0 is a plain image, and all
-            records are.
-    """
-
-    images: int
-    identities: int | None
-
-    @property
-    def records(self) -> int:
-        """Number of records, which have the keys from 0 on; not for a plain layout."""
-        return 1 + self.images + (self.identities or 0)
-
-
-def read_layout(reader: RecordReader, index: Index) -> Layout:
-    """Read record 0 as the training script does.
-
-    Raises:
-        RecordIOError: There is none, or its labels make no sense.
-    """
-    position = index.position(0)
-    if position is None:
-        raise RecordIOError(
-            f"the index has no record 0, which the script reads first; its keys start at "
-            f"{index.keys[0]}",
-            remedy="Pack the data set with keys from 0 on: the first column of a list for im2rec "
-            "must start at 0.",
-        )
-    header = unpack(reader.read(position))
-    if header.flag == 0:
-        return Layout(len(index.keys), None)
-    if header.content:
-        raise RecordIOError(
-            f"record 0 is an image with {header.flag} labels, which the script takes for numbers "
-            "of identity records",
-            remedy="Pack the data set with one label an image: im2rec without --pack-label.",
-        )
-    if header.flag == 1 or not all(label.is_integer() for label in header.labels):
-        raise RecordIOError(f"record 0 has labels {header.labels}, not two integers")
-    first, end = (int(label) for label in header.labels[:2])
-    if not 1 < first < end <= _MOST:
-        raise RecordIOError(f"record 0 puts the identity records at {first} to {end}")
-    return Layout(first - 1, end - first)
-
 
 def check_records(
-    directory: Path, classes: int | None, size: tuple[int, int], samples: int
-) -> tuple[Layout | None, list[Finding]]:
+    directory: Path, classes: int | None, sample: ImageSample
+) -> tuple[RecordLayout | None, list[Finding]]:
     """Check the record file, its index and a sample of its images.
 
     Args:
-        directory: Of the data set.
-        classes: Number of classes that ``property`` gives, if known.
-        size: Width and height that images must have, in pixels.
-        samples: How many images to decode.
+        directory: directory of the data set.
+        classes: number of classes according to ``property``; None if unknown.
+        sample: how many images to decode, and the size they must have.
 
     Returns:
-        The layout, or None if it can't be known, and the findings.
+        The layout, or None if it is unknown; and the findings.
     """
     layout = None
     findings: list[Finding] = []
@@ -98,24 +43,17 @@ def check_records(
             layout = read_layout(reader, index)
             firsts = None
             if layout.identities is None:
-                findings.append(
-                    _warning(
-                        "train.rec",
-                        "record 0 names no identities: the script takes every record for an "
-                        f"image, all {layout.images:,}",
-                        "Make sure that the file holds images alone.",
-                    )
-                )
+                findings.append(_images_only(layout))
             else:
                 findings += _check_keys(index, layout)
                 findings += _check_classes(layout.identities, classes)
                 firsts, finding = _check_identities(reader, index, layout)
                 findings.append(finding)
-            findings += _check_images(
-                reader, index, layout, firsts=firsts, classes=classes, size=size, samples=samples
+            findings += check_images(
+                reader, index, layout, firsts=firsts, classes=classes, sample=sample
             )
     except RecordIOError as error:
-        # Where the index is wrong, that is why.
+        # An error of the index explains this one.
         if all(finding.level is not Level.ERROR for finding in findings):
             findings.append(_error("train.rec", str(error), error.remedy))
     except OSError as error:
@@ -131,6 +69,15 @@ def _warning(check: str, detail: str, remedy: str) -> Finding:
     return Finding(Level.WARNING, check, detail, remedy)
 
 
+def _images_only(layout: RecordLayout) -> Finding:
+    return _warning(
+        "train.rec",
+        f"record 0 lists no identity records: the script reads all {layout.images:,} records as "
+        "images",
+        "Make sure that the file contains only images.",
+    )
+
+
 def _check_index(index: Index, reader: RecordReader) -> Iterator[Finding]:
     repeated = index.keys[1:][np.diff(index.keys) == 0]
     if repeated.size:
@@ -143,17 +90,17 @@ def _check_index(index: Index, reader: RecordReader) -> Iterator[Finding]:
     if outside:
         yield _error(
             "train.idx",
-            f"{outside:,} of {len(index.keys):,} records lie outside train.rec, "
-            f"which has {reader.size:,} bytes: it is cut short, or the index is another file's",
+            f"{outside:,} of {len(index.keys):,} records lie outside train.rec, which has "
+            f"{reader.size:,} bytes: it is truncated, or the index belongs to another file",
         )
     elif np.any(index.positions % 4):
-        yield _error("train.idx", "a position is not a multiple of 4")
+        yield _error("train.idx", "a record position is not a multiple of 4")
     else:
         yield _check_end(index, reader)
 
 
 def _check_end(index: Index, reader: RecordReader) -> Finding:
-    """Check that the last record ends where the record file does."""
+    """Check that the last record ends at the end of the record file."""
     try:
         reader.read(int(index.positions.max()))
     except RecordIOError as error:
@@ -165,11 +112,11 @@ def _check_end(index: Index, reader: RecordReader) -> Finding:
             f"train.rec continues for {behind:,} bytes after the last record of the index",
             "The script never reads them. If it should: " + COPY_AGAIN,
         )
-    detail = f"{len(index.keys):,} records, the last of which ends where train.rec does"
+    detail = f"{len(index.keys):,} records; the last one ends at the end of train.rec"
     return Finding(Level.OK, "train.idx", detail)
 
 
-def _check_keys(index: Index, layout: Layout) -> Iterator[Finding]:
+def _check_keys(index: Index, layout: RecordLayout) -> Iterator[Finding]:
     keys = np.unique(index.keys)
     used = keys[(keys >= 0) & (keys < layout.records)]
     if len(used) < layout.records:
@@ -183,26 +130,27 @@ def _check_keys(index: Index, layout: Layout) -> Iterator[Finding]:
     if len(used) < len(keys):
         yield _warning(
             "train.idx",
-            f"{len(keys) - len(used):,} records are neither image nor identity by record 0",
-            "The script leaves them out; make sure that this is meant so.",
+            f"{len(keys) - len(used):,} records are neither images nor identities according to "
+            "record 0",
+            "The script skips them; make sure that this is intended.",
         )
 
 
 def _check_classes(identities: int, classes: int | None) -> Iterator[Finding]:
-    # What counts are the labels, which are checked apart.
+    # Only a warning: training depends on the labels, which are checked separately.
     if classes is not None and classes != identities:
         yield _warning(
             "property",
             f"{classes:,} classes, but train.rec has {identities:,} identity records",
-            f"The script trains by each image's own label, from 0 to {classes - 1}. If each of "
-            f"these records should have a class, write {identities} for the number of classes.",
+            f"The script uses each image's own label, from 0 to {classes - 1}. If every identity "
+            f"record should be a class, write {identities} as the number of classes.",
         )
 
 
 def _check_identities(
-    reader: RecordReader, index: Index, layout: Layout
+    reader: RecordReader, index: Index, layout: RecordLayout
 ) -> tuple[Int64Array | None, Finding]:
-    """Read all identity records; give their first images if the ranges tile all images."""
+    """Read all identity records; return their first images if the ranges cover all images."""
     ranges = []
     for key in range(1 + layout.images, layout.records):
         position = index.position(key)
@@ -213,9 +161,9 @@ def _check_identities(
         except RecordIOError as error:
             return None, _error("identities", f"record {key} can't be read: {error}")
         if record.flag <= 1:
-            return None, _error("identities", f"record {key} is no identity: it has one label")
+            return None, _not_an_identity(key, "it has one label")
         if record.content:
-            return None, _error("identities", f"record {key} is no identity: it holds an image")
+            return None, _not_an_identity(key, "it contains an image")
         if not np.isfinite(record.labels[:2]).all():
             return None, _error("identities", f"record {key} has labels {record.labels[:2]}")
         ranges.append(record.labels[:2])
@@ -224,104 +172,14 @@ def _check_identities(
     images = f"images 1 to {layout.images:,}"
     seams = np.append(first[order], 1 + layout.images) == np.append(1, end[order])
     if np.all(seams) and np.all(first < end):
-        detail = f"{len(ranges):,}, whose ranges tile {images}"
+        detail = f"{len(ranges):,} identities, which cover {images} without gaps or overlaps"
         return first.astype(np.int64), Finding(Level.OK, "identities", detail)
     return None, _warning(
         "identities",
-        f"an identity is empty, or ranges overlap or leave gaps in {images}",
-        "The script trains by each image's own label. If this isn't meant so: " + COPY_AGAIN,
+        f"an identity is empty, or the ranges overlap or leave gaps in {images}",
+        "The script uses each image's own label. If this is not intended: " + COPY_AGAIN,
     )
 
 
-def _check_images(
-    reader: RecordReader,
-    index: Index,
-    layout: Layout,
-    *,
-    firsts: Int64Array | None,
-    classes: int | None,
-    size: tuple[int, int],
-    samples: int,
-) -> Iterator[Finding]:
-    keys = index.keys if layout.identities is None else range(1, 1 + layout.images)
-    chosen = {int(keys[number]) for number in spread(layout.images, samples)}
-    problems: dict[int, ImageProblem] = {}
-    labels: dict[int, float] = {}
-    for key in sorted(chosen | {int(keys[number]) for number in spread(layout.images, _LABELS)}):
-        position = index.position(key)
-        if position is None:
-            continue  # a finding already
-        try:
-            record = unpack(reader.read(position))
-        except RecordIOError as error:
-            yield _error("images", f"record {key} can't be read: {error}")
-            return
-        labels[key] = record.labels[0]
-        if key in chosen:
-            img = load_image(record.content, size)
-            if isinstance(img, ImageProblem):
-                problems[key] = img
-    mislabeled = list(_judge_labels(labels, layout.identities, classes))
-    findings = [*_judge_images(problems, len(chosen)), *mislabeled]
-    yield from findings
-    if firsts is not None and not mislabeled:
-        moved = [key for key, label in labels.items() if label != _identity(key, firsts)]
-        if moved:
-            yield _warning(
-                "images",
-                f"{len(moved)} of {len(labels)} sampled images have a label other than the "
-                f"number of their identity, the first is image {moved[0]}",
-                "The classes may be in another order. If this isn't meant so: " + COPY_AGAIN,
-            )
-    if not findings:
-        detail = f"{len(chosen)} sampled of {layout.images:,}: decoded, size, label"
-        yield Finding(Level.OK, "images", detail)
-
-
-def _judge_images(problems: Mapping[int, ImageProblem], sampled: int) -> Iterator[Finding]:
-    skipped = {key: problem for key, problem in problems.items() if problem.undecodable}
-    for found in (skipped, {k: p for k, p in problems.items() if not p.undecodable}):
-        for key, problem in found.items():
-            detail = f"{len(found)} of {sampled} sampled images are unusable; image {key} "
-            if found is skipped and len(found) < sampled:
-                remedy = f"Training skips images that can't be decoded. {problem.remedy}"
-                yield _warning("images", detail + problem.text, remedy)
-            else:
-                yield _error("images", detail + problem.text, problem.remedy)
-            break
-
-
-def _judge_labels(
-    labels: Mapping[int, float], identities: int | None, classes: int | None
-) -> Iterator[Finding]:
-    wrong = [key for key, label in labels.items() if not _is_class(label, classes)]
-    if not wrong:
-        return
-    last = "" if classes is None else f" (0 to {classes - 1})"
-    remedy = f"Labels must be integers from 0 on, below the number of classes in property{last}."
-    if all(label.is_integer() and label >= 0 for label in labels.values()):
-        lowest, highest = int(min(labels.values())), int(max(labels.values()))
-        if lowest > 0 and highest == classes:
-            remedy = (
-                f"Labels start at 0, and these at {lowest}: pack them anew, each less {lowest}."
-            )
-        else:
-            enough = max(highest + 1, identities or 0)
-            remedy = (
-                f"If the labels are right, write {enough} for the number of classes in property."
-            )
-    yield _error(
-        "images",
-        f"{len(wrong)} of {len(labels)} sampled images have a label that is no class{last}; "
-        f"image {wrong[0]} has {labels[wrong[0]]:g}",
-        remedy,
-    )
-
-
-def _is_class(label: float, classes: int | None) -> bool:
-    return label.is_integer() and 0 <= label < (classes or np.inf)
-
-
-def _identity(key: int, firsts: Int64Array) -> int:
-    """Return the number of the identity record whose range holds an image."""
-    return int(np.argmax(np.where(firsts <= key, firsts, 0)))
+def _not_an_identity(key: int, why: str) -> Finding:
+    return _error("identities", f"record {key} is not an identity record: {why}")

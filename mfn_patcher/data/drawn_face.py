@@ -1,7 +1,7 @@
-"""Drawn faces: an identity is a set of proportions and colours, an image one view of it.
+"""Drawn faces: an identity is a set of proportions and colours, and an image is one view of it.
 
-Eyes and mouth stand about where alignment puts them in the published 112x112 data sets.
-Positions and lengths are fractions of the image's side, from its top left corner.
+Eyes and mouth are about where alignment puts them in the published 112x112 data sets. Positions
+and lengths are fractions of the side of the image, measured from its top left corner.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from mfn_patcher.data.property_file import IMAGE_SIDE
 
-# Drawn larger and then shrunk, which smooths the edges.
+# Images are drawn at twice the size and then shrunk, which smooths the edges.
 _CANVAS = 2 * IMAGE_SIDE
 _QUALITY = 95
 
@@ -25,7 +25,7 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Identity:
-    """What all images of a face have in common."""
+    """What all images of one identity have in common."""
 
     skin: Colour
     hair: Colour
@@ -60,7 +60,7 @@ def _mix(one: tuple[int, ...], other: tuple[int, ...], share: float) -> FloatArr
 
 
 def draw_identity(rng: np.random.Generator) -> Identity:
-    """Draw the lots of one identity."""
+    """Draw the proportions and colours of an identity at random."""
     skin = _mix((88, 56, 40), (242, 206, 180), rng.uniform()) + rng.normal(0, 7, 3)
     hair = rng.choice(
         [(24, 20, 20), (62, 40, 26), (112, 74, 42), (188, 150, 92), (150, 62, 32), (165, 162, 160)]
@@ -92,7 +92,7 @@ def draw_identity(rng: np.random.Generator) -> Identity:
 
 
 class _Pen:
-    """Draws in fractions of the side."""
+    """A canvas whose coordinates are fractions of its side."""
 
     def __init__(self, background: Colour) -> None:
         self.image = Image.new("RGB", (_CANVAS, _CANVAS), background)
@@ -124,7 +124,7 @@ class _Pen:
 
 
 def _head(face: Identity, y: float, scale: float = 1.0) -> FloatArray:
-    """Outline of the head, a superellipse: array of shape (points, 2)."""
+    """Return the outline of the head, a superellipse, as an array of shape (points, 2)."""
     angle = np.linspace(0, 2 * np.pi, 90, endpoint=False)
     power = 2 / face.squareness
 
@@ -139,20 +139,33 @@ def _head(face: Identity, y: float, scale: float = 1.0) -> FloatArray:
 
 def _paint(face: Identity, rng: np.random.Generator, turn: float) -> Image.Image:
     pen = _Pen(_colour(rng.uniform(30, 225, 3)))
-    dark = _colour(_mix(face.skin, (20, 5, 0), 0.35))
-    middle = 0.55
-    # Turning the head moves its features, and more so the further they stand out.
+    # Turning the head moves its features, the more the further they stand out.
     x = 0.5 + turn
     nod = rng.normal(0, 0.01)
     open_eyes = rng.uniform(0.45, 0.75)
     smile = rng.uniform(-0.01, 0.03)
+    _paint_head(pen, face, x)
+    for side in (-1, 1):
+        _paint_eye(pen, face, side, (x, face.eye_height + nod), open_eyes)
+    _paint_nose(pen, face, (x, face.eye_height + nod))
+    _paint_mouth(pen, face, (x, face.mouth_height + nod), smile)
+    return pen.image
 
+
+def _dark(face: Identity) -> Colour:
+    """Return the colour of shadows and contours."""
+    return _colour(_mix(face.skin, (20, 5, 0), 0.35))
+
+
+def _paint_head(pen: _Pen, face: Identity, x: float) -> None:
+    """Paint hair, neck, skin and beard."""
+    middle = 0.55
     pen.oval(0.5, 0.45, face.half_width + 0.06, 0.46, fill=face.hair)
     lock = np.array(
         [[-1, 0.4], [1, 0.4], [1, 0.4 + face.hair_length], [-1, 0.4 + face.hair_length]]
     )
     pen.shape(lock * [face.half_width + 0.055, 1] + [0.5, 0], face.hair)
-    pen.shape(np.array([[0.33, 0.8], [0.67, 0.8], [0.8, 1.0], [0.2, 1.0]]), dark)
+    pen.shape(np.array([[0.33, 0.8], [0.67, 0.8], [0.8, 1.0], [0.2, 1.0]]), _dark(face))
     pen.shape(_head(face, middle), face.skin)
     if face.beard:
         jaw = _head(face, middle)
@@ -162,53 +175,58 @@ def _paint(face: Identity, rng: np.random.Generator, turn: float) -> Image.Image
     fringe[:, 1] = np.minimum(fringe[:, 1], face.hairline + 0.25 * np.abs(fringe[:, 0] - x))
     pen.shape(fringe, face.hair)
 
-    eye_y = face.eye_height + nod
-    for side in (-1, 1):
-        eye_x = x + side * face.eye_distance
-        pen.oval(
-            eye_x,
-            eye_y,
-            face.eye_size,
-            face.eye_size * open_eyes,
-            fill=(236, 232, 226),
-            outline=dark,
-        )
-        look = eye_x + 0.15 * turn
-        pen.oval(look, eye_y, face.eye_size * 0.46, face.eye_size * open_eyes * 0.9, fill=face.iris)
-        pen.oval(look, eye_y, face.eye_size * 0.2, face.eye_size * 0.2, fill=(12, 10, 10))
-        brow_y = eye_y - face.eye_size - 0.03
-        inner = (eye_x - side * face.eye_size, brow_y + face.brow_tilt)
-        outer = (eye_x + side * face.eye_size * 1.2, brow_y - face.brow_tilt / 2)
-        pen.line([inner, outer], face.hair, face.brow_thickness)
-        if face.glasses:
-            pen.oval(eye_x, eye_y, face.eye_distance * 0.72, 0.085, outline=(32, 30, 34))
+
+def _paint_eye(
+    pen: _Pen, face: Identity, side: int, between: tuple[float, float], open_eyes: float
+) -> None:
+    """Paint an eye with its brow and glass, left (-1) or right (1) of a point."""
+    dark = _dark(face)
+    x, y = between
+    turn = x - 0.5
+    eye_x = x + side * face.eye_distance
+    height = face.eye_size * open_eyes
+    pen.oval(eye_x, y, face.eye_size, height, fill=(236, 232, 226), outline=dark)
+    look = eye_x + 0.15 * turn
+    pen.oval(look, y, face.eye_size * 0.46, height * 0.9, fill=face.iris)
+    pen.oval(look, y, face.eye_size * 0.2, face.eye_size * 0.2, fill=(12, 10, 10))
+    brow_y = y - face.eye_size - 0.03
+    inner = (eye_x - side * face.eye_size, brow_y + face.brow_tilt)
+    outer = (eye_x + side * face.eye_size * 1.2, brow_y - face.brow_tilt / 2)
+    pen.line([inner, outer], face.hair, face.brow_thickness)
+    if face.glasses:
+        pen.oval(eye_x, y, face.eye_distance * 0.72, 0.085, outline=(32, 30, 34))
+
+
+def _paint_nose(pen: _Pen, face: Identity, between: tuple[float, float]) -> None:
+    """Paint the nose below a point between the eyes, and the bridge of the glasses."""
+    dark = _dark(face)
+    x, y = between
+    turn = x - 0.5
     if face.glasses:
         bridge = face.eye_distance * 0.28
-        pen.line([(x - bridge, eye_y), (x + bridge, eye_y)], (32, 30, 34), 0.012)
-
-    tip = (x + 0.4 * turn, eye_y + face.nose_length)
-    pen.line([(x - 0.01, eye_y + 0.03), (tip[0] - face.nose_width, tip[1])], dark, 0.008)
+        pen.line([(x - bridge, y), (x + bridge, y)], (32, 30, 34), 0.012)
+    tip = (x + 0.4 * turn, y + face.nose_length)
+    pen.line([(x - 0.01, y + 0.03), (tip[0] - face.nose_width, tip[1])], dark, 0.008)
     pen.oval(*tip, face.nose_width, 0.022, fill=_colour(_mix(face.skin, dark, 0.45)))
 
-    mouth_y = face.mouth_height + nod
-    corners = [(x - face.mouth_width, mouth_y - smile), (x + face.mouth_width, mouth_y - smile)]
-    pen.oval(
-        x, mouth_y, face.mouth_width * 0.92, face.lip_thickness + max(smile, 0), fill=face.lips
-    )
-    pen.line([corners[0], (x, mouth_y + smile / 2), corners[1]], dark, 0.01)
-    return pen.image
+
+def _paint_mouth(pen: _Pen, face: Identity, middle: tuple[float, float], smile: float) -> None:
+    x, y = middle
+    corners = [(x - face.mouth_width, y - smile), (x + face.mouth_width, y - smile)]
+    pen.oval(x, y, face.mouth_width * 0.92, face.lip_thickness + max(smile, 0), fill=face.lips)
+    pen.line([corners[0], (x, y + smile / 2), corners[1]], _dark(face), 0.01)
 
 
 def draw_image(face: Identity, rng: np.random.Generator, *, spread: float = 1.0) -> bytes:
     """Draw one view of an identity: its pose, expression, light, background and noise.
 
     Args:
-        face: Whose image it is.
-        rng: Decides the view.
-        spread: How far heads turn, relative to the images of training.
+        face: the identity.
+        rng: generator that determines the view.
+        spread: how far heads turn, relative to the training images.
 
     Returns:
-        A JPEG, RGB, `IMAGE_SIDE` pixels wide and high.
+        An RGB image of `IMAGE_SIDE` x `IMAGE_SIDE` pixels, encoded as JPEG.
     """
     turn = float(np.clip(rng.normal(0, 0.022 * spread), -0.08, 0.08))
     image = _paint(face, rng, turn)

@@ -1,4 +1,4 @@
-"""A fingerprint of a data set that takes seconds, where hashing all of it would take minutes."""
+"""A fingerprint of a data set, in seconds; hashing the whole data set would take minutes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 
 from mfn_patcher.data.verification_set import NAMES
 
-# Files that are hashed whole: small, or the places of all records, which tell their lengths.
+# Files that are hashed whole: they are small, or contain the positions of all records, which
+# determine their lengths.
 _WHOLE = ("property", "train.idx", *(f"{name}.bin" for name in NAMES))
 _SAMPLED = "train.rec"
 _SAMPLE = 1 << 16  # bytes
@@ -19,13 +20,13 @@ _CHUNK = 1 << 20  # bytes
 
 
 @dataclass(frozen=True)
-class FilePrint:
-    """What is known of a file.
+class FileFingerprint:
+    """The fingerprint of one file.
 
     Attributes:
-        size: In bytes.
-        sha256: Of all of it, or of its samples.
-        whole: Whether it is of all.
+        size: size in bytes.
+        sha256: hash of the whole file, or of its samples.
+        whole: whether the hash covers the whole file.
     """
 
     size: int
@@ -35,27 +36,27 @@ class FilePrint:
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """A data set's: equal for copies of it, wherever they are.
+    """The fingerprint of a data set, which is equal for all copies of it.
 
-    Covered are ``property``, ``train.idx`` and the verification sets to the byte, and of
-    ``train.rec`` the size and 128 samples of 64 KiB, evenly from the first byte to the last. A
-    change of any record's length is seen, for it moves what ``train.idx`` points at. A change
-    between the samples that keeps every length is not.
+    It covers every byte of ``property``, ``train.idx`` and the verification sets; of ``train.rec``
+    it covers the size and 128 evenly spaced samples of 64 KiB, including both ends. A changed
+    record length is noticed, because it moves the positions in ``train.idx``. A change between the
+    samples that keeps every length is not.
 
     Attributes:
-        sha256: Over names, sizes and hashes of the files.
-        files: By name; those that are missing are left out.
+        sha256: hash over the names, sizes and hashes of the files.
+        files: the fingerprints of the existing files, by name.
     """
 
     sha256: str
-    files: Mapping[str, FilePrint]
+    files: Mapping[str, FileFingerprint]
 
 
 def fingerprint(directory: Path) -> Fingerprint:
     """Return the fingerprint of a data set.
 
     Raises:
-        OSError: A file can't be read.
+        OSError: A file cannot be read.
     """
     files = {
         name: _print(directory / name)
@@ -66,16 +67,15 @@ def fingerprint(directory: Path) -> Fingerprint:
     return Fingerprint(hashlib.sha256("".join(lines).encode()).hexdigest(), files)
 
 
-def _print(path: Path) -> FilePrint:
+def _print(path: Path) -> FileFingerprint:
     digest = hashlib.sha256()
     size = path.stat().st_size
     whole = path.name != _SAMPLED or size <= _SAMPLE * _SAMPLES
     with path.open("rb") as file:
-        for chunk in (
-            iter(lambda: file.read(_CHUNK), b"") if whole else _samples(file.fileno(), size)
-        ):
+        chunks = iter(lambda: file.read(_CHUNK), b"") if whole else _samples(file.fileno(), size)
+        for chunk in chunks:
             digest.update(chunk)
-    return FilePrint(size, digest.hexdigest(), whole)
+    return FileFingerprint(size, digest.hexdigest(), whole)
 
 
 def _samples(file: int, size: int) -> Iterable[bytes]:

@@ -1,4 +1,4 @@
-"""Decoding a sample of images."""
+"""Decoding a sample of images, to find the ones that training cannot use."""
 
 from __future__ import annotations
 
@@ -12,19 +12,33 @@ from PIL import Image
 from mfn_patcher.data.pixels import Pixels, decode
 
 
+@dataclass(frozen=True)
+class ImageSample:
+    """How images are sampled.
+
+    Attributes:
+        size: width and height that an image must have, in pixels.
+        count: how many images to decode.
+    """
+
+    size: tuple[int, int]
+    count: int
+
+
 def spread(count: int, samples: int) -> list[int]:
-    """Choose up to `samples` of the numbers 0 … count-1, evenly, the first and last included."""
+    """Choose up to `samples` evenly spaced numbers from 0 … count-1, including both ends."""
     return sorted({int(number) for number in np.linspace(0, count - 1, min(samples, count))})
 
 
 @dataclass(frozen=True)
 class ImageProblem:
-    """Why an image can't be trained with.
+    """Why an image cannot be used for training.
 
     Attributes:
-        text: What is wrong, to follow the image's name.
-        remedy: What to do about it.
-        undecodable: Whether it can't be decoded: training skips it instead of stopping at it.
+        text: what is wrong, to follow the name of the image.
+        remedy: what to do about it.
+        undecodable: whether decoding fails: training skips such an image but stops at any other
+            problem.
     """
 
     text: str
@@ -33,11 +47,11 @@ class ImageProblem:
 
 
 def load_image(content: bytes, size: tuple[int, int]) -> Pixels | ImageProblem:
-    """Decode an image, or say why it can't be trained with.
+    """Decode an image, or say why it cannot be used for training.
 
     Args:
-        content: The encoded image.
-        size: Width and height it must have, in pixels.
+        content: the encoded image.
+        size: width and height that it must have, in pixels.
     """
     try:
         with warnings.catch_warnings():
@@ -45,15 +59,15 @@ def load_image(content: bytes, size: tuple[int, int]) -> Pixels | ImageProblem:
             with Image.open(io.BytesIO(content)) as image:
                 kind, found = image.format, image.size
     except Exception:
-        # Decoders raise almost anything over damaged data.
+        # Decoders raise almost any exception on damaged data.
         kind, found = None, size
-    # Asked first, so that a small file of a huge image costs no memory.
+    # The header is checked first, so that a small file of a huge image takes no memory.
     if found not in (size, size[::-1]):
         return _wrong_size(found, size)
     img = decode(content)
     if img is None:
         if kind in (None, "JPEG", "PNG"):
-            remedy = "Replace it by the original, or pack the data set without it."
+            remedy = "Replace it with the original, or pack the data set without it."
             return ImageProblem("can't be decoded", remedy, undecodable=True)
         text = f"can't be decoded: MXNet does not read {kind} images"
         return ImageProblem(text, "Convert the images to JPEG or PNG.", undecodable=True)

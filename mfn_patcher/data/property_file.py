@@ -1,4 +1,4 @@
-"""The file ``property``: number of classes and image size of a data set."""
+"""The file ``property``: the number of classes and the image size of a data set."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from pathlib import Path
 from mfn_patcher.errors import MfnPatchError
 
 IMAGE_SIDE = 112
-"""Width and height of an image, in pixels: the network is made for these."""
+"""Width and height of an image in pixels, which the networks are built for."""
 
 
 class PropertyError(MfnPatchError):
-    """The file ``property`` is missing or isn't what the training script can read."""
+    """The file ``property`` is missing, or the training script could not read it."""
 
 
 @dataclass(frozen=True)
 class Property:
-    """What ``property`` says.
+    """The content of ``property``.
 
     Attributes:
-        classes: Number of identities, which is the width of the classification layer.
-        height: Of an image, in pixels.
-        width: Of an image, in pixels.
+        classes: number of identities, which is the width of the classification layer.
+        height: height of an image, in pixels.
+        width: width of an image, in pixels.
     """
 
     classes: int
@@ -32,26 +32,26 @@ class Property:
 
 
 def read_property(directory: Path) -> Property:
-    """Read ``property``, which is one line: classes, height and width, with commas between.
+    """Read ``property``, which is one line: classes, height and width, separated by commas.
 
     Raises:
-        PropertyError: The file is missing, or differs from that; the script would stop at a
-            blank line too.
+        PropertyError: The file is missing or is anything else; the script would fail at an
+            additional blank line, too.
     """
     path = directory / "property"
-    remedy = "Make it one line such as '85164,112,112': classes, height, width."
+    remedy = "Write one line such as '85164,112,112': classes, height, width."
     try:
         content = path.read_bytes()
         if content.startswith(codecs.BOM_UTF8):
-            raise ValueError("it begins with a byte order mark, at which the script ends")
+            raise ValueError("it begins with a byte order mark, on which the script fails")
         lines = content.decode("ascii").splitlines()
         if len(lines) != 1:
-            raise ValueError(f"{len(lines)} lines, not one")
+            raise ValueError(f"it has {len(lines)} lines, not one")
         classes, height, width = map(int, lines[0].split(","))
         if min(classes, height, width) < 1:
-            raise ValueError("a number below 1")
+            raise ValueError("a number is below 1")
     except OSError as error:
         raise PropertyError(f"{path} can't be read: {error.strerror}", remedy=remedy) from error
     except ValueError as error:
-        raise PropertyError(f"{path} isn't three integers: {error}", remedy=remedy) from error
+        raise PropertyError(f"{path} must be three integers: {error}", remedy=remedy) from error
     return Property(classes, height, width)

@@ -1,7 +1,7 @@
 """A small synthetic data set, in the layout that the training script reads.
 
-It is for trying the whole way of training without the published data sets: its faces are
-drawn, its numbers mean nothing for real ones.
+It makes it possible to try a whole training without the published data sets. Its faces are drawn,
+so accuracies on it say nothing about real faces.
 """
 
 from __future__ import annotations
@@ -22,37 +22,38 @@ from mfn_patcher.data.recordio import RecordWriter, pack
 from mfn_patcher.errors import MfnPatchError
 
 MINIMUM_PAIRS = 20
-"""Two for each of the script's ten folds: a fold must hold a same and a different pair."""
+"""Two for each of the script's ten folds, as a fold needs a pair of each kind."""
 
-# `property` comes last: without it a directory is no data set.
+# `property` comes last: without it, a directory is not a data set.
 _FILES = ("train.rec", "train.idx", *(f"{name}.bin" for name in verification_set.NAMES), "property")
 IMAGE_BYTES = 6200
-"""Of a drawn image, about."""
+"""Approximate size of a drawn image."""
 
 _MOST_KEYS = 1 << 24  # the labels of a record are float32
 _STAGING = ".mfn-patch-synth"
 
-# How far heads turn in each verification set, relative to training: profiles are harder.
+# How far heads turn in each verification set, relative to training; cfp_fp contains profiles.
 _SPREAD = {"lfw": 1.0, "cfp_fp": 2.0, "agedb_30": 1.5}
 
-# The first word of every random seed after the user's: training, then the verification sets.
+# The second word of every random seed, after the user's: 0 for training, then a number for each
+# verification set.
 _TRAINING = 0
 
 
 class SynthesisError(MfnPatchError):
-    """The synthetic data set can't be made as asked."""
+    """The synthetic data set cannot be made as requested."""
 
 
 @dataclass(frozen=True)
 class SyntheticDataSet:
-    """What `synthesise` wrote.
+    """A data set that `synthesise` wrote.
 
     Attributes:
-        directory: Where.
-        identities: Identities of the training images; the verification sets use others.
-        images: Training images, of all identities.
-        pairs: Pairs in each verification set, half of them of one identity.
-        files: The files, in `directory`.
+        directory: directory of the data set.
+        identities: number of training identities; the verification sets use others.
+        images: number of training images of all identities.
+        pairs: number of pairs in each verification set, half of them of one identity.
+        files: paths of the files in `directory`.
     """
 
     directory: Path
@@ -71,47 +72,24 @@ def synthesise(
     seed: int = 0,
     on_image: Callable[[], None] = lambda: None,
 ) -> SyntheticDataSet:
-    """Write a synthetic data set; equal arguments write equal bytes.
+    """Write a synthetic data set; the same arguments always write the same bytes.
 
     Args:
-        directory: Empty, missing, or without a data set of its own. A run that was killed
-            leaves a directory in it, which the next run takes away.
-        identities: Identities of the training images.
-        images_per_identity: Training images of each.
-        pairs: Pairs in each verification set.
-        seed: Decides all faces.
-        on_image: Called after each of `count_images` images.
-
-    Returns:
-        What was written.
+        directory: where to write. It may be missing, and must not contain a data set. A run that
+            was killed leaves a temporary directory in it, which the next run removes.
+        identities: number of training identities.
+        images_per_identity: number of training images of each identity.
+        pairs: number of pairs in each verification set.
+        seed: random seed, which determines all faces.
+        on_image: function that is called after each of `count_images` images.
 
     Raises:
-        SynthesisError: A number is too small or too large, there is no room, or the directory
-            holds such files already.
+        SynthesisError: A number is too small or too large, the disk is too full, or the directory
+            already contains a data set.
     """
-    for name, value, least in (
-        ("identities", identities, 1),
-        ("images per identity", images_per_identity, 1),
-        ("pairs", pairs, MINIMUM_PAIRS),
-        ("seed", seed, 0),
-    ):
-        if value < least:
-            raise SynthesisError(f"{name}: {value} is too small", remedy=f"Give {least} or more.")
-    images = count_images(identities, images_per_identity, pairs)
-    if identities * images_per_identity + identities + 1 > _MOST_KEYS:
-        raise SynthesisError(
-            f"{identities:,} identities of {images_per_identity:,} images are too many: a record "
-            f"file holds its keys as float32, which is exact up to {_MOST_KEYS:,}",
-            remedy="Give fewer --identities or --images-per-identity.",
-        )
+    _check_numbers(identities, images_per_identity, pairs, seed)
     with _staging(directory) as staging:
-        free = shutil.disk_usage(staging).free
-        if images * IMAGE_BYTES > free:
-            raise SynthesisError(
-                f"{images:,} images take about {images * IMAGE_BYTES / 1e9:,.1f} GB, and there are "
-                f"{free / 1e9:,.1f} GB free in {directory}",
-                remedy="Give fewer --identities or --images-per-identity, or another directory.",
-            )
+        _check_room(staging, directory, count_images(identities, images_per_identity, pairs))
         _write_training(staging, identities, images_per_identity, seed, on_image)
         for number, name in enumerate(verification_set.NAMES, start=1):
             _write_verification(staging / f"{name}.bin", pairs, seed, number, on_image)
@@ -130,6 +108,33 @@ def synthesise(
 def count_images(identities: int, images_per_identity: int, pairs: int) -> int:
     """Return how many images `synthesise` draws, for a progress bar."""
     return identities * images_per_identity + 2 * pairs * len(verification_set.NAMES)
+
+
+def _check_numbers(identities: int, images_per_identity: int, pairs: int, seed: int) -> None:
+    for name, value, least in (
+        ("identities", identities, 1),
+        ("images per identity", images_per_identity, 1),
+        ("pairs", pairs, MINIMUM_PAIRS),
+        ("seed", seed, 0),
+    ):
+        if value < least:
+            raise SynthesisError(f"{name}: {value} is too small", remedy=f"Give {least} or more.")
+    if identities * images_per_identity + identities + 1 > _MOST_KEYS:
+        raise SynthesisError(
+            f"{identities:,} identities of {images_per_identity:,} images are too many: a record "
+            f"file stores its keys as float32, which is exact up to {_MOST_KEYS:,}",
+            remedy="Give fewer --identities or --images-per-identity.",
+        )
+
+
+def _check_room(staging: Path, directory: Path, images: int) -> None:
+    free = shutil.disk_usage(staging).free
+    if images * IMAGE_BYTES > free:
+        raise SynthesisError(
+            f"{images:,} images take about {images * IMAGE_BYTES / 1e9:,.1f} GB, but "
+            f"{directory} has only {free / 1e9:,.1f} GB free",
+            remedy="Give fewer --identities or --images-per-identity, or another directory.",
+        )
 
 
 def _write_training(
@@ -158,11 +163,11 @@ def _write_training(
 def _write_verification(
     path: Path, pairs: int, seed: int, number: int, on_image: Callable[[], None]
 ) -> None:
-    # Same and different take turns, so that any two neighbours hold both.
+    # Pairs of one and of two identities alternate, so that any two neighbours include both.
     same = [pair % 2 == 0 for pair in range(pairs)]
     images = []
     for image in range(2 * pairs):
-        # Every pair has faces of its own: one, or two where they differ.
+        # No face appears in two pairs: each pair draws one new face, or two if they differ.
         identity = image - image % 2 if same[image // 2] else image
         face = draw_identity(np.random.default_rng([seed, number, identity]))
         rng = np.random.default_rng([seed, number, identity, 1 + image])
@@ -173,7 +178,7 @@ def _write_verification(
 
 @contextmanager
 def _staging(directory: Path) -> Iterator[Path]:
-    """Give a directory to write in; move its files up when all are there, or take it away."""
+    """Provide a temporary directory; publish its files at the end, or remove it on an error."""
     staging = directory / _STAGING
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -181,7 +186,7 @@ def _staging(directory: Path) -> Iterator[Path]:
         present = [name for name in _FILES if os.path.lexists(directory / name)]
         if present:
             raise SynthesisError(
-                f"{directory} already holds {', '.join(present)}; nothing is overwritten",
+                f"{directory} already contains {', '.join(present)}; nothing is overwritten",
                 remedy="Give an empty directory or a new one.",
             )
         try:
@@ -196,22 +201,22 @@ def _staging(directory: Path) -> Iterator[Path]:
     except OSError as error:
         raise SynthesisError(
             f"can't write a data set to {directory}: {error.strerror}",
-            remedy="Give a directory that can be written to, with room for the data set.",
+            remedy="Give a writable directory with enough free space for the data set.",
         ) from error
 
 
 def _publish(source: Path, target: Path) -> None:
     try:
-        # A link never overwrites, and later tells this file from anybody else's.
+        # A link never overwrites, and _discard can recognize the file by it later.
         os.link(source, target)
     except FileExistsError:
         raise
     except OSError:
-        source.rename(target)  # a file system without links
+        source.rename(target)  # the file system has no hard links
 
 
 def _discard(directory: Path) -> None:
-    """Take away what an unfinished run left, and nothing else."""
+    """Remove what an unfinished run left, and nothing else."""
     staging = directory / _STAGING
     if not staging.is_dir():
         return

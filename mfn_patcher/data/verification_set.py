@@ -1,4 +1,4 @@
-"""Verification sets: the ``.bin`` files, pickles of (encoded images, same or not)."""
+"""Verification sets: ``.bin`` files, which are pickles of (encoded images, same or not)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ NAMES = ("lfw", "cfp_fp", "agedb_30")
 
 
 class VerificationSetError(MfnPatchError):
-    """A ``.bin`` file can't be read as a verification set."""
+    """A ``.bin`` file cannot be read as a verification set."""
 
     def __init__(self, message: str, *, remedy: str = "Copy or download it again.") -> None:
         super().__init__(message, remedy=remedy)
 
 
 class UnsafePickleError(VerificationSetError):
-    """A ``.bin`` file names something that no verification set needs."""
+    """A ``.bin`` file refers to a global that no verification set needs."""
 
     def __init__(self, path: Path, wanted: str) -> None:
         super().__init__(
@@ -38,8 +38,8 @@ class VerificationSet:
     """Pairs of faces.
 
     Attributes:
-        images: Encoded images; images 2i and 2i+1 are pair i.
-        same: For each pair, whether both images show one identity.
+        images: encoded images; images 2i and 2i+1 are pair i.
+        same: for each pair, whether both images show one identity.
     """
 
     images: tuple[bytes, ...]
@@ -50,14 +50,14 @@ def read_verification_set(path: Path) -> VerificationSet:
     """Read a ``.bin`` file, written by Python 2 or 3, without running anything in it.
 
     Args:
-        path: The file; it is loaded whole, about 100 MB for the published sets.
+        path: the file. It is read into memory, about 100 MB for the published sets.
 
     Returns:
-        What the file holds; the numbers of images and pairs needn't fit each other.
+        The content of the file; the numbers of images and pairs need not match.
 
     Raises:
-        UnsafePickleError: The file names a global that no verification set needs.
-        VerificationSetError: The file is missing, damaged or something else.
+        UnsafePickleError: The file refers to a global that no verification set needs.
+        VerificationSetError: The file is missing, damaged or not a verification set.
     """
     from mfn_patcher.data import bin_pickle  # noqa: PLC0415  (imports NumPy)
 
@@ -69,21 +69,21 @@ def read_verification_set(path: Path) -> VerificationSet:
     except OSError as error:
         raise VerificationSetError(f"{path} can't be read: {error.strerror}") from error
     except Exception as error:
-        # A damaged pickle can end in almost any error.
-        raise VerificationSetError(f"{path} is no verification set: {error}") from error
+        # A damaged pickle can raise almost any exception.
+        raise VerificationSetError(f"{path} is not a verification set: {error}") from error
     return VerificationSet(tuple(images), tuple(same))
 
 
 def write_verification_set(path: Path, images: Sequence[bytes], same: Sequence[bool]) -> None:
-    """Write a ``.bin`` file just as Python 2 did: protocol 2, images as its byte strings.
+    """Write a ``.bin`` file as Python 2 did: protocol 2, with the images as its byte strings.
 
-    Python 3 has no way to pickle these, and without them the file would not ask of the
-    training script what the published sets do.
+    Python 3 cannot pickle such strings. Without them, the file would not demand of the training
+    script what the published sets demand.
 
     Args:
-        path: The file, made anew.
-        images: Encoded images; images 2i and 2i+1 are pair i.
-        same: For each pair, whether both images show one identity.
+        path: the file, which is replaced if it exists.
+        images: encoded images; images 2i and 2i+1 are pair i.
+        same: for each pair, whether both images show one identity.
     """
 
     def items(opcodes: Sequence[bytes]) -> bytes:

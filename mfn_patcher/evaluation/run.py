@@ -19,6 +19,7 @@ from mfn_patcher.children import programs
 from mfn_patcher.children.failure import explain
 from mfn_patcher.children.programs.runtimes import EXTRAS
 from mfn_patcher.data.check_verification import check_verification_set
+from mfn_patcher.data.images import ImageSample
 from mfn_patcher.data.property_file import IMAGE_SIDE
 from mfn_patcher.data.verification_set import NAMES, read_verification_set
 from mfn_patcher.engine import AUTO, choice
@@ -160,12 +161,12 @@ def _choose_sets(data_dir: Path, targets: str | None, notes: list[str]) -> list[
 def _check_sets(data_dir: Path, names: Sequence[str]) -> dict[str, int]:
     """Return how many images each set has; the child unpickles only what was read here."""
     sets, problems, remedies = {}, [], []
-    size = (IMAGE_SIDE, IMAGE_SIDE)
+    sample = ImageSample((IMAGE_SIDE, IMAGE_SIDE), _SAMPLES)
     for name in names:
         path = data_dir / f"{name}.bin"
         pairs = read_verification_set(path)
         sets[name] = 2 * len(pairs.same)
-        for finding in check_verification_set(path.name, pairs, size, _SAMPLES):
+        for finding in check_verification_set(path.name, pairs, sample):
             if finding.level is Level.ERROR:
                 problems.append(f"{path}: {finding.detail}")
                 remedies.append(finding.remedy)

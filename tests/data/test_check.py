@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mfn_patcher.data.check import check, preflight
+from mfn_patcher.data.check import DataSetCheck, VerificationSetSize, check, preflight
 from mfn_patcher.data.recordio import Index, RecordReader, RecordWriter, pack
-from mfn_patcher.data.report import Report, VerificationFacts
 from mfn_patcher.data.verification_set import read_verification_set, write_verification_set
 from mfn_patcher.finding import Level
 from tests.support.odd_images import odd_images, undecodable_images
@@ -27,13 +26,13 @@ def encoded(size: tuple[int, int] = (112, 112), mode: str = "RGB") -> bytes:
 
 def expect(directory: Path, level: Level, name: str, *words: str) -> None:
     """There is one finding of this level, about this, and it says these words."""
-    report = check(directory)
-    found = [finding for finding in report.findings if finding.level is level]
-    assert [finding.check for finding in found] == [name], report.findings
+    result = check(directory)
+    found = [finding for finding in result.findings if finding.level is level]
+    assert [finding.check for finding in found] == [name], result.findings
     for word in words:
         assert word in found[0].detail
     assert found[0].remedy
-    assert report.ok == (level is not Level.ERROR)
+    assert result.ok == (level is not Level.ERROR)
 
 
 def records_of(directory: Path) -> dict[int, bytes]:
@@ -55,20 +54,20 @@ def rewrite(directory: Path, changes: dict[int, bytes | None]) -> None:
 
 
 def test_synthetic_set_is_sound(pristine: Path) -> None:
-    report = check(pristine)
-    assert {finding.level for finding in report.findings} == {Level.OK}
-    assert [finding.check for finding in report.findings] == [
+    result = check(pristine)
+    assert {finding.level for finding in result.findings} == {Level.OK}
+    assert [finding.check for finding in result.findings] == [
         "property", "train.idx", "identities", "images", "lfw.bin", "cfp_fp.bin", "agedb_30.bin",
     ]  # fmt: skip
-    facts = VerificationFacts(40, 20)
-    assert report == Report(
-        pristine, 4, 20, {"lfw": facts, "cfp_fp": facts, "agedb_30": facts}, report.findings
+    size = VerificationSetSize(40, 20)
+    assert result == DataSetCheck(
+        pristine, 4, 20, {"lfw": size, "cfp_fp": size, "agedb_30": size}, result.findings
     )
-    assert report.ok
+    assert result.ok
 
 
 def test_no_directory(tmp_path: Path) -> None:
-    expect(tmp_path / "none", Level.ERROR, "directory", "is no directory")
+    expect(tmp_path / "none", Level.ERROR, "directory", "is not a directory")
     assert len(preflight(tmp_path / "none", 8)) == 1
 
 
@@ -85,9 +84,9 @@ def test_missing_file(faces: Path, name: str) -> None:
         ("", "0 lines"),
         ("4,112,112\n\n", "2 lines"),
         ("\ufeff4,112,112\n", "begins with a byte order mark"),
-        ("4,112\n", "three integers"),
-        ("4,112,112,3\n", "three integers"),
-        ("four,112,112\n", "three integers"),
+        ("4,112\n", "must be three integers"),
+        ("4,112,112,3\n", "must be three integers"),
+        ("four,112,112\n", "must be three integers"),
         ("0,112,112\n", "below 1"),
         ("4,112,96\n", "96x112"),
         ("4,224,224\n", "224x224"),
@@ -110,9 +109,9 @@ def test_identities_in_several_places(faces: Path) -> None:
         records[key] = pack(0, key, encoded())
     (faces / "property").write_text("3,112,112\n")
     rewrite(faces, dict(records))
-    report = check(faces)
-    assert report.ok
-    assert "3 classes, but train.rec has 4 identity records" in str(report.findings)
+    result = check(faces)
+    assert result.ok
+    assert "3 classes, but train.rec has 4 identity records" in str(result.findings)
     assert preflight(faces, 8) == ()
 
 
@@ -120,9 +119,9 @@ def test_labels_beyond_the_classes(faces: Path) -> None:
     (faces / "property").write_text("3,112,112\n")
     found = [f for f in check(faces).findings if f.level is Level.ERROR]
     assert [f.check for f in found] == ["images"]
-    assert "5 of 20 sampled images have a label that is no class (0 to 2)" in found[0].detail
+    assert "5 of 20 sampled images have a label that is not a class (0 to 2)" in found[0].detail
     assert "image 16 has 3" in found[0].detail
-    assert found[0].remedy.endswith("write 4 for the number of classes in property.")
+    assert found[0].remedy.endswith("write 4 as the number of classes in property.")
     assert [f.check for f in preflight(faces, 8)] == ["images"]
 
 
@@ -131,7 +130,7 @@ def test_labels_from_1(faces: Path) -> None:
     rewrite(faces, dict(records))
     found = preflight(faces, 8)
     assert [f.check for f in found] == ["images"]
-    assert "Labels start at 0, and these at 1" in found[0].remedy
+    assert "Labels must start at 0, but these start at 1" in found[0].remedy
 
 
 def test_truncated_record_file(faces: Path) -> None:
@@ -144,7 +143,7 @@ def test_truncated_record_file(faces: Path) -> None:
     (faces / "train.rec").write_bytes(whole[: len(whole) // 2])
     checks = {f.check: f.detail for f in check(faces).findings if f.level is Level.ERROR}
     assert set(checks) == {"train.idx", "identities", "images"}
-    assert "cut short" in checks["train.idx"]
+    assert "truncated" in checks["train.idx"]
 
     (faces / "train.rec").write_bytes(b"")
     assert not check(faces).ok
@@ -239,14 +238,14 @@ def test_records_that_nobody_needs(faces: Path) -> None:
 )
 def test_ranges_that_do_not_tile(faces: Path, changes: dict[int, bytes | None]) -> None:
     rewrite(faces, changes)
-    expect(faces, Level.WARNING, "identities", "empty, or ranges overlap or leave gaps")
+    expect(faces, Level.WARNING, "identities", "empty, or the ranges overlap or leave gaps")
 
 
 @pytest.mark.parametrize(
     ("record", "words"),
     [
         (pack(1, 22, encoded()), "it has one label"),
-        (pack([6, 11], 22, encoded()), "it holds an image"),
+        (pack([6, 11], 22, encoded()), "it contains an image"),
         (pack([float("nan"), 11], 22), "has labels"),
     ],
 )
@@ -261,7 +260,8 @@ def test_several_labels_an_image(faces: Path) -> None:
     rewrite(faces, {**dict.fromkeys(range(25)), **images})
     found = [f for f in check(faces).findings if f.level is Level.ERROR]
     assert [f.detail for f in found] == [
-        "record 0 is an image with 3 labels, which the script takes for numbers of identity records"
+        "record 0 is an image with 3 labels, which the script reads as the range of the identity "
+        "records"
     ]
     assert "--pack-label" in found[0].remedy
 
@@ -275,9 +275,9 @@ def test_several_labels_an_image_beside_identity_records(faces: Path) -> None:
 def test_plain_record_file(faces: Path) -> None:
     images = {key: pack(key % 4, key, encoded()) for key in range(6)}
     rewrite(faces, {**dict.fromkeys(range(25)), **images})
-    expect(faces, Level.WARNING, "train.rec", "every record for an image, all 6")
-    report = check(faces)
-    assert (report.identities, report.images) == (4, 6)
+    expect(faces, Level.WARNING, "train.rec", "the script reads all 6 records as images")
+    result = check(faces)
+    assert (result.identities, result.images) == (4, 6)
 
 
 def test_images_of_another_order_of_classes(faces: Path) -> None:
@@ -341,9 +341,9 @@ def test_missing_verification_sets(faces: Path) -> None:
     expect(faces, Level.WARNING, "lfw.bin", "is missing")
     (faces / "cfp_fp.bin").unlink()
     (faces / "agedb_30.bin").unlink()
-    report = check(faces)
-    assert report.findings[-1].check == "verification sets"
-    assert report.ok
+    result = check(faces)
+    assert result.findings[-1].check == "verification sets"
+    assert result.ok
     assert not preflight(faces, 8)
 
 
@@ -362,7 +362,11 @@ def test_more_images_than_pairs(faces: Path) -> None:
     found = [(f.level, f.detail) for f in check(faces).findings if f.level is not Level.OK]
     assert found == [
         (Level.WARNING, "40 images for 19 pairs, which need 38"),
-        (Level.ERROR, "no different pair in fold 10 of 10: the script divides by their number"),
+        (
+            Level.ERROR,
+            "fold 10 of 10 has no pair of different identities, and the script divides by their "
+            "number",
+        ),
     ]
 
 
@@ -373,7 +377,7 @@ def test_too_few_pairs(faces: Path) -> None:
 
 def test_fold_of_one_kind(faces: Path) -> None:
     change_pairs(faces, slice(40), [True] * 10 + [False] * 10)
-    expect(faces, Level.ERROR, "lfw.bin", "no different pair in fold 1 of 10")
+    expect(faces, Level.ERROR, "lfw.bin", "fold 1 of 10 has no pair of different identities")
     assert [finding.check for finding in preflight(faces, 8)] == ["lfw.bin"]
 
 
@@ -401,7 +405,7 @@ def test_an_empty_image_is_found_wherever_it_is(faces: Path) -> None:
 
 def test_empty_and_hostile_verification_sets(faces: Path, tmp_path: Path) -> None:
     (faces / "lfw.bin").write_bytes(b"")
-    expect(faces, Level.ERROR, "lfw.bin", "is no verification set")
+    expect(faces, Level.ERROR, "lfw.bin", "is not a verification set")
 
     class Hostile:
         def __reduce__(self) -> tuple[object, tuple[str]]:

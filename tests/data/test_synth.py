@@ -104,7 +104,7 @@ def test_numbers_too_small(tmp_path: Path, arguments: dict[str, Any], message: s
 @pytest.mark.parametrize("name", ["train.rec", "lfw.bin", "property"])
 def test_nothing_is_overwritten(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("precious")
-    with pytest.raises(SynthesisError, match=f"already holds {name}"):
+    with pytest.raises(SynthesisError, match=f"already contains {name}"):
         synthesise(tmp_path)
     assert content_of(tmp_path) == {name: b"precious"}
 
@@ -165,7 +165,7 @@ def test_rerun_after_a_kill(tmp_path: Path) -> None:
     assert not (tmp_path / "property").exists()
     (tmp_path / "lfw.bin").unlink()
     (tmp_path / "lfw.bin").write_text("put here since then")
-    with pytest.raises(SynthesisError, match=r"already holds lfw\.bin;"):
+    with pytest.raises(SynthesisError, match=r"already contains lfw\.bin;"):
         synthesise(tmp_path)
     assert content_of(tmp_path) == {"lfw.bin": b"put here since then"}
     (tmp_path / "lfw.bin").unlink()

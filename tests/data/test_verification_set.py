@@ -221,7 +221,7 @@ def test_other_arrays(tmp_path: Path, value: Any, words: str, protocol: int) -> 
     ],
 )
 def test_no_verification_set(tmp_path: Path, content: bytes) -> None:
-    with pytest.raises(VerificationSetError, match="is no verification set"):
+    with pytest.raises(VerificationSetError, match="is not a verification set"):
         read(tmp_path, content)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from mfn_patcher.data.fingerprint import FilePrint, Fingerprint
+from mfn_patcher.data.fingerprint import FileFingerprint, Fingerprint
 from mfn_patcher.errors import ExitCode
 from mfn_patcher.runs import record
 from mfn_patcher.runs.code import AppliedPatch
@@ -32,7 +32,7 @@ WHOLE = dataclasses.replace(
     pin="a" * 40,
     chain_commit="b" * 40,
     patches=(AppliedPatch("recipe/0001-x.patch", "c" * 64, "b" * 40),),
-    data_set=Fingerprint("d" * 64, {"property": FilePrint(10, "e" * 64, whole=True)}),
+    data_set=Fingerprint("d" * 64, {"property": FileFingerprint(10, "e" * 64, whole=True)}),
     outcome="completed",
     ended="2026-01-01T00:00:00+00:00",
     seconds=4242.4,

@@ -21,7 +21,7 @@ from turns import TOOL, print_table, run
 sys.path[:0] = [str(Path(__file__).parents[1])]
 
 from mfn_patcher.cluster.scaling import IDENTITIES, Traffic
-from mfn_patcher.cluster.watchdog import read_progress
+from mfn_patcher.cluster.heartbeat import read_progress
 from mfn_patcher.data.synth import synthesise
 from mfn_patcher.patching.project import PUBLIC_ADDRESS
 from tests.support.launched import until
@@ -55,8 +55,11 @@ def measure(names: str, workspace: Path, data: Path, place: Path) -> tuple[float
 
             def step() -> int:
                 runs = sorted(workspace.glob("runs/*/progress"))
-                told = read_progress(runs[-1]) if runs else None
-                return told[0] if told else 0
+                if not runs:
+                    return 0
+                with runs[-1].open("rb") as file:
+                    progress = read_progress(file.fileno())
+                return progress[0] if progress else 0
 
             assert until(lambda: step() >= FIRST, 200), started.said()
             first, before = step(), sent(network)

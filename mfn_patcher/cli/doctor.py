@@ -96,7 +96,7 @@ def doctor(
     if job and not cpu:
         from mfn_patcher.cluster.job import share_devices
 
-        gpus = share_devices(gpus, environment.get("CUDA_VISIBLE_DEVICES"), job.place)
+        gpus = share_devices(gpus, environment.get("CUDA_VISIBLE_DEVICES"), job.rank)
     try:
         code = read_code(workspace, report)
     except MfnPatchError:
@@ -107,7 +107,7 @@ def doctor(
         gpus=gpus,
         cpu=cpu,
         batch_size=batch_size,
-        workers=job.place.size if job else None,
+        workers=job.rank.size if job else None,
         # As for training, whose checkpoints then hold the momentum too.
         seed=command.SEED if code.can_resume else None,
         visible_devices=environment.get("CUDA_VISIBLE_DEVICES"),
@@ -117,7 +117,7 @@ def doctor(
     plans = command.plan_chain(chosen, chosen.stages, options)
     if job:
         # This host is looked at as if its share of each batch were all.
-        share = plans[0].batch_size // job.place.size
+        share = plans[0].batch_size // job.rank.size
         options = dataclasses.replace(options, workers=None, batch_size=share)
     diagnosis = diagnose(
         workspace,
@@ -130,12 +130,12 @@ def doctor(
         environment=environment,
     )
     if job:
-        from mfn_patcher.cluster.job import start_others
+        from mfn_patcher.cluster.job import start_other_ranks
         from mfn_patcher.doctor.hosts import diagnose_together
 
         path = interpreter.find(python)
         surroundings = Surroundings(workspace.resolve(), path, environment, code)
-        others = start_others(job, context.meta[KeepsArguments.key], here)
+        others = start_other_ranks(job, context.meta[KeepsArguments.key], here)
         together = diagnose_together(job, diagnosis, plans, surroundings, others)
         if together is None:
             return

@@ -164,13 +164,13 @@ def find_job(
         if rendezvous:
             raise click.UsageError("--rendezvous requires --cluster or --hosts")
         return None, environment
-    from mfn_patcher.cluster.job import find
-    from mfn_patcher.cluster.roles import without_foreign
+    from mfn_patcher.cluster.job import find_job as find
+    from mfn_patcher.cluster.roles import without_role_variables
     from mfn_patcher.engine.devices import refusal
 
     if refused := refusal(engine, distributed=True):
         raise refused
-    environment = without_foreign(environment)
+    environment = without_role_variables(environment)
     return find(environment, hosts_file, rendezvous, timeout), environment
 
 

@@ -154,7 +154,7 @@ def train(
                 remedy="Run `mfn-patch apply`.",
             )
         if not cpu:
-            gpus = share_devices(gpus, environment.get("CUDA_VISIBLE_DEVICES"), job.place)
+            gpus = share_devices(gpus, environment.get("CUDA_VISIBLE_DEVICES"), job.rank)
     if not code.can_resume and (resume or keep or seed is not None):
         raise TrainingError(
             "--resume, --seed and --keep need the patches of stack resume, which are not applied "
@@ -167,7 +167,7 @@ def train(
         gpus=gpus,
         cpu=cpu,
         batch_size=batch_size,
-        workers=job.place.size if job else None,
+        workers=job.rank.size if job else None,
         scale_steps=scale_steps,
         max_steps=max_steps,
         until_stopped=until_stopped,
@@ -192,10 +192,10 @@ def train(
             command.explain(plan, source, path, *surroundings.tell_engine(plan)) for plan in plans
         ]
         if job:
-            from mfn_patcher.cluster.job import explain
+            from mfn_patcher.cluster.role_commands import list_role_commands
 
             # Of the ranks that a launcher starts, one is enough to tell what all do.
-            texts = [*(texts if not job.place.rank else ()), explain(job, plans, path)]
+            texts = [*(texts if not job.rank.number else ()), list_role_commands(job, plans, path)]
         echo("\n\n".join(texts))
         return
 
@@ -205,9 +205,10 @@ def train(
     display = is_terminal() and not (job and not job.hosts)
     supervision = Supervision(keep_going=keep_going, gate=not skip_accuracy_gate, display=display)
     if job:
-        from mfn_patcher.cluster.job import start_others, train_together
+        from mfn_patcher.cluster.job import start_other_ranks
+        from mfn_patcher.cluster.train import train_together
 
-        others = start_others(job, context.meta[KeepsArguments.key], here)
+        others = start_other_ranks(job, context.meta[KeepsArguments.key], here)
         train_together(
             job,
             plans,
@@ -216,7 +217,6 @@ def train(
             resume=resume,
             others=others,
             output=sys.stdout.buffer,
-            report=report,
         )
     elif plans:
         run_stages(plans, surroundings, sys.stdout.buffer, report, supervision)

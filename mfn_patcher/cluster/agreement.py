@@ -1,31 +1,32 @@
-"""What must be the same on all hosts, and what is not."""
+"""The host facts that must agree before hosts train together."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from mfn_patcher.children.interpreter import Interpreter
 from mfn_patcher.runs.code import Code
 from mfn_patcher.training.command import StagePlan
 
-Facts = Mapping[str, str]
+HostFacts = Mapping[str, str]
+"""Values by name, as messages show them."""
 
 _PACKAGES = ("mxnet", "mxnet-cu112", "numpy", "opencv-python-headless", "opencv-python")
-_SHOWN = 60  # characters
+_MAX_SHOWN = 60  # characters
 
 
-def collect(
+def collect_facts(
     code: Code, plans: Sequence[StagePlan], interpreter: Interpreter | None, data_set: str
-) -> Facts:
-    """Return what has to agree, by its name for people.
+) -> HostFacts:
+    """Return the facts of this host.
 
     Args:
-        code: In the workspace.
-        plans: Of all stages, as if none had been trained.
-        interpreter: That trains; None if there is none.
-        data_set: The fingerprint's SHA-256; empty without a data set.
+        code: the code in the workspace.
+        plans: plans of all stages, as if none had been trained.
+        interpreter: the training interpreter; None if there is none.
+        data_set: SHA-256 of the fingerprint; empty without a data set.
     """
     versions = dict(interpreter.versions) if interpreter else {}
     facts = {
@@ -41,31 +42,29 @@ def collect(
     return facts
 
 
-def _arguments(plan: StagePlan, code: Code) -> list[tuple[str, str]]:
+def _arguments(plan: StagePlan, code: Code) -> Iterator[tuple[str, str]]:
     tokens = plan.arguments
-    pairs = []
     for token, following in zip(tokens, (*tokens[1:], "")):
         name, equals, value = token.partition("=")
         if name.startswith("--") and not code.is_own(name):
-            pairs.append((name, value if equals else following))
-    return pairs
+            yield name, value if equals else following
 
 
-def differences(reference: Facts, others: Mapping[str, Facts]) -> list[str]:
-    """Return a line for each fact of another rank that is not rank 0's.
+def find_differences(lead: HostFacts, others: Mapping[str, HostFacts]) -> list[str]:
+    """Return one line for each fact of another rank that differs from rank 0's.
 
     Args:
-        reference: Rank 0's.
-        others: By the ranks' names for people.
+        lead: facts of rank 0's host.
+        others: facts of the other ranks, by their names in messages.
     """
     lines = []
-    for host, facts in others.items():
-        for name in dict.fromkeys([*reference, *facts]):
-            here, there = reference.get(name, ""), facts.get(name, "")
-            if here != there:
-                lines.append(f"{host}: {name} is {_short(there)}, and on rank 0 {_short(here)}")
+    for rank, facts in others.items():
+        for name in dict.fromkeys([*lead, *facts]):
+            expected, found = lead.get(name, ""), facts.get(name, "")
+            if expected != found:
+                lines.append(f"{rank}: {name} is {_short(found)}, but {_short(expected)} on rank 0")
     return lines
 
 
 def _short(value: str) -> str:
-    return (value if len(value) <= _SHOWN else f"{value[:_SHOWN]}...") or "missing"
+    return (value if len(value) <= _MAX_SHOWN else f"{value[:_MAX_SHOWN]}...") or "missing"

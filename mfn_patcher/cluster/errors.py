@@ -1,4 +1,4 @@
-"""What can go wrong between hosts."""
+"""Errors of a training on several hosts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from mfn_patcher.errors import ExitCode, MfnPatchError
 
 
 class SetupError(MfnPatchError):
-    """The hosts can't begin: no launcher, no way to each other, or they don't agree."""
+    """The job cannot start: no launcher, a host that cannot be reached, or hosts that differ."""
 
 
 class FaultError(MfnPatchError):
@@ -15,8 +15,8 @@ class FaultError(MfnPatchError):
     exit_code = ExitCode.CLUSTER
 
 
-class OrderedError(MfnPatchError):
-    """Rank 0 ended the training, and says why; the exit code is its own."""
+class StoppedError(MfnPatchError):
+    """Rank 0 stopped this rank; message and exit code are rank 0's."""
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)

@@ -14,115 +14,118 @@ from pathlib import Path
 
 from mfn_patcher.children import programs
 
-_FOREIGN = ("DMLC_", "PS_")
-_SETTLE = 15.0  # seconds in which server and scheduler follow the workers' end
+_ROLE_PREFIXES = ("DMLC_", "PS_")
+_SETTLE_SECONDS = 15.0  # in which server and scheduler exit once all workers have
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the processes of a training are.
+    """Addresses and ports of the processes of a job.
 
     Attributes:
-        root: Address of rank 0's host, at which the scheduler listens.
-        port: Of the tool's control channel there; the roles' ports follow it.
-        size: Number of ranks: of workers, and of servers.
+        lead_address: address of rank 0's host, at which the scheduler listens.
+        port: port of the control connection there; the ports of the roles follow it.
+        size: number of ranks, and so of workers and of servers.
     """
 
-    root: str
+    lead_address: str
     port: int
     size: int
 
     @property
     def scheduler_port(self) -> int:
-        """Of the scheduler."""
+        """Port of the scheduler."""
         return self.port + 1
 
     def role_ports(self, local_rank: int) -> dict[str, int]:
-        """Return the ports of server and worker of a rank, among the ranks of its host."""
+        """Return the ports of server and worker of a rank, by its number on its host."""
         return {"server": self.port + 2 + 2 * local_rank, "worker": self.port + 3 + 2 * local_rank}
 
     def ports(self, rank: int, local_rank: int) -> list[int]:
-        """Return all ports of a rank's roles."""
+        """Return all ports of a rank's processes."""
         own = list(self.role_ports(local_rank).values())
         return own if rank else [self.scheduler_port, *own]
 
     def roles(self, rank: int) -> tuple[str, ...]:
-        """Return the roles of a rank, in the order to start them in."""
+        """Return the roles of a rank, in the order in which they start."""
         return ("server", "worker") if rank else ("scheduler", "server", "worker")
 
     def variables(self, role: str, rank: int, local_rank: int, address: str) -> dict[str, str]:
-        """Return the variables that tell a process its role.
+        """Return the environment variables that tell a process its role.
 
         Args:
-            role: Its name.
-            rank: The tool's.
-            local_rank: Among the ranks of its host.
-            address: Of its host, as rank 0 sees it.
+            role: name of the role.
+            rank: the rank.
+            local_rank: its number among the ranks of its host.
+            address: address of its host, as rank 0 sees it.
         """
         variables = {
             "DMLC_ROLE": role,
-            "DMLC_PS_ROOT_URI": self.root,
+            "DMLC_PS_ROOT_URI": self.lead_address,
             "DMLC_PS_ROOT_PORT": str(self.scheduler_port),
             "DMLC_NUM_WORKER": str(self.size),
             "DMLC_NUM_SERVER": str(self.size),
             "DMLC_NODE_HOST": address,
         }
         if role != "scheduler":
-            # ps-lite takes this for the port to listen at; it would choose one at random.
+            # ps-lite listens at this port; without the variable it would choose one at random.
             variables["PORT"] = str(self.role_ports(local_rank)[role])
         if role == "worker":
-            # By this the script shares out images and saves; ranks of ps-lite change.
+            # The script shares out images and saves by this number. ps-lite assigns its own ranks
+            # anew at each start.
             variables["DMLC_WORKER_ID"] = str(rank)
         else:
-            # They sum on the CPU, and must not take a GPU's memory.
+            # Scheduler and server add on the CPU, and must not take memory of a GPU.
             variables["CUDA_VISIBLE_DEVICES"] = ""
         return variables
 
 
-def without_foreign(environment: Mapping[str, str]) -> dict[str, str]:
+def without_role_variables(environment: Mapping[str, str]) -> dict[str, str]:
     """Return an environment without variables that would give MXNet another role or port."""
     return {
         name: value
         for name, value in environment.items()
-        if name != "PORT" and not name.startswith(_FOREIGN)
+        if name != "PORT" and not name.startswith(_ROLE_PREFIXES)
     }
 
 
-def beside_worker(python: str) -> tuple[str, ...]:
-    """Return the command of a scheduler and of a server: importing MXNet is their whole work."""
+def server_command(python: str) -> tuple[str, ...]:
+    """Return the command of a scheduler or server, which does all its work on import of MXNet."""
     return (python, "-c", "import mxnet")
 
 
-def bound(command: Sequence[str], python: str) -> tuple[str, ...]:
-    """Return a command that does the same, and whose process dies with this one."""
+def bound_command(command: Sequence[str], python: str) -> tuple[str, ...]:
+    """Return a command that does the same as another, in a process that dies with this one."""
     return (*programs.command(python, "bound", str(os.getpid())), *command)
 
 
 def shell_line(variables: Mapping[str, str], command: Sequence[str]) -> str:
-    """Return a role's variables and command as a shell takes them."""
+    """Return environment variables and a command as a line for a shell."""
     words = [f"{name}={shlex.quote(value)}" for name, value in variables.items()]
     return " ".join([*words, shlex.join(command)])
 
 
-def describe(status: int) -> str:
-    """Return how a process ended, for people."""
-    return f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with {status}"
+def describe_status(status: int) -> str:
+    """Return how a process ended, for messages."""
+    if status < 0:
+        return f"was killed by {signal.Signals(-status).name}"
+    return f"exited with status {status}"
 
 
-def state(pid: int) -> str:
-    """Return a process's state as ``ps`` has it, such as S or T; nothing if there is none."""
+def process_state(pid: int) -> str:
+    """Return the state of a process as ``ps`` shows it, such as S or T; empty if it is gone."""
     with contextlib.suppress(OSError, IndexError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     return ""
 
 
-class Companions:
-    """Scheduler and server of a rank while its worker is at work.
+class ServerProcesses:
+    """The processes of a rank beside its worker: its server, and on rank 0 the scheduler.
 
     Args:
-        commands: Of each role.
-        environments: Of each role.
-        folder: For their logs.
+        commands: command of each role.
+        environments: environment of each role.
+        folder: where their logs are written.
     """
 
     def __init__(
@@ -145,26 +148,26 @@ class Companions:
                 )
 
     def failed(self) -> tuple[str, int] | None:
-        """Return role and status of one that ended badly."""
+        """Return role and exit status of a process that failed; None if none did."""
         for role, process in self._running.items():
             if process.poll():
                 return role, int(process.returncode)
         return None
 
     def states(self) -> dict[str, str]:
-        """Return the state of each."""
-        return {role: state(process.pid) for role, process in self._running.items()}
+        """Return the state of each process."""
+        return {role: process_state(process.pid) for role, process in self._running.items()}
 
     def settle(self) -> None:
-        """Wait for them to end by themselves, as they do after all workers."""
-        end = time.monotonic() + _SETTLE
+        """Wait until they exit, as they do once all workers have, and kill the rest."""
+        end = time.monotonic() + _SETTLE_SECONDS
         for process in self._running.values():
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(max(0, end - time.monotonic()))
         self.kill()
 
     def kill(self) -> None:
-        """End those that are left."""
+        """Kill those that still run."""
         for process in self._running.values():
             if process.poll() is None:
                 with contextlib.suppress(ProcessLookupError):

@@ -1,143 +1,91 @@
-"""When a training over hosts hangs, and on whom it waits."""
+"""Rank 0's watch over all ranks: lost hosts, hung steps and signals."""
 
 from __future__ import annotations
 
-import os
-import statistics
-from collections import deque
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+import time
 
-STARTS = 10
-"""Times the patience, and times the usual step: what may pass before the first step is done, for
-it loads verification sets and tunes kernels, and what a step may take later."""
-
-# What the script calls its phases. Rank 0 verifies and saves as long as it takes, while the others
-# wait.
-_START, _WAIT, _END = "start", "wait", "end"
-_LONG = ("verify", "save")
-_WORDS = {"compute": "computes", "wait": "waits", "verify": "verifies", "save": "saves"}
-_KEPT = 51
-_LINE = 64  # bytes, more than the script writes
+from mfn_patcher.cluster.heartbeat import DELIVERY_SECONDS, Timing
+from mfn_patcher.cluster.membership import Membership
+from mfn_patcher.cluster.protocol import repeat
+from mfn_patcher.cluster.rank_processes import RankProcesses
+from mfn_patcher.cluster.stall import StallDetector
 
 
-@dataclass(frozen=True)
-class Beat:
-    """Where a rank is.
-
-    Attributes:
-        step: That its worker has begun last; None before it says any.
-        phase: What its worker does, by its own words; empty before it says any.
-        age: Seconds since its worker said something.
-        states: Of its roles' processes, as ``ps`` has them.
-    """
-
-    step: int | None = None
-    phase: str = ""
-    age: float = 0
-    states: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def stopped(self) -> list[str]:
-        """Roles whose processes a signal or a debugger holds."""
-        return [role for role, state in self.states.items() if state in {"T", "t"}]
-
-    def describe(self) -> str:
-        """Return it for people."""
-        if self.step is None or self.phase == _START:
-            text = "before its first step"
-        else:
-            text = f"at step {self.step} ({_WORDS.get(self.phase, self.phase)})"
-        return text + "".join(f", its {role} is stopped" for role in self.stopped)
-
-
-def read_progress(file: int) -> tuple[int, str] | None:
-    """Return step and phase that the script tells in a line with its rank; None before it does.
+class Watchdog:
+    """Sends heartbeats to the other ranks, and fails the job when one is lost or late.
 
     Args:
-        file: descriptor of the file that the script writes them to.
-    """
-    try:
-        _rank, step, phase = os.pread(file, _LINE, 0).decode("ascii").split()
-        return int(step), phase
-    except (OSError, ValueError):
-        return None
-
-
-class Pace:
-    """Judges beats of all ranks by how long steps usually take.
-
-    Args:
-        patience: Seconds that a step may take where the usual one is short.
+        processes: the processes of rank 0.
+        membership: the other ranks.
+        timing: how long to wait for them.
     """
 
-    def __init__(self, patience: float) -> None:
-        self._patience = patience
-        self._first: int | None = None
-        self._last: tuple[float, int] | None = None
-        self._seconds: deque[float] = deque(maxlen=_KEPT)
+    def __init__(self, processes: RankProcesses, membership: Membership, timing: Timing) -> None:
+        self._processes = processes
+        self._membership = membership
+        self._timing = timing
+        self._stall: StallDetector | None = None
 
-    def note(self, beat: Beat, now: float) -> None:
-        """Take rank 0's beat at a time, to learn how long steps take."""
-        if beat.step is None or beat.phase == _START:
-            return
-        if self._first is None:
-            self._first = beat.step
-        if beat.phase in _LONG:
-            self._last = None
-        elif self._last is None:
-            self._last = now, beat.step
-        elif beat.step > self._last[1]:
-            self._seconds.append((now - self._last[0]) / (beat.step - self._last[1]))
-            self._last = now, beat.step
+    def start(self) -> None:
+        """Start to watch, in a thread that ends with the job."""
+        repeat(self._timing.interval, self._check, self._membership.closing)
 
-    def limit(self, beats: Iterable[Beat]) -> float:
-        """Return how many seconds may pass without a word from any worker."""
-        started = any(
-            beat.step is not None and self._first is not None and beat.step > self._first
-            for beat in beats
-        )
-        if not started:
-            return STARTS * self._patience
-        usual = statistics.median(self._seconds) if self._seconds else 0
-        return max(self._patience, STARTS * usual)
+    def start_stage(self) -> None:
+        """Watch the steps of a stage from now on."""
+        self._stall = StallDetector(self._timing.timeout)
 
-    def judge(self, beats: Mapping[int, Beat], names: Mapping[int, str]) -> str | None:
-        """Return why the training hangs, or None if it does not.
+    def end_stage(self) -> None:
+        """Watch no steps from now on."""
+        self._stall = None
+
+    def blame_silent_rank(self, received: str) -> None:
+        """Fail the job if a rank is silent: the launcher may have missed it first.
 
         Args:
-            beats: Of all ranks.
-            names: Of the ranks, for people.
+            received: name of the signal that this process received, perhaps from the launcher.
         """
-        if any(beat.phase in _LONG for beat in beats.values()):
-            return None
-        working = {rank: beat for rank, beat in beats.items() if beat.phase != _END}
-        if not working:
-            return None
-        waited = min(beat.age for beat in working.values())
-        if waited < self.limit(beats.values()):
-            return None
-        late = _late(working)
-        rest = [rank for rank in beats if rank not in late]
-        where = _describe(beats, names, late or rest)
-        if not late:
-            where = f"all wait for a server or the network: {where}"
-        elif rest:
-            where = f"{where}; the others wait: {_describe(beats, names, rest)}"
-        return f"no step is done since {waited:.0f} s: {where}"
+        for member in self._membership.silent(self._timing.suspicious_silence):
+            self._membership.fail(
+                f"received {received} with no heartbeat from {member.name} for "
+                f"{member.connection.silence():.0f} s; it was {member.heartbeat.describe()}",
+                lost_host=True,
+            )
 
+    def _check(self) -> None:
+        self._check_signal()
+        self._membership.send_all("heartbeat")
+        self._check_silence()
+        self._check_steps()
 
-def _describe(beats: Mapping[int, Beat], names: Mapping[int, str], ranks: Iterable[int]) -> str:
-    return ", ".join(f"{names[rank]} is {beats[rank].describe()}" for rank in ranks)
+    def _check_signal(self) -> None:
+        received = self._processes.signal
+        if received and time.monotonic() > self._processes.signal_time + DELIVERY_SECONDS:
+            self.blame_silent_rank(received.name)
+            if self._membership.fault is None:
+                self._membership.interrupt(f"rank 0 received {received.name}")
 
+    def _check_silence(self) -> None:
+        limit = self._timing.max_silence
+        if lost := self._membership.silent(limit):
+            # If it is this host that was cut off, the other ranks fall silent a moment later.
+            lost = self._membership.silent(limit - 2 * self._timing.interval) or lost
+            names = ", ".join(member.name for member in lost)
+            which = "these hosts are" if lost[1:] else "that host is"
+            self._membership.fail(
+                f"no heartbeat from {names} for {limit:.0f} s: {which} down, or the network is; "
+                f"the last state was {lost[0].heartbeat.describe()}",
+                lost_host=True,
+            )
 
-def _late(beats: Mapping[int, Beat]) -> list[int]:
-    """Return the ranks that the others wait for, as far as that can be told."""
-    stopped = [rank for rank, beat in beats.items() if beat.stopped]
-    if stopped:
-        return stopped
-    steps = {rank: -1 if beat.step is None else beat.step for rank, beat in beats.items()}
-    lowest = [rank for rank, step in steps.items() if step == min(steps.values())]
-    if len(lowest) < len(steps):
-        return lowest
-    return [rank for rank in lowest if beats[rank].phase != _WAIT]
+    def _check_steps(self) -> None:
+        stall = self._stall
+        if not stall:
+            return
+        own = self._processes.heartbeat()
+        stall.observe(own, time.monotonic())
+        members = self._membership.members
+        heartbeats = {0: own, **{each.number: each.heartbeat_now() for each in members}}
+        reason = stall.find_stall(heartbeats, self._membership.names)
+        # The stage may have ended meanwhile.
+        if reason and self._stall:
+            self._membership.fail(reason)

@@ -1,4 +1,4 @@
-"""What keeps several hosts from training together, looked at from all of them."""
+"""Checks across several hosts: what each of them found, and whether they can train together."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mfn_patcher.children.interpreter import inspect
-from mfn_patcher.cluster import agreement as facts
-from mfn_patcher.cluster.agreement import Facts
-from mfn_patcher.cluster.hosts import Others
-from mfn_patcher.cluster.job import Job, follower, lead
-from mfn_patcher.cluster.lead import name
+from mfn_patcher.cluster.agreement import HostFacts, collect_facts
+from mfn_patcher.cluster.job import Job, follow_job, lead_job
+from mfn_patcher.cluster.preflight import PORTS_REMEDY
+from mfn_patcher.cluster.ssh import SshProcesses
 from mfn_patcher.data.fingerprint import fingerprint
 from mfn_patcher.doctor.machine import Diagnosis
 from mfn_patcher.errors import MfnPatchError
@@ -26,74 +25,74 @@ def diagnose_together(
     own: Diagnosis,
     plans: Sequence[StagePlan],
     surroundings: Surroundings,
-    others: Others,
+    others: SshProcesses,
 ) -> Diagnosis | None:
-    """Compare hosts, and let each reach for each other.
+    """Check that several hosts agree, and that each reaches all others.
 
     Args:
-        job: How the command is spread.
-        own: What was found on this host.
-        plans: Of all stages.
-        surroundings: Of this host.
-        others: Started while this leads.
+        job: how the command is spread over hosts.
+        own: diagnosis of this host.
+        plans: plans of all stages.
+        surroundings: where stages would run on this host.
+        others: starts the other ranks.
 
     Returns:
-        On rank 0 what was found on all hosts and between them; None on others.
+        On rank 0 the diagnosis of all hosts together; None on other ranks.
 
     Raises:
-        SetupError: Not all ranks come.
-        FaultError: One failed meanwhile.
+        SetupError: A rank did not join.
+        FaultError: A rank failed meanwhile.
     """
-    here = _facts(plans, surroundings)
-    if job.place.rank:
-        with follower(job, surroundings.python, "doctor") as hands:
-            hands.present(here, own.as_json()["findings"])
-            hands.follow(plans, surroundings, None, lambda _: None)
+    facts = _collect_facts(plans, surroundings)
+    if job.rank.number:
+        with follow_job(job, surroundings.python, "doctor") as follower:
+            follower.present(facts, own.as_json()["findings"])
+            follower.follow(plans, surroundings, None)
         return None
-    with lead(job, surroundings.python, "doctor", others) as crew:
-        differences = crew.collect(here)
-        unreached = crew.try_ports()
-        members = sorted(crew.members.values(), key=lambda member: member.rank)
+    with lead_job(job, surroundings.python, "doctor", others) as lead:
+        differences = lead.compare_facts(facts)
+        problems = lead.check_ports()
+        members = lead.membership.members
+        names = lead.membership.names.values()
     found = [
-        finding for member in members for finding in _elsewhere(member.name, member.findings or ())
+        finding for member in members for finding in _on_rank(member.name, member.findings or ())
     ]
-    everybody = ", ".join([name(0, crew.host), *(member.name for member in members)])
     found += _between(
         "agreement",
-        f"{everybody} have the same code, versions, data set and arguments",
+        f"{', '.join(names)} have the same code, versions, data set and arguments",
         differences,
         "Make it the same on all hosts.",
     )
     found += _between(
         "network",
-        f"each of {job.place.size} ranks reaches the ports of each other, from "
-        f"{crew.layout.port} on",
-        unreached,
-        "Open these ports between the hosts, or choose others with --rendezvous HOST:PORT.",
+        f"each of {job.rank.size} ranks reaches the ports of all others, from {lead.layout.port} "
+        "on",
+        problems,
+        PORTS_REMEDY,
     )
     return dataclasses.replace(own, findings=(*own.findings, *found))
 
 
-def _facts(plans: Sequence[StagePlan], surroundings: Surroundings) -> Facts:
+def _collect_facts(plans: Sequence[StagePlan], surroundings: Surroundings) -> HostFacts:
     interpreter, data_set = None, ""
     with contextlib.suppress(MfnPatchError):
         interpreter = inspect(surroundings.python, surroundings.environment)
     data_dir = surroundings.place(plans[0].data_dir)
     if data_dir.is_dir():
         data_set = fingerprint(data_dir).sha256
-    return facts.collect(surroundings.code, plans, interpreter, data_set)
+    return collect_facts(surroundings.code, plans, interpreter, data_set)
 
 
-def _elsewhere(rank: str, findings: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:
-    told = [Finding(**{**finding, "level": Level(finding["level"])}) for finding in findings]
-    odd = [finding for finding in told if finding.level is not Level.OK]
-    if not odd:
-        yield Finding(Level.OK, rank, f"all of {len(told)} lines as above are ok there")
-    for finding in odd:
+def _on_rank(rank: str, findings: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:
+    found = [Finding(**{**finding, "level": Level(finding["level"])}) for finding in findings]
+    problems = [finding for finding in found if finding.level is not Level.OK]
+    if not problems:
+        yield Finding(Level.OK, rank, f"all {len(found)} checks passed there, too")
+    for finding in problems:
         yield dataclasses.replace(finding, check=f"{rank}, {finding.check}")
 
 
-def _between(check: str, good: str, bad: Sequence[str], remedy: str) -> list[Finding]:
-    if not bad:
+def _between(check: str, good: str, problems: Sequence[str], remedy: str) -> list[Finding]:
+    if not problems:
         return [Finding(Level.OK, check, good)]
-    return [Finding(Level.ERROR, check, line, remedy) for line in bad]
+    return [Finding(Level.ERROR, check, line, remedy) for line in problems]

@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 from mfn_patcher.cluster.roles import (
-    Companions,
     Layout,
-    bound,
-    describe,
+    ServerProcesses,
+    bound_command,
+    describe_status,
     shell_line,
-    without_foreign,
+    without_role_variables,
 )
 from tests.support.launched import children, is_alive, until
 
@@ -48,16 +48,16 @@ def test_variables() -> None:
 
 def test_inherited_variables_give_no_role() -> None:
     inherited = {"PORT": "80", "DMLC_ROLE": "server", "PS_VERBOSE": "1", "PATH": "/bin", "PSX": ""}
-    assert without_foreign(inherited) == {"PATH": "/bin", "PSX": ""}
+    assert without_role_variables(inherited) == {"PATH": "/bin", "PSX": ""}
 
 
 def test_words() -> None:
-    assert describe(-9) == "was killed by SIGKILL"
-    assert describe(3) == "ended with 3"
+    assert describe_status(-9) == "was killed by SIGKILL"
+    assert describe_status(3) == "exited with status 3"
     assert shell_line({"A": "b c"}, ["x", "y z"]) == "A='b c' x 'y z'"
 
 
-def test_companions_end_and_say_how(tmp_path: Path) -> None:
+def test_servers_fail_and_the_status_is_known(tmp_path: Path) -> None:
     code = (
         "import sys, time; print('here', flush=True); time.sleep(float(sys.argv[1])); sys.exit(7)"
     )
@@ -65,12 +65,12 @@ def test_companions_end_and_say_how(tmp_path: Path) -> None:
         "scheduler": [sys.executable, "-c", code, "60"],
         "server": [sys.executable, "-c", code, "0.1"],
     }
-    companions = Companions(commands, dict.fromkeys(commands, os.environ), tmp_path)
-    assert until(companions.failed, 10)
-    assert companions.failed() == ("server", 7)
-    assert companions.states()["scheduler"] in {"S", "R"}
-    companions.kill()
-    assert companions.failed() == ("scheduler", -signal.SIGKILL)
+    servers = ServerProcesses(commands, dict.fromkeys(commands, os.environ), tmp_path)
+    assert until(servers.failed, 10)
+    assert servers.failed() == ("server", 7)
+    assert servers.states()["scheduler"] in {"S", "R"}
+    servers.kill()
+    assert servers.failed() == ("scheduler", -signal.SIGKILL)
     assert (tmp_path / "server.log").read_text() == "here\n"
 
 
@@ -78,9 +78,9 @@ def test_what_is_bound_dies_with_the_tool(tmp_path: Path) -> None:
     """Also if the tool is killed, and can do nothing about it."""
     code = (
         "import subprocess, sys\n"
-        "from mfn_patcher.cluster.roles import bound\n"
+        "from mfn_patcher.cluster.roles import bound_command\n"
         "sleep = [sys.executable, '-c', 'import time; time.sleep(60)']\n"
-        "subprocess.Popen(bound(sleep, sys.executable), start_new_session=True).wait()"
+        "subprocess.Popen(bound_command(sleep, sys.executable), start_new_session=True).wait()"
     )
     tool = subprocess.Popen([sys.executable, "-c", code])
     assert until(lambda: children(tool.pid), 10)
@@ -93,7 +93,7 @@ def test_what_is_bound_dies_with_the_tool(tmp_path: Path) -> None:
 
 
 def test_what_is_bound_does_not_begin_without_its_tool() -> None:
-    command = list(bound([sys.executable, "-c", "print('begun')"], sys.executable))
+    command = list(bound_command([sys.executable, "-c", "print('begun')"], sys.executable))
     command[2] = "1"
     ran = subprocess.run(command, capture_output=True, check=False, text=True)
     assert ran.returncode == 1

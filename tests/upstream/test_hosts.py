@@ -37,7 +37,7 @@ from tests.support.tool import validated
 
 pytestmark = pytest.mark.mxnet
 
-PATIENCE = 10
+TIMEOUT = 10
 LIMIT = 60
 """Seconds within which all has ended after a fault."""
 
@@ -63,7 +63,7 @@ class Training:
         self.folder = folder
         self.options = ["train", "-w", str(workspace), "--data-dir", str(data), "--stage", "2"]
         self.options += ["--cpu", "--batch-size", "4", "--checkpoint-every", "1"]
-        self.options += ["--timeout", str(PATIENCE)]
+        self.options += ["--timeout", str(TIMEOUT)]
         self.launched: list[Launched] = []
 
     def arguments(self, steps: int, *options: str) -> list[str]:
@@ -115,7 +115,7 @@ FAULTS = [
     (1, "worker", signal.SIGKILL, r"the worker of rank 1 on \S+ was killed by SIGKILL at step \d+"),
     (0, "scheduler", signal.SIGKILL, r"the scheduler of rank 0 on \S+ was killed by SIGKILL"),
     (1, "server", signal.SIGKILL, r"the server of rank 1 on \S+ was killed by SIGKILL"),
-    (1, "worker", signal.SIGSTOP, r"no step is done since \d+ s: rank 1 .* its worker is stopped"),
+    (1, "worker", signal.SIGSTOP, r"no step completed for \d+ s: rank 1 .* its worker is stopped"),
 ]  # fmt: skip
 
 
@@ -153,9 +153,9 @@ def test_doctor_looks_at_all_hosts(workspace: Path, data: Path, tmp_path: Path) 
     by_check = {finding["check"]: finding for finding in findings}
     assert by_check["memory"]["detail"].startswith("2 images a step")
     for check, part in (
-        (f"rank 1 on {socket.gethostname()}", "are ok there"),
+        (f"rank 1 on {socket.gethostname()}", "checks passed there, too"),
         ("agreement", "the same code, versions, data set and arguments"),
-        ("network", "each of 2 ranks reaches the ports of each other"),
+        ("network", "each of 2 ranks reaches the ports of all others"),
     ):
         assert part in by_check[check]["detail"]
         assert by_check[check]["level"] == "ok"
@@ -187,7 +187,7 @@ def test_started_by_ssh_where_nothing_outlives_the_tool(
             started.kill()
     cause = (training.run / "rank-1" / CAUSE).read_text()
     assert "the connection to rank 0 on" in cause
-    assert "ended without a word" in cause
+    assert "was lost; rank 1 on" in cause
 
 
 @pytest.mark.skipif(slurm.lacking() is not None, reason=slurm.lacking() or "")
@@ -201,7 +201,7 @@ def test_started_by_slurm_to_its_end(training: Training, tmp_path: Path) -> None
             command, env=daemons.environment, capture_output=True, text=True, check=False
         )
     assert ran.returncode == 0, f"{ran.stdout}\n{ran.stderr}"
-    assert "4 images a step, 2 by each of 2 workers; 2 steps" in ran.stderr
+    assert "4 images per step, 2 on each of 2 workers; 2 steps" in ran.stderr
     assert training.record()["outcome"] == "completed"
     assert training.record()["stage"] == 3
 
@@ -227,11 +227,11 @@ def cut_off(network: Network, training: Training, started: Started, rank: int) -
     ended = until(lambda: not any(map(is_alive, processes)), LIMIT)
     assert ended, f"not all have ended: {started.said()}"
     said = started.said()
-    assert f"nothing is heard of rank {rank} on {HOSTS[rank]} since" in said, said
+    assert f"no heartbeat from rank {rank} on {HOSTS[rank]} for" in said, said
     assert f"--resume goes on from checkpoint {training.last}" in said, said
     assert training.record()["outcome"] == "failed"
     lost = (training.run / f"rank-{rank}" / CAUSE).read_text()
-    assert "nothing is heard of rank 0 on a since" in lost
+    assert "no heartbeat from rank 0 on a for" in lost
 
 
 @pytest.mark.skipif(LACKING is not None, reason=LACKING or "")
@@ -248,7 +248,7 @@ def test_four_hosts_of_which_one_is_cut_off(
         try:
             cut_off(network, training, first, 2)
             cause = (training.run / "rank-1" / CAUSE).read_text()
-            assert "rank 1 on b ended, for nothing is heard of rank 2 on c" in cause
+            assert "rank 1 on b was stopped: no heartbeat from rank 2 on c for" in cause
         finally:
             first.kill()
         network.set_link("c", "up")

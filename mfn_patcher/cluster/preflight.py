@@ -1,0 +1,114 @@
+"""What rank 0 checks before all ranks train together: that hosts agree, and reach each other."""
+
+from __future__ import annotations
+
+from mfn_patcher.cluster.agreement import HostFacts, find_differences
+from mfn_patcher.cluster.errors import SetupError
+from mfn_patcher.cluster.membership import Membership
+from mfn_patcher.cluster.ports import ReservedPorts, Target, Unreachable, find_unreachable
+from mfn_patcher.cluster.roles import Layout
+
+PORTS_REMEDY = "Open these ports between the hosts, or choose others with --rendezvous HOST:PORT."
+
+
+def compare_facts(membership: Membership, own: HostFacts) -> list[str]:
+    """Wait for the facts of all hosts; return one line for each difference.
+
+    Args:
+        membership: the other ranks.
+        own: facts of this host.
+
+    Raises:
+        FaultError: A rank failed meanwhile.
+    """
+    membership.wait(lambda: all(member.facts is not None for member in membership.members))
+    membership.raise_fault()
+    return find_differences(own, {each.name: each.facts or {} for each in membership.members})
+
+
+def check_ports(membership: Membership, layout: Layout, local_rank: int) -> list[str]:
+    """Have each rank connect to the ports of every other; return one line for each problem.
+
+    Args:
+        membership: the other ranks.
+        layout: addresses and ports of the job.
+        local_rank: number of this rank among those of its host.
+
+    Raises:
+        FaultError: A rank failed meanwhile.
+    """
+    names = membership.names
+    reserved = ReservedPorts(layout.lead_address, layout.ports(0, local_rank))
+    try:
+        taken = {
+            0: reserved.taken,
+            **{each.number: each.taken_ports for each in membership.members},
+        }
+        lines = [
+            f"{names[number]}: port {', '.join(map(str, ports))} is taken"
+            for number, ports in taken.items()
+            if ports
+        ]
+        targets = _targets(membership, layout, local_rank)
+        membership.send_all("reach", lead_address=layout.lead_address, targets=targets)
+        found = {0: find_unreachable(target for target in targets if target.rank)}
+        found |= _wait_for_answers(membership)
+    finally:
+        reserved.release()
+    membership.send_all("release")
+    return lines + [
+        f"{names[number]} cannot reach {names[each.rank]} at {each.address}:{each.port}: "
+        f"{each.reason}"
+        for number, unreachable in found.items()
+        for each in unreachable
+    ]
+
+
+def _targets(membership: Membership, layout: Layout, local_rank: int) -> list[Target]:
+    ranks = [(0, layout.lead_address, local_rank)]
+    ranks += [
+        (each.number, each.connection.peer_address, each.local_rank) for each in membership.members
+    ]
+    return [
+        Target(number, address, port)
+        for number, address, local in ranks
+        for port in layout.ports(number, local)
+    ]
+
+
+def _wait_for_answers(membership: Membership) -> dict[int, list[Unreachable]]:
+    membership.wait(lambda: all(member.unreachable is not None for member in membership.members))
+    membership.raise_fault()
+    return {member.number: member.unreachable or [] for member in membership.members}
+
+
+def require_agreement(differences: list[str]) -> None:
+    """Refuse to train on hosts that differ.
+
+    Args:
+        differences: what `compare_facts` returned.
+
+    Raises:
+        SetupError: There are differences.
+    """
+    if differences:
+        raise SetupError(
+            "\n".join(["the hosts differ:", *(f"  {line}" for line in differences)]),
+            remedy="Make them equal; `mfn-patch doctor --cluster` checks it.",
+        )
+
+
+def require_ports(problems: list[str]) -> None:
+    """Refuse to train on hosts that do not reach each other.
+
+    Args:
+        problems: what `check_ports` returned.
+
+    Raises:
+        SetupError: There are problems.
+    """
+    if problems:
+        raise SetupError(
+            "\n".join(["the hosts do not reach each other:", *(f"  {line}" for line in problems)]),
+            remedy=PORTS_REMEDY,
+        )

@@ -1,0 +1,108 @@
+"""Starting the ranks on other hosts by ssh."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from mfn_patcher.cluster.errors import SetupError
+from mfn_patcher.cluster.hosts import Host
+from mfn_patcher.cluster.ranks import OWN_VARIABLES
+from mfn_patcher.cluster.rendezvous import Rendezvous
+
+# Variables that mean the same on every host. A login by ssh sets none of them.
+_PASSED = ("MFN_PATCH_", "MXNET_", "OMP_")
+# An address may hold a password, and every user can read a command line. No rank fetches anything.
+_NOT_PASSED = ("MFN_PATCH_UPSTREAM",)
+_EXIT_SECONDS = 5
+
+
+def ssh_command(
+    host: Host,
+    arguments: Sequence[str],
+    rendezvous: Rendezvous,
+    folder: Path,
+    environment: Mapping[str, str],
+) -> tuple[str, ...]:
+    """Return the command that starts a rank on its host.
+
+    Args:
+        host: the host and its rank.
+        arguments: arguments of ``mfn-patch``, without ``--hosts``.
+        rendezvous: where rank 0 listens.
+        folder: working directory on every host.
+        environment: environment variables of this process.
+    """
+    rank = host.rank
+    numbers = (rank.number, rank.size, rank.local_rank, rank.local_size)
+    variables = {
+        name: value
+        for name, value in environment.items()
+        if (name.startswith(_PASSED) and name not in _NOT_PASSED) or name == "CUDA_VISIBLE_DEVICES"
+    }
+    variables |= {name: str(number) for name, number in zip(OWN_VARIABLES, numbers)}
+    command, *rest = arguments
+    tool = [sys.executable, "-m", "mfn_patcher", command, "--cluster"]
+    tool += ["--rendezvous", f"{rendezvous.hosts[0]}:{rendezvous.port}", *rest]
+    set_variables = [f"{name}={value}" for name, value in sorted(variables.items())]
+    line = f"cd {shlex.quote(str(folder))} && exec {shlex.join(['env', *set_variables, *tool])}"
+    options = ("-n", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10")
+    return ("ssh", *options, "--", host.name, line)
+
+
+class SshProcesses:
+    """The ssh processes that start the other ranks; leaving the context ends them.
+
+    The end of ssh does not end the rank that it started; the loss of the connection to rank 0 does.
+
+    Args:
+        commands: ssh command of each rank; empty if a launcher starts all ranks.
+    """
+
+    def __init__(self, commands: Mapping[int, Sequence[str]]) -> None:
+        self._commands = commands
+        self._running: dict[int, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> SshProcesses:
+        for rank, command in self._commands.items():
+            try:
+                self._running[rank] = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=sys.stderr.fileno(),
+                    # Ctrl-C on the terminal reaches rank 0 alone, which tells the others.
+                    start_new_session=True,
+                )
+            except FileNotFoundError:
+                raise SetupError(
+                    "ssh is not installed", remedy="Run `apt-get install openssh-client`."
+                ) from None
+        return self
+
+    def failure(self) -> str | None:
+        """Return which rank could not be started; None if all could."""
+        for rank, process in self._running.items():
+            if process.poll():
+                host = self._commands[rank][-2]
+                return (
+                    f"cannot start rank {rank}: ssh {host} exited with status {process.returncode}"
+                )
+        return None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for process in self._running.values():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_EXIT_SECONDS)
+            if process.poll() is None:
+                process.kill()
+                process.wait()

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from mfn_patcher.cluster.heartbeat import read_progress
+
+
+def test_progress_is_a_line(tmp_path: Path) -> None:
+    file = tmp_path / "progress"
+    file.touch()
+    descriptor = os.open(file, os.O_RDONLY)
+    assert read_progress(descriptor) is None
+    for text, found in (
+        ("", None),
+        ("1 17", None),
+        ("1 17 compute".ljust(39) + "\n", (17, "compute")),
+    ):
+        file.write_text(text)
+        assert read_progress(descriptor) == found
+    file.unlink()
+    assert read_progress(descriptor) == (17, "compute"), "it is open"
+    os.close(descriptor)
+    assert read_progress(descriptor) is None

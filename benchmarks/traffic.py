@@ -20,8 +20,8 @@ from turns import TOOL, print_table, run
 
 sys.path[:0] = [str(Path(__file__).parents[1])]
 
-from mfn_patcher.cluster.scaling import IDENTITIES, Traffic
 from mfn_patcher.cluster.heartbeat import read_progress
+from mfn_patcher.cluster.scaling import IDENTITIES, Traffic
 from mfn_patcher.data.synth import synthesise
 from mfn_patcher.patching.project import PUBLIC_ADDRESS
 from tests.support.launched import until

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
-from mfn_patcher.recipes import model as recipe
+from mfn_patcher.recipes import loading
 from mfn_patcher.training.command import Options, StagePlan, plan_chain
 
 
 def plans(**options: object) -> tuple[StagePlan, ...]:
     """Return the plans of all stages for four ranks, with these options."""
-    chosen = recipe.load()
+    chosen = loading.load()
     asked = dataclasses.replace(Options(workers=4, seed=0), **options)  # type: ignore[arg-type]
     return plan_chain(chosen, chosen.stages, asked)

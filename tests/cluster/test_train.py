@@ -45,16 +45,16 @@ def test_a_batch_that_workers_cannot_share() -> None:
     assert "--batch-size 510 or 513" in error.value.remedy
 
 
-def applied(tool: Tool, stand_in: StandIn, folder: Path, *options: str) -> Path:
-    places = ("-w", folder, "--upstream", stand_in.upstream, "--project", stand_in.project)
+def applied(tool: Tool, shipped: StandIn, folder: Path, *options: str) -> Path:
+    places = ("-w", folder, "--upstream", shipped.upstream, "--project", shipped.project)
     assert tool("apply", *places, *options).code == 0
     return folder
 
 
 def test_a_dry_run_prints_every_role(
-    tool: Tool, stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tool: Tool, shipped: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workspace = applied(tool, stand_in, tmp_path / "insightface")
+    workspace = applied(tool, shipped, tmp_path / "insightface")
     (tmp_path / "hosts").write_text("localhost\n127.0.0.1\n")
     options = ("-w", workspace, "--stage", "2,3", "--cpu", "--dry-run")
     ran = tool("train", *options, "--hosts", tmp_path / "hosts")
@@ -76,8 +76,8 @@ def test_a_dry_run_prints_every_role(
     assert not (workspace / "runs").exists()
 
 
-def test_without_launcher_or_stack(tool: Tool, stand_in: StandIn, tmp_path: Path) -> None:
-    workspace = applied(tool, stand_in, tmp_path / "all")
+def test_without_launcher_or_stack(tool: Tool, shipped: StandIn, tmp_path: Path) -> None:
+    workspace = applied(tool, shipped, tmp_path / "all")
     ran = tool("train", "-w", workspace, "--stage", "2", "--cluster")
     assert ran.code == 1
     assert "found no launcher" in ran.err
@@ -87,7 +87,7 @@ def test_without_launcher_or_stack(tool: Tool, stand_in: StandIn, tmp_path: Path
     assert "--rendezvous requires --cluster or --hosts" in ran.err
     before = takewhile(lambda name: name != "cluster", SERIES.stacks)
     stacks = [token for name in before for token in ("--stack", name)]
-    workspace = applied(tool, stand_in, tmp_path / "less", *stacks)
+    workspace = applied(tool, shipped, tmp_path / "less", *stacks)
     (tmp_path / "hosts").write_text("localhost\n")
     ran = tool("train", "-w", workspace, "--stage", "2", "--hosts", tmp_path / "hosts")
     assert ran.code == 1

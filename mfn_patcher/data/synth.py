@@ -6,10 +6,8 @@ so accuracies on it say nothing about real faces.
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from mfn_patcher.data import verification_set
 from mfn_patcher.data.drawn_face import draw_identity, draw_image
 from mfn_patcher.data.property_file import IMAGE_SIDE
 from mfn_patcher.data.recordio import RecordWriter, pack
+from mfn_patcher.data.staging import staged
 from mfn_patcher.errors import MfnPatchError
 
 MINIMUM_PAIRS = 20
@@ -30,7 +29,6 @@ IMAGE_BYTES = 6200
 """Approximate size of a drawn image."""
 
 _MOST_KEYS = 1 << 24  # the labels of a record are float32
-_STAGING = ".mfn-patch-synth"
 
 # How far heads turn in each verification set, relative to training; cfp_fp contains profiles.
 _SPREAD = {"lfw": 1.0, "cfp_fp": 2.0, "agedb_30": 1.5}
@@ -88,7 +86,7 @@ def synthesise(
             already contains a data set.
     """
     _check_numbers(identities, images_per_identity, pairs, seed)
-    with _staging(directory) as staging:
+    with staged(directory, _FILES, SynthesisError) as staging:
         _check_room(staging, directory, count_images(identities, images_per_identity, pairs))
         _write_training(staging, identities, images_per_identity, seed, on_image)
         for number, name in enumerate(verification_set.NAMES, start=1):
@@ -174,54 +172,3 @@ def _write_verification(
         images.append(draw_image(face, rng, spread=_SPREAD[path.stem]))
         on_image()
     verification_set.write_verification_set(path, images, same)
-
-
-@contextmanager
-def _staging(directory: Path) -> Iterator[Path]:
-    """Provide a temporary directory; publish its files at the end, or remove it on an error."""
-    staging = directory / _STAGING
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        _discard(directory)
-        present = [name for name in _FILES if os.path.lexists(directory / name)]
-        if present:
-            raise SynthesisError(
-                f"{directory} already contains {', '.join(present)}; nothing is overwritten",
-                remedy="Give an empty directory or a new one.",
-            )
-        try:
-            staging.mkdir()
-            yield staging
-            for name in _FILES:
-                _publish(staging / name, directory / name)
-        except BaseException:
-            _discard(directory)
-            raise
-        shutil.rmtree(staging)
-    except OSError as error:
-        raise SynthesisError(
-            f"can't write a data set to {directory}: {error.strerror}",
-            remedy="Give a writable directory with enough free space for the data set.",
-        ) from error
-
-
-def _publish(source: Path, target: Path) -> None:
-    try:
-        # A link never overwrites, and _discard can recognize the file by it later.
-        os.link(source, target)
-    except FileExistsError:
-        raise
-    except OSError:
-        source.rename(target)  # the file system has no hard links
-
-
-def _discard(directory: Path) -> None:
-    """Remove what an unfinished run left, and nothing else."""
-    staging = directory / _STAGING
-    if not staging.is_dir():
-        return
-    for name in _FILES:
-        with suppress(FileNotFoundError):
-            if (staging / name).samefile(directory / name):
-                (directory / name).unlink()
-    shutil.rmtree(staging)

@@ -111,7 +111,7 @@ def test_nothing_is_overwritten(tmp_path: Path, name: str) -> None:
 
 def test_directory_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(SynthesisError, match="can't write"):
+    with pytest.raises(SynthesisError, match="cannot write"):
         synthesise(tmp_path / "file")
 
 

@@ -1,4 +1,4 @@
-"""Reading small files that people write, without blocking."""
+"""Paths and files that people give: made absolute, and read whole without ever blocking."""
 
 from __future__ import annotations
 
@@ -31,3 +31,8 @@ def read(path: Path) -> bytes:
         if found.st_size > _MOST:
             raise OSError(errno.EFBIG, "it is larger than 16 MiB", str(path))
         return file.read(_MOST)
+
+
+def absolute(path: Path, folder: Path) -> str:
+    """Return a path that is relative to `folder` as an absolute one, without following links."""
+    return os.path.normpath(folder / path)

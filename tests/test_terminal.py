@@ -21,10 +21,9 @@ from mfn_patcher.printable import UNSAFE, csv_cell, json_text, one_line, visible
 from mfn_patcher.runs.log import Verification
 from mfn_patcher.training.watch.alarms import Alarm
 from mfn_patcher.training.watch.display import Display
-from tests.runs.test_log import SAMPLE
-from tests.runs.test_store import WHOLE, make_run
 from tests.support.recipes import TEXT
 from tests.support.repositories import ROOT, StandIn, commit, edit, git
+from tests.support.runs import SAMPLE, WHOLE, make_run
 from tests.support.tool import Tool
 
 # The title of the window, the screen cleared, a bell, a colour, a C1 sequence, reversed text.

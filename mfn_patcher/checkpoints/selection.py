@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mfn_patcher.checkpoints import folder as checkpoints
 from mfn_patcher.errors import MfnPatchError
-from mfn_patcher.training.command import absolute
+from mfn_patcher.files import absolute
 
 _ONE = re.compile(r"(?P<prefix>.+)(,(?P<epoch>\d+)|-(?P<file>\d{4,})\.params)", re.DOTALL)
 _FORM = "MODELS/model-y1-arcface,80 is MODELS/model-y1-arcface-0080.params."

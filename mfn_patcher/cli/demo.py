@@ -52,8 +52,10 @@ def demo(
     from mfn_patcher.patching.workspace import Workspace
     from mfn_patcher.recipes import loading
     from mfn_patcher.runs.code import read_code
-    from mfn_patcher.training import command
-    from mfn_patcher.training.run import Surroundings, run_stages
+    from mfn_patcher.training.context import RunContext
+    from mfn_patcher.training.options import DEFAULT_SEED, Options
+    from mfn_patcher.training.planner import plan_chain
+    from mfn_patcher.training.run import run_stages
     from mfn_patcher.training.verify import VerificationError, verify
     from mfn_patcher.training.watch.supervision import Supervision
 
@@ -79,21 +81,21 @@ def demo(
         synthesise(data)
 
     report(f"4/4 training {len(documented.stages)} stages of {_STEPS} steps on the CPU")
-    code = read_code(place.path, report)
-    options = command.Options(
+    code = read_code(place.path)
+    options = Options(
         data_dir=data,
         models_dir=models,
         cpu=True,
         batch_size=_BATCH_SIZE,
         max_steps=_STEPS,
         checkpoint_every=_INTERVAL,
-        seed=command.SEED if code.can_resume else None,
+        seed=DEFAULT_SEED if code.can_resume else None,
     )
-    plans = command.plan_chain(documented, documented.stages, options)
-    surroundings = Surroundings(place.path, path, dict(os.environ), code, engine)
+    plans = plan_chain(documented, documented.stages, options)
+    context = RunContext(place.path, path, dict(os.environ), code, engine)
     # So few steps teach it nothing, and need not.
     supervision = Supervision(gate=False)
-    folders = run_stages(plans, surroundings, sys.stdout.buffer, report, supervision)
+    folders = run_stages(plans, context, sys.stdout.buffer, supervision)
 
     own = remedies.command()
     echo("\nSuccess. Outputs:")

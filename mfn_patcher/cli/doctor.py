@@ -7,28 +7,31 @@ from pathlib import Path
 
 import click
 
-from mfn_patcher.cli.options import (
-    KeepsArguments,
-    PathType,
+from mfn_patcher.cli.cluster import (
+    CLUSTER_SECTION,
+    ClusterOptions,
+    RelaunchableCommand,
     cluster_options,
+    for_rank,
+)
+from mfn_patcher.cli.options import (
+    AbsolutePath,
     engine_option,
-    find_job,
     json_option,
     load_project_series,
     print_findings,
     project_option,
     python_option,
     recipe_option,
-    report,
     workspace_option,
 )
 from mfn_patcher.cli.terminal import print_json
 from mfn_patcher.errors import ExitCode, MfnPatchError
 
-_FOLDER = PathType(file_okay=False, path_type=Path)
+_FOLDER = AbsolutePath(file_okay=False)
 
 
-@click.command(cls=KeepsArguments)
+@click.command(cls=RelaunchableCommand, sections={"Several hosts": CLUSTER_SECTION})
 @workspace_option
 @recipe_option
 @click.option("--data-dir", type=_FOLDER, metavar="DIR", help="The data set.")
@@ -57,10 +60,7 @@ def doctor(
     gpus: str | None,
     cpu: bool,
     batch_size: int | None,
-    cluster: bool,
-    hosts_file: Path | None,
-    rendezvous: str | None,
-    timeout: float,
+    cluster: ClusterOptions,
     python: str | None,
     engine: str,
     project: Path | None,
@@ -82,39 +82,29 @@ def doctor(
     from mfn_patcher.doctor.machine import diagnose
     from mfn_patcher.recipes import loading
     from mfn_patcher.runs.code import Code, read_code
-    from mfn_patcher.training import command
-    from mfn_patcher.training.run import Surroundings
+    from mfn_patcher.training.context import RunContext
+    from mfn_patcher.training.options import DEFAULT_SEED, Options
+    from mfn_patcher.training.planner import plan_chain
 
-    here = Path.cwd()
-    job, environment = find_job(
-        cluster=cluster,
-        hosts_file=hosts_file,
-        rendezvous=rendezvous,
-        timeout=timeout,
-        engine=engine,
-    )
-    if job and not cpu:
-        from mfn_patcher.cluster.job import share_devices
-
-        gpus = share_devices(gpus, environment.get("CUDA_VISIBLE_DEVICES"), job.rank)
+    job, environment = cluster.find_job(engine)
     try:
-        code = read_code(workspace, report)
+        code = read_code(workspace)
     except MfnPatchError:
         code = Code()  # the lines about git and the workspace say why
-    options = command.Options(
-        data_dir=data_dir and Path(command.absolute(data_dir, here)),
-        models_dir=models_dir and Path(command.absolute(models_dir, here)),
+    options = Options(
+        data_dir=data_dir,
+        models_dir=models_dir,
         gpus=gpus,
         cpu=cpu,
         batch_size=batch_size,
-        workers=job.rank.size if job else None,
         # As for training, whose checkpoints then hold the momentum too.
-        seed=command.SEED if code.can_resume else None,
+        seed=DEFAULT_SEED if code.can_resume else None,
         visible_devices=environment.get("CUDA_VISIBLE_DEVICES"),
     )
+    options = for_rank(options, job)
     series = load_project_series(project)
     chosen = loading.load(recipe_name)
-    plans = command.plan_chain(chosen, chosen.stages, options)
+    plans = plan_chain(chosen, chosen.stages, options)
     if job:
         # This host is looked at as if its share of each batch were all.
         share = plans[0].batch_size // job.rank.size
@@ -134,9 +124,9 @@ def doctor(
         from mfn_patcher.doctor.hosts import diagnose_together
 
         path = interpreter.find(python)
-        surroundings = Surroundings(workspace.resolve(), path, environment, code)
-        others = start_other_ranks(job, context.meta[KeepsArguments.key], here)
-        together = diagnose_together(job, diagnosis, plans, surroundings, others)
+        here = RunContext(workspace.resolve(), path, environment, code)
+        others = start_other_ranks(job, RelaunchableCommand.arguments(context), Path.cwd())
+        together = diagnose_together(job, diagnosis, plans, here, others)
         if together is None:
             return
         diagnosis = together

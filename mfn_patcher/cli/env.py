@@ -32,12 +32,11 @@ def env(recipe_name: str, gpus: str | None, cpu: bool, python: str | None, engin
     from mfn_patcher.children.environment import put_first
     from mfn_patcher.engine.choice import choose
     from mfn_patcher.recipes import loading
-    from mfn_patcher.training import command
+    from mfn_patcher.training.devices import choose_devices
+    from mfn_patcher.training.options import Options
 
-    options = command.Options(
-        gpus=gpus, cpu=cpu, visible_devices=os.environ.get("CUDA_VISIBLE_DEVICES")
-    )
-    devices, _ = command.choose_devices(loading.load(recipe_name), options)
+    options = Options(gpus=gpus, cpu=cpu, visible_devices=os.environ.get("CUDA_VISIBLE_DEVICES"))
+    devices, _ = choose_devices(loading.load(recipe_name), options)
     path = interpreter.find(python)
     chosen = choose(engine, path, os.environ, devices)
     report(f"computed by {chosen.describe()}")

@@ -89,16 +89,17 @@ def evaluate(
     from mfn_patcher.checkpoints import selection as models
     from mfn_patcher.children import interpreter
     from mfn_patcher.evaluation import run
+    from mfn_patcher.files import absolute
     from mfn_patcher.patching.workspace import Workspace
     from mfn_patcher.recipes import loading
-    from mfn_patcher.training import command
+    from mfn_patcher.training.options import Options
 
     if plot and plot.suffix not in (".png", ".svg"):
         raise click.UsageError(f"{plot} ends neither in .png nor in .svg.")
     here = Path.cwd()
     place = Workspace(workspace, report)
-    options = command.Options(
-        data_dir=data_dir and Path(command.absolute(data_dir, here)),
+    options = Options(
+        data_dir=data_dir and Path(absolute(data_dir, here)),
         gpus=gpus,
         cpu=cpu,
         batch_size=batch_size,

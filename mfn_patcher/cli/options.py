@@ -20,7 +20,6 @@ from mfn_patcher.remedies import as_typed
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from mfn_patcher.cluster.job import Job
     from mfn_patcher.finding import Finding
     from mfn_patcher.patching.series import Series
 
@@ -29,7 +28,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class PathType(click.Path):
-    """A path that is not empty: Python would take that for the current folder."""
+    """A path that is not empty, which Python would take for the current folder."""
 
     def convert(
         self,
@@ -37,10 +36,25 @@ class PathType(click.Path):
         param: click.Parameter | None,
         ctx: click.Context | None,
     ) -> str | bytes | os.PathLike[str]:
-        """Refuse an empty path, as a variable that is not set leaves one."""
+        """Refuse an empty path, such as an unset shell variable leaves."""
         if value == "":
             self.fail("the path is empty", param, ctx)
         return super().convert(value, param, ctx)
+
+
+class AbsolutePath(PathType):
+    """A path relative to the current folder, made absolute, for use in another folder."""
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:
+        """Return the absolute path."""
+        from mfn_patcher.files import absolute
+
+        return Path(absolute(Path(str(super().convert(value, param, ctx))), Path.cwd()))
 
 
 def workspace_option(function: _Function) -> _Function:
@@ -51,10 +65,9 @@ def workspace_option(function: _Function) -> _Function:
         type=PathType(file_okay=False, path_type=Path),
         default=Path("insightface"),
         envvar="MFN_PATCH_WORKSPACE",
-        show_default="./insightface",
-        show_envvar=True,
+        show_default="insightface",
         metavar="DIR",
-        help="The patched clone of upstream.",
+        help="Patched clone of upstream.",
     )(function)
 
 
@@ -64,10 +77,9 @@ def project_option(function: _Function) -> _Function:
         "--project",
         type=PathType(file_okay=False, exists=True, path_type=Path),
         envvar="MFN_PATCH_PROJECT",
-        show_envvar=True,
         metavar="DIR",
-        show_default="this folder if it is one, else the tool's own",
-        help="The folder with pinned_commit.txt and patches/.",
+        show_default=". or built-in",
+        help="Folder with the pin and the patches.",
     )(function)
 
 
@@ -78,19 +90,18 @@ def upstream_option(function: _Function) -> _Function:
         "address",
         default=PUBLIC_ADDRESS,
         envvar="MFN_PATCH_UPSTREAM",
-        show_default=True,
-        show_envvar=True,
+        show_default="GitHub",
         metavar="ADDRESS",
         callback=lambda _context, _parameter, value: resolve_address(value),
-        help="Where to fetch upstream from: an address, or a clone or mirror on this machine.",
+        help="URL or local clone to fetch upstream from.",
     )(function)
 
 
 def in_a_folder(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> Any:
-    """Return `path`, a file to write, if the folder that it is to be in is there.
+    """Return `path`, a file to write, if its folder exists.
 
     Raises:
-        click.BadParameter: it is not; better said before the work than after it.
+        click.BadParameter: it does not, which is better said before the work than after it.
     """
     if path and not path.absolute().parent.is_dir():
         raise click.BadParameter(f"folder {path.absolute().parent} does not exist")
@@ -100,14 +111,15 @@ def in_a_folder(_context: click.Context, _parameter: click.Parameter, path: Path
 python_option = click.option(
     "--python",
     metavar="PYTHON",
-    help="The training interpreter, if not the one that runs mfn-patch.",
+    show_default="this one",
+    help="Training interpreter.",
 )
 engine_option = click.option(
     "--engine",
     type=click.Choice(CHOICES),
     default=AUTO,
     show_default=True,
-    help="What computes; auto is MXNet where it can, else PyTorch.",
+    help="Compute engine.",
 )
 recipe_option = click.option(
     "--recipe",
@@ -115,89 +127,11 @@ recipe_option = click.option(
     default=DEFAULT,
     show_default=True,
     metavar="NAME|FILE",
-    help="A recipe of the tool's own (recipes list), or a TOML file of yours.",
+    help="Recipe name or file.",
 )
 
 
-def cluster_options(function: _Function) -> _Function:
-    """Add ``--cluster``, ``--hosts``, ``--rendezvous`` and ``--timeout``."""
-    for option in (
-        click.option(
-            "--timeout",
-            type=click.FloatRange(min=2),
-            default=45,
-            show_default=True,
-            metavar="SECONDS",
-            help="With several hosts: abort after this long without a step.",
-        ),
-        click.option(
-            "--rendezvous",
-            metavar="HOST[:PORT]",
-            help="Rank 0's host as the others reach it, if the launcher does not say.",
-        ),
-        click.option(
-            "--hosts",
-            "hosts_file",
-            type=PathType(dir_okay=False, exists=True, path_type=Path),
-            metavar="FILE",
-            help="Start it by ssh on these hosts, one a line; this one is among them.",
-        ),
-        click.option(
-            "--cluster", is_flag=True, help="One rank of several, started by mpirun or srun."
-        ),
-    ):
-        function = option(function)
-    return function
-
-
-def find_job(
-    *, cluster: bool, hosts_file: Path | None, rendezvous: str | None, timeout: float, engine: str
-) -> tuple[Job | None, dict[str, str]]:
-    """Return how a command is spread over hosts, None for not at all, and its environment.
-
-    Raises:
-        SetupError: How can't be told.
-        InterpreterError: The engine asked for trains on one host only.
-    """
-    environment = dict(os.environ)
-    if not (cluster or hosts_file):
-        if rendezvous:
-            raise click.UsageError("--rendezvous requires --cluster or --hosts")
-        return None, environment
-    from mfn_patcher.cluster.job import find_job as find
-    from mfn_patcher.cluster.roles import without_role_variables
-    from mfn_patcher.engine.devices import refusal
-
-    if refused := refusal(engine, distributed=True):
-        raise refused
-    environment = without_role_variables(environment)
-    return find(environment, hosts_file, rendezvous, timeout), environment
-
-
-class KeepsArguments(click.Command):
-    """Keeps its arguments as they were given, to start the same command on another host."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Keep them before they are taken apart."""
-        ctx.meta[self.key] = [str(ctx.info_name), *_without_hosts(args)]
-        return super().parse_args(ctx, args)
-
-    key = "mfn_patcher.arguments"
-
-
-def _without_hosts(arguments: Sequence[str]) -> list[str]:
-    kept, own = [], True
-    words = iter(arguments)
-    for word in words:
-        own = own and word != "--"
-        if own and word == "--hosts":
-            next(words, None)
-        elif not (own and word.startswith("--hosts=")):
-            kept.append(word)
-    return kept
-
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def find_project(project: Path | None, *, writable: bool = False) -> Path:

@@ -6,9 +6,10 @@ import hashlib
 import importlib.metadata
 from collections.abc import Iterator, Mapping, Sequence
 
+from mfn_patcher.arguments import pairs
 from mfn_patcher.children.interpreter import Interpreter
 from mfn_patcher.runs.code import Code
-from mfn_patcher.training.command import StagePlan
+from mfn_patcher.training.plan import StagePlan
 
 HostFacts = Mapping[str, str]
 """Values by name, as messages show them."""
@@ -43,11 +44,9 @@ def collect_facts(
 
 
 def _arguments(plan: StagePlan, code: Code) -> Iterator[tuple[str, str]]:
-    tokens = plan.arguments
-    for token, following in zip(tokens, (*tokens[1:], "")):
-        name, equals, value = token.partition("=")
-        if name.startswith("--") and not code.is_own(name):
-            yield name, value if equals else following
+    for name, value in pairs(plan.arguments):
+        if not code.is_own(name):
+            yield name, value
 
 
 def find_differences(lead: HostFacts, others: Mapping[str, HostFacts]) -> list[str]:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import logging
 import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -25,9 +26,9 @@ from mfn_patcher.engine.choice import Engine
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.runs import record
 from mfn_patcher.training import process
-from mfn_patcher.training.command import Resumption, StagePlan, go_on
-from mfn_patcher.training.process import Ended
-from mfn_patcher.training.run import Surroundings
+from mfn_patcher.training.context import RunContext
+from mfn_patcher.training.plan import Resumption, StagePlan
+from mfn_patcher.training.process import ExitResult, Launch
 
 CAUSE = "cause.txt"
 """File in the folder of a rank that tells why it failed."""
@@ -102,13 +103,13 @@ class Follower:
         self._link.send("facts", facts=own, findings=findings, taken_ports=self._ports.taken)
 
     def follow(
-        self, plans: Sequence[StagePlan], surroundings: Surroundings, engine: Engine | None
+        self, plans: Sequence[StagePlan], context: RunContext, engine: Engine | None
     ) -> None:
         """Do what rank 0 orders until nothing is left to do.
 
         Args:
             plans: plans of all stages, as if none had been trained.
-            surroundings: where stages run on this host.
+            context: where stages run on this host.
             engine: what computes; None if nothing is trained.
 
         Raises:
@@ -123,8 +124,8 @@ class Follower:
             elif order["kind"] == "start" and engine:
                 plan = next(plan for plan in plans if plan.stage.number == order["stage"])
                 if order["resumption"]:
-                    plan = go_on(plan, Resumption(**order["resumption"]))
-                self._train(plan, order["run"], surroundings, engine)
+                    plan = plan.resume(Resumption(**order["resumption"]))
+                self._train(plan, order["run"], context, engine)
 
     def _reach(self, order: Message) -> None:
         self._layout = dataclasses.replace(self._layout, lead_address=order["lead_address"])
@@ -132,38 +133,39 @@ class Follower:
         others = [target for target in targets if target.rank != self._rank.number]
         self._link.send("reached", unreachable=find_unreachable(others))
 
-    def _train(self, plan: StagePlan, run: str, surroundings: Surroundings, engine: Engine) -> None:
-        folder = surroundings.runs / run / f"rank-{self._rank.number}"
+    def _train(self, plan: StagePlan, run: str, context: RunContext, engine: Engine) -> None:
+        folder = context.runs / run / f"rank-{self._rank.number}"
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         environment, added = self._processes.start(
             self._layout,
             self._link.local_address,
             folder,
-            engine.environment(surroundings.environment, plan.visible_devices),
+            engine.environment(context.environment, plan.visible_devices),
         )
-        command = (surroundings.python, "-u", plan.script, *plan.arguments, *added)
+        command = (context.python, "-u", plan.script, *plan.arguments, *added)
         self._report(f"{plan.stage.title}: output in {folder}")
         with Path(os.devnull).open("wb") as nowhere:
-            ended = process.run(
-                self._processes.bound(command),
-                folder=surroundings.source,
-                environment=environment,
-                log=folder / record.LOG,
-                output=nowhere,
-                guard=self._guard,
-                report=self._report,
-                started=self._processes.worker_started,
-                received=self._processes.signal_received,
+            launch = Launch(
+                self._processes.bound(command), context.source, environment, folder / record.LOG
             )
-        self._raise_failure(ended, folder)
+            result = process.run(launch, nowhere, self)
+        self._raise_failure(result, folder)
         self._link.send("ended")
         self._processes.stop(at_once=False)
 
     def _report(self, line: str) -> None:
         _LOG.info("%s: %s", self.name, line)
 
-    def _guard(self) -> None:
+    def started(self, pid: int) -> None:
+        """Take the process id of the worker."""
+        self._processes.worker_started(pid)
+
+    def received(self, number: signal.Signals) -> None:
+        """Take a signal that was passed on to the worker; called from the signal handler."""
+        self._processes.signal_received(number)
+
+    def guard(self) -> None:
         """Stop the worker if rank 0 orders it, or another process of this rank failed.
 
         Raises:
@@ -174,27 +176,27 @@ class Follower:
         if failure := self._processes.server_failure():
             raise process.Stop(failure, KILL_SECONDS)
 
-    def _raise_failure(self, ended: Ended, folder: Path) -> None:
+    def _raise_failure(self, result: ExitResult, folder: Path) -> None:
         """Raise why the worker did not complete the stage, if it did not."""
-        if ended.signal:
+        if result.signal:
             # A launcher ends all ranks when one is gone, perhaps before the news arrive here.
             self._link.wait_for_news(DELIVERY_SECONDS)
         if self._link.error:
             raise self._link.error
-        if ended.signal:
-            self._link.check_silence(ended.signal.name)
-            raise self._link.fail(f"{self.name} received {ended.signal.name}", interrupted=True)
-        if ended.stopped:
-            raise self._link.fail(ended.stopped)
-        if ended.status:
-            reason = self._explain_failure(ended)
+        if result.signal:
+            self._link.check_silence(result.signal.name)
+            raise self._link.fail(f"{self.name} received {result.signal.name}", interrupted=True)
+        if result.stopped:
+            raise self._link.fail(result.stopped)
+        if result.status:
+            reason = self._explain_failure(result)
             log = f"Its complete output is on {self._processes.host} in {folder / record.LOG}"
             raise self._link.fail(f"{reason}\n{log}")
 
-    def _explain_failure(self, ended: Ended) -> str:
-        reason = self._processes.describe_failure("worker", ended.status)
-        if failure := explain(ended.tail, edited=False, arguments=False):
+    def _explain_failure(self, result: ExitResult) -> str:
+        reason = self._processes.describe_failure("worker", result.status)
+        if failure := explain(result.tail, edited=False, arguments=False):
             return f"{reason}: {failure.what}\n{failure.remedy}"
-        if ended.status > 0:
-            return "\n".join([f"{reason}; its last lines:", *ended.tail])
+        if result.status > 0:
+            return "\n".join([f"{reason}; its last lines:", *result.tail])
         return reason

@@ -21,15 +21,15 @@ from mfn_patcher.cluster.roles import Layout
 from mfn_patcher.cluster.watchdog import Watchdog
 from mfn_patcher.errors import ExitCode, MfnPatchError
 from mfn_patcher.training import process
-from mfn_patcher.training.command import StagePlan
-from mfn_patcher.training.companions import Crew
-from mfn_patcher.training.process import Ended
+from mfn_patcher.training.companions import Companions
+from mfn_patcher.training.plan import StagePlan
+from mfn_patcher.training.process import ExitResult
 
 _MPIRUN_REMEDY = "mpirun may keep waiting for that host; docs/cluster.md has options against that."
 _GOODBYE_SECONDS = 3.0
 
 
-class Lead(Crew):
+class Lead(Companions):
     """The tool's process on rank 0, as a context that ends the other ranks with it.
 
     Args:
@@ -128,7 +128,7 @@ class Lead(Crew):
         preflight.require_agreement(self.compare_facts(own))
         preflight.require_ports(self.check_ports())
 
-    # -- a stage: what `Crew` offers to the training ------------------------------------------
+    # -- a stage: what `Companions` offers to the training ------------------------------------
 
     def begin(
         self, plan: StagePlan, folder: Path, environment: Mapping[str, str]
@@ -167,35 +167,35 @@ class Lead(Crew):
         if self.membership.fault:
             raise process.Stop(self.membership.fault.reason, KILL_SECONDS)
 
-    def end(self, ended: Ended | None) -> MfnPatchError | None:
+    def end(self, result: ExitResult | None) -> MfnPatchError | None:
         """Wait for the other workers, or stop them."""
         self._watchdog.end_stage()
-        fault = self._find_fault(ended)
-        whole = fault is None and ended is not None and not (ended.signal or ended.stopped)
+        fault = self._find_fault(result)
+        whole = fault is None and result is not None and not (result.signal or result.stopped)
         self._processes.stop(at_once=not whole)
-        if fault is None or (self.membership.interrupted and ended and ended.signal):
+        if fault is None or (self.membership.interrupted and result and result.signal):
             # A signal to all ranks is not the fault of the one that reported it first.
             return None
         waits = self._rank.launcher == "Open MPI" and fault.lost_host
         return FaultError(fault.reason, remedy=_MPIRUN_REMEDY if waits else "")
 
-    def _find_fault(self, ended: Ended | None) -> Fault | None:
+    def _find_fault(self, result: ExitResult | None) -> Fault | None:
         """Return what ended the stage on any rank; None if it is complete everywhere."""
-        if ended and ended.signal and self.membership.fault is None:
+        if result and result.signal and self.membership.fault is None:
             # A launcher ends all ranks when one is gone, perhaps before the news arrive here.
             self.membership.wait(lambda: False, DELIVERY_SECONDS)
-            self._watchdog.blame_silent_rank(ended.signal.name)
-        if self.membership.fault or ended is None or ended.signal or ended.stopped:
+            self._watchdog.blame_silent_rank(result.signal.name)
+        if self.membership.fault or result is None or result.signal or result.stopped:
             return self.membership.fault
-        if ended.status:
-            return self._fail_worker(ended)
+        if result.status:
+            return self._fail_worker(result)
         return self._wait_for_others()
 
-    def _fail_worker(self, ended: Ended) -> Fault:
-        reason = self._processes.describe_failure("worker", ended.status)
+    def _fail_worker(self, result: ExitResult) -> Fault:
+        reason = self._processes.describe_failure("worker", result.status)
         self.membership.fail(reason)
-        if ended.status > 0:
-            reason = "\n".join([f"{reason}; its last lines:", *ended.tail])
+        if result.status > 0:
+            reason = "\n".join([f"{reason}; its last lines:", *result.tail])
         return Fault(reason)
 
     def _wait_for_others(self) -> Fault | None:

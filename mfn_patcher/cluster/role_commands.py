@@ -10,7 +10,7 @@ from mfn_patcher.cluster.errors import SetupError
 from mfn_patcher.cluster.job import Job
 from mfn_patcher.cluster.rendezvous import resolve
 from mfn_patcher.cluster.roles import Layout, server_command, shell_line
-from mfn_patcher.training.command import StagePlan
+from mfn_patcher.training.plan import StagePlan
 
 
 def list_role_commands(job: Job, plans: Sequence[StagePlan], python: str) -> str:

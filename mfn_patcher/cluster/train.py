@@ -11,9 +11,11 @@ from mfn_patcher.cluster.job import Job, follow_job, lead_job
 from mfn_patcher.cluster.ssh import SshProcesses
 from mfn_patcher.data.fingerprint import fingerprint
 from mfn_patcher.engine.choice import Engine
-from mfn_patcher.training.command import StagePlan
+from mfn_patcher.training.context import RunContext
+from mfn_patcher.training.plan import StagePlan
+from mfn_patcher.training.preflight import check_host
 from mfn_patcher.training.resume import remaining
-from mfn_patcher.training.run import Surroundings, check_host, run_stages
+from mfn_patcher.training.run import run_stages
 from mfn_patcher.training.watch.supervision import Supervision
 
 _LOG = logging.getLogger(__name__)
@@ -23,7 +25,7 @@ _SCRIPT_LR = "0.1"  # the script's default
 def train_together(
     job: Job,
     plans: Sequence[StagePlan],
-    surroundings: Surroundings,
+    context: RunContext,
     supervision: Supervision,
     *,
     resume: bool,
@@ -35,7 +37,7 @@ def train_together(
     Args:
         job: how the command is spread over hosts.
         plans: plans of the stages, in order, as if none had been trained.
-        surroundings: where stages run on this host.
+        context: where stages run on this host.
         supervision: how they are watched.
         resume: whether to resume from the last checkpoint that rank 0 finds.
         others: starts the other ranks.
@@ -48,28 +50,26 @@ def train_together(
         MfnPatchError: Whatever stops a training on one host, too.
     """
     if job.rank.number:
-        with follow_job(job, surroundings.python, "train") as follower:
-            engine = check_host(plans, surroundings)
-            follower.present(_facts(plans, surroundings, engine))
-            follower.follow(plans, surroundings, engine)
+        with follow_job(job, context.python, "train") as follower:
+            engine = check_host(plans, context)
+            follower.present(_facts(plans, context, engine))
+            follower.follow(plans, context, engine)
         return
-    with lead_job(job, surroundings.python, "train", others) as lead:
+    with lead_job(job, context.python, "train", others) as lead:
         _LOG.info("%s", ", ".join(lead.membership.names.values()))
-        engine = check_host(plans, surroundings)
-        lead.require_agreement(_facts(plans, surroundings, engine))
+        engine = check_host(plans, context)
+        lead.require_agreement(_facts(plans, context, engine))
         for plan in plans:
             _LOG.info("%s", describe_split(plan, job.rank.size))
         if resume:
-            plans = remaining(plans, surroundings, _LOG.info)
+            plans = remaining(plans, context)
         if plans:
-            run_stages(
-                plans, surroundings, output, _LOG.info, supervision, crew=lead, engine=engine
-            )
+            run_stages(plans, context, output, supervision, companions=lead, engine=engine)
 
 
-def _facts(plans: Sequence[StagePlan], surroundings: Surroundings, engine: Engine) -> HostFacts:
-    data_set = fingerprint(surroundings.place(plans[0].data_dir)).sha256
-    return collect_facts(surroundings.code, plans, engine.interpreter, data_set)
+def _facts(plans: Sequence[StagePlan], context: RunContext, engine: Engine) -> HostFacts:
+    data_set = fingerprint(context.resolve(plans[0].data_dir)).sha256
+    return collect_facts(context.code, plans, engine.interpreter, data_set)
 
 
 def describe_split(plan: StagePlan, size: int) -> str:

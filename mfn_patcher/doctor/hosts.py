@@ -16,15 +16,15 @@ from mfn_patcher.data.fingerprint import fingerprint
 from mfn_patcher.doctor.machine import Diagnosis
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.finding import Finding, Level
-from mfn_patcher.training.command import StagePlan
-from mfn_patcher.training.run import Surroundings
+from mfn_patcher.training.context import RunContext
+from mfn_patcher.training.plan import StagePlan
 
 
 def diagnose_together(
     job: Job,
     own: Diagnosis,
     plans: Sequence[StagePlan],
-    surroundings: Surroundings,
+    context: RunContext,
     others: SshProcesses,
 ) -> Diagnosis | None:
     """Check that several hosts agree, and that each reaches all others.
@@ -33,7 +33,7 @@ def diagnose_together(
         job: how the command is spread over hosts.
         own: diagnosis of this host.
         plans: plans of all stages.
-        surroundings: where stages would run on this host.
+        context: where stages would run on this host.
         others: starts the other ranks.
 
     Returns:
@@ -43,13 +43,13 @@ def diagnose_together(
         SetupError: A rank did not join.
         FaultError: A rank failed meanwhile.
     """
-    facts = _collect_facts(plans, surroundings)
+    facts = _collect_facts(plans, context)
     if job.rank.number:
-        with follow_job(job, surroundings.python, "doctor") as follower:
+        with follow_job(job, context.python, "doctor") as follower:
             follower.present(facts, own.as_json()["findings"])
-            follower.follow(plans, surroundings, None)
+            follower.follow(plans, context, None)
         return None
-    with lead_job(job, surroundings.python, "doctor", others) as lead:
+    with lead_job(job, context.python, "doctor", others) as lead:
         differences = lead.compare_facts(facts)
         problems = lead.check_ports()
         members = lead.membership.members
@@ -73,14 +73,14 @@ def diagnose_together(
     return dataclasses.replace(own, findings=(*own.findings, *found))
 
 
-def _collect_facts(plans: Sequence[StagePlan], surroundings: Surroundings) -> HostFacts:
+def _collect_facts(plans: Sequence[StagePlan], context: RunContext) -> HostFacts:
     interpreter, data_set = None, ""
     with contextlib.suppress(MfnPatchError):
-        interpreter = inspect(surroundings.python, surroundings.environment)
-    data_dir = surroundings.place(plans[0].data_dir)
+        interpreter = inspect(context.python, context.environment)
+    data_dir = context.resolve(plans[0].data_dir)
     if data_dir.is_dir():
         data_set = fingerprint(data_dir).sha256
-    return collect_facts(surroundings.code, plans, interpreter, data_set)
+    return collect_facts(context.code, plans, interpreter, data_set)
 
 
 def _on_rank(rank: str, findings: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:

@@ -24,9 +24,9 @@ from mfn_patcher.finding import Finding, Level
 from mfn_patcher.patching import git
 from mfn_patcher.patching.workspace import Workspace, compare
 from mfn_patcher.runs.code import Code
-from mfn_patcher.training import command
-from mfn_patcher.training import memory as need
-from mfn_patcher.training.run import Surroundings
+from mfn_patcher.training import memory
+from mfn_patcher.training.context import RunContext
+from mfn_patcher.training.planner import plan_chain
 
 if TYPE_CHECKING:
     from mfn_patcher.children.interpreter import Interpreter
@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from mfn_patcher.engine.choice import Engine
     from mfn_patcher.patching.series import Series
     from mfn_patcher.recipes.model import Recipe
-    from mfn_patcher.training.command import Options, StagePlan
-    from mfn_patcher.training.memory import Need
+    from mfn_patcher.training.memory import MemoryEstimate
+    from mfn_patcher.training.options import Options
+    from mfn_patcher.training.plan import StagePlan
 
 # MS1M's, where the data set does not tell.
 _IDENTITIES = 85164
@@ -73,7 +74,7 @@ class Diagnosis:
     engine: Engine | None
     libraries: tuple[Library, ...] | None
     driver: Driver | None
-    need: Need | None
+    need: MemoryEstimate | None
 
     @property
     def ok(self) -> bool:
@@ -123,8 +124,8 @@ def diagnose(
     Raises:
         PlanError: The options make no sense.
     """
-    plans = command.plan_chain(recipe, recipe.stages, options)
-    doctor = _Doctor(plans, Surroundings(workspace.resolve(), "", environment, Code()))
+    plans = plan_chain(recipe, recipe.stages, options)
+    doctor = _Doctor(plans, RunContext(workspace.resolve(), "", environment, Code()))
     doctor.look_at_git()
     doctor.look_at_workspace(series)
     doctor.look_at_interpreter(python)
@@ -145,9 +146,9 @@ def diagnose(
 class _Doctor:
     """Looks at one thing after another; what it finds out, later looks build on."""
 
-    def __init__(self, plans: Sequence[StagePlan], surroundings: Surroundings) -> None:
+    def __init__(self, plans: Sequence[StagePlan], context: RunContext) -> None:
         self.plans = plans
-        self.surroundings = surroundings
+        self.context = context
         self.findings: list[Finding] = []
         self.patched = False
         self.interpreter: Interpreter | None = None
@@ -158,7 +159,7 @@ class _Doctor:
         self.libraries: tuple[Library, ...] | None = None
         self.driver: Driver | None = None
         self.identities: int | None = None
-        self.need: Need | None = None
+        self.need: MemoryEstimate | None = None
 
     def say(self, level: Level, subject: str, detail: str, remedy: str = "") -> None:
         self.findings.append(Finding(level, subject, detail, remedy))
@@ -186,7 +187,7 @@ class _Doctor:
             self.say(Level.OK, "git", f"version {text}")
 
     def look_at_workspace(self, series: Series) -> None:
-        place = Workspace(self.surroundings.workspace)
+        place = Workspace(self.context.workspace)
         try:
             now = place.status()
         except MfnPatchError as error:
@@ -219,7 +220,7 @@ class _Doctor:
     def look_at_interpreter(self, python: str | None) -> None:
         try:
             path = interpreter.find(python)
-            environment = without_package(self.surroundings.environment)
+            environment = without_package(self.context.environment)
             self.interpreter = interpreter.inspect(path, environment)
         except MfnPatchError as error:
             self.say_error("interpreter", error)
@@ -325,7 +326,7 @@ class _Doctor:
     def look_at_data(self) -> None:
         seen = set()
         for plan in self.plans:
-            folder = self.surroundings.place(plan.data_dir)
+            folder = self.context.resolve(plan.data_dir)
             targets = NAMES if plan.targets is None else plan.targets
             if (folder, targets) in seen:
                 continue
@@ -346,11 +347,11 @@ class _Doctor:
         if not (self.engine and self.patched):
             return
         try:
-            self.need = need.estimate(
+            self.need = memory.estimate(
                 self.plans,
-                self.surroundings.source,
+                self.context.source,
                 self.engine,
-                self.surroundings.environment,
+                self.context.environment,
                 self.identities or _IDENTITIES,
             )
         except MfnPatchError as error:
@@ -360,7 +361,7 @@ class _Doctor:
         whose = "" if self.identities else " (MS1M's, for the data set does not tell)"
         how = f"estimated from {_PLANS[self.engine.name]}"
         where = (
-            f"on each GPU, and up to {_gib(need.ON_TOP)} more for cuDNN and CUDA: {how}, not "
+            f"on each GPU, and up to {_gib(memory.ON_TOP)} more for cuDNN and CUDA: {how}, not "
             "measured on a GPU"
             if self.devices
             else f"of memory: {how}"
@@ -453,7 +454,7 @@ class _Doctor:
     # -- the disk -------------------------------------------------------------------------
 
     def look_at_disk(self) -> None:
-        prefixes = [self.surroundings.place(plan.prefix) for plan in self.plans]
+        prefixes = [self.context.resolve(plan.prefix) for plan in self.plans]
         # A recipe's stages save to one disk, as a rule: to that of the last.
         folder = next(parent for parent in prefixes[-1].parents if parent.exists())
         free = shutil.disk_usage(folder).free
@@ -477,7 +478,7 @@ class _Doctor:
             self.say(Level.ERROR, "disk", wanted, f"{remedy}checkpoints: --checkpoint-every N.")
 
 
-def judge_memory(gpu: Gpu, needed: Need | None, batch_size: int, devices: int) -> Finding:
+def judge_memory(gpu: Gpu, needed: MemoryEstimate | None, batch_size: int, devices: int) -> Finding:
     """Judge whether a GPU has the memory that a training needs, and if not, which batch has.
 
     Args:
@@ -488,10 +489,10 @@ def judge_memory(gpu: Gpu, needed: Need | None, batch_size: int, devices: int) -
     """
     detail = _describe(gpu)
     free = gpu.total if gpu.free is None else gpu.free
-    if needed is None or needed.gpu_bytes + need.ON_TOP <= free:
+    if needed is None or needed.gpu_bytes + memory.ON_TOP <= free:
         return Finding(Level.OK, "GPU", detail)
     smaller = batch_size
-    while needed.gpu_bytes_with(smaller / batch_size) + need.ON_TOP > free:
+    while needed.gpu_bytes_with(smaller / batch_size) + memory.ON_TOP > free:
         smaller //= 2
         if smaller < devices:
             break

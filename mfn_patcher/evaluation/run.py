@@ -29,7 +29,8 @@ from mfn_patcher.finding import Level
 from mfn_patcher.recipes.model import Recipe
 from mfn_patcher.remedies import install
 from mfn_patcher.runs import record
-from mfn_patcher.training.command import Options, PlanError, choose_devices
+from mfn_patcher.training.devices import choose_devices
+from mfn_patcher.training.options import Options, PlanError
 
 _PROGRAM = "evaluate"
 _SAMPLES = 16

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ast
+import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mfn_patcher.patching.workspace import Workspace
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -72,14 +71,9 @@ class Code:
         return any(patch.patch.startswith(f"{stack}/") for patch in self.patches)
 
 
-def read_code(workspace: Path, report: Callable[[str], None] = lambda _: None) -> Code:
-    """Return which code a workspace holds; nothing is known of one that is no clone of ours.
-
-    Args:
-        workspace: the folder.
-        report: as `Workspace` takes it.
-    """
-    place = Workspace(workspace, report)
+def read_code(workspace: Path) -> Code:
+    """Return the code in a workspace; an empty record for a folder that is no clone of ours."""
+    place = Workspace(workspace, _log.info)
     if place.chain_commit() is None:
         return Code()
     status = place.status()

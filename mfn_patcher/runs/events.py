@@ -1,8 +1,8 @@
-"""What a run's log tells, kept in files while the run goes: ``events.jsonl``, ``verification.csv``.
+"""The events of a run, kept in files during the run: ``events.jsonl`` and ``verification.csv``.
 
-``events.jsonl`` has one JSON object a line: ``event``, the name of the event's class in
-``mfn_patcher.runs.log`` with underscores; ``time``, when it was seen, UTC; and the event's own
-values, null for what is no number. ``verification.csv`` has the verifications.
+``events.jsonl`` has one JSON object per line: ``event``, the name of the event's class in
+`mfn_patcher.runs.events` in snake case; ``time``, when it was seen, in UTC; and the event's own
+values, with null for NaN and Inf. ``verification.csv`` has the verification results.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import contextlib
 import csv
 import functools
 import json
+import logging
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -21,6 +22,8 @@ from typing import Any, Protocol, TextIO
 
 from mfn_patcher.runs.log import Event, LogStream, Verification
 
+_log = logging.getLogger(__name__)
+
 EVENTS = "events.jsonl"
 VERIFICATION = "verification.csv"
 COLUMNS = ("time", "set", "step", "accuracy", "std", "xnorm")
@@ -28,40 +31,40 @@ COLUMNS = ("time", "set", "step", "accuracy", "std", "xnorm")
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
-class Listener(Protocol):
-    """Wants to know of more than events."""
+class Watcher(Protocol):
+    """Watches the output of a run."""
 
     def heard(self, chunk: bytes) -> None:
-        """Take what was written since the last call."""
+        """Take the output since the last call; empty at the end."""
 
     def tick(self) -> None:
-        """Do what is due, many times a second."""
+        """Do what is due; called many times a second, whether there is output or not."""
 
 
-class Watch:
-    """Reads a log as it grows, for `process.run`, and hands each event on.
+class EventDispatcher:
+    """Reads a log as it grows and passes its events on; a `Watcher` itself.
 
     Args:
-        keep: Gets the events first, all that came at once.
-        consumers: Get each event, in this order.
-        listeners: Hear of the output before its events are handed on.
+        keep: gets the events first, all those that arrived together.
+        consumers: get each event, in this order.
+        watchers: get the output before its events are passed on, but not its end.
     """
 
     def __init__(
         self,
         keep: Callable[[Sequence[Event]], None],
         *consumers: Callable[[Event], None],
-        listeners: Sequence[Listener] = (),
+        watchers: Sequence[Watcher] = (),
     ) -> None:
         self._keep = keep
         self._consumers = consumers
-        self._listeners = listeners
+        self._watchers = watchers
         self._stream = LogStream()
 
-    def __call__(self, chunk: bytes) -> None:
-        """Take what was written since the last call; nothing, when the log has ended."""
-        for listener in self._listeners if chunk else ():
-            listener.heard(chunk)
+    def heard(self, chunk: bytes) -> None:
+        """Take the output since the last call; empty at the end."""
+        for watcher in self._watchers if chunk else ():
+            watcher.heard(chunk)
         events = self._stream.feed(chunk) if chunk else self._stream.end()
         if events:
             self._keep(events)
@@ -70,20 +73,19 @@ class Watch:
                 consume(event)
 
     def tick(self) -> None:
-        """Let the listeners do what is due."""
-        for listener in self._listeners:
-            listener.tick()
+        """Let the watchers do what is due."""
+        for watcher in self._watchers:
+            watcher.tick()
 
 
 class EventFiles:
-    """Appends events to the files of a run's folder at once, so that a kill loses none.
+    """Appends events at once to the files in a run's folder, so that a kill loses none.
 
-    When the files can't be written any more, on a full disk for instance, that is told once, and
-    the run goes on without them: the log has all that they would have.
+    If the files can no longer be written, for example because the disk is full, a warning is
+    logged once and the run goes on without them: the log has everything that they would have.
     """
 
-    def __init__(self, folder: Path, report: Callable[[str], None]) -> None:
-        self._report = report
+    def __init__(self, folder: Path) -> None:
         self._files: list[TextIO] = []
         self._paths = (folder / EVENTS, folder / VERIFICATION)
 
@@ -105,7 +107,7 @@ class EventFiles:
         self._close()
 
     def __call__(self, seen: Sequence[Event]) -> None:
-        """Append events that were seen at once, by one write: there can be 1,000 a second."""
+        """Append events that arrived together in one write: there can be 1,000 per second."""
         if not self._files:
             return
         events, verification = self._files
@@ -125,7 +127,7 @@ class EventFiles:
             self._give_up(error)
 
     def _give_up(self, error: OSError) -> None:
-        self._report(f"{EVENTS} and {VERIFICATION} are not written any more: {error.strerror}")
+        _log.warning("no longer writing %s and %s: %s", EVENTS, VERIFICATION, error.strerror)
         self._close()
 
     def _close(self) -> None:
@@ -134,16 +136,16 @@ class EventFiles:
             try:
                 file.close()
             except OSError:
-                # What could not be written before can't now either.
+                # What could not be written before cannot be written now either.
                 continue
 
 
 def as_json(event: Event, time: str) -> dict[str, Any]:
-    """Return what ``events.jsonl`` has of an event.
+    """Return an event as ``events.jsonl`` has it.
 
     Args:
-        event: Any.
-        time: When it was seen.
+        event: the event.
+        time: when it was seen.
     """
     values = {**vars(event)}
     del values["time"]
@@ -159,7 +161,7 @@ def _name(kind: str) -> str:
 
 
 def read_verifications(folder: Path) -> list[Verification]:
-    """Return what `EventFiles` has kept of a run's verifications; damaged rows are passed over."""
+    """Return the verification results that `EventFiles` has kept; damaged rows are skipped."""
     path = folder / VERIFICATION
     if not path.exists():
         return []

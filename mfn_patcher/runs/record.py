@@ -63,7 +63,7 @@ class Record:
         environment: The variables that differ from the user's.
         batch_size: Images a step, over all devices.
         steps: Number of steps; None for no end.
-        verbose: Steps from one checkpoint to the next.
+        checkpoint_every: steps between checkpoints.
         prefix: Of the checkpoints; absolute.
         data_dir: Absolute.
         start: Prefix and number of the checkpoint that it started from, such as ``model,20``.
@@ -97,7 +97,7 @@ class Record:
     environment: Mapping[str, str]
     batch_size: int
     steps: int | None
-    verbose: int
+    checkpoint_every: int
     prefix: str
     data_dir: str
     start: str | None

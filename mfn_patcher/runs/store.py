@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from mfn_patcher.arguments import as_mapping
 from mfn_patcher.errors import MfnPatchError
-from mfn_patcher.runs import record
+from mfn_patcher.runs import output, record
 from mfn_patcher.runs.log import read_events
 from mfn_patcher.runs.summary import LogError, RunSummary, finite, summarise
-from mfn_patcher.training import process
 
 LAST = "last"
 
@@ -52,7 +52,7 @@ class Run:
         Without a record it is ``running`` or ``unknown``.
         """
         outcome = str(self.record.get("outcome", "unknown"))
-        if outcome in ("running", "unknown") and process.is_written(self.log):
+        if outcome in ("running", "unknown") and output.is_written(self.log):
             return "running"
         return "killed" if outcome == "running" else outcome
 
@@ -169,15 +169,12 @@ def _arguments(a: Run, b: Run) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """Return all arguments as the script printed them, or else those of the command."""
     if a.summary and b.summary and a.summary.arguments and b.summary.arguments:
         return a.summary.arguments, b.summary.arguments
-    return dict(_given(a)), dict(_given(b))
+    return _given(a), _given(b)
 
 
-def _given(run: Run) -> Iterator[tuple[str, str]]:
-    tokens = [str(token) for token in run.record.get("command", ())]
-    for token, following in zip(tokens, (*tokens[1:], "")):
-        if token.startswith("--"):
-            name, equals, value = token[2:].partition("=")
-            yield name.replace("-", "_"), value if equals else following
+def _given(run: Run) -> dict[str, str]:
+    given = as_mapping([str(token) for token in run.record.get("command", ())])
+    return {name.removeprefix("--").replace("-", "_"): value for name, value in given.items()}
 
 
 def _tables(a: Run, b: Run, key: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

@@ -1,4 +1,4 @@
-"""What works beside the script of a stage, on this host and on others."""
+"""What works beside the script of a stage: other processes, on this host and on others."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mfn_patcher.errors import MfnPatchError
-from mfn_patcher.training.command import StagePlan
-from mfn_patcher.training.process import Ended
+from mfn_patcher.training.plan import StagePlan
+from mfn_patcher.training.process import ExitResult
 
 
-class Crew:
-    """Nobody: a training on one host."""
+class Companions:
+    """Companions of a script that trains alone: none. Training on several hosts derives from it."""
 
     def begin(
         self, plan: StagePlan, folder: Path, environment: Mapping[str, str]
@@ -20,41 +20,41 @@ class Crew:
         """Prepare for the script, which starts next.
 
         Args:
-            plan: Of the stage.
-            folder: Of the run.
-            environment: That the script would have alone.
+            plan: plan of the stage.
+            folder: folder of the run.
+            environment: the environment that the script would have alone.
 
         Returns:
-            The environment that it gets, and arguments that are appended to its own.
+            The script's environment, and arguments to append to its own.
         """
         del plan, folder
         return dict(environment), ()
 
     def wrap(self, command: Sequence[str]) -> tuple[str, ...]:
-        """Return what to start for the script's command."""
+        """Return the command to start in place of the script's command."""
         return tuple(command)
 
     def started(self, pid: int) -> None:
-        """Take the number of the script's process."""
+        """Take the process id of the script."""
 
     def received(self, number: signal.Signals) -> None:
-        """Note a signal that is passed on to the script; called from a signal handler."""
+        """Take a signal that was passed on to the script; called from the signal handler."""
 
     def guard(self) -> None:
-        """Do what is due.
+        """Do what is due; called many times a second.
 
         Raises:
-            Stop: The script must end, because something else did.
+            Stop: the script must end, because something else did.
         """
 
-    def end(self, ended: Ended | None) -> MfnPatchError | None:
-        """Return what went wrong beside the script or with it, if that was not here alone.
+    def end(self, result: ExitResult | None) -> MfnPatchError | None:
+        """Return what went wrong beside the script or with it, beyond this process.
 
         Args:
-            ended: How the script did; None if the tool itself failed.
+            result: how the script ended; None if the tool itself failed.
         """
-        del ended
+        del result
         return None
 
 
-ALONE = Crew()
+ALONE = Companions()

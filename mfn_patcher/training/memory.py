@@ -14,7 +14,7 @@ from pathlib import Path
 from mfn_patcher.children import dry_run as handed
 from mfn_patcher.engine.choice import Engine
 from mfn_patcher.errors import MfnPatchError
-from mfn_patcher.training.command import StagePlan
+from mfn_patcher.training.plan import StagePlan
 
 ON_TOP = 3 << 29
 """Bytes that the estimate leaves out, at most: a convolution of cuDNN may use 1 GiB to work in,
@@ -22,12 +22,12 @@ which is the default of MXNet's argument `workspace`, and CUDA with these librar
 to about half a GiB."""
 
 
-class NeedError(MfnPatchError):
+class EstimateError(MfnPatchError):
     """The script does not get as far as training with these arguments."""
 
 
 @dataclass(frozen=True)
-class Need:
+class MemoryEstimate:
     """What the stages of a training need; an estimate.
 
     Attributes:
@@ -61,7 +61,7 @@ def estimate(
     engine: Engine,
     environment: Mapping[str, str],
     identities: int,
-) -> Need:
+) -> MemoryEstimate:
     """Estimate what stages need, with the real script and the engine on the CPU.
 
     Args:
@@ -72,21 +72,21 @@ def estimate(
         identities: Of the data set: the width of the last layer.
 
     Raises:
-        NeedError: The script refuses the arguments of a stage, or does not run.
+        EstimateError: The script refuses the arguments of a stage, or does not run.
         HandedError: It ended the interpreter.
     """
     child = engine.environment(environment, "")
     cases = [plan.arguments for plan in plans]
     report = handed.ask(source, engine.interpreter.path, child, cases, classes=identities)
     if "error" in report:
-        raise NeedError(f"the script does not get as far as training: {report['error']}")
+        raise EstimateError(f"the script does not get as far as training: {report['error']}")
     held = [case["bytes"] for case in report["cases"]]
     growing = [found["activations"] + found["batch"] for found in held]
     # Momentum is as large as the gradients. A checkpoint has it where there is a seed.
     momenta = [found["gradients"] for found in held]
     fixed = [f["parameters"] + 2 * f["gradients"] + f["moving_averages"] for f in held]
     largest = max(range(len(held)), key=lambda index: growing[index] + fixed[index])
-    return Need(
+    return MemoryEstimate(
         identities=identities,
         gpu_bytes=growing[largest] + fixed[largest],
         activation_bytes=growing[largest],
@@ -94,5 +94,5 @@ def estimate(
             found["parameters"] + found["moving_averages"] + (plan.seed is not None) * momentum
             for plan, found, momentum in zip(plans, held, momenta)
         ),
-        checkpoints=sum(plan.steps // plan.verbose for plan in plans if plan.steps),
+        checkpoints=sum(plan.steps // plan.checkpoint_every for plan in plans if plan.steps),
     )

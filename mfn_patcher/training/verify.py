@@ -21,7 +21,8 @@ from mfn_patcher.children.interpreter import InterpreterError
 from mfn_patcher.engine import AUTO, choice
 from mfn_patcher.errors import ExitCode, MfnPatchError
 from mfn_patcher.recipes.model import RecipeError
-from mfn_patcher.training.command import Options, choose_devices
+from mfn_patcher.training.devices import choose_devices
+from mfn_patcher.training.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

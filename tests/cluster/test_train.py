@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from mfn_patcher.cluster.train import describe_split
-from mfn_patcher.training.command import PlanError, StagePlan
+from mfn_patcher.training.options import PlanError
+from mfn_patcher.training.plan import StagePlan
 from tests.support.plans import plans
 from tests.support.repositories import StandIn
 from tests.support.shipped import SERIES
@@ -40,7 +41,7 @@ def test_steps_are_scaled_for_the_batch_of_all() -> None:
 
 
 def test_a_batch_that_workers_cannot_share() -> None:
-    with pytest.raises(PlanError, match="1 device of each of 3 workers") as error:
+    with pytest.raises(PlanError, match="1 device on each of 3 workers") as error:
         plans(workers=3)
     assert "--batch-size 510 or 513" in error.value.remedy
 
@@ -91,4 +92,4 @@ def test_without_launcher_or_stack(tool: Tool, shipped: StandIn, tmp_path: Path)
     (tmp_path / "hosts").write_text("localhost\n")
     ran = tool("train", "-w", workspace, "--stage", "2", "--hosts", tmp_path / "hosts")
     assert ran.code == 1
-    assert "need the patches of stacks resume and cluster" in ran.err
+    assert "require the patches of stacks resume and cluster" in ran.err

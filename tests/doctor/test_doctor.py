@@ -16,15 +16,15 @@ from mfn_patcher.finding import Finding, Level
 from mfn_patcher.patching import git
 from mfn_patcher.patching.series import load_series
 from mfn_patcher.recipes import loading
-from mfn_patcher.training.command import Options
-from mfn_patcher.training.memory import ON_TOP, Need
+from mfn_patcher.training.memory import ON_TOP, MemoryEstimate
+from mfn_patcher.training.options import Options
 from tests.support import stub_driver
 from tests.support.repositories import ROOT, StandIn
 from tests.support.tool import Tool, validated
 
 GIB = 1 << 30
 # 512 images on each of two GPUs: 19 GiB, 18 of which are for the batch.
-NEED = Need(85164, 19 * GIB, 18 * GIB, 48 << 20, 125)
+NEED = MemoryEstimate(85164, 19 * GIB, 18 * GIB, 48 << 20, 125)
 
 
 def examine(workspace: Path, **options: Any) -> tuple[Finding, ...]:

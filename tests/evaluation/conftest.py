@@ -17,7 +17,7 @@ from mfn_patcher.engine.choice import Engine
 from mfn_patcher.evaluation import run
 from mfn_patcher.evaluation.run import Plan
 from mfn_patcher.recipes import loading
-from mfn_patcher.training.command import Options
+from mfn_patcher.training.options import Options
 
 ENGINE = {"name": "mxnet", "build": "mxnet 1.9.1", "reason": "it is installed"}
 

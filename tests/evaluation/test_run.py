@@ -22,10 +22,10 @@ from mfn_patcher.evaluation.figures import Evaluation
 from mfn_patcher.evaluation.run import EvaluationError, Plan
 from mfn_patcher.remedies import install
 from mfn_patcher.runs import record
-from mfn_patcher.training.command import PlanError
+from mfn_patcher.training.options import PlanError
 from tests.evaluation.conftest import ENGINE, child, plan, say
 from tests.evaluation.test_figures import FIGURES
-from tests.runs.test_record import RECORD
+from tests.support.runs import RECORD
 
 
 def refused(kind: type[MfnPatchError], workspace: Path, **options: Any) -> MfnPatchError:

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from mfn_patcher.runs.events import EventFiles, Watch, read_verifications
+from mfn_patcher.runs.events import EventDispatcher, EventFiles, read_verifications
 from mfn_patcher.runs.log import Event, NotFinite, Verification
-from tests.runs.test_log import SAMPLE
-from tests.training.test_process import wait_until
+from tests.support.runs import SAMPLE
+from tests.support.training import wait_until
 
 VERIFIED = Verification(None, "lfw", 5, 0.5, 0.1, math.nan, None, None)
 
@@ -33,11 +33,11 @@ def verifications(folder: Path) -> list[dict[str, str]]:
 
 
 def test_all_that_a_log_tells(tmp_path: Path) -> None:
-    with EventFiles(tmp_path, pytest.fail) as files:
-        watch = Watch(files)
+    with EventFiles(tmp_path) as files:
+        watch = EventDispatcher(files)
         for byte in range(0, SAMPLE.stat().st_size, 100):
-            watch(SAMPLE.read_bytes()[byte : byte + 100])
-        watch(b"")
+            watch.heard(SAMPLE.read_bytes()[byte : byte + 100])
+        watch.heard(b"")
     found = events(tmp_path)
     assert found[0]["event"] == "arguments"
     assert found[0]["values"]["batch_size"] == 2
@@ -58,7 +58,7 @@ def test_all_that_a_log_tells(tmp_path: Path) -> None:
 
 
 def test_each_event_is_in_the_files_at_once(tmp_path: Path) -> None:
-    with EventFiles(tmp_path, pytest.fail) as files:
+    with EventFiles(tmp_path) as files:
         files([VERIFIED])
         files([NotFinite(None, "xnorm", "nan", 5, "lfw")])
         assert [(event["event"], event["step"]) for event in events(tmp_path)] == [
@@ -71,16 +71,14 @@ def test_each_event_is_in_the_files_at_once(tmp_path: Path) -> None:
 
 def test_every_consumer_gets_every_event() -> None:
     seen: tuple[list[Event], list[Event], list[Event]] = ([], [], [])
-    watch = Watch(seen[0].extend, seen[1].append, seen[2].append)
-    watch(SAMPLE.read_bytes())
+    watch = EventDispatcher(seen[0].extend, seen[1].append, seen[2].append)
+    watch.heard(SAMPLE.read_bytes())
     assert seen[0] == seen[1] == seen[2] != []
 
 
 def test_a_full_disk_is_told_once_and_ends_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    reports: list[str] = []
-
     class Full:
         def write(self, _: str) -> int:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -88,32 +86,31 @@ def test_a_full_disk_is_told_once_and_ends_nothing(
         def close(self) -> None:
             self.write("")
 
-    with EventFiles(tmp_path, reports.append) as files:
+    with EventFiles(tmp_path) as files:
         monkeypatch.setattr(files, "_files", [Full(), Full()])
         files([VERIFIED])
         files([VERIFIED])
-    assert reports == [
-        "events.jsonl and verification.csv are not written any more: No space left on device"
+    assert caplog.messages == [
+        "no longer writing events.jsonl and verification.csv: No space left on device"
     ]
 
 
-def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
-    reports: list[str] = []
-    with EventFiles(tmp_path / "none", reports.append) as files:
+def test_a_folder_that_cannot_be_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with EventFiles(tmp_path / "none") as files:
         files([VERIFIED])
-    assert len(reports) == 1
+    assert len(caplog.messages) == 1
 
 
 def test_a_tool_that_is_killed_leaves_what_was_seen(tmp_path: Path) -> None:
     code = (
         "import io, os, pathlib, sys\n"
-        "from mfn_patcher.training import process\n"
-        "from mfn_patcher.runs.events import EventFiles, Watch\n"
+        "from mfn_patcher.training import companions, process\n"
+        "from mfn_patcher.runs.events import EventDispatcher, EventFiles\n"
         "folder = pathlib.Path(sys.argv[1])\n"
-        "with EventFiles(folder, print) as files:\n"
-        "    process.run(['sh', '-c', 'cat \"$0\"; sleep 60', sys.argv[2]], folder=folder,\n"
-        "        environment=os.environ, log=folder / 'output.log', output=io.BytesIO(),\n"
-        "        watch=Watch(files))"
+        "command = ['sh', '-c', 'cat \"$0\"; sleep 60', sys.argv[2]]\n"
+        "launch = process.Launch(command, folder, os.environ, folder / 'output.log')\n"
+        "with EventFiles(folder) as files:\n"
+        "    process.run(launch, io.BytesIO(), companions.ALONE, EventDispatcher(files))"
     )
     tool = subprocess.Popen([sys.executable, "-c", code, str(tmp_path), str(SAMPLE)])
     try:
@@ -142,7 +139,7 @@ def test_a_tool_that_is_killed_leaves_what_was_seen(tmp_path: Path) -> None:
     ],
 )
 def test_damaged_rows_hide_no_others(tmp_path: Path, damage: bytes) -> None:
-    with EventFiles(tmp_path, pytest.fail) as files:
+    with EventFiles(tmp_path) as files:
         files([VERIFIED])
         path = tmp_path / "verification.csv"
         path.write_bytes(path.read_bytes() + damage)

@@ -8,7 +8,6 @@ import math
 import random
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -32,13 +31,9 @@ from mfn_patcher.runs.log import (
     Verification,
     read_events,
 )
-from tests.support.repositories import ROOT
+from tests.support.runs import SAMPLE, reference
 
-SAMPLE = ROOT / "tests/recorded/training.log"
 LINES = SAMPLE.read_text().splitlines()
-# What the author of the recipe logged; never a part of this project.
-REFERENCE = ROOT.parent / "shared" / "reference" / "logs"
-
 _E = TypeVar("_E", bound=Event)
 
 
@@ -48,13 +43,6 @@ def read(data: bytes | str) -> list[Event]:
 
 def of(kind: type[_E], events: Sequence[Event]) -> list[_E]:
     return [event for event in events if isinstance(event, kind)]
-
-
-def reference(name: str) -> Path:
-    path = REFERENCE / name
-    if not path.exists():
-        pytest.skip(f"the recipe author's logs are not at {REFERENCE}")
-    return path
 
 
 def test_an_own_run() -> None:

@@ -27,8 +27,7 @@ from mfn_patcher.runs import plots
 from mfn_patcher.runs.log import read_events
 from mfn_patcher.runs.plots import PlotError, Series, figure_of, panels, spread
 from mfn_patcher.runs.summary import summarise
-from tests.runs.test_log import SAMPLE, reference
-from tests.runs.test_store import make_run
+from tests.support.runs import SAMPLE, make_run, reference
 from tests.support.tool import Tool
 
 

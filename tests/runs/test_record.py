@@ -6,39 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from mfn_patcher.data.fingerprint import Fingerprint
 from mfn_patcher.recipes import loading
 from mfn_patcher.runs import record
 from mfn_patcher.runs.record import Record
 from tests.support.repositories import ROOT
-
-RECORD = Record(
-    recipe="mobilefacenet",
-    stage=2,
-    name="softmax",
-    command=("python", "-u", "train_softmax.py"),
-    shell_line="python -u train_softmax.py",
-    folder="/w/src",
-    environment={},
-    batch_size=512,
-    steps=None,
-    verbose=2000,
-    prefix="/w/数据/model",
-    data_dir="/w/data",
-    start=None,
-    versions={},
-    engine={"name": "mxnet", "build": "mxnet 1.9.1", "reason": "it is installed"},
-    pin=None,
-    chain_commit=None,
-    patches=(),
-    edited=False,
-    data_set=Fingerprint("0" * 64, {}),
-    seed=None,
-    resumed_from=None,
-    resumed_checkpoint=None,
-    archive=None,
-    started=record.utc_now(),
-)
+from tests.support.runs import DAMAGED, RECORD
 
 
 def test_the_schema_has_the_fields_of_a_record() -> None:
@@ -67,35 +39,6 @@ def test_a_record_is_written_whole_or_not_at_all(
     with pytest.raises(OSError, match="disk full"):
         record.write(dataclasses.replace(RECORD, outcome="failed"), tmp_path)
     assert json.loads((tmp_path / "run.json").read_text())["outcome"] == "running"
-
-
-WRITTEN = json.loads(json.dumps(dataclasses.asdict(RECORD)))
-DAMAGED = {
-    "nothing": b"",
-    "cut short": b'{"stage": ',
-    "a list": b"[]",
-    "a text": b'"running"',
-    "null": b"null",
-    "no UTF-8": b'{"recipe": "\xff"}',
-    "deeply nested": b"[" * 100_000,
-    "no number": json.dumps({**WRITTEN, "seconds": float("nan")}).encode(),
-    "beyond all numbers": json.dumps(WRITTEN).replace('"stage": 2', '"stage": 1e999').encode(),
-    "half a character": json.dumps({**WRITTEN, "prefix": "\udc80"}).encode(),
-    **{
-        f"{name} is {value}": json.dumps({**WRITTEN, name: value}).encode()
-        for name in WRITTEN
-        for value in (True, [1], {"a": [0]})
-        if not (name == "edited" and value is True)
-    },
-    **{
-        f"{name} is no time": json.dumps({**WRITTEN, name: "yesterday"}).encode()
-        for name in ("started", "ended")
-    },
-    **{
-        f"{name} is missing": json.dumps({**WRITTEN, name: None}).encode()
-        for name in ("recipe", "stage", "command", "batch_size", "prefix", "started", "outcome")
-    },
-}
 
 
 @pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)

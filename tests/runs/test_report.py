@@ -16,8 +16,7 @@ from mfn_patcher.errors import ExitCode
 from mfn_patcher.runs.code import AppliedPatch
 from mfn_patcher.runs.report import render
 from mfn_patcher.runs.store import find
-from tests.runs.test_log import SAMPLE
-from tests.runs.test_store import WHOLE, make_run
+from tests.support.runs import SAMPLE, WHOLE, make_run
 from tests.support.tool import Tool
 
 if TYPE_CHECKING:

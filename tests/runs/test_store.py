@@ -12,41 +12,11 @@ from typing import Any
 import jsonschema
 import pytest
 
-from mfn_patcher.data.fingerprint import FileFingerprint, Fingerprint
 from mfn_patcher.errors import ExitCode
-from mfn_patcher.runs import record
-from mfn_patcher.runs.code import AppliedPatch
-from mfn_patcher.runs.record import Record
 from mfn_patcher.runs.store import RunError, every, find
-from tests.runs.test_log import SAMPLE
-from tests.runs.test_record import DAMAGED, RECORD
 from tests.support.repositories import ROOT
+from tests.support.runs import DAMAGED, RECORD, SAMPLE, WHOLE, make_run
 from tests.support.tool import Tool, validated
-
-WHOLE = dataclasses.replace(
-    RECORD,
-    command=("python", "-u", "train_softmax.py", "--lr", "0.1", "--per-batch-size=4"),
-    environment={"OMP_NUM_THREADS": "2"},
-    steps=2100,
-    versions={"mfn-patcher": "0.1.0", "python": "3.11.7"},
-    pin="a" * 40,
-    chain_commit="b" * 40,
-    patches=(AppliedPatch("recipe/0001-x.patch", "c" * 64, "b" * 40),),
-    data_set=Fingerprint("d" * 64, {"property": FileFingerprint(10, "e" * 64, whole=True)}),
-    outcome="completed",
-    ended="2026-01-01T00:00:00+00:00",
-    seconds=4242.4,
-    exit_status=0,
-    last_checkpoint=4,
-)
-
-
-def make_run(workspace: Path, name: str, entry: Record = WHOLE, log: bytes | None = None) -> Path:
-    folder = workspace / "runs" / name
-    folder.mkdir(parents=True)
-    record.write(entry, folder)
-    (folder / "output.log").write_bytes(SAMPLE.read_bytes() if log is None else log)
-    return folder
 
 
 @pytest.fixture

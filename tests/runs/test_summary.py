@@ -13,7 +13,7 @@ from mfn_patcher.errors import ExitCode
 from mfn_patcher.runs import summary
 from mfn_patcher.runs.log import Speed, Verification, read_events
 from mfn_patcher.runs.summary import Curve, Point, RunSummary, percent, summarise
-from tests.runs.test_log import SAMPLE, reference
+from tests.support.runs import SAMPLE, reference
 from tests.support.tool import Tool, validated
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 from mfn_patcher.recipes import loading
-from mfn_patcher.training.command import Options, StagePlan, plan_chain
+from mfn_patcher.training.options import Options
+from mfn_patcher.training.plan import StagePlan
+from mfn_patcher.training.planner import plan_chain
 
 
 def plans(**options: object) -> tuple[StagePlan, ...]:

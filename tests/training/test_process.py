@@ -6,15 +6,18 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
 
-from mfn_patcher.training import process
-from mfn_patcher.training.process import Ended
+from mfn_patcher.runs.events import Watcher
+from mfn_patcher.runs.output import is_written
+from mfn_patcher.training import process, signals
+from mfn_patcher.training.companions import ALONE, Companions
+from mfn_patcher.training.process import ExitResult, Launch
+from tests.support.training import wait_until
 
 # Ends at a signal, and says so; or, told to, holds out. Ends of itself, lest a test hang.
 WAIT = """
@@ -44,16 +47,38 @@ class Recorder(io.BytesIO):
 
 
 def run(
-    log: Path, code: str, *arguments: str, output: BinaryIO | None = None, **options: Any
-) -> Ended:
-    return process.run(
-        [sys.executable, "-u", "-c", code, *arguments],
-        folder=log.parent,
-        environment=os.environ,
-        log=log,
-        output=output or io.BytesIO(),
-        **options,
-    )
+    log: Path,
+    code: str,
+    *arguments: str,
+    output: BinaryIO | None = None,
+    listener: Companions = ALONE,
+    watcher: Watcher | None = None,
+) -> ExitResult:
+    command = [sys.executable, "-u", "-c", code, *arguments]
+    launch = Launch(command, log.parent, os.environ, log)
+    return process.run(launch, output or io.BytesIO(), listener, watcher)
+
+
+class Heard:
+    """A watcher that keeps the output, and can do something at each tick."""
+
+    def __init__(self, on_tick: Callable[[bytes], None] = lambda _: None) -> None:
+        self.chunks: list[bytes] = []
+        self._on_tick = on_tick
+
+    def heard(self, chunk: bytes) -> None:
+        self.chunks.append(chunk)
+
+    def tick(self) -> None:
+        self._on_tick(b"".join(self.chunks))
+
+
+class Broken(Heard):
+    """A watcher with a bug."""
+
+    def heard(self, chunk: bytes) -> None:
+        super().heard(chunk)
+        raise ZeroDivisionError("a bug of ours")
 
 
 @pytest.fixture
@@ -120,29 +145,31 @@ def test_nobody_reads_any_more(log: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_a_signal_is_passed_on_and_waited_for(log: Path, name: str) -> None:
+def test_a_signal_is_passed_on_and_waited_for(
+    log: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     output = Recorder()
     number = signal.Signals[name]
     output.on_write = lambda seen: os.kill(os.getpid(), number) if seen == b"ready\n" else None
-    reports: list[str] = []
-    ended = run(log, WAIT, output=output, report=reports.append)
+    ended = run(log, WAIT, output=output)
     assert (ended.status, ended.signal) == (3, number)
     assert output.getvalue() == f"ready\ngot {name}\n".encode()
-    assert len(reports) == 1
-    assert reports[0].startswith(f"{name}: waiting")
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith(f"{name}: waiting")
 
 
-def test_a_second_signal_kills(log: Path) -> None:
+def test_a_second_signal_kills(log: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     output = Recorder()
     output.on_write = lambda seen: (
         os.kill(os.getpid(), signal.SIGINT)
         if seen.endswith((b"ready\n", b"got SIGINT\n"))
         else None
     )
-    reports: list[str] = []
-    ended = run(log, WAIT, "stubborn", output=output, report=reports.append)
+    ended = run(log, WAIT, "stubborn", output=output)
     assert (ended.status, ended.signal) == (-signal.SIGKILL, signal.SIGINT)
-    assert reports[1] == "SIGINT: killed the script"
+    assert caplog.messages[1] == "SIGINT: killed the script"
 
 
 def test_a_signal_reaches_the_childs_children(log: Path) -> None:
@@ -153,7 +180,7 @@ def test_a_signal_reaches_the_childs_children(log: Path) -> None:
     code = "import subprocess, sys; subprocess.run([sys.executable, '-u', '-c', sys.argv[1]])"
     run(log, code, WAIT, output=output)
     assert wait_until(lambda: "got SIGTERM" in log.read_text())
-    assert wait_until(lambda: not process.is_written(log))
+    assert wait_until(lambda: not is_written(log))
 
 
 def test_a_signal_is_passed_on_while_output_is_stuck(log: Path) -> None:
@@ -176,16 +203,19 @@ def test_a_signal_is_passed_on_while_output_is_stuck(log: Path) -> None:
     thread.join()
 
 
-def test_a_report_that_fails_does_not_end_the_run(log: Path) -> None:
+def test_a_message_that_cannot_be_written_does_not_end_the_run(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     output = Recorder()
     output.on_write = lambda seen: (
         os.kill(os.getpid(), signal.SIGINT) if seen == b"ready\n" else None
     )
 
-    def fail(_: str) -> None:
+    def fail(*_: object) -> None:
         raise BrokenPipeError
 
-    assert run(log, WAIT, output=output, report=fail).status == 3
+    monkeypatch.setattr(signals._log, "info", fail)
+    assert run(log, WAIT, output=output).status == 3
 
 
 def test_ignored_signals_stay_ignored(log: Path) -> None:
@@ -212,53 +242,51 @@ def test_no_child_outlives_an_exception(log: Path) -> None:
         )
     with pytest.raises(ProcessLookupError):
         os.kill(int(output.getvalue()), 0)
-    assert not process.is_written(log)
+    assert not is_written(log)
 
 
 def test_a_watcher_sees_what_is_written_also_when_nobody_else_can(log: Path) -> None:
-    chunks: list[bytes] = []
+    watcher = Heard()
     reading, writing = os.pipe()
     os.close(reading)
     code = "import time\nfor i in range(4): print(i); time.sleep(.1)"
     with os.fdopen(writing, "wb") as pipe:
-        run(log, code, output=pipe, watch=chunks.append)
-    assert b"".join(chunks) == b"0\n1\n2\n3\n"
-    assert len(chunks) > 2
-    assert chunks[-1] == b""
+        run(log, code, output=pipe, watcher=watcher)
+    assert b"".join(watcher.chunks) == b"0\n1\n2\n3\n"
+    assert len(watcher.chunks) > 2
+    assert watcher.chunks[-1] == b""
 
 
-def test_a_watcher_that_fails_does_not_end_the_run(log: Path) -> None:
+def test_a_watcher_that_fails_does_not_end_the_run(
+    log: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     output = io.BytesIO()
-    reports: list[str] = []
-    calls: list[bytes] = []
-
-    def fail(chunk: bytes) -> None:
-        calls.append(chunk)
-        raise ZeroDivisionError("a bug of ours")
-
+    watcher = Broken()
     code = "import time\nfor i in range(4): print(i); time.sleep(.1)"
-    assert run(log, code, output=output, watch=fail, report=reports.append).status == 0
+    assert run(log, code, output=output, watcher=watcher).status == 0
     assert output.getvalue() == b"0\n1\n2\n3\n"
-    assert len(calls) == 1
-    assert reports == ["the run is not watched any more: ZeroDivisionError('a bug of ours')"]
+    assert len(watcher.chunks) == 1
+    assert caplog.messages == [
+        "the run is no longer watched, because of a bug in mfn-patch: "
+        "ZeroDivisionError('a bug of ours')"
+    ]
 
 
 def test_a_program_that_does_not_exist(log: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        process.run(
-            ["/no/such/program"], folder=log.parent, environment={}, log=log, output=io.BytesIO()
-        )
+        process.run(Launch(["/no/such/program"], log.parent, {}, log), io.BytesIO(), ALONE)
 
 
 def test_the_log_is_locked_while_the_child_lives_though_the_tool_was_killed(log: Path) -> None:
     code = (
         "import os, pathlib, sys\n"
-        "from mfn_patcher.training import process\n"
+        "from mfn_patcher.training import companions, process\n"
         "log = pathlib.Path(sys.argv[1])\n"
-        "process.run([sys.executable, '-u', '-c', sys.argv[2]], folder=log.parent,\n"
-        "    environment=os.environ, log=log, output=sys.stdout.buffer)"
+        "command = [sys.executable, '-u', '-c', sys.argv[2]]\n"
+        "launch = process.Launch(command, log.parent, os.environ, log)\n"
+        "process.run(launch, sys.stdout.buffer, companions.ALONE)"
     )
-    assert not process.is_written(log)
+    assert not is_written(log)
     tool = subprocess.Popen(
         [sys.executable, "-c", code, str(log), "import os\nprint(os.getpid())\n" + WAIT],
         stdout=subprocess.DEVNULL,
@@ -267,30 +295,20 @@ def test_the_log_is_locked_while_the_child_lives_though_the_tool_was_killed(log:
     child = int(log.read_text().split()[0])
     tool.kill()
     tool.wait()
-    assert process.is_written(log)
+    assert is_written(log)
     os.kill(child, signal.SIGKILL)
-    assert wait_until(lambda: not process.is_written(log))
-
-
-def wait_until(true: Any, seconds: float = 10) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if true():
-            return True
-        time.sleep(0.02)
-    return False
+    assert wait_until(lambda: not is_written(log))
 
 
 @pytest.mark.parametrize("manner", ["willing", "stubborn"])
 def test_a_watcher_can_end_the_run(log: Path, manner: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "_PATIENCE", 0.3)
-    heard: list[bytes] = []
+    monkeypatch.setattr(process, "_GRACE_SECONDS", 0.3)
 
-    def tick() -> None:
-        if b"ready" in b"".join(heard):
+    def stop(heard: bytes) -> None:
+        if b"ready" in heard:
             raise process.Stop("enough")
 
-    ended = run(log, WAIT, manner, watch=heard.append, tick=tick)
+    ended = run(log, WAIT, manner, watcher=Heard(stop))
     assert ended.stopped == "enough"
     assert ended.signal is None
     assert ended.status == (3 if manner == "willing" else -signal.SIGKILL)
@@ -298,20 +316,21 @@ def test_a_watcher_can_end_the_run(log: Path, manner: str, monkeypatch: pytest.M
 
 
 def test_a_guard_ends_the_run_though_a_watcher_has_failed(log: Path) -> None:
-    heard: list[int] = []
+    started: list[int] = []
 
-    def fail(_: bytes) -> None:
-        raise ZeroDivisionError
+    class Guard(Companions):
+        def started(self, pid: int) -> None:
+            started.append(pid)
 
-    def guard() -> None:
-        if b"ready" in log.read_bytes():
-            raise process.Stop("another host is gone", patience=0.2)
+        def guard(self) -> None:
+            if b"ready" in log.read_bytes():
+                raise process.Stop("another host is gone", grace=0.2)
 
-    ended = run(log, WAIT, "stubborn", watch=fail, guard=guard, started=heard.append)
+    ended = run(log, WAIT, "stubborn", listener=Guard(), watcher=Broken())
     assert ended.stopped == "another host is gone"
     assert ended.status == -signal.SIGKILL
     assert ended.seconds < 10
-    assert len(heard) == 1
+    assert len(started) == 1
 
 
 def test_signals_are_told_as_they_come(log: Path) -> None:
@@ -320,5 +339,10 @@ def test_signals_are_told_as_they_come(log: Path) -> None:
         os.kill(os.getpid(), signal.SIGTERM) if seen == b"ready\n" else None
     )
     received: list[signal.Signals] = []
-    assert run(log, WAIT, output=output, received=received.append).status == 3
+
+    class Listener(Companions):
+        def received(self, number: signal.Signals) -> None:
+            received.append(number)
+
+    assert run(log, WAIT, output=output, listener=Listener()).status == 3
     assert received == [signal.SIGTERM]

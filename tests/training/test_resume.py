@@ -23,11 +23,15 @@ from mfn_patcher.engine.choice import Engine
 from mfn_patcher.recipes import loading
 from mfn_patcher.runs import record
 from mfn_patcher.runs.code import Code
-from mfn_patcher.training import run
-from mfn_patcher.training.command import Options, StagePlan, plan_chain
+from mfn_patcher.training import context as run_context
+from mfn_patcher.training.context import RunContext
+from mfn_patcher.training.errors import TrainingError
+from mfn_patcher.training.options import Options
+from mfn_patcher.training.plan import StagePlan
+from mfn_patcher.training.planner import plan_chain
 from mfn_patcher.training.resume import ResumeError, remaining
-from mfn_patcher.training.run import Surroundings, TrainingError, run_stages
-from tests.training.test_run import read
+from mfn_patcher.training.run import run_stages
+from tests.support.training import read_record
 
 # Saves whole checkpoints with what it was told; ends before the one that the file "stop" names.
 SCRIPT = """
@@ -83,9 +87,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Bench:
     """A workspace, and the options that trainings in it have in common."""
 
-    surroundings: Surroundings
+    context: RunContext
     options: Options
-    said: list[str]
+    log: pytest.LogCaptureFixture
 
     def plans(self, stages: str, **options: Any) -> tuple[StagePlan, ...]:
         documented = loading.load()
@@ -94,32 +98,39 @@ class Bench:
         )
 
     def train(self, stages: str, **options: Any) -> list[Path]:
-        return run_stages(self.plans(stages, **options), self.surroundings, io.BytesIO())
+        return run_stages(self.plans(stages, **options), self.context, io.BytesIO())
 
     def stop(self, stages: str, loss: int, number: int, **options: Any) -> None:
         """Train until the script is killed before it saves a checkpoint."""
-        stop = self.surroundings.source / "stop"
+        stop = self.context.source / "stop"
         stop.write_text(f"{loss} {number}")
         with pytest.raises(TrainingError, match="killed by SIGKILL"):
             self.train(stages, **options)
         stop.unlink()
 
     def left(self, stages: str, **options: Any) -> tuple[StagePlan, ...]:
-        return remaining(self.plans(stages, **options), self.surroundings, self.said.append)
+        self.log.clear()
+        return remaining(self.plans(stages, **options), self.context)
 
-    def go_on(self, stages: str, **options: Any) -> list[Path]:
-        return run_stages(self.left(stages, **options), self.surroundings, io.BytesIO())
+    def resume(self, stages: str, **options: Any) -> list[Path]:
+        return run_stages(self.left(stages, **options), self.context, io.BytesIO())
 
-    def on(self, engine: str) -> Surroundings:
-        return dataclasses.replace(self.surroundings, wanted=engine)
+    def on(self, engine: str) -> RunContext:
+        return dataclasses.replace(self.context, requested_engine=engine)
 
     @property
     def models(self) -> Path:
-        return self.surroundings.workspace / "models" / "MobileFaceNet"
+        return self.context.workspace / "models" / "MobileFaceNet"
 
 
 @pytest.fixture
-def bench(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+def bench(
+    tmp_path: Path,
+    data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> Bench:
+    caplog.set_level("INFO")
     workspace = tmp_path / "work space"
     (workspace / "src").mkdir(parents=True)
     (workspace / "src" / "train_softmax.py").write_text(SCRIPT)
@@ -129,12 +140,12 @@ def bench(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
         name = "mxnet" if wanted == "auto" else wanted
         return Engine(name, f"{name} 1.9.1", "it is installed", facts)
 
-    monkeypatch.setattr(run, "choose", choose)
+    monkeypatch.setattr(run_context, "choose", choose)
     options = Options(
         data_dir=data, cpu=True, batch_size=4, max_steps=15, checkpoint_every=5, seed=3
     )
     return Bench(
-        Surroundings(workspace, sys.executable, dict(os.environ), Code(free=FREE)), options, []
+        RunContext(workspace, sys.executable, dict(os.environ), Code(free=FREE)), options, caplog
     )
 
 
@@ -144,14 +155,14 @@ def numbers(plans: tuple[StagePlan, ...]) -> list[tuple[int, int | None]]:
 
 def test_a_stage_goes_on(bench: Bench) -> None:
     bench.stop("2", 0, 3)
-    former = read(next(bench.surroundings.runs.iterdir()))
+    former = read_record(next(bench.context.runs.iterdir()))
     assert (former["seed"], former["resumed_from"], former["resumed_checkpoint"]) == (3, None, None)
     before = {path: path.read_bytes() for path in bench.models.glob("*-000[12].*")}
-    (folder,) = bench.go_on("2")
+    (folder,) = bench.resume("2")
     assert (folder / record.LOG).read_text() == "begin after 2\n"
-    entry = read(folder)
+    entry = read_record(folder)
     assert entry["outcome"] == "completed"
-    (other,) = set(bench.surroundings.runs.iterdir()) - {folder}
+    (other,) = set(bench.context.runs.iterdir()) - {folder}
     assert (entry["resumed_from"], entry["resumed_checkpoint"]) == (other.name, 2)
     assert (entry["archive"], entry["last_checkpoint"]) == (None, 3)
     assert {path: path.read_bytes() for path in before} == before, "nothing was written over"
@@ -163,55 +174,55 @@ def test_the_command_says_where_it_goes_on(bench: Bench) -> None:
     bench.stop("2", 0, 3)
     (plan,) = bench.left("2")
     assert plan.arguments[-2:] == ("--resume", "2")
-    assert plan.added[-1].reason.startswith("from step 10 on")
+    assert plan.added[-1].reason.startswith("resumes at step 10,")
 
 
 def test_stopped_again_and_again(bench: Bench) -> None:
     bench.stop("2", 0, 2)
-    stop = bench.surroundings.source / "stop"
+    stop = bench.context.source / "stop"
     for number in (2, 3):
         stop.write_text(f"0 {number}")
         with pytest.raises(TrainingError) as error:
-            bench.go_on("2")
-        assert f"--resume goes on from checkpoint {number - 1}." in error.value.remedy
+            bench.resume("2")
+        assert f"--resume continues from checkpoint {number - 1}." in error.value.remedy
     stop.unlink()
-    (folder,) = bench.go_on("2")
-    assert read(folder)["resumed_checkpoint"] == 2
+    (folder,) = bench.resume("2")
+    assert read_record(folder)["resumed_checkpoint"] == 2
 
 
 def test_before_the_first_checkpoint_it_begins_anew(bench: Bench) -> None:
     bench.stop("2", 0, 1)
-    (folder,) = bench.go_on("2")
-    entry = read(folder)
+    (folder,) = bench.resume("2")
+    entry = read_record(folder)
     assert entry["resumed_from"]
     assert entry["resumed_checkpoint"] is None
-    assert "begins anew" in bench.said[0]
+    assert "so it starts over" in bench.log.messages[0]
     assert (folder / record.LOG).read_text() == "begin after 0\n"
 
 
 def test_a_stage_that_is_done(bench: Bench) -> None:
     bench.train("2")
     assert bench.left("2") == ()
-    assert "stage 2 (softmax) is done" in bench.said[0]
+    assert "stage 2 (softmax) is complete" in bench.log.messages[0]
     assert numbers(bench.left("2", max_steps=25)) == [(2, 3)], "it may be made longer"
 
 
 def test_a_chain_goes_on_at_the_right_stage(bench: Bench) -> None:
     bench.stop("all", 0, 2)
     assert numbers(bench.left("all")) == [(2, 1), (3, None), (4, None)]
-    bench.go_on("2")
+    bench.resume("2")
     assert numbers(bench.left("all")) == [(3, None), (4, None)]
     bench.stop("3,4", 4, 3)
     assert numbers(bench.left("all")) == [(3, 2), (4, None)]
-    bench.go_on("3")
+    bench.resume("3")
     assert numbers(bench.left("all")) == [(4, None)]
     # Stage 4 has the prefix of stage 3, whose last checkpoint it starts from.
     bench.stop("4", 4, 1)
     assert numbers(bench.left("all")) == [(4, None)]
     bench.stop("4", 4, 2)
     assert numbers(bench.left("all")) == [(4, 1)]
-    (folder,) = bench.go_on("all")
-    assert read(folder)["resumed_checkpoint"] == 1
+    (folder,) = bench.resume("all")
+    assert read_record(folder)["resumed_checkpoint"] == 1
     assert bench.left("all") == ()
     # Another training from the start is the one that was stopped last.
     bench.stop("2", 0, 2)
@@ -227,7 +238,7 @@ def test_a_later_stage_has_saved_there_since(bench: Bench) -> None:
 
 
 def test_no_run_to_go_on_from(bench: Bench, tmp_path: Path) -> None:
-    with pytest.raises(ResumeError, match=r"no run of stage 2 \(softmax\) to go on from"):
+    with pytest.raises(ResumeError, match=r"no run of stage 2 \(softmax\) to resume"):
         bench.left("2")
     bench.stop("2", 0, 2)
     with pytest.raises(ResumeError) as error:
@@ -244,13 +255,13 @@ def test_another_training_is_refused(bench: Bench, data: Path, tmp_path: Path) -
     other = tmp_path / "other"
     synthesise(other, identities=3, images_per_identity=4)
     for options, reason in (
-        ({"batch_size": 8}, "batch size 4, and now 8 (--batch-size)"),
-        ({"data_dir": other}, f"data set {data}, and now {other}, which is another (--data-dir)"),
-        ({"seed": 4}, "--seed 3, and now 4 (--seed)"),
-        ({"checkpoint_every": 3}, "--verbose 5, and now 3 (--checkpoint-every)"),
-        ({"script_arguments": ("--lr", "0.2")}, "--lr not given, and now 0.2 (in the recipe"),
-        ({"pretrained": ("/m/model", 3)}, "started from None, and now from /m/model,3 (--pret"),
-        ({"gpus": "0,1", "cpu": False}, "4 images a device, and now 2 (--gpus or the ranks)"),
+        ({"batch_size": 8}, "batch size 4, now 8 (--batch-size)"),
+        ({"data_dir": other}, f"data set {data}, now {other} with other content (--data-dir)"),
+        ({"seed": 4}, "--seed 3, now 4 (--seed)"),
+        ({"checkpoint_every": 3}, "--verbose 5, now 3 (--checkpoint-every)"),
+        ({"script_arguments": ("--lr", "0.2")}, "--lr not given, now 0.2 (in the recipe"),
+        ({"pretrained": ("/m/model", 3)}, "started from None, now from /m/model,3 (--pret"),
+        ({"gpus": "0,1", "cpu": False}, "4 images per device, now 2 (--gpus, or the number"),
     ):
         with pytest.raises(ResumeError) as error:
             bench.left("2", **options)
@@ -273,7 +284,7 @@ def test_what_is_torn_or_has_no_manifest_is_passed_over(bench: Bench) -> None:
     Path(f"{prefix}-0002.states").write_text("torn")
     assert numbers(bench.left("2")) == [(2, 1)]
     Path(f"{prefix}-0001.json").unlink()
-    with pytest.raises(ResumeError, match="is not whole") as error:
+    with pytest.raises(ResumeError, match="is incomplete") as error:
         bench.left("2")
     assert f"--pretrained {prefix},2" in error.value.remedy
 
@@ -281,7 +292,7 @@ def test_what_is_torn_or_has_no_manifest_is_passed_over(bench: Bench) -> None:
 def test_a_failure_that_saved_nothing_does_not_hide_the_run_before(bench: Bench) -> None:
     """It was begun anew, with another option, and its former checkpoints were put back."""
     bench.stop("2", 0, 3)
-    script = bench.surroundings.source / "train_softmax.py"
+    script = bench.context.source / "train_softmax.py"
     script.write_text("raise SystemExit('no')")
     with pytest.raises(TrainingError):
         bench.train("2", script_arguments=("--lr", "7"))
@@ -292,10 +303,10 @@ def test_a_failure_that_saved_nothing_does_not_hide_the_run_before(bench: Bench)
 def test_other_code_is_told(bench: Bench) -> None:
     bench.stop("2", 0, 3)
     assert numbers(bench.left("2")) == [(2, 2)]
-    assert bench.said == []
-    other = dataclasses.replace(bench.surroundings, code=Code(edits=b"a diff", free=FREE))
-    remaining(bench.plans("2"), other, bench.said.append)
-    assert "goes on with other code than run" in bench.said[0]
+    assert bench.log.messages == []
+    other = dataclasses.replace(bench.context, code=Code(edits=b"a diff", free=FREE))
+    remaining(bench.plans("2"), other)
+    assert "resumes with other code than run" in bench.log.messages[0]
 
 
 # -- manifests alone ----------------------------------------------------------------------
@@ -303,7 +314,7 @@ def test_other_code_is_told(bench: Bench) -> None:
 
 def lose(bench: Bench, how: str) -> None:
     """Lose the records of all runs."""
-    for path in bench.surroundings.runs.glob("*/run.json"):
+    for path in bench.context.runs.glob("*/run.json"):
         if how == "cut short":
             path.write_bytes(path.read_bytes()[:100])
         else:
@@ -314,9 +325,9 @@ def lose(bench: Bench, how: str) -> None:
 def test_without_a_record_the_manifests_will_do(bench: Bench, how: str) -> None:
     bench.stop("2", 0, 3)
     lose(bench, how)
-    (folder,) = bench.go_on("2", keep=2, script_arguments=("--data-workers", "1"))
-    assert "no readable record of stage 2 (softmax)" in bench.said[0]
-    entry = read(folder)
+    (folder,) = bench.resume("2", keep=2, script_arguments=("--data-workers", "1"))
+    assert "stage 2 (softmax) has no readable record" in bench.log.messages[0]
+    entry = read_record(folder)
     assert (entry["outcome"], entry["resumed_from"], entry["resumed_checkpoint"]) == (
         "completed",
         None,
@@ -330,10 +341,10 @@ def test_without_a_record_another_training_is_refused(bench: Bench) -> None:
     bench.stop("2", 0, 3)
     lose(bench, "removed")
     for options, reason in (
-        ({"batch_size": 8}, "--per-batch-size 4, and now 8"),
-        ({"seed": 4}, "--seed 3, and now 4 (--seed)"),
-        ({"checkpoint_every": 3}, "--verbose 5, and now 3 (--checkpoint-every)"),
-        ({"script_arguments": ("--lr", "0.2")}, "--lr 0.1, and now 0.2 (in the recipe, or"),
+        ({"batch_size": 8}, "--per-batch-size 4, now 8"),
+        ({"seed": 4}, "--seed 3, now 4 (--seed)"),
+        ({"checkpoint_every": 3}, "--verbose 5, now 3 (--checkpoint-every)"),
+        ({"script_arguments": ("--lr", "0.2")}, "--lr 0.1, now 0.2 (in the recipe, or"),
     ):
         with pytest.raises(ResumeError) as error:
             bench.left("2", **options)
@@ -348,9 +359,9 @@ def test_without_records_a_chain_goes_on_at_the_right_stage(bench: Bench) -> Non
     lose(bench, "removed")
     # Stage 4 saves under the same names, but its arguments are others.
     assert numbers(bench.left("all")) == [(3, 2), (4, None)]
-    with pytest.raises(ResumeError, match="of another training"):
+    with pytest.raises(ResumeError, match="with different settings"):
         bench.left("4")
-    bench.go_on("3")
+    bench.resume("3")
     bench.stop("4", 4, 2)
     lose(bench, "cut short")
     assert numbers(bench.left("all")) == [(4, 1)]
@@ -366,17 +377,17 @@ def test_a_manifest_of_a_run_with_a_record_is_no_orphan(bench: Bench) -> None:
 
 
 def test_the_other_engine_is_refused_unless_asked_for(bench: Bench) -> None:
-    asked = dataclasses.replace(bench, surroundings=bench.on("torch"))
+    asked = dataclasses.replace(bench, context=bench.on("torch"))
     asked.stop("2", 0, 3)
     with pytest.raises(ResumeError) as error:
         bench.left("2")
-    assert "\n  engine torch, and now mxnet (--engine mxnet allows it)" in str(error.value)
+    assert "\n  engine torch, now mxnet (--engine mxnet allows it)" in str(error.value)
     assert numbers(asked.left("2")) == [(2, 2)]
-    assert bench.said == []
-    other = dataclasses.replace(bench, surroundings=bench.on("mxnet"))
-    (folder,) = other.go_on("2")
-    assert bench.said[0].startswith("stage 2 (softmax) resumes on mxnet, as asked; it was ")
-    assert read(folder)["engine"]["name"] == "mxnet"
+    assert bench.log.messages == []
+    other = dataclasses.replace(bench, context=bench.on("mxnet"))
+    (folder,) = other.resume("2")
+    assert bench.log.messages[0].startswith("stage 2 (softmax) resumes on mxnet, as requested")
+    assert read_record(folder)["engine"]["name"] == "mxnet"
 
 
 def test_without_a_record_the_manifest_tells_the_engine(bench: Bench) -> None:
@@ -384,24 +395,24 @@ def test_without_a_record_the_manifest_tells_the_engine(bench: Bench) -> None:
     for path in bench.models.glob("*-000?.json"):
         path.write_text(json.dumps({**json.loads(path.read_text()), "engine": "torch"}))
     lose(bench, "removed")
-    with pytest.raises(ResumeError, match=r"\n  engine torch, and now mxnet"):
+    with pytest.raises(ResumeError, match=r"\n  engine torch, now mxnet"):
         bench.left("2")
-    asked = dataclasses.replace(bench, surroundings=bench.on("mxnet"))
+    asked = dataclasses.replace(bench, context=bench.on("mxnet"))
     assert numbers(asked.left("2")) == [(2, 2)]
-    assert bench.said[1].startswith("stage 2 (softmax) resumes on mxnet, as asked; it was ")
+    assert bench.log.messages[1].startswith("stage 2 (softmax) resumes on mxnet, as requested")
 
 
 def test_a_later_stage_may_have_another_engine(bench: Bench) -> None:
     bench.train("2")
-    other = dataclasses.replace(bench, surroundings=bench.on("torch"))
+    other = dataclasses.replace(bench, context=bench.on("torch"))
     (folder,) = other.train("3")
-    assert read(folder)["engine"]["name"] == "torch"
-    assert read(folder)["shell_line"].startswith("PYTHONPATH=")
+    assert read_record(folder)["engine"]["name"] == "torch"
+    assert read_record(folder)["shell_line"].startswith("PYTHONPATH=")
 
 
 def test_a_record_from_before_there_were_engines(bench: Bench) -> None:
     bench.stop("2", 0, 3)
-    (path,) = bench.surroundings.runs.glob("*/run.json")
+    (path,) = bench.context.runs.glob("*/run.json")
     entry = json.loads(path.read_text())
     del entry["engine"]
     path.write_text(json.dumps(entry))

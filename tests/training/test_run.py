@@ -12,11 +12,9 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 
 from mfn_patcher.children.interpreter import Interpreter
@@ -27,16 +25,16 @@ from mfn_patcher.errors import ExitCode
 from mfn_patcher.recipes import loading
 from mfn_patcher.runs import record
 from mfn_patcher.runs.code import AppliedPatch, Code
-from mfn_patcher.training import process, run
-from mfn_patcher.training.command import Options, plan_chain
-from mfn_patcher.training.run import (
-    Surroundings,
-    TrainingError,
-    TrainingInterruptedError,
-    run_stages,
-)
-from mfn_patcher.training.watch.supervision import AS_USUAL, GateError, Supervision
-from tests.support.repositories import ROOT
+from mfn_patcher.training import context as run_context
+from mfn_patcher.training import process
+from mfn_patcher.training.context import RunContext
+from mfn_patcher.training.errors import TrainingError, TrainingInterruptedError
+from mfn_patcher.training.options import Options
+from mfn_patcher.training.planner import plan_chain
+from mfn_patcher.training.run import run_stages
+from mfn_patcher.training.watch.gate import AccuracyGateError
+from mfn_patcher.training.watch.supervision import DEFAULT, Supervision
+from tests.support.training import read_record
 
 # Saves checkpoints numbered as the real script numbers them, with what it was started from.
 SCRIPT = """
@@ -71,24 +69,23 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Surroundings:
+def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunContext:
     workspace = tmp_path / "work space"
     (workspace / "src").mkdir(parents=True)
     (workspace / "src" / "train_softmax.py").write_text(SCRIPT)
     facts = Interpreter(sys.executable, "3.11.0", {"mxnet": "1.9.1"}, ())
     engine = Engine("mxnet", "mxnet 1.9.1", "it is installed", facts)
-    monkeypatch.setattr(run, "choose", lambda *_, **__: engine)
-    return Surroundings(workspace, sys.executable, dict(os.environ), CODE)
+    monkeypatch.setattr(run_context, "choose", lambda *_, **__: engine)
+    return RunContext(workspace, sys.executable, dict(os.environ), CODE)
 
 
 def train(
-    surroundings: Surroundings,
+    context: RunContext,
     data: Path,
     stages: str,
     *script: str,
     output: io.BytesIO | None = None,
-    supervision: Supervision = AS_USUAL,
-    report: Callable[[str], None] = lambda _: None,
+    supervision: Supervision = DEFAULT,
 ) -> list[Path]:
     documented = loading.load()
     options = Options(
@@ -100,23 +97,16 @@ def train(
         script_arguments=script,
     )
     plans = plan_chain(documented, documented.choose(stages), options)
-    return run_stages(plans, surroundings, output or io.BytesIO(), report, supervision)
+    return run_stages(plans, context, output or io.BytesIO(), supervision)
 
 
-def read(folder: Path) -> Any:
-    record = json.loads((folder / "run.json").read_text())
-    schema = json.loads((ROOT / "docs" / "schema" / "run.json").read_text())
-    jsonschema.validate(record, schema)
-    return record
+def models(context: RunContext) -> Path:
+    return context.workspace / "models" / "MobileFaceNet"
 
 
-def models(surroundings: Surroundings) -> Path:
-    return surroundings.workspace / "models" / "MobileFaceNet"
-
-
-def test_a_chain(surroundings: Surroundings, data: Path) -> None:
-    folders = train(surroundings, data, "all")
-    records = [read(folder) for folder in folders]
+def test_a_chain(context: RunContext, data: Path) -> None:
+    folders = train(context, data, "all")
+    records = [read_record(folder) for folder in folders]
     assert [record["outcome"] for record in records] == ["completed"] * 3
     assert [record["last_checkpoint"] for record in records] == [2, 2, 2]
     assert [bool(record["archive"]) for record in records] == [False, False, True]
@@ -131,54 +121,54 @@ def test_a_chain(surroundings: Surroundings, data: Path) -> None:
     assert (folders[0] / "events.jsonl").exists()
     archive = Path(records[2]["archive"])
     assert (archive / "model-y1-arcface-0002.params").read_text().startswith("80000")
-    assert (models(surroundings) / "model-y1-arcface-0002.params").read_text().startswith("20000")
+    assert (models(context) / "model-y1-arcface-0002.params").read_text().startswith("20000")
 
 
-def test_the_stage_before_is_missing(surroundings: Surroundings, data: Path) -> None:
+def test_the_stage_before_is_missing(context: RunContext, data: Path) -> None:
     with pytest.raises(TrainingError) as error:
-        train(surroundings, data, "3")
+        train(context, data, "3")
     assert "mfn-patch train --stage 2" in error.value.remedy
-    assert not surroundings.runs.exists()
+    assert not context.runs.exists()
 
 
-def test_the_stage_before_left_other_checkpoints(surroundings: Surroundings, data: Path) -> None:
-    train(surroundings, data, "2")
-    (models(surroundings) / "model-y1-softmax-0002.params").unlink()
+def test_the_stage_before_left_other_checkpoints(context: RunContext, data: Path) -> None:
+    train(context, data, "2")
+    (models(context) / "model-y1-softmax-0002.params").unlink()
     with pytest.raises(TrainingError) as error:
-        train(surroundings, data, "3")
+        train(context, data, "3")
     assert "model-y1-softmax,1" in error.value.remedy
 
 
-def test_stage_4_does_not_start_from_its_own(surroundings: Surroundings, data: Path) -> None:
-    train(surroundings, data, "all")
+def test_stage_4_does_not_start_from_its_own(context: RunContext, data: Path) -> None:
+    train(context, data, "all")
     with pytest.raises(TrainingError, match="was saved by stage 4"):
-        train(surroundings, data, "4")
+        train(context, data, "4")
 
 
-def test_a_stage_of_this_number_of_another_recipe(surroundings: Surroundings, data: Path) -> None:
-    for folder in train(surroundings, data, "2"):
-        record = read(folder)
+def test_a_stage_of_this_number_of_another_recipe(context: RunContext, data: Path) -> None:
+    for folder in train(context, data, "2"):
+        record = read_record(folder)
         assert record["recipe"] == "mobilefacenet"
         (folder / "run.json").write_text(json.dumps({**record, "recipe": "mine"}))
     with pytest.raises(TrainingError, match="was saved by stage 2 of mine"):
-        train(surroundings, data, "3")
+        train(context, data, "3")
 
 
-def test_a_failure(surroundings: Surroundings, data: Path) -> None:
-    train(surroundings, data, "2")
-    before = {path.name: path.read_text() for path in models(surroundings).iterdir()}
+def test_a_failure(context: RunContext, data: Path) -> None:
+    train(context, data, "2")
+    before = {path.name: path.read_text() for path in models(context).iterdir()}
     with pytest.raises(TrainingError) as error:
-        train(surroundings, data, "2,3", "--fail", "1")
+        train(context, data, "2,3", "--fail", "1")
     assert "it went wrong" in str(error.value)
     assert "output.log" in f"{error.value} {error.value.remedy}"
-    assert {path.name: path.read_text() for path in models(surroundings).iterdir()} == before
-    newest = max(surroundings.runs.iterdir(), key=lambda path: path.stat().st_mtime_ns)
-    record = read(newest)
+    assert {path.name: path.read_text() for path in models(context).iterdir()} == before
+    newest = max(context.runs.iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    record = read_record(newest)
     assert (record["outcome"], record["exit_status"], record["archive"]) == ("failed", 1, None)
-    assert len(list(surroundings.runs.iterdir())) == 2, "stage 3 was not started"
+    assert len(list(context.runs.iterdir())) == 2, "stage 3 was not started"
 
 
-def test_an_interruption(surroundings: Surroundings, data: Path) -> None:
+def test_an_interruption(context: RunContext, data: Path) -> None:
     class Watch(io.BytesIO):
         def write(self, chunk: Any) -> int:
             if b"waiting" in bytes(chunk):
@@ -186,10 +176,10 @@ def test_an_interruption(surroundings: Surroundings, data: Path) -> None:
             return super().write(chunk)
 
     with pytest.raises(TrainingInterruptedError) as error:
-        train(surroundings, data, "2", "--wait", "1", output=Watch())
+        train(context, data, "2", "--wait", "1", output=Watch())
     assert error.value.exit_code == ExitCode.INTERRUPTED
-    (folder,) = surroundings.runs.iterdir()
-    record = read(folder)
+    (folder,) = context.runs.iterdir()
+    record = read_record(folder)
     assert (record["outcome"], record["signal"]) == ("interrupted", "SIGTERM")
 
 
@@ -198,7 +188,7 @@ def test_an_interruption(surroundings: Surroundings, data: Path) -> None:
     [("train.idx", "train.idx: is missing"), ("property", "property: is missing")],
 )
 def test_a_data_set_that_cannot_be_trained_on(
-    surroundings: Surroundings, data: Path, tmp_path: Path, file: str, message: str
+    context: RunContext, data: Path, tmp_path: Path, file: str, message: str
 ) -> None:
     broken = tmp_path / "broken"
     broken.mkdir()
@@ -206,73 +196,71 @@ def test_a_data_set_that_cannot_be_trained_on(
         if path.name != file:
             os.link(path, broken / path.name)
     with pytest.raises(TrainingError, match=message):
-        train(surroundings, broken, "2")
+        train(context, broken, "2")
 
 
-def test_without_a_workspace(surroundings: Surroundings, data: Path) -> None:
-    (surroundings.source / "train_softmax.py").unlink()
+def test_without_a_workspace(context: RunContext, data: Path) -> None:
+    (context.source / "train_softmax.py").unlink()
     with pytest.raises(TrainingError) as error:
-        train(surroundings, data, "2")
+        train(context, data, "2")
     assert "mfn-patch apply" in error.value.remedy
 
 
-def test_an_end_without_the_last_checkpoint_is_a_failure(
-    surroundings: Surroundings, data: Path
-) -> None:
-    script = surroundings.source / "train_softmax.py"
+def test_an_end_without_the_last_checkpoint_is_a_failure(context: RunContext, data: Path) -> None:
+    script = context.source / "train_softmax.py"
     script.write_text(SCRIPT.replace("+ 1):", "):"))
     with pytest.raises(TrainingError, match="without saving checkpoint 2"):
-        train(surroundings, data, "2")
-    (folder,) = surroundings.runs.iterdir()
-    record = read(folder)
+        train(context, data, "2")
+    (folder,) = context.runs.iterdir()
+    record = read_record(folder)
     assert (record["outcome"], record["exit_status"]) == ("failed", 0)
     assert record["last_checkpoint"] == 1
 
 
 def test_a_checkpoint_that_stayed_counts_only_when_saved_anew(
-    surroundings: Surroundings, data: Path
+    context: RunContext, data: Path
 ) -> None:
     """Stage 4 starts from a checkpoint 2 of its own prefix, and has to save another."""
-    train(surroundings, data, "2,3")
-    (surroundings.source / "train_softmax.py").write_text("print('did nothing')")
+    train(context, data, "2,3")
+    (context.source / "train_softmax.py").write_text("print('did nothing')")
     with pytest.raises(TrainingError, match="without saving checkpoint 2"):
-        train(surroundings, data, "4")
+        train(context, data, "4")
 
 
 def test_a_tool_that_fails_itself_closes_the_record(
-    surroundings: Surroundings, data: Path, monkeypatch: pytest.MonkeyPatch
+    context: RunContext, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("a bug of ours")
 
-    train(surroundings, data, "2")
-    before = sorted(path.name for path in models(surroundings).iterdir())
+    train(context, data, "2")
+    before = sorted(path.name for path in models(context).iterdir())
     monkeypatch.setattr(process, "run", fail)
     with pytest.raises(RuntimeError):
-        train(surroundings, data, "2")
-    assert sorted(path.name for path in models(surroundings).iterdir()) == before
-    records = [read(folder) for folder in surroundings.runs.iterdir()]
+        train(context, data, "2")
+    assert sorted(path.name for path in models(context).iterdir()) == before
+    records = [read_record(folder) for folder in context.runs.iterdir()]
     assert sorted(record["outcome"] for record in records) == ["completed", "failed"]
 
 
-def test_two_runs_never_save_to_one_prefix(surroundings: Surroundings, data: Path) -> None:
-    (folder,) = train(surroundings, data, "2")
-    train(surroundings, data, "2")
+def test_two_runs_never_save_to_one_prefix(context: RunContext, data: Path) -> None:
+    (folder,) = train(context, data, "2")
+    train(context, data, "2")
     with (folder / "output.log").open("rb") as log:
         fcntl.flock(log, fcntl.LOCK_EX)  # as the script's own output has it
-        with pytest.raises(TrainingError, match="still at work"):
-            train(surroundings, data, "2")
-        train(surroundings, data, "3")
+        with pytest.raises(TrainingError, match="still going on"):
+            train(context, data, "2")
+        train(context, data, "3")
 
 
 def test_models_that_cannot_be_saved(
-    surroundings: Surroundings, data: Path, monkeypatch: pytest.MonkeyPatch
+    context: RunContext, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
-    with pytest.raises(TrainingError, match="can't save its checkpoints") as error:
-        train(surroundings, data, "2")
+    with pytest.raises(TrainingError, match="cannot save its checkpoints") as error:
+        train(context, data, "2")
     assert "--models-dir" in error.value.remedy
-    assert not surroundings.runs.exists()
+    assert not context.runs.exists()
 
 
 NAN = "Epoch[0] Batch [20]\tSpeed: 9.99 samples/sec\tacc=0.500000\tlossvalue=nan"
@@ -282,60 +270,63 @@ def verified(accuracy: float) -> str:
     return f"[lfw][5]XNorm: 9.000000\n[lfw][5]Accuracy-Flip: {accuracy:.5f}+-0.01000"
 
 
-def test_a_loss_that_is_no_number_stops_the_run(surroundings: Surroundings, data: Path) -> None:
-    told: list[str] = []
+def test_a_nan_loss_stops_the_run(
+    context: RunContext, data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with pytest.raises(TrainingError) as error:
-        train(surroundings, data, "2", "--says", NAN, "--wait", "1", report=told.append)
+        train(context, data, "2", "--says", NAN, "--wait", "1")
     assert "loss is nan at step 21" in str(error.value)
     assert "No good checkpoint was saved" in str(error.value)
     assert "--keep-going" in error.value.remedy
-    (folder,) = surroundings.runs.iterdir()
-    assert read(folder)["outcome"] == "failed"
+    (folder,) = context.runs.iterdir()
+    assert read_record(folder)["outcome"] == "failed"
     assert '"event": "alarm"' in (folder / "events.jsonl").read_text()
-    assert any(line.startswith("warning: loss is nan") for line in told)
+    warned = [entry.message for entry in caplog.records if entry.levelname == "WARNING"]
+    assert warned[0].startswith("loss is nan")
 
 
-def test_or_not_if_so_told(surroundings: Surroundings, data: Path) -> None:
-    (folder,) = train(
-        surroundings, data, "2", "--says", NAN, supervision=Supervision(keep_going=True)
-    )
-    assert read(folder)["outcome"] == "completed"
+def test_or_not_if_so_told(context: RunContext, data: Path) -> None:
+    (folder,) = train(context, data, "2", "--says", NAN, supervision=Supervision(keep_going=True))
+    assert read_record(folder)["outcome"] == "completed"
 
 
-def test_no_stage_starts_from_one_at_chance(surroundings: Surroundings, data: Path) -> None:
-    with pytest.raises(GateError) as error:
-        train(surroundings, data, "all", "--says", verified(0.512))
-    assert "51.20%: chance" in str(error.value)
+def test_no_stage_starts_from_one_at_chance(context: RunContext, data: Path) -> None:
+    with pytest.raises(AccuracyGateError) as error:
+        train(context, data, "all", "--says", verified(0.512))
+    assert "51.20% is at chance level" in str(error.value)
     assert "--skip-accuracy-gate" in error.value.remedy
-    assert len(list(surroundings.runs.iterdir())) == 1, "stage 3 has not begun"
-    with pytest.raises(GateError):
-        train(surroundings, data, "3")
+    assert len(list(context.runs.iterdir())) == 1, "stage 3 has not begun"
+    with pytest.raises(AccuracyGateError):
+        train(context, data, "3")
     no_gate = Supervision(gate=False)
-    assert len(train(surroundings, data, "3", supervision=no_gate)) == 1
-    assert len(train(surroundings, data, "2,3", "--says", verified(0.91))) == 2
+    assert len(train(context, data, "3", supervision=no_gate)) == 1
+    assert len(train(context, data, "2,3", "--says", verified(0.91))) == 2
 
 
 @pytest.mark.parametrize("what", ["folder", "all"])
 def test_a_run_folder_that_is_removed_meanwhile(
-    surroundings: Surroundings, data: Path, what: str
+    context: RunContext, data: Path, what: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    script = surroundings.source / "train_softmax.py"
+    script = context.source / "train_softmax.py"
     victim = "next(runs.iterdir())" if what == "folder" else "runs"
     script.write_text(
         "import pathlib, shutil\n"
         "runs = pathlib.Path.cwd().parent / 'runs'\n"
         f"shutil.rmtree({victim})\n{SCRIPT}"
     )
-    said: list[str] = []
-    (folder,) = train(surroundings, data, "2", report=said.append)
-    entry = read(folder)
+    caplog.set_level("INFO")
+    (folder,) = train(context, data, "2")
+    entry = read_record(folder)
     assert (entry["outcome"], entry["last_checkpoint"]) == ("completed", 2)
-    assert any(f"{folder} was removed during the run" in line for line in said)
-    assert "completed after" in said[-1]
+    assert f"{folder} was removed during the run" in caplog.text
+    assert "completed after" in caplog.messages[-1]
 
 
 def test_a_record_that_cannot_be_closed_decides_nothing(
-    surroundings: Surroundings, data: Path, monkeypatch: pytest.MonkeyPatch
+    context: RunContext,
+    data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     write = record.write
 
@@ -345,29 +336,29 @@ def test_a_record_that_cannot_be_closed_decides_nothing(
         write(entry, folder)
 
     monkeypatch.setattr(record, "write", fail)
-    said: list[str] = []
-    train(surroundings, data, "2", report=said.append)
-    assert any("can't be written" in line and "No space left" in line for line in said)
-    assert "completed after" in said[-1]
+    caplog.set_level("INFO")
+    train(context, data, "2")
+    assert any("cannot write" in line and "No space left" in line for line in caplog.messages)
+    assert "completed after" in caplog.messages[-1]
 
 
-def test_archive_that_is_removed_meanwhile(surroundings: Surroundings, data: Path) -> None:
-    train(surroundings, data, "2")
-    script = surroundings.source / "train_softmax.py"
+def test_archive_that_is_removed_meanwhile(context: RunContext, data: Path) -> None:
+    train(context, data, "2")
+    script = context.source / "train_softmax.py"
     script.write_text(
         "import pathlib, shutil, sys\n"
-        f"for path in pathlib.Path({str(models(surroundings))!r}).glob('*.2*'):\n"
+        f"for path in pathlib.Path({str(models(context))!r}).glob('*.2*'):\n"
         "    shutil.rmtree(path)\n"
         "sys.exit('it went wrong')\n"
     )
     with pytest.raises(TrainingError, match="it went wrong"):
-        train(surroundings, data, "2")
+        train(context, data, "2")
 
 
-def test_a_traceback_of_the_script_is_one_sentence(surroundings: Surroundings, data: Path) -> None:
-    (surroundings.source / "train_softmax.py").write_text("import sys\n{}['network']\n")
+def test_a_traceback_of_the_script_is_one_sentence(context: RunContext, data: Path) -> None:
+    (context.source / "train_softmax.py").write_text("import sys\n{}['network']\n")
     with pytest.raises(TrainingError) as error:
-        train(surroundings, data, "2", "--network", "none")
+        train(context, data, "2", "--network", "none")
     assert str(error.value) == "stage 2 (softmax) failed: KeyError: 'network'"
     # The code of these tests counts as edited.
     assert error.value.remedy.startswith("The patched code has edits of yours: `mfn-patch diff")

@@ -43,13 +43,13 @@ def test_without_the_stack_there_is_none(tool: Tool, shipped: StandIn, tmp_path:
     for option in (["--resume"], ["--seed", "0"], ["--keep", "1"]):
         ran = tool("train", "-w", workspace, "--stage", "2", *option)
         assert ran.code == 1
-        assert "need the patches of stack resume" in ran.err
+        assert "require the patches of stack resume" in ran.err
         assert "mfn-patch apply" in ran.err
 
 
-def test_nothing_to_go_on_from(tool: Tool, workspace: Path) -> None:
+def test_nothing_to_resume(tool: Tool, workspace: Path) -> None:
     for option in ([], ["--dry-run"]):
         ran = tool("train", "-w", workspace, "--stage", "2", "--resume", *option)
         assert ran.code == 1
-        assert "there is no run of stage 2 (softmax) to go on from" in ran.err
+        assert "there is no run of stage 2 (softmax) to resume" in ran.err
     assert not (workspace / "runs").exists()

@@ -20,9 +20,9 @@ import pytest
 
 from mfn_patcher.checkpoints import folder as checkpoints
 from mfn_patcher.data.synth import synthesise
-from mfn_patcher.training.process import is_written
+from mfn_patcher.runs.output import is_written
 from tests.support.tool import Tool
-from tests.training.test_process import wait_until
+from tests.support.training import wait_until
 from tests.upstream.conftest import ENGINES, engine_environment
 
 PROGRAMS = Path(__file__).parent / "programs"

@@ -12,19 +12,10 @@ from click.testing import CliRunner
 from mfn_patcher.cli.train import train
 from mfn_patcher.errors import ExitCode
 from mfn_patcher.recipes import loading
-from mfn_patcher.training.command import (
-    Options,
-    PlanError,
-    Resumption,
-    StagePlan,
-    Start,
-    explain,
-    go_on,
-    parse_checkpoint,
-    plan,
-    plan_chain,
-    shell_line,
-)
+from mfn_patcher.training.command_line import explain, shell_line
+from mfn_patcher.training.options import Options, PlanError, parse_checkpoint
+from mfn_patcher.training.plan import Resumption, StagePlan, Start
+from mfn_patcher.training.planner import plan, plan_chain
 
 RECIPE = loading.load()
 PROJECT = Path(__file__).parents[2]
@@ -89,7 +80,7 @@ def test_dry_run_needs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     words = [split(part) for part in ran.output.split("\n\n")]
     for documented, tokens, steps in zip(DOCUMENTED, words, ("40000", "160000", "50000")):
         assert tokens == [*shlex.split(documented), "--max-steps", steps]
-    assert f"# stage 2 (softmax), run in {tmp_path}/insightface/src, python is /" in ran.output
+    assert f"# stage 2 (softmax), runs in {tmp_path}/insightface/src, python is /" in ran.output
     assert "# added: --max-steps 50000 — the document gives no number" in ran.output
 
 
@@ -129,14 +120,14 @@ def test_a_recipe_of_four_gpus_with_an_end_of_its_own() -> None:
     assert any("--ckpt 2 saves all" in note for note in arcface.notes)
     alone = plan(issue, issue.stage(1), Options(gpus="0"))
     assert changes(alone) == {"CUDA_VISIBLE_DEVICES": "0", "--per-batch-size": "512"}
-    assert alone.changed[1].reason == "512 images a step over 1 device"
+    assert alone.changed[1].reason == "512 images per step over 1 device"
     endless = plan(issue, issue.stage("softmax"), Options(until_stopped=True))
     assert (value(endless, "--max-steps"), endless.steps) == ("0", None)
 
 
 def test_lr_steps_that_never_come_are_told() -> None:
-    assert any("lr steps come after its end" in note for note in make(2).notes)
-    assert not any("lr steps come" in note for note in make(3).notes)
+    assert any("come after the last step" in note for note in make(2).notes)
+    assert not any("come after the last step" in note for note in make(3).notes)
 
 
 # -- steps --------------------------------------------------------------------------------
@@ -155,13 +146,13 @@ def test_until_stopped() -> None:
     assert made.steps is None
     assert made.last_checkpoint is None
     assert "\\" not in shell_line(made)
-    with pytest.raises(PlanError, match="exclude"):
+    with pytest.raises(PlanError, match="exclusive"):
         make(2, until_stopped=True, max_steps=3)
     with pytest.raises(PlanError, match="next stage"):
         plan_chain(RECIPE, RECIPE.stages, Options(until_stopped=True))
 
 
-def test_verbose_every_moves_the_checkpoint_to_start_from() -> None:
+def test_checkpoint_every_moves_the_checkpoint_to_start_from() -> None:
     made = make(3, checkpoint_every=1000)
     assert made.added[-1].tokens == ("--verbose", "1000")
     assert changes(made) == {"--pretrained": f"{MODELS}/model-y1-softmax,40"}
@@ -251,14 +242,14 @@ def test_cpu() -> None:
     assert made.devices == 0
     assert changes(made) == {"CUDA_VISIBLE_DEVICES": ""}
     assert shell_line(made).startswith("CUDA_VISIBLE_DEVICES='' python")
-    with pytest.raises(PlanError, match="exclude"):
+    with pytest.raises(PlanError, match="exclusive"):
         make(2, cpu=True, gpus="0")
 
 
 def test_environment_decides_unless_an_option_does() -> None:
     made = make(2, visible_devices="3")
     assert changes(made) == {"CUDA_VISIBLE_DEVICES": "3"}
-    assert made.changed[0].reason == "your environment has it"
+    assert made.changed[0].reason == "set in your environment"
     assert make(2, visible_devices="0").changed == ()
     assert make(2, visible_devices="").devices == 0
     assert make(2, visible_devices="3", gpus="1").visible_devices == "1"
@@ -323,7 +314,7 @@ def test_parse_checkpoint() -> None:
 def test_script_arguments_come_last_as_they_are() -> None:
     made = make(2, checkpoint_every=1000, script_arguments=("--target", "", "--lr", "0.2"))
     assert made.arguments[-4:] == ("--target", "", "--lr", "0.2")
-    assert made.added[-1].reason == "yours"
+    assert made.added[-1].reason == "given after --"
     assert made.targets == ("",)
     assert make(2).targets is None
     assert make(2, script_arguments=("--target=lfw,agedb_30",)).targets == ("lfw", "agedb_30")
@@ -350,12 +341,15 @@ def test_a_seed() -> None:
     assert "--seed" not in make(2).arguments
 
 
-def test_going_on() -> None:
-    made = go_on(make(3, seed=0, checkpoint_every=1000), Resumption("a-run", 12))
+def test_resuming() -> None:
+    made = make(3, seed=0, checkpoint_every=1000).resume(Resumption("a-run", 12))
     assert made.arguments[-2:] == ("--resume", "12")
-    assert "from step 12000 on, where run a-run" in made.added[-1].reason
+    assert (
+        "resumes at step 12000, from the last complete checkpoint of run a-run"
+        in made.added[-1].reason
+    )
     assert made.resumed_from == 12
-    anew = go_on(make(3, seed=0), Resumption("a-run", None))
+    anew = make(3, seed=0).resume(Resumption("a-run", None))
     assert anew.arguments == make(3, seed=0).arguments
     assert anew.resumption
     assert anew.resumed_from is None

@@ -1,0 +1,77 @@
+"""Where stages run: workspace, interpreter, environment and engine."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mfn_patcher.children.interpreter import InterpreterError
+from mfn_patcher.engine import AUTO
+from mfn_patcher.engine.choice import Engine, choose
+from mfn_patcher.runs.code import Code
+from mfn_patcher.training.plan import StagePlan
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """Where stages run.
+
+    Attributes:
+        workspace: the patched clone; absolute.
+        python: path of the training interpreter.
+        environment: the variables to start from.
+        code: the code that is trained.
+        requested_engine: the engine that the user asks for.
+    """
+
+    workspace: Path
+    python: str
+    environment: Mapping[str, str]
+    code: Code
+    requested_engine: str = AUTO
+
+    @property
+    def source(self) -> Path:
+        """The folder of the script, in which it runs."""
+        return self.workspace / "src"
+
+    @property
+    def runs(self) -> Path:
+        """The folder that holds the folders of all runs."""
+        return self.workspace / "runs"
+
+    def resolve(self, path: str) -> Path:
+        """Return a path of the script's as an absolute one, with links in its folder followed."""
+        joined = self.source / path
+        return joined.parent.resolve() / joined.name
+
+    def engine(self, plan: StagePlan) -> Engine:
+        """Return the engine that trains a stage; the first call takes seconds.
+
+        Raises:
+            InterpreterError: the interpreter cannot train it.
+        """
+        key = (plan.visible_devices, plan.distributed)
+        if key not in self._engines:
+            self._engines[key] = choose(
+                self.requested_engine,
+                self.python,
+                self.environment,
+                plan.visible_devices,
+                distributed=plan.distributed,
+            )
+        return self._engines[key]
+
+    def describe_engine(self, plan: StagePlan) -> tuple[str, Path | None]:
+        """Return the engine for a stage, or why there is none, and its `Engine.modules`."""
+        try:
+            engine = self.engine(plan)
+        except InterpreterError as error:
+            return f"none: {error}. {error.remedy}", None
+        return engine.describe(), engine.modules
+
+    @functools.cached_property
+    def _engines(self) -> dict[tuple[str, bool], Engine]:
+        return {}

@@ -1,0 +1,198 @@
+"""Checks before a stage starts: code, data set, folders, and the checkpoint to start from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+
+from mfn_patcher.checkpoints import folder as checkpoints
+from mfn_patcher.checkpoints import parameters
+from mfn_patcher.data.property_file import PropertyError, read_property
+from mfn_patcher.data.verification_set import NAMES
+from mfn_patcher.engine.choice import Engine
+from mfn_patcher.runs import output, record
+from mfn_patcher.training.context import RunContext
+from mfn_patcher.training.errors import TrainingError
+from mfn_patcher.training.plan import StagePlan, Start
+from mfn_patcher.training.watch.gate import check_accuracy
+
+
+def check_host(plans: Sequence[StagePlan], context: RunContext) -> Engine:
+    """Check that this host has what the script of each stage needs: code, data and an engine.
+
+    Raises:
+        TrainingError: something is missing.
+        InterpreterError: the interpreter cannot train.
+    """
+    script = context.source / plans[0].script
+    if not script.is_file():
+        raise TrainingError(
+            f"{script} does not exist",
+            remedy="Run `mfn-patch apply`, or name the workspace with --workspace.",
+        )
+    checked = set()
+    for plan in plans:
+        key = (plan.data_dir, plan.batch_size, plan.targets)
+        if key not in checked:
+            _check_data(plan, context)
+        checked.add(key)
+    return context.engine(plans[0])
+
+
+def check_checkpoints(plans: Sequence[StagePlan], context: RunContext, *, gate: bool) -> None:
+    """Check for each stage of a chain where it saves and what it starts from.
+
+    Args:
+        plans: plans of the stages, in order.
+        context: where they run.
+        gate: whether to check the accuracy of what a stage starts from.
+
+    Raises:
+        TrainingError: a folder or checkpoint does not serve.
+        AccuracyGateError: a stage would start from one that has learned nothing.
+    """
+    saved: set[Path] = set()
+    for plan in plans:
+        _check_models(plan, context)
+        check_start(plan, context, saved, gate=gate)
+        describe_pretrained(plan, context)
+        saved.add(context.resolve(plan.prefix))
+
+
+def check_start(
+    plan: StagePlan, context: RunContext, saved: AbstractSet[Path] = frozenset(), *, gate: bool
+) -> None:
+    """Check the checkpoint that a stage starts from.
+
+    Args:
+        plan: plan of the stage.
+        context: where it runs.
+        saved: prefixes that earlier stages of the chain will save to.
+        gate: whether to check its accuracy.
+
+    Raises:
+        TrainingError: it does not exist, or another stage has overwritten it.
+        AccuracyGateError: the stage that saved it has learned nothing.
+    """
+    start = plan.start
+    if start is None or plan.resumed_from is not None:
+        return
+    prefix = context.resolve(start.prefix)
+    if start.stage is not None and prefix in saved:
+        return
+    existing = checkpoints.find(prefix)
+    if start.number not in existing or not checkpoints.symbol_path(prefix).exists():
+        raise _missing_start(plan, start, prefix, list(existing))
+    if start.stage is not None:
+        file = existing[start.number]
+        writer = _check_writer(plan, prefix, file, start.stage, context)
+        if writer and gate:
+            check_accuracy(plan.stage.title, writer, file)
+
+
+def describe_pretrained(plan: StagePlan, context: RunContext) -> list[str]:
+    """Check a checkpoint that the user names; those of stages were checked when saved.
+
+    Returns:
+        A line for each group of layers that will start at random.
+
+    Raises:
+        TrainingError: the file cannot be read.
+    """
+    start = plan.start
+    if start is None or start.stage is not None or plan.resumed_from is not None:
+        return []
+    file = checkpoints.find(context.resolve(start.prefix))[start.number]
+    try:
+        shapes = parameters.read_shapes(file)
+        identities = read_property(context.resolve(plan.data_dir)).classes
+    except OSError as error:
+        raise TrainingError(f"cannot read {file}: {error.strerror}") from error
+    except PropertyError:
+        return []  # reported with the other faults of the data set
+    size = plan.value("--emb-size")
+    if not (size and size.isdecimal()):
+        return []  # the script refuses it
+    layers = parameters.random_layers(shapes, identities, int(size))
+    return [
+        f"{', '.join(names)} will start at random, not from {file.name}: {reason}"
+        for reason, names in layers.items()
+    ]
+
+
+def _check_data(plan: StagePlan, context: RunContext) -> None:
+    from mfn_patcher.data import check  # noqa: PLC0415  (imports NumPy)
+
+    folder = context.resolve(plan.data_dir)
+    targets = NAMES if plan.targets is None else plan.targets
+    findings = check.preflight(folder, plan.batch_size, targets)
+    if not findings:
+        return
+    lines = [f"  {finding.check}: {finding.detail}" for finding in findings]
+    remedies = [finding.remedy for finding in findings if finding.remedy]
+    raise TrainingError(
+        "\n".join([f"{plan.stage.title} cannot train on {folder}:", *lines]),
+        remedy=" ".join([*dict.fromkeys(remedies), "To use another data set, pass --data-dir."]),
+    )
+
+
+def _check_models(plan: StagePlan, context: RunContext) -> None:
+    prefix = context.resolve(plan.prefix)
+    folder = next(parent for parent in prefix.parents if parent.exists())
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise TrainingError(
+            f"{plan.stage.title} cannot save its checkpoints: {folder} is not writable",
+            remedy="Choose another folder with --models-dir.",
+        )
+    for run, entry in record.read_all(context.runs):
+        if entry.get("prefix") == str(prefix) and output.is_written(run / record.LOG):
+            raise TrainingError(
+                f"a run that saves to {prefix} is still going on; its record is in {run}",
+                remedy="Wait for it or stop it, or choose another folder with --models-dir.",
+            )
+
+
+def _missing_start(
+    plan: StagePlan, start: Start, prefix: Path, existing: Sequence[int]
+) -> TrainingError:
+    ways = ["Choose an existing checkpoint with --pretrained PREFIX,EPOCH."]
+    if start.stage is not None:
+        command = f"mfn-patch train --stage {start.stage}"
+        ways.insert(0, f"Run `{command}` first, with the same options.")
+    if existing:
+        numbers = ", ".join(map(str, existing))
+        ways.append(f"Available: {numbers}; for example --pretrained {prefix},{max(existing)}.")
+    return TrainingError(
+        f"{plan.stage.title} starts from checkpoint {start.number} of {prefix}, which does not "
+        "exist",
+        remedy=" ".join(ways),
+    )
+
+
+def _check_writer(
+    plan: StagePlan, prefix: Path, file: Path, stage: int, context: RunContext
+) -> Path | None:
+    """Refuse a checkpoint that another stage with the same prefix has saved over the right one.
+
+    Returns:
+        The folder of the run that saved it, if known.
+    """
+    saved = file.stat().st_mtime
+    for run, entry in record.read_all(context.runs):
+        if entry.get("prefix") != str(prefix) or not record.lasted_at(entry, saved):
+            continue
+        if (entry["recipe"], entry["stage"]) == (plan.recipe, stage):
+            return run
+        remedy = f"Run `mfn-patch train --stage {stage}` again, or choose one with --pretrained."
+        archived = Path(entry.get("archive") or "", file.name)
+        if entry.get("archive") and archived.exists():
+            name = f"{archived.parent / prefix.name},{plan.start.number if plan.start else ''}"
+            remedy = f"The checkpoint that it replaced is kept: pass --pretrained {name}"
+        raise TrainingError(
+            f"{plan.stage.title} starts from a checkpoint of stage {stage}, but {file.name} was "
+            f"saved by stage {entry['stage']} of {entry['recipe']}, in {run}",
+            remedy=remedy,
+        )
+    return None

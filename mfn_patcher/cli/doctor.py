@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import click
@@ -30,19 +29,40 @@ from mfn_patcher.errors import ExitCode, MfnPatchError
 
 _FOLDER = AbsolutePath(file_okay=False)
 
+_SECTIONS = {
+    "What to train": ("recipe_name", "data_dir", "models_dir", "batch_size"),
+    "Environment": ("workspace", "project", "gpus", "cpu", "engine", "python"),
+    "Several hosts": CLUSTER_SECTION,
+}
 
-@click.command(cls=RelaunchableCommand, sections={"Several hosts": CLUSTER_SECTION})
+_EXAMPLE = """\b
+Example:
+  mfn-patch doctor --data-dir /data/faces_ms1m_112x112
+  mpirun -n 4 mfn-patch doctor --cluster
+"""
+
+
+@click.command(
+    cls=RelaunchableCommand,
+    sections=_SECTIONS,
+    epilog=_EXAMPLE,
+    short_help="Check that this machine can train.",
+)
 @workspace_option
 @recipe_option
-@click.option("--data-dir", type=_FOLDER, metavar="DIR", help="The data set.")
-@click.option("--models-dir", type=_FOLDER, metavar="DIR", help="Where checkpoints will be saved.")
+@click.option(
+    "--data-dir", type=_FOLDER, metavar="DIR", help="Folder of the data set.  [default: recipe]"
+)
+@click.option(
+    "--models-dir", type=_FOLDER, metavar="DIR", help="Folder for checkpoints.  [default: recipe]"
+)
 @click.option("--gpus", metavar="LIST", help="GPUs to train on, such as 0,1.")
 @click.option("--cpu", is_flag=True, help="Train on the CPU.")
 @click.option(
     "--batch-size",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Images a step, over all GPUs of all hosts together.",
+    help="Images per step, over all GPUs.  [default: recipe]",
 )
 @cluster_options
 @python_option
@@ -66,70 +86,56 @@ def doctor(
     project: Path | None,
     as_json: bool,
 ) -> None:
-    """Look whether this machine has all that a training needs, and say what brings what it lacks.
+    """Check that this machine can train, and how to fix it if not.
 
-    Looked at are git, the workspace, the training interpreter, MXNet and every library its build
-    links, the data set, GPUs and their memory, and the disk. The options are those of train.
-    Nothing is trained or changed. The exit code is 4 if anything failed; a warning leaves it 0.
-    With --cluster or --hosts, all hosts are looked at, whether they are alike and reach each other.
+    Checks git, the workspace, the training interpreter, the engine and every library it links, the
+    data set, the GPUs and their memory, and the disk, for all stages of the recipe. The options
+    mean the same as for train. Nothing is trained or changed.
 
-    \b
-    Example:
-      mfn-patch doctor --data-dir /data/faces_ms1m_112x112
-      mpirun -n 4 mfn-patch doctor --cluster
+    With --cluster or --hosts, all hosts are checked: whether they agree, and reach each other.
+
+    The exit code is 4 if a check failed; warnings leave it 0.
     """
-    from mfn_patcher.children import interpreter
+    from mfn_patcher.doctor.examination import Request
     from mfn_patcher.doctor.machine import diagnose
     from mfn_patcher.recipes import loading
     from mfn_patcher.runs.code import Code, read_code
-    from mfn_patcher.training.context import RunContext
     from mfn_patcher.training.options import DEFAULT_SEED, Options
-    from mfn_patcher.training.planner import plan_chain
 
     job, environment = cluster.find_job(engine)
     try:
         code = read_code(workspace)
     except MfnPatchError:
-        code = Code()  # the lines about git and the workspace say why
+        code = Code()  # The checks of git and the workspace tell why.
     options = Options(
         data_dir=data_dir,
         models_dir=models_dir,
         gpus=gpus,
         cpu=cpu,
         batch_size=batch_size,
-        # As for training, whose checkpoints then hold the momentum too.
+        # As for training, whose checkpoints then contain the momentum, too.
         seed=DEFAULT_SEED if code.can_resume else None,
         visible_devices=environment.get("CUDA_VISIBLE_DEVICES"),
     )
-    options = for_rank(options, job)
-    series = load_project_series(project)
-    chosen = loading.load(recipe_name)
-    plans = plan_chain(chosen, chosen.stages, options)
-    if job:
-        # This host is looked at as if its share of each batch were all.
-        share = plans[0].batch_size // job.rank.size
-        options = dataclasses.replace(options, workers=None, batch_size=share)
-    diagnosis = diagnose(
-        workspace,
-        series,
-        chosen,
-        options,
+    request = Request(
+        workspace=workspace,
+        series=load_project_series(project),
+        recipe=loading.load(recipe_name),
+        options=for_rank(options, job),
         python=python,
-        wanted=engine,
-        distributed=job is not None,
+        engine=engine,
         environment=environment,
     )
     if job:
         from mfn_patcher.cluster.job import start_other_ranks
         from mfn_patcher.doctor.hosts import diagnose_together
 
-        path = interpreter.find(python)
-        here = RunContext(workspace.resolve(), path, environment, code)
         others = start_other_ranks(job, RelaunchableCommand.arguments(context), Path.cwd())
-        together = diagnose_together(job, diagnosis, plans, here, others)
-        if together is None:
+        diagnosis = diagnose_together(job, request, code, others)
+        if diagnosis is None:
             return
-        diagnosis = together
+    else:
+        diagnosis = diagnose(request)
     if as_json:
         print_json(diagnosis.as_json())
     else:

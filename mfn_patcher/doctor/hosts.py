@@ -7,59 +7,66 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from mfn_patcher.children.interpreter import inspect
+from mfn_patcher.children import interpreter
 from mfn_patcher.cluster.agreement import HostFacts, collect_facts
 from mfn_patcher.cluster.job import Job, follow_job, lead_job
 from mfn_patcher.cluster.preflight import PORTS_REMEDY
 from mfn_patcher.cluster.ssh import SshProcesses
 from mfn_patcher.data.fingerprint import fingerprint
-from mfn_patcher.doctor.machine import Diagnosis
+from mfn_patcher.doctor.examination import Diagnosis, Request, failed, passed
+from mfn_patcher.doctor.machine import diagnose
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.finding import Finding, Level
+from mfn_patcher.runs.code import Code
 from mfn_patcher.training.context import RunContext
 from mfn_patcher.training.plan import StagePlan
+from mfn_patcher.training.planner import plan_chain
 
 
 def diagnose_together(
-    job: Job,
-    own: Diagnosis,
-    plans: Sequence[StagePlan],
-    context: RunContext,
-    others: SshProcesses,
+    job: Job, request: Request, code: Code, others: SshProcesses
 ) -> Diagnosis | None:
-    """Check that several hosts agree, and that each reaches all others.
+    """Check this host, that all hosts agree, and that each reaches all others.
 
     Args:
         job: how the command is spread over hosts.
-        own: diagnosis of this host.
-        plans: plans of all stages.
-        context: where stages would run on this host.
+        request: the training of all ranks together.
+        code: the code in the workspace of this host.
         others: starts the other ranks.
 
     Returns:
         On rank 0 the diagnosis of all hosts together; None on other ranks.
 
     Raises:
+        InterpreterError: There is no training interpreter.
+        PlanError: The options contradict each other.
         SetupError: A rank did not join.
         FaultError: A rank failed meanwhile.
     """
+    plans = plan_chain(request.recipe, request.recipe.stages, request.options)
+    # This host is checked as if its share of each batch were all.
+    share = plans[0].batch_size // job.rank.size
+    options = dataclasses.replace(request.options, workers=None, batch_size=share)
+    own = diagnose(dataclasses.replace(request, options=options, distributed=True))
+    path = interpreter.find(request.python)
+    context = RunContext(request.workspace.resolve(), path, request.environment, code)
     facts = _collect_facts(plans, context)
     if job.rank.number:
-        with follow_job(job, context.python, "doctor") as follower:
+        with follow_job(job, path, "doctor") as follower:
             follower.present(facts, own.as_json()["findings"])
             follower.follow(plans, context, None)
         return None
-    with lead_job(job, context.python, "doctor", others) as lead:
+    with lead_job(job, path, "doctor", others) as lead:
         differences = lead.compare_facts(facts)
         problems = lead.check_ports()
         members = lead.membership.members
-        names = lead.membership.names.values()
+        names = ", ".join(lead.membership.names.values())
     found = [
         finding for member in members for finding in _on_rank(member.name, member.findings or ())
     ]
     found += _between(
         "agreement",
-        f"{', '.join(names)} have the same code, versions, data set and arguments",
+        f"{names} have the same code, versions, data set and arguments",
         differences,
         "Make it the same on all hosts.",
     )
@@ -74,25 +81,25 @@ def diagnose_together(
 
 
 def _collect_facts(plans: Sequence[StagePlan], context: RunContext) -> HostFacts:
-    interpreter, data_set = None, ""
+    found, data_set = None, ""
     with contextlib.suppress(MfnPatchError):
-        interpreter = inspect(context.python, context.environment)
+        found = interpreter.inspect(context.python, context.environment)
     data_dir = context.resolve(plans[0].data_dir)
     if data_dir.is_dir():
         data_set = fingerprint(data_dir).sha256
-    return collect_facts(context.code, plans, interpreter, data_set)
+    return collect_facts(context.code, plans, found, data_set)
 
 
 def _on_rank(rank: str, findings: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:
     found = [Finding(**{**finding, "level": Level(finding["level"])}) for finding in findings]
     problems = [finding for finding in found if finding.level is not Level.OK]
     if not problems:
-        yield Finding(Level.OK, rank, f"all {len(found)} checks passed there, too")
+        yield passed(rank, f"all {len(found)} checks passed there, too")
     for finding in problems:
         yield dataclasses.replace(finding, check=f"{rank}, {finding.check}")
 
 
 def _between(check: str, good: str, problems: Sequence[str], remedy: str) -> list[Finding]:
     if not problems:
-        return [Finding(Level.OK, check, good)]
-    return [Finding(Level.ERROR, check, line, remedy) for line in problems]
+        return [passed(check, good)]
+    return [failed(check, problem, remedy) for problem in problems]

@@ -152,7 +152,7 @@ def test_only_the_driver_is_missing(installed: Installed, driver: Path, tmp_path
     failed = failures(found)
     assert set(failed) == {"workspace", "data set", "MXNet", "libcuda.so.1", "GPU"}
     assert "NVIDIA's driver, which no pip package brings" in failed["libcuda.so.1"]
-    assert failed["GPU"].startswith("no GPU seen: there is no driver\n")
+    assert failed["GPU"].startswith("no GPU found: there is no driver\n")
     brought = {entry["name"] for entry in found["libraries"] if entry["origin"] == "pip"}
     assert {name.partition(".")[0][len("lib") :] for name in brought} == NVIDIAS
     with pytest.raises(InterpreterError, match=r"libcuda\.so\.1") as caught:

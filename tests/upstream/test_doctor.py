@@ -46,7 +46,7 @@ def test_a_machine_that_has_all_but_a_gpu(tool: Tool, patched: Path, data: Path)
     assert "--cpu" in gpu["remedy"]
     assert all(library["path"] for library in found["libraries"])
     assert found["driver"] is None
-    need = found["need"]
+    need = found["estimate"]
     assert (need["identities"], need["checkpoints"]) == (4, 20 + 80 + 25)
     # One backbone, and 128 numbers an identity, with the momentum of each; beside these, moving
     # averages of BatchNorm.
@@ -62,11 +62,11 @@ def test_gpus_asked_of_a_build_for_the_cpu(tool: Tool, patched: Path, data: Path
     common = ("-w", patched, "--data-dir", data, "--batch-size", "8")
     ran = tool("doctor", *common, "--gpus", "0,1")
     assert ran.code == 4
-    gpu = "failed  GPU: no GPU is used: MXNet is a build for the CPU\n        Train with --cpu, or "
+    gpu = "failed  GPU: no GPU is used: MXNet is a CPU build\n        Train with --cpu, or "
     assert f"\n{gpu}" in ran.out
     assert f"`{install('cu112')}`" in ran.out
-    assert "4 images a step and 4 identities need about" in ran.out
-    assert "estimated from MXNet's own plan of the memory, not measured on a GPU" in ran.out
+    assert "4 images per step and 4 identities need about" in ran.out
+    assert "estimated from MXNet's own memory plan, not measured on a GPU" in ran.out
 
 
 def test_nothing_is_there_yet(tool: Tool, tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_nothing_is_there_yet(tool: Tool, tmp_path: Path) -> None:
     failed = {f["check"]: f["remedy"] for f in found["findings"] if f["level"] == "failed"}
     assert set(failed) == {"workspace", "data set"}
     assert "mfn-patch apply" in failed["workspace"]
-    assert found["need"] is None
+    assert found["estimate"] is None
     (disk,) = of(found, "disk")
     assert disk["level"] == "warning"
 
@@ -131,7 +131,7 @@ def test_a_python_that_cannot_train(tool: Tool, patched: Path, tmp_path: Path) -
     found = examine(tool, 4, "-w", patched, "--python", tmp_path / "none")
     (failed,) = of(found, "interpreter")
     assert failed["remedy"] == "Name one of Python 3.10 to 3.14."
-    assert (found["libraries"], found["need"]) == (None, None)
+    assert (found["libraries"], found["estimate"]) == (None, None)
 
 
 def test_the_plan_of_memory_is_what_is_used(patched: Path, data: Path, tmp_path: Path) -> None:

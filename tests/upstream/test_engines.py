@@ -120,7 +120,7 @@ def test_all_of_it_on_pytorch(tool: Tool, upstream_address: str, tmp_path: Path)
     )
     assert found["ok"]
     assert found["engine"]["name"] == "torch"
-    assert found["need"]["gpu_bytes"] > 50 << 20
+    assert found["estimate"]["gpu_bytes"] > 50 << 20
     dry = tool("train", *common, "--stage", "3", "--dry-run").out
     assert "\nPYTHONPATH=" in dry
     assert "\n# engine: PyTorch (torch " in dry

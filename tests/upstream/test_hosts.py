@@ -151,7 +151,7 @@ def test_doctor_looks_at_all_hosts(workspace: Path, data: Path, tmp_path: Path) 
     assert launched.wait(200) == [0, 0], launched.said(0)
     findings = validated("doctor", launched.said(0))["findings"]
     by_check = {finding["check"]: finding for finding in findings}
-    assert by_check["memory"]["detail"].startswith("2 images a step")
+    assert by_check["memory"]["detail"].startswith("2 images per step")
     for check, part in (
         (f"rank 1 on {socket.gethostname()}", "checks passed there, too"),
         ("agreement", "the same code, versions, data set and arguments"),

@@ -1,39 +1,23 @@
-"""How findings are judged; a whole look at a machine is in `tests/upstream`."""
+"""GPUs, their driver and their memory, with libraries built here in place of NVIDIA's."""
 
 from __future__ import annotations
 
 import ctypes.util
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from mfn_patcher.children.libraries import Gpu
-from mfn_patcher.doctor.machine import diagnose, judge_memory
-from mfn_patcher.errors import ExitCode
+from mfn_patcher.doctor.gpus import judge_memory
 from mfn_patcher.finding import Finding, Level
-from mfn_patcher.patching import git
-from mfn_patcher.patching.series import load_series
-from mfn_patcher.recipes import loading
 from mfn_patcher.training.memory import ON_TOP, MemoryEstimate
-from mfn_patcher.training.options import Options
 from tests.support import stub_driver
-from tests.support.repositories import ROOT, StandIn
-from tests.support.tool import Tool, validated
+from tests.support.doctor import examine, findings_of
 
 GIB = 1 << 30
 # 512 images on each of two GPUs: 19 GiB, 18 of which are for the batch.
 NEED = MemoryEstimate(85164, 19 * GIB, 18 * GIB, 48 << 20, 125)
-
-
-def examine(workspace: Path, **options: Any) -> tuple[Finding, ...]:
-    series, chosen = load_series(ROOT), Options(**options)
-    return diagnose(workspace, series, loading.load(), chosen, python=sys.executable).findings
-
-
-def of(findings: tuple[Finding, ...], check: str) -> list[Finding]:
-    return [finding for finding in findings if finding.check == check]
 
 
 @pytest.mark.parametrize(
@@ -59,38 +43,8 @@ def test_memory(free: int | None, level: Level, batch: str) -> None:
 
 def test_memory_whose_need_is_not_known() -> None:
     assert judge_memory(Gpu("Stand-in P40", (6, 1), 24 * GIB, 0), None, 512, 1) == Finding(
-        Level.OK, "GPU", "Stand-in P40, compute capability 6.1, 24.0 GiB, 0.0 GiB of that free"
+        Level.OK, "GPU", "Stand-in P40, compute capability 6.1, 24.0 GiB, 0.0 GiB of it free"
     )
-
-
-def test_git(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert git.version() >= git.OLDEST
-    monkeypatch.setattr(git, "OLDEST", (99, 0))
-    (finding,) = of(examine(tmp_path / "none"), "git")
-    assert (finding.level, finding.remedy) == (Level.ERROR, "Install 99.0 or later.")
-
-
-def test_without_git(tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    ran = tool("doctor", "--json", "-w", tmp_path / "none", "--python", "none")
-    assert ran.code == 4
-    (finding,) = (f for f in validated("doctor", ran.out)["findings"] if f["check"] == "git")
-    assert (finding["level"], finding["remedy"]) == ("failed", "Install git and try again.")
-
-
-def test_without_git_in_a_workspace(
-    tool: Tool, stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    places = ("-w", tmp_path / "w", "--project", stand_in.project)
-    assert tool("apply", *places, "--upstream", stand_in.upstream).code == 0
-    monkeypatch.setenv("PATH", str(tmp_path))
-    ran = tool("doctor", "--json", *places, "--python", "none")
-    assert ran.code == 4, ran.err
-    levels = {f["check"]: f["level"] for f in validated("doctor", ran.out)["findings"]}
-    assert (levels["git"], levels["workspace"]) == ("failed", "failed")
-
-
-# -- a build for CUDA, of libraries built here --------------------------------------------
 
 
 @pytest.fixture
@@ -130,65 +84,56 @@ def test_the_driver_is_missing(driver: Path, tmp_path: Path) -> None:
         pytest.skip("this machine has a driver, which the doctor would find")
     assert not driver.exists()
     findings = examine(tmp_path / "none")
-    mxnet = of(findings, "MXNet")[0]
+    mxnet = findings_of(findings, "MXNet")[0]
     assert "libcuda.so.1: cannot open" in mxnet.detail
-    assert mxnet.remedy == "The failed lines below say what to bring."
-    (runtime,) = of(findings, "libcudart.so.11.0")
+    assert mxnet.remedy == "See the failed libraries below."
+    (runtime,) = findings_of(findings, "libcudart.so.11.0")
     assert runtime.level is Level.OK
     assert runtime.detail.endswith("(NVIDIA's pip package)")
-    (missing,) = of(findings, "libcuda.so.1")
+    (missing,) = findings_of(findings, "libcuda.so.1")
     assert (missing.level, "NVIDIA's driver" in missing.remedy) == (Level.ERROR, True)
-    (seen,) = of(findings, "GPU")
-    assert (seen.level, seen.detail) == (Level.ERROR, "no GPU seen: there is no driver")
+    (seen,) = findings_of(findings, "GPU")
+    assert (seen.level, seen.detail) == (Level.ERROR, "no GPU found: there is no driver")
 
 
 def test_a_driver_that_sees_no_gpu(driver: Path, tmp_path: Path) -> None:
     functions = ("cuInit", "cuDriverGetVersion", "cuGetErrorString")
     stub_driver.build(driver, stub_driver.without_gpus(functions))
     findings = examine(tmp_path / "none")
-    mxnet = of(findings, "MXNet")[0]
+    mxnet = findings_of(findings, "MXNet")[0]
     assert mxnet.level is Level.OK
-    assert "mxnet-cu112 1.9.1 is a build for CUDA 11" in mxnet.detail
-    (seen,) = of(findings, "GPU")
-    assert seen.detail == "no GPU seen: cuInit: unknown error (100)"
+    assert "mxnet-cu112 1.9.1, a build for CUDA 11, can be imported" in mxnet.detail
+    (seen,) = findings_of(findings, "GPU")
+    assert seen.detail == "no GPU found: cuInit: unknown error (100)"
 
 
 def test_gpus(driver: Path, tmp_path: Path) -> None:
     stub_driver.build(driver, stub_driver.WITH_TWO_GPUS)
     findings = examine(tmp_path / "none")
-    (said,) = of(findings, "driver")
-    assert (said.level, said.detail) == (Level.OK, "is for CUDA 12.2")
-    (first,) = of(findings, "GPU")
-    assert first.detail == "Stand-in P40, compute capability 6.1, 40.0 GiB, 39.0 GiB of that free"
-    first, second = of(examine(tmp_path / "none", gpus="0,1"), "GPU")
+    (said,) = findings_of(findings, "driver")
+    assert (said.level, said.detail) == (Level.OK, "supports CUDA 12.2")
+    (first,) = findings_of(findings, "GPU")
+    assert first.detail == "Stand-in P40, compute capability 6.1, 40.0 GiB, 39.0 GiB of it free"
+    first, second = findings_of(examine(tmp_path / "none", gpus="0,1"), "GPU")
     assert (first.level, second.level) == (Level.OK, Level.ERROR)
     assert second.detail.endswith("mxnet-cu112 1.9.1 has no code for it")
-    fewer, *_ = of(examine(tmp_path / "none", gpus="0,1,2,3"), "GPU")
-    assert fewer.detail.startswith("2 seen; the training needs 4 (CUDA_VISIBLE_DEVICES='0,1,2,3')")
-    (none,) = of(examine(tmp_path / "none", visible_devices=""), "GPU")
+    fewer, *_ = findings_of(examine(tmp_path / "none", gpus="0,1,2,3"), "GPU")
+    assert fewer.detail.startswith(
+        "2 found, but the training needs 4 (CUDA_VISIBLE_DEVICES='0,1,2,3')"
+    )
+    (none,) = findings_of(examine(tmp_path / "none", visible_devices=""), "GPU")
     assert (none.level, none.detail[:27]) == (Level.WARNING, "CUDA_VISIBLE_DEVICES is emp")
-    (cpu,) = of(examine(tmp_path / "none", cpu=True), "GPU")
+    (cpu,) = findings_of(examine(tmp_path / "none", cpu=True), "GPU")
     assert (cpu.level, cpu.detail) == (
         Level.OK,
-        "none is used, as you asked; OMP_NUM_THREADS is 1",
+        "not used, as requested; OMP_NUM_THREADS is 1",
     )
 
 
 def test_a_driver_that_is_too_old(driver: Path, tmp_path: Path) -> None:
     stub_driver.build(driver, stub_driver.WITH_TWO_GPUS.replace("12020", "10020"))
-    (said,) = of(examine(tmp_path / "none"), "driver")
-    assert (said.level, said.detail) == (Level.ERROR, "is for CUDA 10.2, MXNet for 11")
-
-
-def test_a_failed_line_is_called_the_same_by_all_checks(tool: Tool, tmp_path: Path) -> None:
-    for name, arguments in {
-        "doctor": ("doctor", "-w", tmp_path / "none"),
-        "data-check": ("data", "check", tmp_path / "none"),
-    }.items():
-        ran = tool(*arguments, "--json")
-        found = validated(name, ran.out)["findings"]
-        assert "failed" in {finding["level"] for finding in found}
-        assert ran.code == ExitCode.VERIFICATION
-        told = tool(*arguments)
-        assert told.out.splitlines()[0].split()[0] == found[0]["level"]
-        assert told.code == ran.code
+    (said,) = findings_of(examine(tmp_path / "none"), "driver")
+    assert (said.level, said.detail) == (
+        Level.ERROR,
+        "supports CUDA 10.2; MXNet is built for CUDA 11",
+    )

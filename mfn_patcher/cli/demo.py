@@ -70,11 +70,12 @@ def demo(
     report(f"{len(outcome.links)} patches are applied, the code is {outcome.commit}")
 
     report("2/4 asking the patched code what it would train with")
-    checks = verify(place, documented, path, engine)
-    failed = [f"{check.name} ({check.case}): {check.found}" for check in checks if not check.ok]
-    if failed:
-        raise VerificationError("the code is not what the recipe expects: " + "; ".join(failed))
-    report(f"{len(checks)} checks against the recipe passed")
+    verification = verify(place, documented, path, engine)
+    if verification.failed:
+        failed = [f"{check.name} ({check.case}): {check.found}" for check in verification.failed]
+        message = f"the code does not do what the recipe expects: {'; '.join(failed)}"
+        raise VerificationError(message)
+    report(f"{len(verification.checks)} checks against the recipe passed")
 
     report(f"3/4 drawing a data set in {data}")
     if not (data / "property").exists():

@@ -1,4 +1,4 @@
-"""``mfn-patch verify``."""
+"""``mfn-patch verify``: compare what the patched code does with what the recipe expects."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ from mfn_patcher.errors import ExitCode
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mfn_patcher.training.verify import Check
 
-@click.command()
+
+@click.command(short_help="Run the patched code up to training, and check it.")
 @workspace_option
 @python_option
 @engine_option
@@ -37,12 +39,12 @@ def verify(
     recipe_name: str,
     as_json: bool,
 ) -> None:
-    """Ask the patched code what it would train with, and compare that with the recipe.
+    """Run the patched code up to training, and compare it with what the recipe expects.
 
-    Upstream's own main() runs, on a tiny data set and the CPU, until it hands the network and
-    the optimizer over for training. Then the gradients of PReLU's slopes are measured on the
-    first GPU of CUDA_VISIBLE_DEVICES (by default the recipe's), or on the CPU where no engine can
-    compute on that. A difference from the recipe or a wrong gradient exits with 4.
+    Upstream's own main() runs on a tiny data set and the CPU until it passes the network and the
+    optimizer to Module.fit. Then the gradients of PReLU's slopes are measured on the first GPU of
+    CUDA_VISIBLE_DEVICES (by default the recipe's), or on the CPU if no engine can compute on that
+    GPU. A difference from the recipe or a wrong gradient exits with code 4.
 
     \b
     Example:
@@ -53,14 +55,14 @@ def verify(
     from mfn_patcher.training.verify import verify as check_code
 
     place = Workspace(workspace, report)
-    checks = check_code(place, loading.load(recipe_name), python, engine)
-    failed = [check for check in checks if not check.ok]
+    verification = check_code(place, loading.load(recipe_name), python, engine)
     if as_json:
         print_json(
             {
                 "workspace": str(place.path),
                 "commit": place.chain_commit(),
-                "ok": not failed,
+                "engine": verification.engine.as_json(),
+                "ok": not verification.failed,
                 "checks": [
                     {
                         "check": check.name,
@@ -69,18 +71,23 @@ def verify(
                         "expected": check.expected,
                         "found": check.found,
                     }
-                    for check in checks
+                    for check in verification.checks
                 ],
             }
         )
     else:
-        for check in checks:
-            word, colour = ("ok", "green") if check.ok else ("failed", "red")
-            echo(f"{style(f'{word:8}', fg=colour)}{check.name} ({check.case})")
-            if not check.ok:
-                echo(f"{'':8}  expected: {check.expected}")
-            echo(f"{'':8}  found:    {check.found}")
-    if failed:
-        names = ", ".join(dict.fromkeys(check.name for check in failed))
-        echo(f"mfn-patch: the code is not what the recipe expects: {names}", err=True)
+        echo(f"engine: {verification.engine.describe()}")
+        for check in verification.checks:
+            _print(check)
+    if verification.failed:
+        names = ", ".join(dict.fromkeys(check.name for check in verification.failed))
+        echo(f"mfn-patch: the code does not do what the recipe expects: {names}", err=True)
         context.exit(ExitCode.VERIFICATION)
+
+
+def _print(check: Check) -> None:
+    word, colour = ("ok", "green") if check.ok else ("failed", "red")
+    echo(f"{style(f'{word:8}', fg=colour)}{check.name} ({check.case})")
+    if not check.ok:
+        echo(f"{'':8}  expected: {check.expected}")
+    echo(f"{'':8}  found:    {check.found}")

@@ -1,10 +1,10 @@
-"""What patching achieved, asked of the real code.
+"""Whether the patched code makes of the recipe what it should, measured by running that code.
 
 The training interpreter runs upstream's own ``main()`` up to ``Module.fit`` on a tiny data set,
-for each distinct loss type of the recipe and for each network whose initializer it names. What
-was handed over there is compared with what the recipe expects. Then each network computes one step
-on the device that a training would use, and the gradients of its PReLU slopes are compared with
-differences of the loss: MXNet since 1.3 gets them wrong, depending on how it plans memory.
+once for each loss type of the recipe and for each network whose initializer the recipe names. What
+``main()`` passes to ``fit`` is compared with the recipe's expectations. Then each network computes
+one step on the device that a training would use, and the gradients of its PReLU slopes are compared
+with differences of the loss: MXNet since 1.3 computes them wrong, depending on how it plans memory.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mfn_patcher.children import dry_run as handed
-from mfn_patcher.children import interpreter
+from mfn_patcher.children import dry_run, interpreter
 from mfn_patcher.children.interpreter import InterpreterError
 from mfn_patcher.engine import AUTO, choice
 from mfn_patcher.errors import ExitCode, MfnPatchError
@@ -28,31 +27,32 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from mfn_patcher.engine.choice import Engine
     from mfn_patcher.patching.workspace import Workspace
     from mfn_patcher.recipes.model import Expectations, Recipe, Stage
 
 _BATCH = "2"
 _SLOPES = "slope_gradients"
-# A wrong gradient is the right one times the slope, a quarter at first. Differences are within a
-# fiftieth of a right one.
+# MXNet's wrong gradients are the right ones times the slope, initially 0.25. The differences are
+# within 2 % of the right ones.
 _TOLERANCE = 0.1
 
 
 class VerificationError(MfnPatchError):
-    """The code could not be asked, or is not what the recipe expects."""
+    """The code could not be run, or does not meet the recipe's expectations."""
 
     exit_code = ExitCode.VERIFICATION
 
 
 @dataclass(frozen=True)
 class Check:
-    """One expectation of the recipe, and what the code makes of it.
+    """One expectation of the recipe, and what the code does.
 
     Attributes:
-        name: what was looked at: ``arguments``, ``multipliers``, ``initializer`` or ``slopes``.
-        case: of which network and loss type, or on which device.
-        ok: whether it is as expected.
-        expected: what the recipe wants.
+        name: what was checked: ``arguments``, ``multipliers``, ``initializer`` or ``slopes``.
+        case: the network and loss type, or the network and device.
+        ok: whether the code meets the expectation.
+        expected: what the recipe expects.
         found: what the code does.
     """
 
@@ -63,36 +63,53 @@ class Check:
     found: str
 
 
+@dataclass(frozen=True)
+class Verification:
+    """The result of verifying a workspace.
+
+    Attributes:
+        engine: the engine that ran the code.
+        checks: the checks, in order.
+    """
+
+    engine: Engine
+    checks: tuple[Check, ...]
+
+    @property
+    def failed(self) -> tuple[Check, ...]:
+        """The checks that did not pass."""
+        return tuple(check for check in self.checks if not check.ok)
+
+
 def verify(
     workspace: Workspace,
     recipe: Recipe,
     python: str | None = None,
     wanted: str = AUTO,
-) -> list[Check]:
-    """Ask the code in `workspace` what it would train with, and compare it with `recipe`.
+) -> Verification:
+    """Run the code in a workspace up to training, and compare it with a recipe.
 
     Args:
-        workspace: with patches applied.
-        recipe: whose expectations count.
+        workspace: the workspace, with patches applied.
+        recipe: the recipe whose expectations are checked.
         python: the training interpreter; by default the one that runs the tool.
-        wanted: which engine the user asks for.
+        wanted: the engine that the user asks for.
 
     Raises:
-        VerificationError: the code does not run as far as ``Module.fit``.
-        HandedError: it ended the interpreter.
-        RecipeError: the recipe does not say what to expect.
-        InterpreterError: the training interpreter cannot run it.
+        VerificationError: The code does not get as far as ``Module.fit``.
+        HandedError: The interpreter ended early.
+        RecipeError: The recipe has no expectations.
+        InterpreterError: No engine in the training interpreter can run the code.
     """
     expect = recipe.expect
     if expect is None:
         raise RecipeError(
-            f"recipe {recipe.name} does not say what the code should make of its arguments",
-            remedy="Give it a table [expect], as `mfn-patch recipes show mobilefacenet` has it.",
+            f"recipe {recipe.name} does not say what to expect of the code",
+            remedy="Add a table [expect], as in `mfn-patch recipes show mobilefacenet`.",
         )
     stacks = {link.patch.partition("/")[0] for link in workspace.status().links}
-    path = interpreter.find(python)
-    engine = choice.choose(wanted, path, os.environ, "")
-    environment = engine.environment(os.environ, "")
+    source = workspace.path / "src"
+    engine, devices = _choose_engine(recipe, wanted, interpreter.find(python))
 
     by_loss = {stage.value("--loss-type"): stage for stage in recipe.stages}
     losses = [(_network(stage), stage) for stage in by_loss.values()]
@@ -102,19 +119,30 @@ def verify(
         [*stage.arguments, "--network", network, "--per-batch-size", _BATCH]
         for network, stage in cases
     ]
-    report = handed.ask(workspace.path / "src", path, environment, arguments)
-    _raise_unless_reached(report, python3="python3" in stacks)
+    environment = engine.environment(os.environ, "")
+    answer = dry_run.ask(source, engine.interpreter.path, environment, arguments)
+    _raise_unless_reached(answer, python3="python3" in stacks)
 
-    reached = dict(zip(cases, report["cases"]))
+    passed = dict(zip(cases, answer["cases"]))
     checks: list[Check] = []
     for case in losses:
-        checks += _check_loss(expect, case, reached[case])
-    checks += [_check_initializer(expect, network, reached[network, s]) for network, s in networks]
+        checks += _check_loss(expect, case, passed[case])
+    checks += [_check_initializer(expect, network, passed[network, s]) for network, s in networks]
     by_network: dict[str, Sequence[str]] = {}
     for (network, _), values in zip(losses, arguments):
         by_network.setdefault(network, values)
-    variables = _training_environment(recipe, wanted, path)
-    return checks + _check_slopes(workspace.path / "src", path, variables, by_network)
+    checks += _check_slopes(source, engine, devices, by_network)
+    return Verification(engine, tuple(checks))
+
+
+def _choose_engine(recipe: Recipe, wanted: str, python: str) -> tuple[Engine, str]:
+    """Return the engine that would train, and its GPUs; none if no engine can use them."""
+    options = Options(visible_devices=os.environ.get("CUDA_VISIBLE_DEVICES"))
+    devices, _ = choose_devices(recipe, options)
+    try:
+        return choice.choose(wanted, python, os.environ, devices), devices
+    except InterpreterError:
+        return choice.choose(wanted, python, os.environ, ""), ""
 
 
 def _network(stage: Stage) -> str:
@@ -125,43 +153,43 @@ def _title(network: str, stage: Stage) -> str:
     return f"{network}, loss type {stage.value('--loss-type')}"
 
 
-def _raise_unless_reached(report: Mapping[str, Any], *, python3: bool) -> None:
-    """Refuse code of Python 2, even where it came as far as Module.fit by luck."""
-    reasons = [f"{path} uses {', '.join(names)}" for path, names in report["python2"].items()]
-    reasons += [report["error"]] if "error" in report else []
+def _raise_unless_reached(answer: Mapping[str, Any], *, python3: bool) -> None:
+    """Refuse Python 2 code, even if it happened to get as far as ``Module.fit``."""
+    reasons = [f"{path} uses {', '.join(names)}" for path, names in answer["python2"].items()]
+    reasons += [answer["error"]] if "error" in answer else []
     if not reasons:
         return
     if python3:
         raise VerificationError("main() does not run on Python 3: " + "; ".join(reasons))
     raise VerificationError(
-        f"the code is Python 2, the stack python3 is not applied: {'; '.join(reasons)}",
+        f"the code is Python 2, because stack python3 is not applied: {'; '.join(reasons)}",
         remedy="Run `mfn-patch apply`.",
     )
 
 
 def _check_loss(
-    expect: Expectations, case: tuple[str, Stage], handed: Mapping[str, Any]
+    expect: Expectations, case: tuple[str, Stage], passed: Mapping[str, Any]
 ) -> list[Check]:
     title = _title(*case)
     unwanted = expect.absent_arguments
-    present = [name for name in unwanted if name in handed["arguments"]]
+    present = [name for name in unwanted if name in passed["arguments"]]
     absence = Check(
         "arguments",
         title,
         not present,
         f"no {', '.join(unwanted)}",
-        ", ".join(present) or f"{len(handed['arguments'])} arguments, none of these",
+        ", ".join(present) or f"{len(passed['arguments'])} arguments, none of these",
     )
-    decay = float(case[1].value("--wd") or handed["optimizer"]["wd"])
+    decay = float(case[1].value("--wd") or passed["optimizer"]["wd"])
     factor = float(case[1].value("--fc7-wd-mult") or 1)
-    rate = handed["optimizer"]["lr"]
+    rate = passed["optimizer"]["lr"]
     wanted = {
         name: (rate, decay * (factor if name in expect.wd_multiplied else 1))
-        for name in handed["parameters"]
+        for name in passed["parameters"]
     }
-    # A multiplied parameter that the symbol lacks is as wrong as one without its multiplier.
+    # A multiplied parameter that is missing is as wrong as one without its multiplier.
     complete = set(expect.wd_multiplied) <= set(wanted)
-    found = {name: (lr, wd) for name, (lr, wd) in handed["parameters"].items()}
+    found = {name: (lr, wd) for name, (lr, wd) in passed["parameters"].items()}
     equal = all(
         math.isclose(a, b, rel_tol=1e-6)
         for name in wanted
@@ -174,7 +202,7 @@ def _check_loss(
 
 
 def _summary(values: Mapping[str, tuple[float, float]]) -> str:
-    """Say which parameters get which learning rate and weight decay, the most common last."""
+    """Say which parameters have which learning rate and weight decay, the most common last."""
     *others, (common, count) = reversed(Counter(values.values()).most_common())
     parts = []
     for pair, _ in others:
@@ -184,38 +212,37 @@ def _summary(values: Mapping[str, tuple[float, float]]) -> str:
     return "; ".join([*parts, f"{rest}: lr {common[0]:g}, wd {common[1]:g}"])
 
 
-def _training_environment(recipe: Recipe, wanted: str, python: str) -> dict[str, str]:
-    """Return the variables of a training by default, or of one on the CPU where no GPU serves.
-
-    Convolutions on a GPU are kept from rounding to 10 bits (TF32), which blurs differences.
-    """
-    chosen = Options(visible_devices=os.environ.get("CUDA_VISIBLE_DEVICES"))
-    devices, _ = choose_devices(recipe, chosen)
-    try:
-        engine = choice.choose(wanted, python, os.environ, devices)
-    except InterpreterError:
-        devices = ""
-        engine = choice.choose(wanted, python, os.environ, devices)
-    return {**engine.environment(os.environ, devices), "NVIDIA_TF32_OVERRIDE": "0"}
+def _check_initializer(expect: Expectations, network: str, passed: Mapping[str, Any]) -> Check:
+    expected = expect.initializer[network]
+    initializer = passed["initializer"]
+    kind = initializer["settings"].get("rnd_type", "")
+    found = (
+        f"{initializer['class']}, {kind}, factor type {initializer['settings'].get('factor_type')}"
+    )
+    return Check("initializer", network, kind == expected, expected, found)
 
 
 def _check_slopes(
-    source: Path, python: str, environment: Mapping[str, str], cases: Mapping[str, Sequence[str]]
+    source: Path, engine: Engine, devices: str, cases: Mapping[str, Sequence[str]]
 ) -> list[Check]:
-    report = handed.ask(source, python, environment, list(cases.values()), program=_SLOPES)
-    if "error" in report:
+    # TF32 would round the inputs of convolutions to 10 bits and blur the differences.
+    environment = {**engine.environment(os.environ, devices), "NVIDIA_TF32_OVERRIDE": "0"}
+    answer = dry_run.ask(
+        source, engine.interpreter.path, environment, list(cases.values()), program=_SLOPES
+    )
+    if "error" in answer:
         raise VerificationError(
-            f"the gradients of PReLU's slopes can't be measured: {report['error']}"
+            f"the gradients of PReLU's slopes could not be measured: {answer['error']}"
         )
-    device = report["device"]
-    measured = {"a small network": report["small"], **dict(zip(cases, report["cases"]))}
+    device = answer["device"]
+    measured = {"a small network": answer["small"], **dict(zip(cases, answer["cases"]))}
     return [_check_gradients(f"{name}, on {device}", found) for name, found in measured.items()]
 
 
 def _check_gradients(case: str, measured: Sequence[tuple[str, float, float]]) -> Check:
-    """Compare derivatives by the gradient with those by differences."""
+    """Compare derivatives of the loss by the gradient with those by differences."""
     ratios = {name: found / wanted if wanted else math.nan for name, found, wanted in measured}
-    # What is no number is not within the tolerance.
+    # The negation counts NaN as wrong.
     wrong = {name: ratio for name, ratio in ratios.items() if not abs(ratio - 1) <= _TOLERANCE}
     found = ", ".join(f"{name} times {ratio:.2f}" for name, ratio in wrong.items())
     return Check(
@@ -225,13 +252,3 @@ def _check_gradients(case: str, measured: Sequence[tuple[str, float, float]]) ->
         "gradients of PReLU's slopes that agree with differences of the loss",
         f"wrong gradients: {found}" if wrong else f"{len(measured)} measured, all of them agree",
     )
-
-
-def _check_initializer(expect: Expectations, network: str, handed: Mapping[str, Any]) -> Check:
-    expected = expect.initializer[network]
-    initializer = handed["initializer"]
-    kind = initializer["settings"].get("rnd_type", "")
-    found = (
-        f"{initializer['class']}, {kind}, factor type {initializer['settings'].get('factor_type')}"
-    )
-    return Check("initializer", network, kind == expected, expected, found)

@@ -1,4 +1,4 @@
-"""What the code was handed, against the recipe; the real code is asked in `tests/upstream`."""
+"""How expectations are judged; `tests/upstream/test_verify.py` runs the real code."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def checked(parameters: dict[str, tuple[float, float]]) -> dict[str, bool]:
     """Return which checks pass where the optimizer has these rates and decays."""
     expect = loading.load().expect
     assert expect is not None
-    handed: dict[str, Any] = {
+    passed: dict[str, Any] = {
         "arguments": list(parameters),
         "optimizer": {"lr": RATE, "wd": DECAY},
         "parameters": parameters,
     }
-    return {check.name: check.ok for check in _check_loss(expect, ("y1", STAGE), handed)}
+    return {check.name: check.ok for check in _check_loss(expect, ("y1", STAGE), passed)}
 
 
 RIGHT = {

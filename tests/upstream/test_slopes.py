@@ -55,7 +55,7 @@ def test_verify_measures_them(
     assert tool("apply", "-w", workspace, *WITHOUT).code == 0
     ran = tool("verify", "-w", workspace)
     assert ran.code == 4
-    assert ran.err == "mfn-patch: the code is not what the recipe expects: slopes\n"
+    assert ran.err == "mfn-patch: the code does not do what the recipe expects: slopes\n"
     for slope in (0.25, 0.5, 0.1, -0.3, 0.7):
         assert f"] times {slope:.2f}" in ran.out
     assert ("failed  slopes (y1, on cpu(0))" in ran.out) is (onednn == "0")

@@ -33,6 +33,7 @@ def edit(workspace: Path, old: str, new: str) -> None:
 def test_all_patches(tool: Tool, patched: Path) -> None:
     ran = tool("verify", "-w", patched)
     assert ran.code == 0, ran.err
+    assert ran.out.startswith("engine: MXNet (mxnet 1.9.1): ")
     assert (
         "fc1_weight, fc7_weight: lr 0.1, wd 0.0004; other 183 parameters: lr 0.1, wd 4e-05"
         in ran.out
@@ -56,7 +57,7 @@ def test_code_of_python_2(tool: Tool, workspace: Path, command: tuple[str, ...])
     assert tool(*command, "-w", workspace).code == 0
     ran = tool("verify", "-w", workspace)
     assert ran.code == 4
-    assert "the code is Python 2, the stack python3 is not applied" in ran.err
+    assert "the code is Python 2, because stack python3 is not applied" in ran.err
     assert "train_softmax.py uses xrange" in ran.err
 
 

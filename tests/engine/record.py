@@ -1,10 +1,10 @@
-"""Record what MXNet answers, which the engine on PyTorch is held to; for maintainers.
+"""Record the results of MXNet that the PyTorch engine is tested against; for maintainers.
 
-    python -m tests.engine.record WORKSPACE
+    python -m tests.engine.record [WORKSPACE]
 
-WORKSPACE is upstream with all patches, as `mfn-patch apply` leaves it: the digests of the script's
-symbols change with patches that change a symbol. The rest depends on MXNet and `programs/` alone.
-What the interpreter imports as mxnet must be MXNet itself, on the CPU.
+WORKSPACE is upstream with all patches, as `mfn-patch apply` leaves it. It is only needed to record
+the digests of the script's symbols again, after a patch has changed a symbol; everything else
+depends on MXNet and `programs/` alone. The interpreter must import MXNet itself, a CPU build.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.support.engine_children import ANSWERING, DATA, answer, run
 
 NETWORKS = ("y1", "r50", "m1", "m2", "i2", "x1", "d121", "p92", "n1", "s20")
 LOSSES = (0, 1, 2, 4, 5)
-# What else the script's arguments make of a symbol.
+# Other arguments of the script that change a symbol.
 VARIANTS = (
     *(
         f"--network {network} --loss-type 4"
@@ -49,16 +49,18 @@ COMMANDS = [
 
 
 def write(name: str, answered: object) -> None:
-    """Write a file of the recording."""
+    """Write one file of the recording."""
     (DATA / f"{name}.json").write_text(json.dumps(answered, indent=1) + "\n")
 
 
 def main() -> None:
-    """Record all."""
+    """Record everything, or everything but the script's symbols."""
     DATA.mkdir(exist_ok=True)
     run("record_operators", DATA / "operators.npz", engine=False)
     for program in ANSWERING:
         write(program, answer(program, engine=False))
+    if not sys.argv[1:]:
+        return
     source = Path(sys.argv[1]) / "src"
     described = answer("symbols", engine=False, given=COMMANDS, folder=source)
     write("symbols", dict(zip(COMMANDS, described)))

@@ -1,12 +1,14 @@
-"""Each operator computes what MXNet does: values, gradients, and what it leaves behind."""
+"""Each operator computes what MXNet does: values, gradients, and updated states."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from mfn_patcher.engine.pytorch.mxnet.operators import OPERATORS
 from tests.support.engine_children import DATA, run
 from tests.support.operator_vectors import Array, distance, load
 
@@ -58,6 +60,11 @@ def test_computes_what_mxnet_does(name: str, found: Found, request: pytest.Fixtu
         if far > tolerance:
             wrong[key, array] = far
     assert not wrong
+
+
+def test_every_operator_has_a_case() -> None:
+    recorded = {node["op"] for case in CASES.values() for node in json.loads(case.symbol)["nodes"]}
+    assert set(OPERATORS) <= recorded, "add a case, then run `python -m tests.engine.record`"
 
 
 def test_what_stays_stays(found: Found) -> None:

@@ -28,7 +28,9 @@ def operators(case: Case) -> set[str]:
 
 
 # Operators whose cases have several arrays of images; a network has one, and parameters beside it.
-OF_SEVERAL = {"BlockGrad", "Concat", "add_n", "elemwise_add", "elemwise_mul", "elemwise_sub"}
+OF_SEVERAL = {"BlockGrad", "Concat", "add_n"} | {
+    f"elemwise_{x}" for x in ("add", "div", "mul", "sub")
+}
 CASES = [name for name, case in RECORDED.items() if operators(case) <= set(WRITERS)]
 
 

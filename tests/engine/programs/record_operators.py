@@ -26,6 +26,7 @@ os.environ.update(
 import layer_cases  # noqa: F401, adds its cases
 import loss_cases  # noqa: F401
 import mxnet as mx
+import numeric_cases  # noqa: F401
 import numpy as np
 from operator_cases import CASES
 

@@ -1,4 +1,7 @@
-"""What generated programs call besides PyTorch's own functions; MXNet's formulas."""
+"""Functions that generated programs call besides PyTorch's own; their formulas are MXNet's.
+
+Programs can call every public function of this module by its name.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-
-__all__ = [
-    "batch_norm",
-    "l2_normalize",
-    "one_hot",
-    "pick",
-    "prelu",
-    "slice_axis",
-    "softmax_output",
-]
 
 
 def batch_norm(

@@ -10,9 +10,6 @@ from .nodes import Node
 from .shapes import Shape
 from .symbol import Symbol, from_graph
 
-# What backward reads: the inputs of these operators, which are outputs of others.
-_READ_AGAIN = ("Activation", "BatchNorm", "Convolution", "FullyConnected", "LeakyReLU", "Pooling")
-
 
 def estimate(symbol: Symbol, known: Mapping[str, Shape], itemsize: int, training: bool) -> int:
     """Return bytes of activations, with their gradients in training.
@@ -30,7 +27,7 @@ def estimate(symbol: Symbol, known: Mapping[str, Shape], itemsize: int, training
     kept: set[Node] = set()
     for node, outputs in from_graph(fuse(symbol.graph())).infer_node_shapes(**known):
         sizes[node] = sum(prod(shape) for shape in outputs if shape is not None)
-        if node.operator is not None and node.operator.name in _READ_AGAIN:
+        if node.operator is not None and node.operator.saves_input:
             kept.add(node.inputs[0][0])
     # Data and labels are no operators, and counted elsewhere.
     held = sum(sizes.get(node, 0) for node in kept)

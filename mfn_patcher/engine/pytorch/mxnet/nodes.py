@@ -40,8 +40,8 @@ class Node:
         )
 
     def visible(self) -> int:
-        """Return how many outputs a symbol of it has."""
-        return self.operator.visible(self.values) if self.operator else 1
+        """Return the number of outputs that a symbol of the node has."""
+        return self.operator.count_outputs(self.values) if self.operator else 1
 
     def states(self) -> frozenset[int]:
         """Return which of its inputs are states that it changes."""

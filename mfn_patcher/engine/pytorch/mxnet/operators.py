@@ -1,7 +1,24 @@
 """The operators: names, inputs, attributes, shapes, and the PyTorch code of each.
 
-One table, :data:`OPERATORS`, is all that the symbol half and the compiler of programs know of an
-operator. Its code is text, so that composing symbols needs no PyTorch.
+One table, :data:`OPERATORS`, contains everything that symbols, the compiler of programs and the
+memory estimate know about an operator. The code is text, so composing symbols needs no PyTorch.
+
+To add an operator, add an entry to ``_TABLE``; ``mxnet.symbol.NAME`` then exists, and networks
+that use it can be trained. An operator of one array and no attributes is one line::
+
+    _unary("sigmoid", "torch.sigmoid({0})"),
+
+Any other entry names the inputs, the attributes with MXNet's defaults, a shape rule and the code:
+
+* ``shapes.py`` has the shape rules, such as ``same``, ``elementwise`` and ``broadcast``.
+* ``expressions.expression("...")`` is a template of the code, which inserts inputs by position and
+  attributes by name. If the code depends on the attributes, add a function to ``expressions.py``.
+* If one expression of PyTorch's functions does not suffice, add a function to ``kernels.py``; the
+  code can call every public function of that module by its name.
+
+Then add a case to ``tests/engine/programs/numeric_cases.py``, record what MXNet computes for it
+with ``python -m tests.engine.record``, and run ``pytest tests/engine/test_operators.py``. If
+exported networks should contain it, add a writer to ``mfn_patcher/export/onnx_operators.py``.
 """
 
 from __future__ import annotations
@@ -15,29 +32,31 @@ from .expressions import Attributes, Code
 from .shapes import Rule
 
 
-def _one(_: Attributes) -> int:
-    return 1
-
-
 @dataclass(frozen=True)
 class Operator:
-    """What there is to know of an operator.
+    """Everything that the package knows about an operator.
 
     Attributes:
-        name: its name in a symbol file.
-        inputs: the names of its inputs, in order; None if it takes any number of them, which
-            ``num_args`` counts.
-        attributes: its attributes by name.
-        shapes: infers shapes of inputs and outputs.
-        code: returns a Python expression over the names of its inputs; the second argument is
-            whether a training step is computed. With several outputs it is a tuple.
-        aliases: other names under which it is composed; the counter of unnamed symbols goes by
-            the name that was used.
-        auxiliary: how many of the last inputs are states that a training step changes.
-        visible: how many outputs a symbol of it has.
-        hidden: how many more outputs MXNet counts for itself, which its files show.
-        skipped: the names of inputs that are absent with these attributes.
-        initial: the ``__init__`` attribute of variables that are made for inputs, by input.
+        name: name in a symbol file.
+        inputs: names of the inputs, in order; None if it takes any number of inputs, given by its
+            attribute ``num_args``.
+        shapes: rule that infers the shapes of inputs and outputs.
+        code: function that returns the Python expression that computes the operator, from the
+            attribute values, the expressions of the inputs, and whether a training step is
+            computed.
+        attributes: attributes by name.
+        aliases: other names under which it is composed; unnamed symbols are numbered separately for
+            each name.
+        auxiliary: how many of the last inputs are states that a training step updates.
+        outputs: function that returns the number of outputs, for an operator whose code is a tuple
+            of them; None for an operator with one output.
+        hidden: function that returns how many additional, internal outputs MXNet counts in its
+            files.
+        skipped: function that returns the names of the inputs that are absent with these
+            attributes.
+        initial: the ``__init__`` attribute of variables that are created for missing inputs, by
+            input.
+        saves_input: whether backward reads the first input again, which therefore stays in memory.
     """
 
     name: str
@@ -47,21 +66,26 @@ class Operator:
     attributes: dict[str, Attribute] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     auxiliary: int = 0
-    visible: Callable[[Attributes], int] = _one
+    outputs: Callable[[Attributes], int] | None = None
     hidden: Callable[[Attributes], int] = lambda _: 0
     skipped: Callable[[Attributes], tuple[str, ...]] = lambda _: ()
     initial: dict[str, str] = field(default_factory=dict)
+    saves_input: bool = False
 
     def input_names(self, values: Attributes) -> tuple[str, ...]:
-        """Return the names of the inputs for these attributes."""
+        """Return the names of the inputs for given attribute values."""
         if self.inputs is None:
             return tuple(f"arg{i}" for i in range(values["num_args"]))
         skipped = self.skipped(values)
         return tuple(name for name in self.inputs if name not in skipped)
 
+    def count_outputs(self, values: Attributes) -> int:
+        """Return the number of outputs for given attribute values."""
+        return 1 if self.outputs is None else self.outputs(values)
+
 
 _INT, _FLOAT, _BOOL, _SHAPE = "int", "float", "bool", "shape"
-# What MXNet knows but what does not change results.
+# Attributes of MXNet that do not change results.
 _IGNORED_GPU = {
     "workspace": Attribute(_INT, 1024),
     "cudnn_tune": Attribute(("None", "off", "limited_workspace", "fastest"), "None"),
@@ -118,6 +142,7 @@ _TABLE = [
             **_IGNORED_GPU,
         },
         skipped=_without_bias,
+        saves_input=True,
     ),
     Operator(
         "BatchNorm",
@@ -136,6 +161,7 @@ _TABLE = [
         auxiliary=2,
         hidden=lambda _: 2,
         initial={"moving_mean": '["zero", {}]', "moving_var": '["one", {}]'},
+        saves_input=True,
     ),
     Operator(
         "LeakyReLU",
@@ -151,6 +177,7 @@ _TABLE = [
             "upper_bound": Attribute(_FLOAT, 0.334),
         },
         initial={"gamma": '["Constant", {"value": 0.25}]'},
+        saves_input=True,
     ),
     Operator(
         "Activation",
@@ -158,6 +185,7 @@ _TABLE = [
         shapes.same,
         expressions.activation,
         {"act_type": Attribute(tuple(expressions.ACTIVATIONS))},
+        saves_input=True,
     ),
     Operator(
         "FullyConnected",
@@ -170,6 +198,7 @@ _TABLE = [
             "flatten": Attribute(_BOOL, True),
         },
         skipped=_without_bias,
+        saves_input=True,
     ),
     Operator(
         "Pooling",
@@ -187,8 +216,9 @@ _TABLE = [
             "layout": Attribute(("None", "NCHW"), "NCHW"),
             "cudnn_off": Attribute(_BOOL, False),
         },
-        # The indices of a maximum are an output of MXNet's on the CPU.
+        # On the CPU, the indices of the maxima are an output of MXNet's operator.
         hidden=lambda values: int(values["pool_type"] == "max"),
+        saves_input=True,
     ),
     Operator(
         "Dropout",
@@ -230,7 +260,7 @@ _TABLE = [
             "squeeze_axis": Attribute(_BOOL, False),
         },
         ("split",),
-        visible=lambda values: int(values["num_outputs"]),
+        outputs=lambda values: int(values["num_outputs"]),
     ),
     Operator(
         "slice_axis",
@@ -273,7 +303,7 @@ _TABLE = [
         shapes.same,
         expressions.l2_normalization,
         {
-            # In single precision, as MXNet has it.
+            # MXNet's default is 1e-10 in single precision.
             "eps": Attribute(_FLOAT, 1.000000013351432e-10),
             "mode": Attribute(("channel", "instance", "spatial"), "instance", ("instance",)),
         },
@@ -374,17 +404,17 @@ _TABLE = [
     _scalar("_mul_scalar", "{0} * {scalar}", "_MulScalar"),
     _scalar("_div_scalar", "{0} / {scalar}", "_DivScalar"),
     _scalar("_rdiv_scalar", "{scalar} / {0}", "_RDivScalar"),
-    # At the scalar itself the gradient is that of the data, as in MXNet; that of clamp changed in
-    # PyTorch 2.14.
+    # Where the data equals the scalar, the gradient is that of the data, as in MXNet. torch.clamp
+    # would not do: its gradient there changed in PyTorch 2.14.
     _scalar("_maximum_scalar", "torch.where({0} < {scalar}, {scalar}, {0})", "_MaximumScalar"),
     _scalar("_minimum_scalar", "torch.where({0} > {scalar}, {scalar}, {0})", "_MinimumScalar"),
 ]
 
 OPERATORS = {operator.name: operator for operator in _TABLE}
-"""The operators by their names in symbol files."""
+"""The operators, by their names in symbol files."""
 
 COMPOSERS = {
     **{alias: operator for operator in _TABLE for alias in operator.aliases},
     **OPERATORS,
 }
-"""The operators by the names under which symbols are composed."""
+"""The operators, by all names under which symbols are composed."""

@@ -140,8 +140,9 @@ class _Writer:
         return "def run(a, s):\n" + "".join(f"    {line}\n" for line in self._lines)
 
     def _entry(self, source: int, output: int) -> str:
-        several = self._graph.nodes[source].op == "SliceChannel"
-        return f"{self._texts[source]}[{output}]" if several else self._texts[source]
+        operator = OPERATORS.get(self._graph.nodes[source].op)
+        is_tuple = operator is not None and operator.outputs is not None
+        return f"{self._texts[source]}[{output}]" if is_tuple else self._texts[source]
 
 
 def _find_states(graph: Graph) -> set[int]:
@@ -170,7 +171,7 @@ def _find_last_uses(graph: Graph) -> dict[int, list[int]]:
 
 def _define(source: str) -> Function:
     names: dict[str, Any] = {"torch": torch, "F": torch.nn.functional}
-    names |= {name: getattr(kernels, name) for name in kernels.__all__}
+    names |= {name: value for name, value in vars(kernels).items() if not name.startswith("_")}
     exec(compile(source, "<program of a symbol>", "exec"), names)  # noqa: S102 - written above, from numbers and known words
     function: Function = names["run"]
     return function

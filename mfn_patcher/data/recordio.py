@@ -151,9 +151,24 @@ class RecordWriter:
         Raises:
             RecordIOError: The payload is longer than the format can say.
         """
+        position = self._records.tell()
+        self._write_parts(key, payload)
+        self._index.write(f"{key}\t{position}\n")
+        return position
+
+    def rewrite_first(self, payload: bytes) -> None:
+        """Replace the first record, which has key 0, by one of the same length.
+
+        It says how many records there are, which may be known only at the end.
+        """
+        end = self._records.tell()
+        self._records.seek(0)
+        self._write_parts(0, payload)
+        self._records.seek(end)
+
+    def _write_parts(self, key: int, payload: bytes) -> None:
         if len(payload) > _LENGTH_MASK:
             raise RecordIOError(f"record {key} is too long for RecordIO: {len(payload)} bytes")
-        position = self._records.tell()
         parts = _split_at_magic(payload)
         for number, part in enumerate(parts):
             if len(parts) == 1:
@@ -164,8 +179,6 @@ class RecordWriter:
                 flag = _LAST if number == len(parts) - 1 else _MIDDLE
             self._records.write(_PART.pack(MAGIC, flag << _LENGTH_BITS | len(part)))
             self._records.write(part + bytes(_padding(len(part))))
-        self._index.write(f"{key}\t{position}\n")
-        return position
 
 
 class RecordReader:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,26 +74,21 @@ def read_verification_set(path: Path) -> VerificationSet:
     return VerificationSet(tuple(images), tuple(same))
 
 
-def write_verification_set(path: Path, images: Sequence[bytes], same: Sequence[bool]) -> None:
+def write_verification_set(path: Path, images: Iterable[bytes], same: Sequence[bool]) -> None:
     """Write a ``.bin`` file as Python 2 did: protocol 2, with the images as its byte strings.
 
     Python 3 cannot pickle such strings. Without them, the file would not demand of the training
-    script what the published sets demand.
+    script what the published sets demand. Images are written as they come.
 
     Args:
         path: the file, which is replaced if it exists.
         images: encoded images; images 2i and 2i+1 are pair i.
         same: for each pair, whether both images show one identity.
     """
-
-    def items(opcodes: Sequence[bytes]) -> bytes:
-        return pickle.EMPTY_LIST + pickle.MARK + b"".join(opcodes) + pickle.APPENDS
-
-    path.write_bytes(
-        pickle.PROTO
-        + b"\x02"
-        + items([pickle.BINSTRING + struct.pack("<i", len(image)) + image for image in images])
-        + items([pickle.NEWTRUE if value else pickle.NEWFALSE for value in same])
-        + pickle.TUPLE2
-        + pickle.STOP
-    )
+    with path.open("wb") as file:
+        file.write(pickle.PROTO + b"\x02" + pickle.EMPTY_LIST + pickle.MARK)
+        for image in images:
+            file.write(pickle.BINSTRING + struct.pack("<i", len(image)) + image)
+        file.write(pickle.APPENDS + pickle.EMPTY_LIST + pickle.MARK)
+        file.write(b"".join(pickle.NEWTRUE if value else pickle.NEWFALSE for value in same))
+        file.write(pickle.APPENDS + pickle.TUPLE2 + pickle.STOP)

@@ -1,0 +1,321 @@
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mfn_patcher.data.check import check
+from mfn_patcher.data.making import data_set
+from mfn_patcher.data.making.data_set import MadeDataSet, MakeError, Request
+from mfn_patcher.data.making.pairs import PairError
+from mfn_patcher.data.making.photo import LeftOut, Photo, Reason
+from mfn_patcher.data.making.source import Source, SourceError
+from mfn_patcher.data.recordio import Index, Record, RecordReader, unpack
+from mfn_patcher.data.synth import synthesise
+from mfn_patcher.data.verification_set import read_verification_set
+from mfn_patcher.finding import Level
+
+
+def make(directory: Path, source: Path, *pairs: str, resize: bool = False) -> MadeDataSet:
+    return data_set.make(directory, Request(source, pairs, resize), on_progress=lambda *_: None)
+
+
+def records(directory: Path) -> list[Record]:
+    with RecordReader(directory / "train.rec") as reader:
+        return [unpack(payload) for _, payload in reader]
+
+
+def images(directory: Path) -> list[Record]:
+    every = records(directory)
+    return every[1 : int(every[0].labels[0])]
+
+
+def content_of(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in directory.iterdir()}
+
+
+def left_out(directory: Path) -> dict[str, str]:
+    lines = (directory / "left-out.tsv").read_text().splitlines()
+    return {path: detail for path, _, detail in (line.split("\t") for line in lines)}
+
+
+def test_the_layout_is_that_of_a_synthetic_set(people: Path, tmp_path: Path) -> None:
+    made = make(tmp_path / "made", people)
+    assert (made.identities, made.images, made.left_out) == (6, 36, {})
+    assert (tmp_path / "made" / "property").read_bytes() == b"6,112,112\n"
+    assert sorted(content_of(tmp_path / "made")) == [
+        "identities.txt", "property", "train.idx", "train.lst", "train.rec",
+    ]  # fmt: skip
+
+    synthesise(tmp_path / "synthetic", identities=6, images_per_identity=6)
+    index = Index.read(tmp_path / "made" / "train.idx")
+    assert index.keys.tolist() == Index.read(tmp_path / "synthetic" / "train.idx").keys.tolist()
+    with RecordReader(tmp_path / "made" / "train.rec") as reader:
+        assert [position for position, _ in reader] == index.positions.tolist()
+    for ours, theirs in zip(records(tmp_path / "made"), records(tmp_path / "synthetic")):
+        assert (ours.flag, ours.labels, ours.id) == (theirs.flag, theirs.labels, theirs.id)
+    files = [path for folder in sorted(people.iterdir()) for path in sorted(folder.iterdir())]
+    assert [record.content for record in images(tmp_path / "made")] == [
+        path.read_bytes() for path in files
+    ]
+
+
+def test_names_and_list(people: Path, tmp_path: Path) -> None:
+    (people / "person-01").rename(people / "Zoë\n\x1b[31m")
+    make(tmp_path / "made", people)
+    names = (tmp_path / "made" / "identities.txt").read_text().splitlines()
+    assert names[0] == "Zoë\\n\\x1b[31m"
+    assert names[1:] == [f"person-0{n}" for n in (0, 2, 3, 4, 5)]
+    lines = (tmp_path / "made" / "train.lst").read_text().splitlines()
+    assert lines[6] == "7\t1\tperson-00/0.jpg"
+    assert len(lines) == 36
+
+
+def test_equal_input_gives_equal_bytes(
+    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path / "one", people, "20")
+    moved = Path(shutil.copytree(people, tmp_path / "elsewhere" / "faces"))
+    monkeypatch.setattr("mfn_patcher.data.making.photo.cores", lambda: 7)
+    make(tmp_path / "other", moved, "20")
+    assert content_of(tmp_path / "one") == content_of(tmp_path / "other")
+
+
+def test_a_list_is_a_source_too(people: Path, tmp_path: Path) -> None:
+    lines = [
+        f"faces/{path.parent.name}/{path.name}\t{path.parent.name}"
+        for path in sorted(people.rglob("*.jpg"), key=lambda path: (path.name, path))
+    ]
+    (tmp_path / "list.txt").write_text("\n".join(lines) + "\n\n")
+    # Identities take turns in the list, and follow one another in the records.
+    make(tmp_path / "listed", tmp_path / "list.txt")
+    make(tmp_path / "made", people)
+    assert [r.content for r in images(tmp_path / "listed")] == [
+        r.content for r in images(tmp_path / "made")
+    ]
+    assert records(tmp_path / "listed") == records(tmp_path / "made")
+    names = [(tmp_path / name / "identities.txt").read_text() for name in ("listed", "made")]
+    assert names[0] == names[1]
+
+
+def test_what_cannot_be_used_is_listed(people: Path, tmp_path: Path) -> None:
+    one = people / "person-00"
+    whole = (one / "0.jpg").read_bytes()
+    (one / "cut.jpg").write_bytes(whole[:-400])
+    (one / "empty.jpg").write_bytes(b"")
+    (one / "folder.jpg").mkdir()
+    (one / "notes.txt").write_text("hello")
+    (one / ".hidden").write_text("ignored")
+    (one / "noise.jpg").write_bytes(b"\xff\xd8" + os.urandom(2000))
+    os.mkfifo(one / "pipe.jpg")
+    Image.new("RGB", (250, 250)).save(one / "large.jpg")
+    (one / "same.jpg").write_bytes(whole)
+    (people / "person-01" / "same.jpg").write_bytes(whole)
+    (people / "nobody").mkdir()
+    (people / "README").write_text("not a folder")
+    made = make(tmp_path / "made", people)
+    assert left_out(tmp_path / "made") == {
+        "person-00/cut.jpg": "ends early",
+        "person-00/empty.jpg": "is empty",
+        "person-00/folder.jpg": "cannot be read: Is a directory",
+        "person-00/notes.txt": "is not an image",
+        "person-00/noise.jpg": "is not an image",
+        "person-00/pipe.jpg": "cannot be read: it is a pipe, socket or device",
+        "person-00/large.jpg": "is 250x250, not 112x112",
+        "person-00/same.jpg": "has the same bytes as person-00/0.jpg",
+        "person-01/same.jpg": "has the same bytes as person-00/0.jpg, which is of another identity",
+    }
+    assert made.left_out == {
+        Reason.UNREADABLE: 6, Reason.WRONG_SIZE: 1, Reason.DUPLICATE: 2,
+    }  # fmt: skip
+    assert (made.identities, made.images, made.empty, made.contradictions) == (6, 36, 1, 1)
+    assert "nobody" not in (tmp_path / "made" / "identities.txt").read_text()
+    findings = [f for f in check(tmp_path / "made").findings if f.level is Level.ERROR]
+    assert findings == []
+
+
+def test_other_formats_are_encoded_without_loss(people: Path, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (112, 112, 3), dtype=np.uint8)
+    one = people / "person-00"
+    for file in one.iterdir():
+        file.unlink()
+    # Files must differ, or they would be duplicates; the formats see to that.
+    for name in ("a.png", "b.bmp", "c.tiff", "d.webp"):
+        Image.fromarray(pixels).save(one / name, lossless=True)
+    made = make(tmp_path / "made", people)
+    stored = images(tmp_path / "made")[:4]
+    assert made.images == 34
+    assert stored[0].content == (one / "a.png").read_bytes()
+    for record in stored:
+        image = Image.open(io.BytesIO(record.content))
+        assert image.format == "PNG"
+        assert (np.asarray(image) == pixels).all()
+
+
+def test_resize(people: Path, tmp_path: Path) -> None:
+    one = people / "person-00"
+    with Image.open(one / "0.jpg") as image:
+        image.resize((224, 224), Image.Resampling.NEAREST).save(one / "large.png")
+        image.resize((56, 56)).save(one / "small.png")
+        image.resize((112, 100)).save(one / "wide.png")
+        expected = np.asarray(image, dtype=int)
+    made = make(tmp_path / "made", people, resize=True)
+    assert left_out(tmp_path / "made") == {
+        "person-00/wide.png": "is 112x100; scaling would distort the face"
+    }
+    assert made.images == 38
+    large = Image.open(io.BytesIO(images(tmp_path / "made")[6].content))
+    small = Image.open(io.BytesIO(images(tmp_path / "made")[7].content))
+    assert np.abs(np.asarray(large, dtype=int) - expected).max() <= 1
+    assert small.size == (112, 112)
+    assert np.abs(np.asarray(small, dtype=int) - expected).mean() < 10
+
+
+def test_people_in_pairs_are_not_trained_on(people: Path, tmp_path: Path) -> None:
+    # An image of somebody in a pair, among the images of somebody else.
+    make(tmp_path / "before", people, "24")
+    trained = set((tmp_path / "before" / "identities.txt").read_text().splitlines())
+    held_out = sorted({f"person-0{n}" for n in range(6)} - trained)
+    assert len(held_out) == 2
+    shutil.copy(people / held_out[0] / "3.jpg", people / min(trained) / "leak.jpg")
+
+    made = make(tmp_path / "made", people, "24")
+    assert (made.identities, made.images, made.held_out) == (4, 24, 2)
+    assert left_out(tmp_path / "made") == {
+        f"{min(trained)}/leak.jpg": "has the same bytes as an image of someone in a verification "
+        "pair"
+    }
+    pairs = read_verification_set(tmp_path / "made" / "own.bin")
+    assert sum(pairs.same) == 12
+    owners = {
+        path.read_bytes(): path.parent.name
+        for name in held_out
+        for path in (people / name).iterdir()
+    }
+    for number, same in enumerate(pairs.same):
+        one, other = pairs.images[2 * number : 2 * number + 2]
+        assert one != other
+        assert (owners[one] == owners[other]) == same
+    together = {frozenset(pairs.images[2 * n : 2 * n + 2]) for n in range(24)}
+    assert len(together) == 24
+    for fold in np.array_split(pairs.same, 10):
+        assert 0 < np.sum(fold) < len(fold)
+
+
+def test_progress_counts_every_file_to_the_end(people: Path, tmp_path: Path) -> None:
+    seen = []
+    data_set.make(
+        tmp_path / "made",
+        Request(people, ("24",)),
+        on_progress=lambda done, total: seen.append((done, total)),
+    )
+    assert seen == [(done, 36) for done in range(1, 37)]
+
+
+@pytest.mark.parametrize(
+    ("damage", "pairs", "message"),
+    [
+        ("", ("19",), "--pairs 19: too few"),
+        ("", ("20", "30"), "two verification sets would be called own"),
+        ("", ("a b.txt",), "cannot name a verification set"),
+        ("", ("none.txt",), "cannot read none.txt: No such file"),
+        ("", ("600",), "600 pairs cannot be drawn: .* 2 with 12 images, which make 60 pairs"),
+        ("size", (), "0 of 6 identities are left .* first is person-00/0.jpg, which is 250x250"),
+        ("size", ("20",), "no image of the 2 people .* which is 250x250"),
+        ("one", (), "1 of 1 identities are left to train on, and there must be 2"),
+        ("empty", (), "contains no identities"),
+    ],
+)
+def test_refused(
+    people: Path, tmp_path: Path, *, damage: str, pairs: tuple[str, ...], message: str
+) -> None:
+    for path in people.rglob("*.jpg") if damage == "size" else ():
+        Image.new("RGB", (250, 250)).save(path)
+    for path in people.iterdir():
+        if damage == "empty" or (damage == "one" and path.name != "person-00"):
+            shutil.rmtree(path)
+    with pytest.raises((MakeError, PairError, SourceError), match=message) as raised:
+        make(tmp_path / "made", people, *pairs)
+    assert raised.value.remedy
+    assert raised.value.exit_code == 1
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("where", ["faces", "faces/out"])
+def test_not_into_the_source(people: Path, tmp_path: Path, where: str) -> None:
+    before = sorted(people.rglob("*"))
+    with pytest.raises(MakeError, match="is inside"):
+        make(tmp_path / where, people)
+    assert sorted(people.rglob("*")) == before
+
+
+def test_nothing_is_overwritten(people: Path, tmp_path: Path) -> None:
+    (tmp_path / "own.bin").write_text("precious")
+    make(tmp_path, people)
+    for name in ("train.rec", "train.idx", "train.lst", "identities.txt", "property"):
+        (tmp_path / name).unlink()
+    with pytest.raises(MakeError, match=r"already contains own\.bin; nothing"):
+        make(tmp_path, people, "20")
+    assert (tmp_path / "own.bin").read_text() == "precious"
+
+
+def test_rerun_after_a_kill(people: Path, tmp_path: Path) -> None:
+    program = (
+        "import os, pathlib, signal, sys\n"
+        "from mfn_patcher.data.making.data_set import Request, make\n"
+        "def kill(done, total):\n"
+        "    if done == 20:\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "make(pathlib.Path(sys.argv[1]), Request(pathlib.Path(sys.argv[2])), on_progress=kill)\n"
+    )
+    out = tmp_path / "made"
+    killed = subprocess.run([sys.executable, "-c", program, out, people], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert not (out / "train.rec").exists()
+    make(out, people)
+    make(tmp_path / "again", people)
+    assert content_of(out) == content_of(tmp_path / "again")
+
+
+def test_memory_does_not_grow_with_the_images(
+    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything but the decoding, on 20,000 and on 60,000 images."""
+
+    def peak(count: int) -> int:
+        class Many(Source):
+            root = people
+            names = tuple(f"{n}" for n in range(count // 20))
+            counts = (20,) * (count // 20)
+
+            def paths(self, identity: int) -> Iterator[str]:
+                return (f"{identity}/{n}" for n in range(20))
+
+            def identities_of(self, paths: object) -> dict[str, int]:
+                return {}
+
+        monkeypatch.setattr(data_set, "open_source", lambda _: Many())
+        tracemalloc.start()
+        made = make(tmp_path / f"{count}", people)
+        assert made.images == count
+        return tracemalloc.get_traced_memory()[1]
+
+    def check_photo(path: str, *, resize: bool) -> Photo | LeftOut:
+        assert not resize
+        return Photo(path, b"x" * 2000, abs(hash(path)))
+
+    monkeypatch.setattr("mfn_patcher.data.making.photo.check_photo", check_photo)
+    small, large = peak(20_000), peak(60_000)
+    tracemalloc.stop()
+    # 40,000 images more, which would be 80 MB if they were kept.
+    assert large - small < 40_000 * 100

@@ -1,4 +1,4 @@
-"""Which checkpoints to evaluate."""
+"""Finding the checkpoints, or the exported network, that the user names."""
 
 from __future__ import annotations
 
@@ -13,11 +13,24 @@ from mfn_patcher.files import absolute
 
 _ONE = re.compile(r"(?P<prefix>.+)(,(?P<epoch>\d+)|-(?P<file>\d{4,})\.params)", re.DOTALL)
 _FORM = "MODELS/model-y1-arcface,80 is MODELS/model-y1-arcface-0080.params."
-_EXPORTED = (".onnx", ".param")
 
 
-class ModelError(MfnPatchError):
+class SelectionError(MfnPatchError):
     """There are no such checkpoints."""
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What runs exported networks of one format.
+
+    Attributes:
+        module: name of a module whose function ``load`` takes the path of a network and returns it,
+            in the tool and in the training interpreter.
+        extra: extra of this package that installs what the module needs.
+    """
+
+    module: str
+    extra: str
 
 
 @dataclass(frozen=True)
@@ -25,66 +38,75 @@ class Model:
     """Checkpoints of one prefix, or one exported network.
 
     Attributes:
-        prefix: Of their files; absolute. The file itself of an exported network.
-        checkpoints: Files by number, in order; at least one. An exported network is number 0.
-        exported: Whether it is one.
+        prefix: absolute path prefix of the checkpoint files, or path of the exported network.
+        checkpoints: path of each checkpoint by its number, in order; at least one. An exported
+            network has number 0.
+        runtime: what runs the exported network; None for checkpoints.
     """
 
     prefix: Path
     checkpoints: Mapping[int, Path]
-    exported: bool = False
+    runtime: Runtime | None = None
 
     def label(self, number: int) -> str:
-        """Return what a checkpoint is called."""
-        return "exported" if self.exported else f"checkpoint {number}"
+        """Return what messages call a checkpoint."""
+        return "exported" if self.runtime else f"checkpoint {number}"
 
     @property
     def symbol(self) -> Path:
-        """The file of the network."""
+        """Path of the symbol file that the checkpoints share."""
         return checkpoints.symbol_path(self.prefix)
 
 
-def find(text: str, here: Path, workspace: Path) -> Model:
+def find(
+    text: str, here: Path, workspace: Path, runtimes: Mapping[str, Runtime] | None = None
+) -> Model:
     """Return the checkpoints that the user names.
 
     Args:
         text: ``PREFIX,EPOCH`` or the path of a ``.params`` file for one checkpoint; ``PREFIX``
-            for all; or the path of an ``.onnx`` or ``.param`` file from an export.
-        here: What a relative path is relative to.
-        workspace: Looked into for a hint, if they are not there.
+            for all of them; or the path of an exported network.
+        here: folder that relative paths start from.
+        workspace: path of the workspace, which is searched for a hint if there are none.
+        runtimes: runtimes of exported networks by the suffix of their files; an exported network is
+            not accepted without.
 
     Raises:
-        ModelError: There are none, or the network's file is missing.
+        SelectionError: There are none, or the symbol file is missing.
     """
-    if text.endswith(_EXPORTED):
-        path = Path(absolute(Path(text), here))
-        if not path.is_file():
-            raise ModelError(f"there is no file {path}", remedy="`mfn-patch export` makes one.")
-        return Model(path, {0: path}, exported=True)
+    runtime = (runtimes or {}).get(Path(text).suffix)
+    if runtime:
+        return _exported(Path(absolute(Path(text), here)), runtime)
     one = _ONE.fullmatch(text)
     stem = one["prefix"] if one else text
     place = Path(absolute(Path(stem), here))
     prefix = place.parent.resolve() / place.name
     found = checkpoints.find(prefix)
     if not found:
-        raise ModelError(
-            f"there is no checkpoint of {prefix}",
-            remedy=_elsewhere(prefix, workspace / stem) or f"It is named as PREFIX,EPOCH: {_FORM}",
+        raise SelectionError(
+            f"no checkpoints of {prefix}",
+            remedy=_elsewhere(prefix, workspace / stem) or f"Name one as PREFIX,EPOCH: {_FORM}",
         )
     if one:
         number = int(one["epoch"] or one["file"])
         if number not in found:
-            raise ModelError(
-                f"there is no checkpoint {number} of {prefix}", remedy=f"There is {_list(found)}."
+            raise SelectionError(
+                f"no checkpoint {number} of {prefix}", remedy=f"Found: {_list(found)}."
             )
         found = {number: found[number]}
     model = Model(prefix, found)
     if not model.symbol.is_file():
-        raise ModelError(
-            f"{model.symbol} is missing, which describes the network of all checkpoints beside it",
+        raise SelectionError(
+            f"{model.symbol}, which describes the network of these checkpoints, is missing",
             remedy="Copy it there; the script saves it with each checkpoint.",
         )
     return model
+
+
+def _exported(path: Path, runtime: Runtime) -> Model:
+    if not path.is_file():
+        raise SelectionError(f"no such file: {path}", remedy="`mfn-patch export` writes one.")
+    return Model(path, {0: path}, runtime)
 
 
 def _list(numbers: Mapping[int, Path]) -> str:
@@ -101,7 +123,7 @@ def _elsewhere(prefix: Path, in_workspace: Path) -> str:
         return f"The workspace has some: {in_workspace}"
     folder = prefix if prefix.is_dir() else prefix.parent
     if not folder.is_dir():
-        return f"There is no folder {folder}."
+        return f"The folder {folder} does not exist."
     saved = (re.fullmatch(r"(.+)-\d{4,}\.params", path.name) for path in folder.iterdir())
     others = sorted({str(folder / match[1]) for match in saved if match})
     return f"There are some of {', '.join(others)}." if others else ""

@@ -18,14 +18,25 @@ from mfn_patcher.cli.options import (
     workspace_option,
 )
 from mfn_patcher.cli.terminal import echo, print_json
+from mfn_patcher.export import formats
+
+_MODEL_HELP = f"""Measure the latency of exported models on this machine's CPU.
+
+MODEL is a file written by `mfn-patch export`: {formats.suffixes()}. Each run embeds one image.
+Several models are timed in turns, so that other load on the machine affects all of them alike.
+"""
 
 
-@click.group()
+@click.group(short_help="Measure speed on this machine.")
 def bench() -> None:
     """Measure speed on this machine."""
 
 
-@bench.command(epilog="\b\nExample:\n  mfn-patch bench model model-y1-arcface-0080.onnx")
+@bench.command(
+    help=_MODEL_HELP,
+    short_help="Measure the latency of exported models.",
+    epilog="\b\nExample:\n  mfn-patch bench model model-y1-arcface-0080.onnx",
+)
 @click.argument(
     "files", metavar="MODEL...", type=PathType(dir_okay=False, path_type=Path), nargs=-1
 )
@@ -36,22 +47,23 @@ def bench() -> None:
     default=(1, 2),
     show_default=True,
     metavar="N",
-    help="Threads to compute with; may be repeated.",
+    help="Number of threads; may be repeated.",
 )
 @click.option(
-    "--runs", type=click.IntRange(min=1), default=50, show_default=True, help="Images to time."
+    "--runs",
+    type=click.IntRange(min=1),
+    default=50,
+    show_default=True,
+    metavar="N",
+    help="Number of runs to time.",
 )
 @json_option
 def model(files: tuple[Path, ...], threads: tuple[int, ...], runs: int, *, as_json: bool) -> None:
-    """Time exported networks on this machine's CPU, one image at a time.
-
-    MODEL is an .onnx file, or a .param file with its .bin file beside it. Several are timed in
-    turns, for what else the machine does spoils a comparison of two runs.
-    """
+    """Measure the latency of exported models on this machine's CPU."""
     from mfn_patcher.export.latency import REFERENCE, measure
 
     if not files:
-        raise click.UsageError("name at least one MODEL, a file of an export")
+        raise click.UsageError("name at least one MODEL, a file written by `mfn-patch export`")
     found = [entry for count in threads for entry in zip(files, measure(files, count, runs))]
     if as_json:
         results = [{"model": str(path), **dataclasses.asdict(taken)} for path, taken in found]
@@ -68,10 +80,13 @@ def model(files: tuple[Path, ...], threads: tuple[int, ...], runs: int, *, as_js
         for path, taken in found
     ]
     print_table(("model", "runtime", "threads", "median, ms", "fastest, ms"), rows, right="  xxx")
-    echo(f"For orientation: {REFERENCE}, which is another machine.")
+    echo(f"For orientation: {REFERENCE}.")
 
 
-@bench.command(epilog="\b\nExample:\n  mfn-patch bench feed datasets/faces_ms1m_112x112")
+@bench.command(
+    short_help="Measure how fast a data set is fed to training.",
+    epilog="\b\nExample:\n  mfn-patch bench feed datasets/faces_ms1m_112x112",
+)
 @click.argument(
     "data_dir", metavar="DIR", type=PathType(exists=True, file_okay=False, path_type=Path)
 )
@@ -82,7 +97,7 @@ def model(files: tuple[Path, ...], threads: tuple[int, ...], runs: int, *, as_js
     default=128,
     show_default=True,
     metavar="N",
-    help="Images a batch.",
+    help="Images per batch.",
 )
 @click.option(
     "--data-workers",
@@ -90,8 +105,7 @@ def model(files: tuple[Path, ...], threads: tuple[int, ...], runs: int, *, as_js
     type=click.IntRange(min=1),
     multiple=True,
     metavar="N",
-    show_default="1, 2, 4 and so on, up to a core each, at most 8",
-    help="Threads that decode; may be repeated.",
+    help="Decoding threads; may be repeated.",
 )
 @click.option(
     "--seconds",
@@ -99,7 +113,7 @@ def model(files: tuple[Path, ...], threads: tuple[int, ...], runs: int, *, as_js
     default=1.0,
     show_default=True,
     metavar="S",
-    help="How long one turn lasts; everything measured has three.",
+    help="Seconds per turn; each contender has three.",
 )
 @python_option
 @engine_option
@@ -115,19 +129,18 @@ def feed(
     engine: str,
     as_json: bool,
 ) -> None:
-    """Measure how fast a data set is fed to training here, and say what bounds it.
+    """Measure how fast a data set is fed to training on this machine, and what limits it.
 
-    DIR holds property, train.rec and train.idx. Side by side are the feed of stack speed,
-    upstream's own iterator, the decoding of images that are in memory, and the disk. It needs no
-    GPU and changes nothing.
+    DIR has the files property, train.rec and train.idx. The contenders are the feed with decoding
+    threads, upstream's own iterator, decoding alone of images in memory, and reading from the disk.
+    By default, 1, 2, 4, ... decoding threads are tried, up to the number of cores and at most 8. It
+    needs no GPU and changes nothing.
     """
     from mfn_patcher.children import interpreter
     from mfn_patcher.training import feed_speed as feeds
 
     counts = tuple(sorted(set(workers))) or feeds.default_workers()
-    report(
-        f"measuring for about {3 * seconds * (2 * len(counts) + 1):.0f} s and some more to start"
-    )
+    report(f"measuring for about {3 * seconds * (2 * len(counts) + 1):.0f} s, after a few to start")
     rates = feeds.measure(
         workspace,
         data_dir,
@@ -151,11 +164,11 @@ def feed(
                 for one in rates.feeds
             ),
             ("upstream's iterator", upstream, ""),
-            ("the disk alone", f"{rates.disk:,.0f}", ""),
+            ("disk alone", f"{rates.disk:,.0f}", ""),
         ],
         right=" xx",
     )
     if rates.upstream_error:
         echo(f"Upstream's iterator fails: {rates.upstream_error}")
     echo(said)
-    echo("A GPU waits for images only if it trains faster than that: see samples/sec in a log.")
+    echo("A GPU waits for images only if it trains faster: compare samples/sec in a training log.")

@@ -8,23 +8,29 @@ import click
 
 from mfn_patcher.cli.options import PathType, json_option
 from mfn_patcher.cli.terminal import echo, print_json
+from mfn_patcher.export import formats
 
 _FILE = PathType(dir_okay=False, path_type=Path)
+_HELP = f"""Compare two aligned faces with an exported model.
+
+MODEL is a file written by `mfn-patch export`: {formats.suffixes()}. A and B are crops of 112x112
+pixels, aligned like the training data. Prints the cosine of their embeddings, from -1 to 1; the
+higher it is, the more likely both show the same person. The threshold depends on the network:
+`mfn-patch eval` prints it as a squared distance d, which is a cosine of 1 - d/2.
+"""
 
 
-@click.command(epilog="\b\nExample:\n  mfn-patch compare model-y1-arcface-0080.onnx a.jpg b.jpg")
+@click.command(
+    help=_HELP,
+    short_help="Compare two aligned faces with an exported model.",
+    epilog="\b\nExample:\n  mfn-patch compare model-y1-arcface-0080.onnx a.jpg b.jpg",
+)
 @click.argument("model", metavar="MODEL", type=_FILE)
 @click.argument("a", metavar="A", type=_FILE)
 @click.argument("b", metavar="B", type=_FILE)
 @json_option
 def compare(model: Path, a: Path, b: Path, *, as_json: bool) -> None:
-    """Tell how alike two aligned faces are to an exported network.
-
-    MODEL is an .onnx file, or a .param file with its .bin file beside it; A and B are crops of
-    112x112 pixels, aligned as the training data was. Prints the cosine of their embeddings, -1 to
-    1: the higher, the likelier they are of one person. Where to draw the line depends on the
-    network; eval finds its threshold, a squared distance d, which is a cosine of 1 - d/2.
-    """
+    """Compare two aligned faces with an exported model."""
     from mfn_patcher.export.embedding import embed_files
 
     runtime, (one, other) = embed_files(model, (a, b))

@@ -8,21 +8,27 @@ import click
 
 from mfn_patcher.cli.options import PathType, json_option
 from mfn_patcher.cli.terminal import echo, print_json
+from mfn_patcher.export import formats
 
 _FILE = PathType(dir_okay=False, path_type=Path)
+_HELP = f"""Embed aligned faces with an exported model.
+
+MODEL is a file written by `mfn-patch export`: {formats.suffixes()}. Each IMAGE is a crop of 112x112
+pixels, aligned like the training data. Prints one line per image: its path, a tab, and its
+embedding, normalised to length 1.
+"""
 
 
-@click.command(epilog="\b\nExample:\n  mfn-patch embed model-y1-arcface-0080.onnx a.jpg b.jpg")
+@click.command(
+    help=_HELP,
+    short_help="Embed aligned faces with an exported model.",
+    epilog="\b\nExample:\n  mfn-patch embed model-y1-arcface-0080.onnx a.jpg b.jpg",
+)
 @click.argument("model", metavar="MODEL", type=_FILE)
 @click.argument("images", metavar="IMAGE...", type=_FILE, nargs=-1, required=True)
 @json_option
 def embed(model: Path, images: tuple[Path, ...], *, as_json: bool) -> None:
-    """Embed aligned faces with an exported network.
-
-    MODEL is an .onnx file, or a .param file with its .bin file beside it. Images are crops of
-    112x112 pixels, aligned as the training data was. Each gives a line: its path, a tab, and the
-    numbers of its embedding, scaled to length 1.
-    """
+    """Embed aligned faces with an exported model."""
     from mfn_patcher.export.embedding import embed_files
 
     runtime, embeddings = embed_files(model, images)

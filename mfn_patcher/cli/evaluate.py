@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,14 +20,28 @@ from mfn_patcher.cli.options import (
     workspace_option,
 )
 from mfn_patcher.cli.terminal import echo, print_json, style
-from mfn_patcher.printable import one_line
+from mfn_patcher.export import formats
 
 if TYPE_CHECKING:
     from mfn_patcher.evaluation.figures import Evaluation
-    from mfn_patcher.evaluation.run import Plan
+    from mfn_patcher.evaluation.plan import Plan
+
+_LOG = logging.getLogger(__name__)
 
 _FOLDER = PathType(file_okay=False, path_type=Path)
 
+_HELP = f"""Evaluate checkpoints on verification sets, as the script does during training.
+
+Upstream's own 10-fold protocol measures accuracy with and without flip, the threshold, the true
+accept rate at a false accept rate of 0.001, and the mean length of the embeddings.
+
+MODEL is PREFIX,EPOCH for one checkpoint; PREFIX for all of its checkpoints, of which the best is
+marked; or a file written by `mfn-patch export` ({formats.suffixes()}), which its own runtime
+computes on the CPU.
+
+By default, data set and batch size are those of the run that saved the newest of the checkpoints,
+and GPUs are chosen as `mfn-patch train` does.
+"""
 _EXAMPLE = """\b
 Example:
   mfn-patch eval --model insightface/models/MobileFaceNet/model-y1-arcface,80
@@ -35,29 +50,27 @@ Example:
 """
 
 
-@click.command(name="eval", epilog=_EXAMPLE)
+@click.command(name="eval", help=_HELP, short_help="Evaluate checkpoints.", epilog=_EXAMPLE)
 @workspace_option
 @click.option(
     "--model",
     required=True,
-    metavar="PREFIX[,EPOCH]|FILE",
-    help="One checkpoint, or all of a prefix; or an .onnx or .param file from an export.",
+    metavar="MODEL",
+    help="Checkpoints, or an exported model.",
 )
-@click.option(
-    "--target", metavar="LIST", help="Verification sets, such as lfw,agedb_30.  [default: all]"
-)
-@click.option("--data-dir", type=_FOLDER, metavar="DIR", help="Where the verification sets are.")
+@click.option("--target", metavar="LIST", help="Sets, such as lfw,agedb_30.  [default: all]")
+@click.option("--data-dir", type=_FOLDER, metavar="DIR", help="Folder of the verification sets.")
 @click.option("--gpus", metavar="LIST", help="GPUs to compute on, such as 0,1.")
 @click.option("--cpu", is_flag=True, help="Compute on the CPU.")
 @click.option(
-    "--batch-size", type=click.IntRange(min=1), metavar="N", help="Images a batch, over all GPUs."
+    "--batch-size", type=click.IntRange(min=1), metavar="N", help="Images per batch, over all GPUs."
 )
 @click.option(
     "--plot",
     type=PathType(dir_okay=False, path_type=Path),
     callback=in_a_folder,
     metavar="FILE",
-    help="Draw ROC curves into a .png or .svg file.",
+    help="Plot ROC curves to a .png or .svg file.",
 )
 @python_option
 @engine_option
@@ -76,26 +89,18 @@ def evaluate(
     engine: str,
     as_json: bool,
 ) -> None:
-    """Measure checkpoints on verification sets, as the script does during training.
-
-    Upstream's own 10-fold protocol gives accuracy with and without flip, the threshold, the true
-    accept rate at a false accept rate of 0.001, and the mean length of the embeddings. PREFIX
-    alone evaluates each of its checkpoints, and marks the best. FILE is an exported model, which
-    its own runtime computes on the CPU, by the same protocol.
-
-    Data set and batch size are those of the run that saved the newest of these checkpoints,
-    unless you say otherwise; GPUs are chosen as by train.
-    """
-    from mfn_patcher.checkpoints import selection as models
+    """Evaluate checkpoints on verification sets."""
+    from mfn_patcher.checkpoints import selection
     from mfn_patcher.children import interpreter
-    from mfn_patcher.evaluation import run
+    from mfn_patcher.evaluation import plan as plans
+    from mfn_patcher.evaluation.run import raise_for_failed
     from mfn_patcher.files import absolute
     from mfn_patcher.patching.workspace import Workspace
     from mfn_patcher.recipes import loading
     from mfn_patcher.training.options import Options
 
     if plot and plot.suffix not in (".png", ".svg"):
-        raise click.UsageError(f"{plot} ends neither in .png nor in .svg.")
+        raise click.UsageError(f"{plot} must end in .png or .svg")
     here = Path.cwd()
     place = Workspace(workspace, report)
     options = Options(
@@ -106,13 +111,13 @@ def evaluate(
         visible_devices=os.environ.get("CUDA_VISIBLE_DEVICES"),
     )
     if plot:
-        # Before hours of work, for it is an extra.
+        # It needs an extra. An import error must come before hours of work.
         from mfn_patcher.evaluation.roc import draw
-    found = models.find(model, here, workspace)
-    plan = run.plan(place.path, loading.load(), found, target, options)
+    found = selection.find(model, here, workspace, formats.runtimes())
+    plan = plans.plan(place.path, loading.load(), found, target, options)
     for note in plan.notes:
         report(note)
-    evaluation = _watch(plan, interpreter.find(python), engine)
+    evaluation = _run(plan, interpreter.find(python), engine)
     best = evaluation.best
     if as_json:
         print_json(_as_json(place, plan, evaluation))
@@ -121,31 +126,23 @@ def evaluate(
         _print_comparison(plan, evaluation)
     if plot and best is not None:
         draw(_title(plan, best), evaluation.figures[best], plot)
-        report(f"the curves of {_title(plan, best)} are in {plot}")
-    run.raise_for_failed(plan, evaluation)
+        report(f"plotted {_title(plan, best)} to {plot}")
+    raise_for_failed(plan, evaluation)
 
 
-def _watch(plan: Plan, python: str, engine: str) -> Evaluation:
-    """Evaluate, with a bar on a terminal, else with lines."""
+def _run(plan: Plan, python: str, engine: str) -> Evaluation:
+    """Evaluate, with a progress bar on a terminal."""
     from rich.console import Console
-    from rich.markup import escape
     from rich.progress import Progress
 
     from mfn_patcher.evaluation import run
 
     console = Console(stderr=True)
-    if not console.is_terminal:
-        return run.run(plan, python, os.environ, engine, on_step=report)
+    if not console.is_terminal or not _LOG.isEnabledFor(logging.INFO):
+        return run.run(plan, python, os.environ, engine)
     with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("starting", total=plan.batches)
-        return run.run(
-            plan,
-            python,
-            os.environ,
-            engine,
-            on_batch=lambda: progress.advance(task),
-            on_step=lambda line: progress.update(task, description=escape(one_line(line))),
-        )
+        task = progress.add_task("evaluating", total=plan.batches)
+        return run.run(plan, python, os.environ, engine, on_batch=lambda: progress.advance(task))
 
 
 def _title(plan: Plan, number: int) -> str:
@@ -204,15 +201,15 @@ def _print_comparison(plan: Plan, evaluation: Evaluation) -> None:
     for name, images in plan.sets.items():
         if 2 * published.PAIRS.get(name, 0) not in (0, images):
             echo(
-                f"{name} has {images // 2:,} pairs, that of the published figures "
-                f"{published.PAIRS[name]:,}: they do not compare."
+                f"{name} has {images // 2:,} pairs here and {published.PAIRS[name]:,} in the "
+                "published figures: they are not comparable."
             )
 
 
 def _as_json(place: Any, plan: Plan, evaluation: Evaluation) -> dict[str, Any]:
     import dataclasses
 
-    exported = plan.model.exported
+    exported = plan.model.runtime is not None
     number_of = {number: None if exported else number for number in plan.model.checkpoints}
     results = []
     for number, sets in evaluation.figures.items():

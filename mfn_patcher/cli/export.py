@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,36 +17,47 @@ from mfn_patcher.cli.options import (
     workspace_option,
 )
 from mfn_patcher.cli.terminal import echo, print_json
+from mfn_patcher.export import formats
 
-_EXAMPLE = """\b
+if TYPE_CHECKING:
+    from mfn_patcher.checkpoints.selection import Model
+    from mfn_patcher.export.card import Card
+
+_WIDTH = max(len(form.name) for form in formats.FORMATS) + 2
+_FORMATS = "\n".join(f"  {form.name:<{_WIDTH}}for {form.summary}" for form in formats.FORMATS)
+_EPILOG = f"""\b
+Formats:
+{_FORMATS}
+
+\b
 Example:
   mfn-patch export insightface/models/MobileFaceNet/model-y1-arcface,80 --format onnx
 """
 
 
-@click.command(epilog=_EXAMPLE)
+@click.command(short_help="Export a checkpoint to another format.", epilog=_EPILOG)
 @click.argument("checkpoint", metavar="PREFIX,EPOCH")
 @workspace_option
 @click.option(
     "--format",
-    "form",
-    type=click.Choice(["slim", "onnx", "ncnn"]),
+    "format_name",
+    type=click.Choice([form.name for form in formats.FORMATS]),
     required=True,
-    help="slim: MXNet's own files, up to the embedding. ncnn: a .param and a .bin file.",
+    help="Format to write.",
 )
 @click.option(
     "-o",
     "--output",
     type=PathType(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Where to write.  [default: exported, beside the checkpoint]",
+    help="Folder to write to.  [default: exported]",
 )
-@click.option("--fp16", "half", is_flag=True, help="Half precision.")
+@click.option("--fp16", "half", is_flag=True, help="Write it in half precision.")
 @click.option(
     "--images",
     type=PathType(dir_okay=False, exists=True, path_type=Path),
     metavar="SET.bin",
-    help="Prove it with images of a verification set.  [default: drawn faces]",
+    help="Verify on this set instead of drawn faces.",
 )
 @python_option
 @engine_option
@@ -54,7 +66,7 @@ def export(
     checkpoint: str,
     *,
     workspace: Path,
-    form: str,
+    format_name: str,
     output: Path | None,
     half: bool,
     images: Path | None,
@@ -62,48 +74,56 @@ def export(
     engine: str,
     as_json: bool,
 ) -> None:
-    """Write the network of a checkpoint, from pixels to embedding, for use elsewhere.
+    """Export the network of a checkpoint, from pixels to embedding, to another format.
 
-    The result is run by the format's own runtime on 64 images and compared with the engine. If they
-    differ, no file is left, and the first layer that differs is named. A card beside the model says
-    what it is made from, how to feed it, and how it was verified. Nothing is overwritten, and the
-    checkpoint stays as it is.
+    The format's own runtime runs the result on 64 images, and its embeddings are compared with the
+    engine's. If they differ, no file is written, and the message names the first layer that
+    differs. A card beside the model says where it comes from, how to use it, and how it was
+    verified. No file is overwritten. The default folder is exported, beside the checkpoint.
     """
-    from mfn_patcher.checkpoints import selection as models
     from mfn_patcher.children import interpreter
     from mfn_patcher.export import run
 
-    if half and form == "slim":
-        raise click.UsageError("--fp16 is not for slim, which is what MXNet loads")
-    model = models.find(checkpoint, Path.cwd(), workspace)
-    if model.exported:
-        raise click.UsageError(f"{checkpoint} is exported; name the checkpoint, as PREFIX,EPOCH")
-    if len(model.checkpoints) > 1:
-        raise click.UsageError(
-            f"{checkpoint} has {len(model.checkpoints)} checkpoints: name one, as PREFIX,EPOCH"
-        )
+    form = formats.by_name(format_name)
+    if half and form.half_limits is None:
+        raise click.UsageError(f"format {form.name} has no half precision: omit --fp16")
+    model = _find(checkpoint, workspace)
+    folder = output or model.prefix.parent / "exported"
     exported = run.export(
         workspace,
-        model,
-        form,
-        output or model.prefix.parent / "exported",
+        run.Request(model, form, folder, half, images),
         python=interpreter.find(python),
         environment=os.environ,
         wanted=engine,
-        half=half,
-        verification_set=images,
     )
     if as_json:
-        print_json({"folder": str(exported.folder), **exported.card.as_json()})
+        print_json({"folder": str(folder), **exported.card.as_json()})
         return
-    proof = exported.card.agreement
-    report(
-        f"{exported.card.runtime} matches {exported.card.reference} on "
-        f"{exported.card.images} images: smallest cosine {proof.cosine:.9f}, largest difference "
-        f"{proof.difference:.2g}"
-    )
-    if form != "slim":
-        report(f"{exported.card.folded} batch norms folded")
-        report(f"subnormal weights: {exported.card.subnormal_weights}")
+    _describe(exported.card)
     for path in exported.files:
         echo(f"{path.stat().st_size:>12,}  {path}")
+
+
+def _find(checkpoint: str, workspace: Path) -> Model:
+    from mfn_patcher.checkpoints import selection
+
+    model = selection.find(checkpoint, Path.cwd(), workspace, formats.runtimes())
+    if model.runtime:
+        raise click.UsageError(f"{checkpoint} is an exported model; name a checkpoint")
+    if len(model.checkpoints) > 1:
+        raise click.UsageError(
+            f"{checkpoint} has {len(model.checkpoints)} checkpoints: name one as PREFIX,EPOCH"
+        )
+    return model
+
+
+def _describe(card: Card) -> None:
+    proof = card.proof
+    report(
+        f"{proof.runtime} matches {proof.reference} on {proof.images} images: smallest cosine "
+        f"{proof.agreement.cosine:.9f}, largest difference {proof.agreement.difference:.2g}"
+    )
+    if card.conversion.folded:
+        report(f"{card.conversion.folded} batch norms folded")
+    if card.network.subnormal or card.conversion.flushed:
+        report(f"subnormal weights: {card.subnormal_weights}")

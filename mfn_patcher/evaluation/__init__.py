@@ -1,1 +1,1 @@
-"""Measuring checkpoints on verification sets, by upstream's own protocol."""
+"""Evaluating checkpoints on verification sets by upstream's own protocol."""

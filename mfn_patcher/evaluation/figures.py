@@ -1,4 +1,4 @@
-"""What an evaluation found."""
+"""The results of an evaluation."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 FAR = 1e-3
-"""The false accept rate at which upstream's protocol states the true accept rate."""
+"""False accept rate at which upstream's protocol measures the true accept rate."""
 
 
 @dataclass(frozen=True)
 class Roc:
-    """A receiver operating characteristic, over falling strictness.
+    """A receiver operating characteristic, from the strictest threshold on.
 
     Attributes:
-        fpr: False positive rates (of pairs that don't match, taken as matching), 0 to 1.
-        tpr: True positive rates for the same thresholds, 0 to 1.
+        fpr: false positive rates, 0 to 1: the share of different pairs that are accepted.
+        tpr: true positive rates at the same thresholds, 0 to 1.
     """
 
     fpr: tuple[float, ...]
@@ -26,21 +26,23 @@ class Roc:
 
 @dataclass(frozen=True)
 class Figures:
-    """How well a checkpoint does on a verification set: all rates 0 to 1, means over ten folds.
+    """How well a checkpoint does on a verification set. Rates are 0 to 1, means over ten folds.
+
+    With flip, an image is represented by the sum of its embedding and its mirror image's. The
+    training script prints the accuracy with flip.
 
     Attributes:
-        pairs: Size of the set.
-        accuracy: With flip, which is what the training script prints: of the sum of an image's
-            embedding and its mirror image's.
-        std: Standard deviation of `accuracy` over the folds.
-        accuracy_without_flip: Of the embeddings of the images as they are.
-        std_without_flip: Standard deviation of that.
-        threshold: Squared distance below which a pair is taken as matching, with flip.
-        tar: True accept rate at a false accept rate of `FAR`, with flip.
-        tar_std: Standard deviation of that.
-        far: The false accept rate on the folds that the thresholds for `tar` were not chosen on.
-        xnorm: Mean length of the embeddings.
-        roc: With flip.
+        pairs: number of pairs in the set.
+        accuracy: accuracy with flip.
+        std: standard deviation of `accuracy` over the folds.
+        accuracy_without_flip: accuracy without flip.
+        std_without_flip: standard deviation of `accuracy_without_flip` over the folds.
+        threshold: squared distance below which a pair is accepted, with flip.
+        tar: true accept rate at a false accept rate of `FAR`, with flip.
+        tar_std: standard deviation of `tar` over the folds.
+        far: false accept rate on the folds that the thresholds of `tar` were not chosen on.
+        xnorm: mean length of the embeddings.
+        roc: receiver operating characteristic, with flip.
     """
 
     pairs: int
@@ -58,12 +60,12 @@ class Figures:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All that was found.
+    """The results of an evaluation.
 
     Attributes:
-        figures: By number of the checkpoint, then by set, both in order.
-        failed: Why checkpoints could not be evaluated, by number.
-        engine: ``name``, ``build`` and ``reason`` of what computed; None for an exported model.
+        figures: figures by number of the checkpoint, then by set, both in order.
+        failed: why checkpoints could not be evaluated, by number.
+        engine: ``name``, ``build`` and ``reason`` of the engine; None for an exported model.
     """
 
     figures: Mapping[int, Mapping[str, Figures]]
@@ -72,11 +74,11 @@ class Evaluation:
 
     @property
     def best(self) -> int | None:
-        """The checkpoint with the highest mean accuracy; of equals the last, as in training."""
+        """Checkpoint with the highest mean accuracy; the last of equals, as in training."""
         return max(self.figures, key=lambda number: (self._mean(number), number), default=None)
 
     def best_on(self, name: str) -> int:
-        """Return the checkpoint with the highest accuracy on a set; of equals the last."""
+        """Return the checkpoint with the highest accuracy on a set; the last of equals."""
         return max(self.figures, key=lambda number: (self.figures[number][name].accuracy, number))
 
     def _mean(self, number: int) -> float:
@@ -84,6 +86,6 @@ class Evaluation:
 
 
 def parse(table: Mapping[str, Any]) -> Figures:
-    """Return the figures that the probe states."""
+    """Return the figures that program ``evaluate`` reports."""
     roc = Roc(tuple(table["roc"]["fpr"]), tuple(table["roc"]["tpr"]))
     return Figures(**{**table, "roc": roc})

@@ -13,11 +13,11 @@ def draw(title: str, sets: Mapping[str, Figures], path: Path) -> None:
     """Draw the curves of a checkpoint.
 
     Args:
-        title: Above the picture.
-        sets: Figures by verification set.
-        path: To write, or to replace; its suffix says the format, ``.png`` or ``.svg``.
+        title: title of the picture.
+        sets: figures by verification set.
+        path: file to write or replace; its suffix, ``.png`` or ``.svg``, determines the format.
     """
-    # After the module above has told what to do where it is missing.
+    # If matplotlib is missing, the import of plots above has already failed with the remedy.
     import matplotlib as mpl  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
 
@@ -34,11 +34,11 @@ def draw(title: str, sets: Mapping[str, Figures], path: Path) -> None:
                 tpr,
                 color=COLOURS[index % len(COLOURS)],
                 linestyle=DASHES[index % len(DASHES)],
-                # A rate between two thresholds is not measured: that of the stricter one holds.
+                # Rates between two thresholds are not measured; the stricter one's is drawn.
                 drawstyle="steps-post",
                 label=f"{title_of(name)}: accuracy {found.accuracy:.2%}, TAR {found.tar:.2%}",
             )
-        axes.axvline(FAR, color="0.5", linewidth=1, label=f"FAR {FAR:g}, where TAR is stated")
+        axes.axvline(FAR, color="0.5", linewidth=1, label=f"FAR {FAR:g}, where TAR is measured")
         bottom = max(0, min(tpr[0] for _, tpr in curves.values()) - 0.05)
         axes.set(
             title=title,
@@ -48,14 +48,14 @@ def draw(title: str, sets: Mapping[str, Figures], path: Path) -> None:
             xlim=(left, 1),
             ylim=(bottom, 1 + (1 - bottom) / 50),
         )
-        # The scale's own labels are formulas, which the style does not set.
+        # The default labels of this scale are formulas, which the style cannot draw.
         axes.xaxis.set_major_formatter("{x:g}")
         figure.legend(loc="outside lower center", frameon=False)
     write(figure, path)
 
 
 def _curve(roc: Roc, left: float) -> tuple[list[float], list[float]]:
-    """Return the points of a curve; that of no false accepts stands at the axis's left edge."""
+    """Return the points of a curve; a point without false accepts is put at the left edge."""
     accepted = [tpr for fpr, tpr in zip(roc.fpr, roc.tpr) if fpr == 0]
     points = [(fpr, tpr) for fpr, tpr in zip(roc.fpr, roc.tpr) if fpr]
     start = (left, max(accepted, default=0.0))

@@ -1,1 +1,1 @@
-"""Taking a trained network elsewhere: slim files of MXNet, ONNX; proven equal, or refused."""
+"""Exporting trained networks to other formats, verified against the engine, and using them."""

@@ -1,47 +1,59 @@
-"""The card of an exported model: what it is, where it is from, and how it was proven."""
+"""The card of an exported model: what it is, where it comes from, and how it was verified."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mfn_patcher.export.proof import Agreement, Limits
+from mfn_patcher.checkpoints.digest import FileDigest
+from mfn_patcher.export.formats.base import EMBEDDING, Conversion, Format, Limits
+from mfn_patcher.export.origin import Origin
+from mfn_patcher.export.proof import Agreement
+from mfn_patcher.export.reference import Reference
 from mfn_patcher.runs.summary import percent
 
 
 @dataclass(frozen=True)
-class File:
-    """A file of a model.
+class NetworkFacts:
+    """What an exported network looks like from outside.
 
     Attributes:
-        name: In the folder of the card.
-        bytes: Its size.
-        sha256: In hexadecimal.
+        parameters: number of its parameters.
+        subnormal: number of parameters in the checkpoint that are subnormal.
+        scaling: what it first does to pixels: pairs of operator and number.
+        side: height and width of an image, in pixels.
+        length: length of an embedding.
     """
 
-    name: str
-    bytes: int
-    sha256: str
+    parameters: int
+    subnormal: int
+    scaling: tuple[tuple[str, float], ...]
+    side: int
+    length: int
 
 
-def describe(path: Path) -> File:
-    """Return what tells a file from others."""
-    content = path.read_bytes()
-    return File(path.name, len(content), hashlib.sha256(content).hexdigest())
+def describe_network(source: Reference) -> NetworkFacts:
+    """Return what the network of a checkpoint looks like from outside."""
+    backbone = source.backbone
+    return NetworkFacts(
+        backbone.parameters,
+        backbone.subnormal,
+        backbone.scaling,
+        source.shape[-1],
+        source.embeddings.shape[1],
+    )
 
 
 @dataclass(frozen=True)
-class Effect:
-    """What setting subnormal weights to zero did on the machine that exported.
+class Latencies:
+    """How long a network takes for an image on the machine that exports, with one thread.
 
     Attributes:
-        before: Milliseconds for an image with them; the median, with one thread.
-        after: Without.
+        before: median with subnormal weights, in milliseconds.
+        after: median without them.
     """
 
     before: float
@@ -49,101 +61,104 @@ class Effect:
 
 
 @dataclass(frozen=True)
-class Card:
-    """All there is to know of an exported model.
+class Proof:
+    """How an export was verified.
 
     Attributes:
-        format: ``slim``, ``onnx`` or ``ncnn``.
-        precision: ``fp32`` or ``fp16``.
-        files: Of the model.
-        checkpoint: That it was made from.
-        run: That trained it; None if that isn't known.
-        chain_commit: The patched code that trained it; None if that isn't known.
-        accuracies: That the run measured of this checkpoint, with flip, 0 to 1, by set.
-        parameters: Numbers in the checkpoint up to the embedding.
-        scaling: What the network does to the pixels first: pairs of operator and number.
-        side: Of an image, in pixels.
-        length: Of an embedding.
-        folded: Batch norms that were folded into the layer before.
-        subnormal: Weights of the checkpoint that were neither zero nor normal numbers.
-        flushed: Such weights of the exported network, after folding, that became zero.
-        effect: Of that; None if there were none.
-        images: Number that it was proven with.
-        images_from: Where they were from.
-        reference: What computed the embeddings to reach.
-        runtime: What computed those of the files.
-        agreement: Of both.
-        limits: That it keeps.
-        tool: Version of mfn-patch.
+        images: number of images.
+        images_from: where they come from.
+        reference: name and build of the engine that computed the reference.
+        runtime: name and version of what ran the exported files.
+        agreement: how close both are.
     """
 
-    format: str
-    precision: str
-    files: tuple[File, ...]
-    checkpoint: File
-    run: str | None
-    chain_commit: str | None
-    accuracies: Mapping[str, float]
-    parameters: int
-    scaling: tuple[tuple[str, float], ...]
-    side: int
-    length: int
-    folded: int
-    subnormal: int
-    flushed: int
-    effect: Effect | None
     images: int
     images_from: str
     reference: str
     runtime: str
     agreement: Agreement
+
+
+@dataclass(frozen=True)
+class Card:
+    """Everything that is known about an exported model.
+
+    Attributes:
+        form: its format.
+        half: whether it is in half precision.
+        files: its files.
+        origin: where it comes from.
+        network: what the network looks like from outside.
+        conversion: what the conversion has changed.
+        latencies: the effect of setting subnormal weights to zero; None if there were none.
+        proof: how it was verified.
+        limits: how close it had to be.
+        tool: version of mfn-patch.
+    """
+
+    form: Format
+    half: bool
+    files: tuple[FileDigest, ...]
+    origin: Origin
+    network: NetworkFacts
+    conversion: Conversion
+    latencies: Latencies | None
+    proof: Proof
     limits: Limits
     tool: str
 
     @property
+    def precision(self) -> str:
+        """Type of its weights."""
+        return "fp16" if self.half else "fp32"
+
+    @property
     def subnormal_weights(self) -> str:
-        """What became of them, in words."""
-        text = f"{self.subnormal} in the checkpoint; {self.flushed} of the network set to zero"
-        if self.effect:
+        """What became of subnormal weights, in words."""
+        found, flushed = self.network.subnormal, self.conversion.flushed
+        text = f"{found} in the checkpoint; {flushed} of the network set to zero"
+        if self.latencies:
             text += (
-                f": {self.effect.before:.2f} ms an image before, {self.effect.after:.2f} ms after, "
-                "on the machine that exported"
+                f": {self.latencies.before:.2f} ms per image before, {self.latencies.after:.2f} ms "
+                "after, on the machine that exported"
             )
         return text
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as ``docs/schema/export.json`` has it."""
+        """Return it as ``docs/schema/export.json`` describes it."""
+        network, proof = self.network, self.proof
         return {
-            "format": self.format,
+            "format": self.form.name,
             "precision": self.precision,
             "files": [dataclasses.asdict(file) for file in self.files],
-            "checkpoint": dataclasses.asdict(self.checkpoint),
-            "run": self.run,
-            "chain_commit": self.chain_commit,
-            "accuracies": dict(self.accuracies),
-            "parameters": self.parameters,
+            **dataclasses.asdict(self.origin),
+            "parameters": network.parameters,
             "input": {
                 "name": "data",
-                "shape": [*self._batch, 3, self.side, self.side],
+                "shape": [*self._batch, 3, network.side, network.side],
                 "type": "float32",
                 "channels": "RGB",
                 "range": [0, 255],
-                "scaling": [{"operator": name, "value": value} for name, value in self.scaling],
-                "scaling_inside": bool(self.scaling),
+                "scaling": [{"operator": name, "value": value} for name, value in network.scaling],
+                "scaling_inside": bool(network.scaling),
             },
-            "output": {"name": "fc1", "shape": [*self._batch, self.length], "type": "float32"},
-            "batch_norms_folded": self.folded,
+            "output": {
+                "name": EMBEDDING,
+                "shape": [*self._batch, network.length],
+                "type": "float32",
+            },
+            "batch_norms_folded": self.conversion.folded,
             "subnormal_weights": {
-                "checkpoint": self.subnormal,
-                "flushed": self.flushed,
-                "milliseconds": dataclasses.asdict(self.effect) if self.effect else None,
+                "checkpoint": network.subnormal,
+                "flushed": self.conversion.flushed,
+                "milliseconds": dataclasses.asdict(self.latencies) if self.latencies else None,
             },
             "proof": {
-                "images": self.images,
-                "images_from": self.images_from,
-                "reference": self.reference,
-                "runtime": self.runtime,
-                **dataclasses.asdict(self.agreement),
+                "images": proof.images,
+                "images_from": proof.images_from,
+                "reference": proof.reference,
+                "runtime": proof.runtime,
+                **dataclasses.asdict(proof.agreement),
                 "limits": dataclasses.asdict(self.limits),
             },
             "tool": self.tool,
@@ -151,43 +166,54 @@ class Card:
 
     @property
     def _batch(self) -> list[str]:
-        """The first axis; ncnn takes one image at a time."""
-        return [] if self.format == "ncnn" else ["N"]
+        """The first axis of input and output, if there is one for images."""
+        return ["N"] if self.form.batched else []
 
     def as_markdown(self) -> str:
-        """Return it for people."""
-        inside = ", then ".join(f"`{name} {value:g}`" for name, value in self.scaling)
-        accuracies = ", ".join(f"{name} {percent(rate)}%" for name, rate in self.accuracies.items())
-        batch = "".join(f"{axis}, " for axis in self._batch)
-        allowed = f"cosine ≥ {self.limits.cosine:g}"
-        if self.limits.difference is not None:
-            allowed += f", difference ≤ {self.limits.difference * self.agreement.scale:.2g}"
-        rows = {
-            "checkpoint": f"`{self.checkpoint.name}`, SHA-256 `{self.checkpoint.sha256}`",
-            "trained by": f"run `{self.run}`" if self.run else "unknown",
-            "patched code": f"commit `{self.chain_commit}`" if self.chain_commit else "unknown",
-            "accuracy in training": accuracies or "unknown",
-            "input": f"`data`, float32, ({batch}3, {self.side}, {self.side}), RGB, 0 to 255",
-            "scaling": f"inside the network ({inside}): feed pixels as they are"
-            if inside
-            else "outside: the network scales nothing",
-            "output": f"`fc1`, float32, ({batch}{self.length}); compare by cosine",
-            "batch norms folded": f"{self.folded}",
-            "subnormal weights": self.subnormal_weights,
-            "proof": f"{self.runtime} against {self.reference} on {self.images} images "
-            f"({self.images_from}): least cosine {self.agreement.cosine:.9f}, "
-            f"largest difference {self.agreement.difference:.2g} (allowed: {allowed})",
-        }
-        lines = [f"# {self.files[0].name}", "", f"MobileFaceNet, {self.format}, {self.precision}."]
-        lines += ["", "| file | bytes | SHA-256 |", "|---|---|---|"]
+        """Return it as a Markdown page."""
+        lines = [f"# {self.files[0].name}", ""]
+        lines += [f"MobileFaceNet, {self.form.name}, {self.precision}.", ""]
+        lines += ["| file | bytes | SHA-256 |", "|---|---|---|"]
         lines += [f"| `{file.name}` | {file.bytes:,} | `{file.sha256}` |" for file in self.files]
-        lines += [
-            "",
-            "| | |",
-            "|---|---|",
-            *(f"| {name} | {text} |" for name, text in rows.items()),
-        ]
+        lines += ["", "| | |", "|---|---|"]
+        rows = {**self._origin_rows(), **self._use_rows(), **self._proof_rows()}
+        lines += [f"| {name} | {text} |" for name, text in rows.items()]
         return "\n".join(lines) + "\n"
+
+    def _origin_rows(self) -> dict[str, str]:
+        origin = self.origin
+        accuracies = (f"{name} {percent(rate)}%" for name, rate in origin.accuracies.items())
+        return {
+            "checkpoint": f"`{origin.checkpoint.name}`, SHA-256 `{origin.checkpoint.sha256}`",
+            "trained by": f"run `{origin.run}`" if origin.run else "unknown",
+            "patched code": f"commit `{origin.chain_commit}`" if origin.chain_commit else "unknown",
+            "accuracy in training": ", ".join(accuracies) or "unknown",
+        }
+
+    def _use_rows(self) -> dict[str, str]:
+        network = self.network
+        inside = ", then ".join(f"`{name} {value:g}`" for name, value in network.scaling)
+        batch = "".join(f"{axis}, " for axis in self._batch)
+        return {
+            "input": f"`data`, float32, ({batch}3, {network.side}, {network.side}), RGB, 0 to 255",
+            "scaling": f"part of the network ({inside}): pass pixels as they are"
+            if inside
+            else "none in the network",
+            "output": f"`{EMBEDDING}`, float32, ({batch}{network.length}); compare by cosine",
+        }
+
+    def _proof_rows(self) -> dict[str, str]:
+        proof, agreed, limits = self.proof, self.proof.agreement, self.limits
+        allowed = f"cosine ≥ {limits.cosine:g}"
+        if limits.difference is not None:
+            allowed += f", difference ≤ {limits.difference * agreed.scale:.2g}"
+        return {
+            "batch norms folded": f"{self.conversion.folded}",
+            "subnormal weights": self.subnormal_weights,
+            "verified": f"{proof.runtime} against {proof.reference} on {proof.images} images "
+            f"({proof.images_from}): smallest cosine {agreed.cosine:.9f}, largest difference "
+            f"{agreed.difference:.2g} (allowed: {allowed})",
+        }
 
 
 def write(card: Card, json_path: Path, markdown_path: Path) -> None:

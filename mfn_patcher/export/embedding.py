@@ -1,4 +1,4 @@
-"""Embedding files with an exported network."""
+"""Embedding image files with an exported model."""
 
 from __future__ import annotations
 
@@ -7,28 +7,30 @@ from pathlib import Path
 
 import numpy as np
 
-from mfn_patcher.children.programs.runtimes import Floats
+from mfn_patcher.children.exported import Floats, ModelFileError
 from mfn_patcher.export.images import read_crops
-from mfn_patcher.export.runtime import ModelFileError, load, running
+from mfn_patcher.export.runtime import load
 
 
 def embed_files(model: Path, images: Sequence[Path]) -> tuple[str, Floats]:
-    """Return what ran the network, and the embeddings (images, length), each of length 1.
+    """Embed image files.
 
     Args:
-        model: A file from an export, ``.onnx`` or ``.param``.
-        images: Aligned crops.
+        model: path of an exported model.
+        images: paths of aligned crops.
+
+    Returns:
+        Name and version of the runtime, and the embeddings (images, length), each of length 1.
 
     Raises:
         ImageError: An image is not such a crop.
-        ModelFileError: The model can't be run, or gives numbers that are not finite.
-        RuntimeMissingError: Its runtime is missing.
+        ModelFileError: The model cannot be run, or its embeddings contain NaN or Inf.
+        PackageMissingError: Its runtime is missing.
     """
     pixels = read_crops(images)
     network = load(model)
-    with running(model):
-        embeddings = network.embed(pixels)
+    embeddings = network.embed(pixels)
     lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
     if not np.isfinite(lengths).all() or not lengths.all():
-        raise ModelFileError(f"{model} gives embeddings without a direction")
+        raise ModelFileError(model, "its embeddings are zero, NaN or Inf")
     return network.name, embeddings / lengths

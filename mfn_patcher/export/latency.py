@@ -1,4 +1,4 @@
-"""How long an exported network takes for an image on this machine."""
+"""How long exported models take for an image on this machine."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mfn_patcher.export.images import proof_images
-from mfn_patcher.export.runtime import load, running
+from mfn_patcher.export.runtime import load
 
 _WARM_UP = 5
 _REST = 0.02  # seconds
 
 REFERENCE = "the MobileFaceNet paper (arXiv 1804.07573) states 24 ms on a Snapdragon 820"
-"""For orientation; of another machine and runtime."""
+"""For orientation only: measured on another machine with another runtime."""
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Of one image at a time.
+    """Latency of a model that embeds one image at a time.
 
     Attributes:
-        runtime: What ran the network.
-        threads: That it computed with.
-        runs: That were timed, after some to warm up.
-        median: Milliseconds.
-        fastest: Milliseconds; what else the machine did slowed this one down least.
+        runtime: name and version of what ran the model.
+        threads: number of threads that it computed with.
+        runs: number of timed runs, after some to warm up.
+        median: median, in milliseconds.
+        fastest: minimum, in milliseconds, which other load on the machine affects least.
     """
 
     runtime: str
@@ -38,31 +38,30 @@ class Latency:
 
 
 def measure(models: Sequence[Path], threads: int, runs: int) -> list[Latency]:
-    """Time networks in turns, so that what else the machine does slows down all alike.
+    """Time models in turns, so that other load on the machine affects all of them alike.
 
     Args:
-        models: Files from exports.
-        threads: To compute with.
-        runs: Embeddings to time, of each.
+        models: paths of exported models.
+        threads: number of threads to compute with.
+        runs: number of runs to time for each.
 
     Raises:
-        ModelFileError: One can't be run.
-        RuntimeMissingError: Its runtime is missing.
+        ModelFileError: A model cannot be run.
+        PackageMissingError: Its runtime is missing.
     """
     networks = [load(model, threads) for model in models]
-    images = proof_images(None)[0]
+    images = proof_images(None).pixels
     taken: list[list[float]] = [[] for _ in networks]
     for number in range(_WARM_UP + runs):
         image = images[number % len(images)][None]
-        for model, network, times in zip(models, networks, taken):
-            with running(model):
-                if len(models) > 1:
-                    # For a while, the threads of the one before spin on the cores of this one's.
-                    time.sleep(_REST)
-                    network.embed(image)
-                start = time.perf_counter()
+        for network, times in zip(networks, taken):
+            if len(models) > 1:
+                # For a while, the previous runtime's threads still spin on the cores.
+                time.sleep(_REST)
                 network.embed(image)
-                times.append(1000 * (time.perf_counter() - start))
+            start = time.perf_counter()
+            network.embed(image)
+            times.append(1000 * (time.perf_counter() - start))
     return [
         Latency(network.name, threads, runs, statistics.median(timed), min(timed))
         for network, timed in zip(networks, (times[_WARM_UP:] for times in taken))

@@ -1,10 +1,11 @@
-"""Networks as ONNX has them: translated from a symbol, and made faster without changing them."""
+"""Networks in ONNX's operators: translated from a symbol, and optimised."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from mfn_patcher.engine.pytorch.mxnet.attributes import parse
 from mfn_patcher.engine.pytorch.mxnet.base import MXNetError
 from mfn_patcher.engine.pytorch.mxnet.operators import OPERATORS
 from mfn_patcher.engine.pytorch.mxnet.symbol_json import Graph, GraphNode
+from mfn_patcher.export.backbone import Backbone, count_subnormal
+from mfn_patcher.export.formats.base import Conversion
 from mfn_patcher.export.onnx_operators import (
     WRITERS,
     Array,
@@ -32,9 +35,9 @@ class Translated:
 
     Attributes:
         layers: its layers, each after those that it reads from.
-        shape: shape of an image that it takes, as ``data``.
-        output: the name of its output.
-        output_shape: shape of that for one image, without the first axis.
+        shape: shape of an image, its input ``data``.
+        output: name of its output.
+        output_shape: shape of the output for one image, without the first axis.
     """
 
     layers: tuple[Layer, ...]
@@ -44,21 +47,48 @@ class Translated:
 
     @property
     def weights(self) -> list[Weight]:
-        """Its constants, each once."""
+        """Its constants, each listed once."""
         values = (value for layer in self.layers for value in layer.inputs)
         return list(dict.fromkeys(value for value in values if isinstance(value, Weight)))
+
+
+def convert(
+    backbone: Backbone, shape: Shape, path: Path, write: Callable[[Translated, Path], None]
+) -> Conversion:
+    """Translate and optimise a network, and write it.
+
+    If it has subnormal weights, a file beside it keeps them.
+
+    Args:
+        backbone: the network.
+        shape: shape of an image.
+        path: path of the file that names the model.
+        write: writes a network to such a path.
+
+    Raises:
+        UnsupportedError: The network has no form in ONNX here.
+    """
+    translated = translate(backbone.graph, backbone.arrays, shape)
+    unflushed, folded = fold_batch_norms(translated)
+    network, flushed = flush_subnormal(unflushed)
+    write(network, path)
+    if not flushed:
+        return Conversion(folded)
+    kept = path.with_name(f"unflushed{path.suffix}")
+    write(unflushed, kept)
+    return Conversion(folded, flushed, kept)
 
 
 def translate(graph: Graph, arrays: Mapping[str, Array], shape: Shape) -> Translated:
     """Translate a network, layer by layer under the same names.
 
     Args:
-        graph: its symbol, with ``data`` as input and a single output.
-        arrays: its parameters by name, auxiliary states among them.
+        graph: graph of its symbol, with ``data`` as input and a single output.
+        arrays: its parameters and auxiliary states, by name.
         shape: shape of an image.
 
     Raises:
-        UnsupportedError: It has an operator that is not translated, or a parameter is missing.
+        UnsupportedError: An operator is not translated, or a parameter is missing.
     """
     layers: list[Layer] = []
     values: dict[tuple[int, int], Value] = {}
@@ -102,10 +132,12 @@ def _write(
 
 
 def fold_batch_norms(network: Translated) -> tuple[Translated, int]:
-    """Fold each batch norm into the layer before it, computed in double precision.
+    """Fold each batch norm into the layer before it, computing in double precision.
+
+    The layer before gets the name of the batch norm.
 
     Returns:
-        The network, and how many were folded. The layer before gets the name of the batch norm.
+        The network, and the number of batch norms folded.
     """
     uses = Counter(value for layer in network.layers for value in layer.inputs)
     layers: dict[str, Layer] = {}
@@ -124,7 +156,7 @@ def fold_batch_norms(network: Translated) -> tuple[Translated, int]:
 
 
 def _merge(layer: Layer, norm: Layer) -> Layer | None:
-    """Return a layer that computes what a batch norm makes of it; None if there is none."""
+    """Return one layer for a layer and the batch norm after it; None if there is none."""
     if norm.operator != "BatchNormalization" or layer.operator not in ("Conv", "Gemm"):
         return None
     values = (*layer.inputs[1:], *norm.inputs[1:])
@@ -146,16 +178,11 @@ def _merge(layer: Layer, norm: Layer) -> Layer | None:
     return Layer(layer.operator, inputs, norm.outputs, layer.attributes)
 
 
-def count_subnormal(array: Array) -> int:
-    """Return how many numbers are neither zero nor normal in single precision."""
-    return int(np.count_nonzero((array != 0) & (np.abs(array) < _TINY)))
-
-
 def flush_subnormal(network: Translated) -> tuple[Translated, int]:
-    """Set weights that are neither zero nor normal numbers to zero.
+    """Set subnormal weights to zero.
 
     Returns:
-        The network, and how many numbers that were.
+        The network, and the number of weights set to zero.
     """
     flushed: dict[Value, Value] = {}
     count = 0

@@ -1,4 +1,4 @@
-"""From ONNX to ncnn, by ncnn's own converter."""
+"""Converting ONNX to ncnn with ncnn's own converter."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.remedies import pip_install
 
 REQUIREMENT = "pnnx==20261020"
-"""It declares that it needs PyTorch, which only parts of it do that are not used here."""
+"""It declares that it requires PyTorch, which the parts that are used here do not."""
 
 _TAIL = 5  # lines
 _OUTPUT = "out0"  # as pnnx names it
@@ -20,24 +20,24 @@ _SECONDS = 120
 
 
 class ConversionError(MfnPatchError):
-    """There is no converter, or it failed."""
+    """The converter is missing, or it failed."""
 
 
 def find() -> Path:
-    """Return the converter.
+    """Return the path of the converter.
 
-    It is the program in the package: the command that pip makes of it imports PyTorch first.
+    It is the program inside the package, because the command that pip installs imports PyTorch.
 
     Raises:
-        ConversionError: There is none.
+        ConversionError: It is not installed.
     """
     spec = importlib.util.find_spec("pnnx")
     program = Path(spec.origin).parent / "pnnx" if spec and spec.origin else None
     if program is None or not program.is_file():
         raise ConversionError(
-            "pnnx is not installed, which converts ONNX to ncnn",
-            remedy=f"Install it with `{pip_install()} --no-deps {REQUIREMENT}`: it needs "
-            "none of what it depends on.",
+            "pnnx, which converts ONNX to ncnn, is not installed",
+            remedy=f"Install it with `{pip_install()} --no-deps {REQUIREMENT}`; the converter "
+            "does not need the dependencies of its package.",
         )
     return program
 
@@ -45,20 +45,20 @@ def find() -> Path:
 def convert(
     onnx: Path, param: Path, nodes: Sequence[tuple[str, Sequence[str]]], *, half: bool
 ) -> None:
-    """Write the files of a network, whose blobs have the names that they have in ONNX.
+    """Write the files of a network, whose blobs get the names that they have in ONNX.
 
     Args:
-        onnx: The network, in single precision.
-        param: The ``.param`` file to write, its ``.bin`` file beside it.
-        nodes: Output and inputs of each of its layers, in order, without weights.
-        half: Store weights in half precision.
+        onnx: path of the network, in single precision.
+        param: path of the ``.param`` file to write; the ``.bin`` file is written beside it.
+        nodes: output and inputs of each of its layers, in order, without weights.
+        half: whether to store weights in half precision.
 
     Raises:
-        ConversionError: There is no converter, or it failed.
+        ConversionError: The converter is missing, or it failed.
     """
     aside = param.parent / f"{param.stem}-pnnx"
     aside.mkdir()
-    # Beside its input it writes much else.
+    # It writes many other files beside its input.
     (aside / "model.onnx").symlink_to(onnx.resolve())
     shape = f"inputshape=[1,3,{IMAGE_SIDE},{IMAGE_SIDE}]f32"
     try:
@@ -74,7 +74,7 @@ def convert(
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise ConversionError(f"pnnx can't be run: {error}") from error
+        raise ConversionError(f"cannot run pnnx: {error}") from error
     made = [aside / "model.ncnn.param", aside / "model.ncnn.bin"]
     if ran.returncode or not all(path.is_file() for path in made):
         said = "\n".join(ran.stdout.splitlines()[-_TAIL:])
@@ -84,16 +84,21 @@ def convert(
 
 
 def name_blobs(text: str, nodes: Sequence[tuple[str, Sequence[str]]]) -> str:
-    """Return a ``.param`` file whose blobs, which pnnx numbers, have the names of the layers.
+    """Give the blobs of a ``.param`` file, which pnnx numbers, the names of the layers.
 
-    A layer is that of ONNX with the same inputs. Blobs of layers that have none keep their number.
+    A layer matches the layer of ONNX that has the same inputs. Blobs of layers that match none keep
+    their numbers.
 
     Args:
-        text: The file. A line is type, name, how many inputs and outputs, these, and parameters.
-        nodes: As for `convert`.
+        text: contents of the file. Each line has type and name of a layer, the numbers of its
+            inputs and outputs, these inputs and outputs, and parameters.
+        nodes: output and inputs of each layer, as for `convert`.
+
+    Returns:
+        The new contents.
     """
     waiting = [(output, sorted(inputs)) for output, inputs in nodes]
-    # What a blob holds, and what it is called; not the same where one is split into equal ones.
+    # The content of a blob and its name differ where a blob is split into equal ones.
     content: dict[str, str] = {}
     called = {_OUTPUT: "fc1"}
     lines = text.splitlines()

@@ -1,4 +1,4 @@
-"""Whether an exported network computes what the engine does, and where they part."""
+"""Whether an exported network computes what the engine does, and where they differ."""
 
 from __future__ import annotations
 
@@ -8,35 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mfn_patcher.children.programs.runtimes import Floats
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What an export must keep.
-
-    Attributes:
-        cosine: Least of an embedding with the engine's.
-        difference: Largest of a component; None for any. It is relative to the engine's largest
-            component where that is above 1: float32 holds seven digits.
-    """
-
-    cosine: float
-    difference: float | None
-
-
-SINGLE = Limits(cosine=0.999999, difference=1e-5)
-HALF = Limits(cosine=0.9999, difference=None)
+from mfn_patcher.children.exported import Floats
+from mfn_patcher.export.formats.base import Limits
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How near two arrays of equal shape are.
+    """How close two arrays of equal shape are.
 
     Attributes:
-        cosine: Least over the rows.
-        difference: Largest over all numbers.
-        scale: What the difference is relative to: the largest number of the reference, or 1.
+        cosine: smallest cosine of their rows.
+        difference: largest difference of their numbers.
+        scale: what the difference is relative to: the largest number of the reference, or 1.
     """
 
     cosine: float
@@ -44,17 +27,17 @@ class Agreement:
     scale: float
 
     def within(self, limits: Limits) -> bool:
-        """Return whether it keeps the limits; what is not finite never does."""
-        near = limits.difference is None or self.difference <= limits.difference * self.scale
-        return self.cosine >= limits.cosine and near
+        """Return whether it is within limits; NaN and Inf never are."""
+        close = limits.difference is None or self.difference <= limits.difference * self.scale
+        return self.cosine >= limits.cosine and close
 
 
 def agreement(reference: Floats, found: Floats) -> Agreement:
     """Compare arrays row by row.
 
     Args:
-        reference: The engine's; the first axis counts images.
-        found: Of the same shape.
+        reference: array of the engine; its first axis counts images.
+        found: array of the export, of the same shape.
     """
     cosines, differences = _by_row(reference, found)
     scale = max(1.0, float(np.max(np.abs(reference))))
@@ -62,9 +45,9 @@ def agreement(reference: Floats, found: Floats) -> Agreement:
 
 
 def worst(reference: Floats, found: Floats, limits: Limits) -> int:
-    """Return the row that is furthest out of the limits, whichever of them that is."""
+    """Return the row that exceeds the limits most, whichever of them it is."""
     cosines, differences = _by_row(reference, found)
-    # Both prefer what is not a number.
+    # Both functions prefer NaN.
     if limits.difference is None or not np.min(cosines) >= limits.cosine:
         return int(np.argmin(cosines))
     return int(np.argmax(differences))
@@ -78,7 +61,7 @@ def _by_row(
     other = found.reshape(len(found), -1).astype(np.float64)
     with np.errstate(invalid="ignore"):
         lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
-        # Rows of zeros have no direction: they agree if they are equal.
+        # Rows of zeros have no direction; they agree if they are equal.
         same = np.array([np.array_equal(a, b) for a, b in zip(one, other)])
         cosines = np.where(same, 1.0, np.sum(one * other, axis=1) / np.where(lengths, lengths, 1))
         return cosines, np.max(np.abs(one - other), axis=1)
@@ -87,12 +70,12 @@ def _by_row(
 def parting(
     reference: Mapping[str, Floats], found: Mapping[str, Floats], limits: Limits
 ) -> tuple[str, Agreement] | None:
-    """Return the first layer whose output is out of the limits, and how far.
+    """Return the first layer whose output exceeds the limits, and how close it is.
 
     Args:
-        reference: The engine's layers, in order.
-        found: The export's; those it has merged into others are missing.
-        limits: As for the embeddings.
+        reference: outputs of the engine's layers, in order.
+        found: outputs of the export's layers, without those that are merged into others.
+        limits: limits, as for the embeddings.
     """
     for name, expected in reference.items():
         if name in found:

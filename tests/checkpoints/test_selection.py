@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from mfn_patcher.checkpoints import folder as checkpoints
-from mfn_patcher.checkpoints.selection import ModelError, find
+from mfn_patcher.checkpoints.selection import Runtime, SelectionError, find
 
 
 @pytest.fixture
@@ -43,21 +44,21 @@ def test_forms(models: Path, text: str, expected: list[int]) -> None:
 
 
 def failure(text: str, here: Path, workspace: Path | None = None) -> tuple[str, str]:
-    with pytest.raises(ModelError) as caught:
+    with pytest.raises(SelectionError) as caught:
         find(text, here, workspace or here / "workspace")
     return str(caught.value), caught.value.remedy
 
 
 def test_a_number_that_is_not_there(models: Path) -> None:
     message, remedy = failure("m,3", models)
-    assert message == f"there is no checkpoint 3 of {models / 'm'}"
-    assert remedy == "There is 1, 2, 10, 12345."
+    assert message == f"no checkpoint 3 of {models / 'm'}"
+    assert remedy == "Found: 1, 2, 10, 12345."
 
 
 @pytest.mark.parametrize("text", ["no", "no,1", "m-0001", "m,x"])
 def test_a_prefix_that_is_not_there(models: Path, text: str) -> None:
     message, remedy = failure(text, models)
-    assert message.startswith("there is no checkpoint of ")
+    assert message.startswith("no checkpoints of ")
     assert remedy == f"There are some of {models / 'm'}, {models / 'other'}."
 
 
@@ -66,7 +67,7 @@ def test_a_folder_of_checkpoints(models: Path) -> None:
 
 
 def test_no_folder(tmp_path: Path) -> None:
-    assert failure("no/m,1", tmp_path)[1] == f"There is no folder {tmp_path / 'no'}."
+    assert failure("no/m,1", tmp_path)[1] == f"The folder {tmp_path / 'no'} does not exist."
 
 
 def test_no_checkpoint_anywhere(tmp_path: Path) -> None:
@@ -80,14 +81,17 @@ def test_those_of_the_workspace_are_named(models: Path, tmp_path: Path) -> None:
 
 def test_without_the_network(models: Path) -> None:
     checkpoints.symbol_path(models / "m").unlink()
-    assert "m-symbol.json is missing" in failure("m,1", models)[0]
+    message, _ = failure("m,1", models)
+    assert re.search(r"m-symbol\.json, .*, is missing$", message)
 
 
 @pytest.mark.parametrize("name", ["m-0001.onnx", "m-0001-fp16.param"])
 def test_an_exported_network(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ModelError, match=f"there is no file .*{name}"):
-        find(name, tmp_path, tmp_path)
+    runtime = Runtime("a.module", "an-extra")
+    runtimes = {".onnx": runtime, ".param": runtime}
+    with pytest.raises(SelectionError, match=f"no such file: .*{name}"):
+        find(name, tmp_path, tmp_path, runtimes)
     (tmp_path / name).touch()
-    model = find(name, tmp_path, tmp_path)
-    assert model.exported
+    model = find(name, tmp_path, tmp_path, runtimes)
+    assert model.runtime == runtime
     assert list(model.checkpoints.values()) == [model.prefix] == [tmp_path / name]

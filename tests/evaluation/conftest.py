@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from mfn_patcher.checkpoints import selection as model
 from mfn_patcher.children.interpreter import Interpreter
 from mfn_patcher.data.synth import synthesise
 from mfn_patcher.engine import choice
 from mfn_patcher.engine.choice import Engine
-from mfn_patcher.evaluation import run
-from mfn_patcher.evaluation.run import Plan
-from mfn_patcher.recipes import loading
-from mfn_patcher.training.options import Options
-
-ENGINE = {"name": "mxnet", "build": "mxnet 1.9.1", "reason": "it is installed"}
+from mfn_patcher.evaluation.plan import Plan
+from tests.support.evaluation import ENGINE, plan
 
 
 @pytest.fixture(scope="session")
@@ -50,27 +43,8 @@ def workspace(tmp_path: Path) -> Path:
     return folder
 
 
-def plan(
-    workspace: Path, *, targets: str | None = None, which: str = "models/m", **options: Any
-) -> Plan:
-    found = model.find(which, workspace, workspace)
-    return run.plan(workspace, loading.load(), found, targets, Options(**options))
-
-
 @pytest.fixture
 def ready(workspace: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
     facts = Interpreter(sys.executable, "3.11.0", {}, ())
     monkeypatch.setattr(choice, "choose", lambda *_: Engine(**ENGINE, interpreter=facts))
     return plan(workspace, data_dir=data, cpu=True, targets="lfw")
-
-
-def child(folder: Path, *commands: str) -> str:
-    """Return an interpreter that runs these commands of a shell instead."""
-    path = folder / "a python"
-    path.write_text("\n".join(["#!/bin/sh", *commands, ""]))
-    path.chmod(0o755)
-    return str(path)
-
-
-def say(**event: Any) -> str:
-    return f"echo '{json.dumps(event)}'"

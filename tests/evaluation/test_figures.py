@@ -2,21 +2,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from mfn_patcher.evaluation.figures import Evaluation, Figures, Roc
-
-FIGURES = Figures(
-    pairs=6000,
-    accuracy=0.995,
-    std=0.004,
-    accuracy_without_flip=0.99,
-    std_without_flip=0.005,
-    threshold=1.5,
-    tar=0.98,
-    tar_std=0.01,
-    far=0.001,
-    xnorm=11.0,
-    roc=Roc((0.0, 0.0, 0.001, 0.5, 1.0), (0.1, 0.9, 0.98, 1.0, 1.0)),
-)
+from mfn_patcher.evaluation.figures import Evaluation, Figures
+from tests.support.evaluation import FIGURES
 
 
 def accuracy(value: float) -> Figures:

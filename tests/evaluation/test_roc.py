@@ -8,7 +8,7 @@ import pytest
 
 from mfn_patcher.evaluation import roc
 from mfn_patcher.evaluation.figures import Roc
-from tests.evaluation.test_figures import FIGURES
+from tests.support.evaluation import FIGURES
 
 
 @pytest.mark.parametrize(("name", "start"), [("roc.png", b"\x89PNG"), ("ro c 图.svg", b"<?xml")])

@@ -34,7 +34,7 @@ def test_other_images(tool: Tool, tmp_path: Path, face: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"), [(None, "is not there"), (b"no model", "is no ONNX file")]
+    ("content", "reason"), [(None, "no such file"), (b"no model", "not a valid ONNX file")]
 )
 def test_other_models(
     tool: Tool, tmp_path: Path, face: Path, content: bytes | None, reason: str
@@ -51,8 +51,8 @@ def test_other_models(
 @pytest.mark.parametrize(
     ("ends", "reason"),
     [
-        (("x", "y"), "is not from `mfn-patch export`"),
-        (("data", "fc1"), "can't be run on such images"),
+        (("x", "y"), "its input is not data, or its output is not fc1"),
+        (("data", "fc1"), "it does not take such images"),
     ],
 )
 def test_a_network_of_another_kind(
@@ -101,11 +101,14 @@ def test_no_runtime(
 @pytest.mark.parametrize(
     ("files", "reason"),
     [
-        ({}, "m.param is not there"),
-        ({"m.param": PARAM}, "m.param needs m.bin beside it"),
-        ({"m.param": "no model", "m.bin": ""}, "can load with m.bin: parse magic failed"),
-        ({"m.param": PARAM, "m.bin": "short"}, "can load with m.bin: ModelBin"),
-        ({"m.param": PARAM.replace("fc1", "out"), "m.bin": 20 * "\0"}, "is not from `mfn-patch"),
+        ({}, "m.param: no such file"),
+        ({"m.param": PARAM}, "m.param: m.bin, which holds its weights, is not beside it"),
+        (
+            {"m.param": "no model", "m.bin": ""},
+            "ncnn cannot load it with m.bin: parse magic failed",
+        ),
+        ({"m.param": PARAM, "m.bin": "short"}, "ncnn cannot load it with m.bin: ModelBin"),
+        ({"m.param": PARAM.replace("fc1", "out"), "m.bin": 20 * "\0"}, "its output is not fc1"),
     ],
 )
 def test_other_models_of_ncnn(
@@ -124,4 +127,4 @@ def test_other_models_of_ncnn(
 def test_files_that_are_no_models(tool: Tool, tmp_path: Path, face: Path) -> None:
     ran = tool("embed", tmp_path / "m.bin", face)
     assert (ran.code, ran.out) == (1, "")
-    assert "m.bin ends neither in .onnx nor in .param" in ran.err
+    assert "m.bin: its name does not end in .onnx or .param" in ran.err

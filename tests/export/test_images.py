@@ -16,18 +16,18 @@ from tests.support.odd_images import odd_images
 
 
 def test_drawn_faces_are_the_same_each_time() -> None:
-    one, source = images.proof_images(None)
-    other, _ = images.proof_images(None)
-    assert one.shape == (64, 3, 112, 112)
-    assert source == "drawn faces, seed 0"
-    assert np.array_equal(one, other)
-    assert len({image.tobytes() for image in one}) == 64
+    one, other = images.proof_images(None), images.proof_images(None)
+    assert one.pixels.shape == (64, 3, 112, 112)
+    assert one.source == "drawn faces, seed 0"
+    assert np.array_equal(one.pixels, other.pixels)
+    assert len({image.tobytes() for image in one.pixels}) == 64
 
 
 def test_images_of_a_verification_set(tmp_path: Path) -> None:
     synthesise(tmp_path / "data", identities=2, images_per_identity=2, pairs=40)
-    found, source = images.proof_images(tmp_path / "data" / "lfw.bin")
-    assert (found.shape, source) == ((64, 3, 112, 112), str(tmp_path / "data" / "lfw.bin"))
+    found = images.proof_images(tmp_path / "data" / "lfw.bin")
+    assert found.pixels.shape == (64, 3, 112, 112)
+    assert found.source == str(tmp_path / "data" / "lfw.bin")
 
 
 def test_channels_are_red_green_blue(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         "large.png": "is 160x160, not 112x112",
         "face.webp": "can't be decoded: MXNet does not read WEBP images",
         "text.jpg": "can't be decoded",
-        "none.png": "can't be read: No such file",
+        "none.png": "cannot read .*none.png: No such file",
     }.items():
         with pytest.raises(ImageError, match=reason):
             images.read_crops([tmp_path / name])

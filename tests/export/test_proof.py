@@ -7,8 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from mfn_patcher.children.programs.runtimes import Floats
-from mfn_patcher.export.proof import HALF, SINGLE, Limits, agreement, parting, worst
+from mfn_patcher.children.exported import Floats
+from mfn_patcher.export.formats.base import HALF, SINGLE, Limits
+from mfn_patcher.export.proof import agreement, parting, worst
 
 
 def rows(*values: list[float]) -> Floats:

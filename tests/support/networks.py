@@ -33,9 +33,9 @@ def translated(
     return translate(graph, parameters, data.shape[1:]), data
 
 
-def run(network: Translated, data: Array, folder: Path, **options: bool) -> dict[str, Any]:
+def run(network: Translated, data: Array, folder: Path, *, half: bool = False) -> dict[str, Any]:
     """Write a network and run it; return all outputs by name."""
-    onnx_file.write(network, folder / "network.onnx", **options)
+    onnx_file.write(network, folder / "network.onnx", half=half)
     session = onnxruntime.InferenceSession(
         str(folder / "network.onnx"), providers=["CPUExecutionProvider"]
     )

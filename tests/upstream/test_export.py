@@ -53,10 +53,9 @@ def test_slim(tool: Tool, trained: Path, prefix: Path, tmp_path: Path) -> None:
     assert contents(prefix.parent) == before
     base = "model-y1-softmax-slim"
     made = contents(tmp_path / "out")
-    assert sorted(made) == [f"{base}-0001.{end}" for end in ("json", "md", "params")] + [
-        f"{base}-symbol.json"
-    ]
-    assert json.loads(made[f"{base}-0001.json"]) == card_of(report)
+    ends = ("params", "params.json", "params.md")
+    assert sorted(made) == [*(f"{base}-0001.{end}" for end in ends), f"{base}-symbol.json"]
+    assert json.loads(made[f"{base}-0001.params.json"]) == card_of(report)
     assert report["proof"]["difference"] == 0
     nodes = json.loads(made[f"{base}-symbol.json"])["nodes"]
     assert nodes[-1]["name"] == "fc1"
@@ -116,7 +115,7 @@ def test_the_graph_of_onnx(exported: Path) -> None:
     }
     assert [value.name for value in graph.input] == ["data"]
     session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
-    pixels = proof_images(None)[0][:3].astype(np.float32)
+    pixels = proof_images(None).pixels[:3].astype(np.float32)
     (three,) = session.run(None, {"data": pixels})
     (one,) = session.run(None, {"data": pixels[:1]})
     assert three.shape == (3, 128)
@@ -126,7 +125,7 @@ def test_the_graph_of_onnx(exported: Path) -> None:
 def test_both_formats_have_the_same_layers(exported: Path) -> None:
     onnx = pytest.importorskip("onnx")
     names = {node.output[0] for node in onnx.load(str(exported / MODELS["onnx"])).graph.node}
-    found = load(exported / MODELS["ncnn"]).layers(proof_images(None)[0][:1])
+    found = load(exported / MODELS["ncnn"]).layers(proof_images(None).pixels[:1])
     # ncnn has copies of what is used twice.
     assert {name for name in found if not name.isdecimal()} == {"data", *names}
     assert found["conv_1_batchnorm"].shape == (1, 64, 56, 56)
@@ -134,7 +133,7 @@ def test_both_formats_have_the_same_layers(exported: Path) -> None:
 
 @pytest.mark.parametrize("form", MODELS)
 def test_embed_and_compare(tool: Tool, exported: Path, tmp_path: Path, form: str) -> None:
-    pixels = proof_images(None)[0][:2]
+    pixels = proof_images(None).pixels[:2]
     faces = [tmp_path / "a.png", tmp_path / "b.png"]
     for face, image in zip(faces, pixels):
         Image.fromarray(image.transpose(1, 2, 0)).save(face)
@@ -207,7 +206,7 @@ def test_what_computes_something_else_is_refused(
     assert re.search(rf"most on image \d+ of 64, where they part at layer {layer} ", ran.err)
     if layer == "fc1":
         # Which is the embedding: on the image that differs most, as far as that of any image.
-        of_all, of_layer = re.findall(r"least cosine (-?[\d.]+)", ran.err)
+        of_all, of_layer = re.findall(r"smallest cosine (-?[\d.]+)", ran.err)
         assert of_all == of_layer
     assert list((tmp_path / "out").iterdir()) == []
 
@@ -234,7 +233,7 @@ def test_subnormal_weights_are_flushed_and_fixed_gammas_ignored(
     for item in onnx.load(str(written)).graph.initializer:
         numbers = np.abs(onnx.numpy_helper.to_array(item))
         assert not ((numbers > 0) & (numbers < np.finfo(np.float32).tiny)).any()
-    assert " ms an image before, " in Path(f"{written}.md").read_text(encoding="utf-8")
+    assert " ms per image before, " in Path(f"{written}.md").read_text(encoding="utf-8")
 
 
 def test_spoiled_checkpoints(

@@ -14,8 +14,9 @@ pytest.importorskip("onnxruntime")
 from mfn_patcher.children.programs import prelu
 from mfn_patcher.engine.pytorch.mxnet import symbol as sym
 from mfn_patcher.engine.pytorch.mxnet.symbol import Symbol
+from mfn_patcher.export.formats.base import SINGLE
 from mfn_patcher.export.onnx_graph import fold_batch_norms, translate
-from mfn_patcher.export.proof import SINGLE, agreement
+from mfn_patcher.export.proof import agreement
 from tests.support import engine_children as children
 from tests.support.networks import drawn, run
 from tests.support.tool import Tool, validated

@@ -51,7 +51,7 @@ class Faces:
 
 @pytest.fixture
 def faces(exported: Path, tmp_path: Path) -> Faces:
-    candidates = proof_images(None)[0]
+    candidates = proof_images(None).pixels
     embeddings = load(exported / MODELS["onnx"]).embed(candidates)
     unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
     cosines = unit @ unit[0]

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+
+from mfn_patcher.children.exported import ModelFileError, Network
 
 Parameters = dict[str, dict[str, Any]]
 """Arrays by kind, ``arg`` or ``aux``, and by name."""
@@ -150,7 +153,7 @@ def _fitting(saved: Mapping[str, Any], kind: str, name: str, shape: tuple[int, .
 class ExportedEmbedder:
     """An exported network, computed by its own runtime on the CPU."""
 
-    def __init__(self, load: Callable[[str], Any], on_batch: Callable[[], None]) -> None:
+    def __init__(self, load: Callable[[Path], Network], on_batch: Callable[[], None]) -> None:
         """Prepare to load networks.
 
         Args:
@@ -159,22 +162,32 @@ class ExportedEmbedder:
         """
         self._load, self._on_batch = load, on_batch
 
-    def read(self, path: str) -> Any:
+    def read(self, path: str) -> Network:
         """Return the network in a file.
 
         Raises:
             UnusableError: The file holds none.
             ImportError: The runtime is missing.
         """
-        return self._load(path)
+        try:
+            return self._load(Path(path))
+        except ModelFileError as error:
+            raise UnusableError(error.reason) from error
 
-    def use(self, parameters: Any) -> None:
+    def use(self, parameters: Network) -> None:
         """Compute with this network from now on."""
         self._network = parameters
 
     def forward(self, batch: Any, is_train: bool) -> None:
-        """Embed a batch."""
-        self._embeddings = self._network.embed(batch.data[0].asnumpy())
+        """Embed a batch.
+
+        Raises:
+            UnusableError: The network does not take such images.
+        """
+        try:
+            self._embeddings = self._network.embed(batch.data[0].asnumpy())
+        except ModelFileError as error:
+            raise UnusableError(error.reason) from error
 
     def get_outputs(self) -> list[Any]:
         """Return the embeddings of the batch, alone in a list.

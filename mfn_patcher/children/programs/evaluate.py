@@ -4,18 +4,21 @@ Runs in the workspace's src folder:
 
     evaluate < REQUEST
 
-REQUEST is a JSON object: "symbol" is the path of the network, or null if a checkpoint is an
-exported network; "checkpoints" lists pairs of a number and a path, "sets" lists pairs of a name and
-a path, "image" is height and width, "devices" is a number of GPUs (0 for the CPU), and "batch_size"
-is over all of them. Standard output has one event per line, a JSON object: "failed" is a checkpoint
-that can't be evaluated, and why; "loading" is a set; "batch" counts one; "result" holds the figures
-of "checkpoint" on "set"; "missing" is a package that can't be imported; "error" says why nothing
-can be evaluated. What upstream prints goes to standard error.
+REQUEST is a JSON object. "symbol" is the path of the network, or null if the checkpoint is an
+exported network, which function load of module "runtime" loads. "checkpoints" lists pairs of a
+number and a path, "sets" lists pairs of a name and a path, "image" is height and width, "devices"
+is a number of GPUs (0 for the CPU), and "batch_size" is over all of them.
+
+Standard output has one event per line, a JSON object. "failed" is a checkpoint that can't be
+evaluated, and why; "loading" is a set; "batch" counts one; "result" has the figures of "checkpoint"
+on "set"; "missing" is a package that can't be imported; "error" says why nothing can be evaluated.
+What upstream prints goes to standard error.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import sys
@@ -25,7 +28,6 @@ from typing import Any
 
 import numpy as np
 
-from mfn_patcher.children.programs import runtimes
 from mfn_patcher.children.programs.embedders import (
     CheckpointEmbedder,
     Embedder,
@@ -159,7 +161,8 @@ class Evaluation:
             self._tell(batch=1)
 
         if request["symbol"] is None:
-            return ExportedEmbedder(_load_exported, on_batch)
+            runtime = importlib.import_module(request["runtime"])
+            return ExportedEmbedder(runtime.load, on_batch)
         contexts = [mx.gpu(index) for index in range(request["devices"])] or [mx.cpu()]
         shape = (request["batch_size"], 3, *request["image"])
         try:
@@ -196,13 +199,6 @@ class Evaluation:
     def _fail(self, number: int, error: Exception) -> None:
         self._usable.pop(number, None)
         self._tell(failed=[number, last_line(error)])
-
-
-def _load_exported(path: str) -> runtimes.Network:
-    try:
-        return runtimes.load(Path(path))
-    except runtimes.ModelError as error:
-        raise UnusableError(str(error)) from error
 
 
 def main() -> None:

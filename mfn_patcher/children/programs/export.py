@@ -2,13 +2,12 @@
 
     export REQUEST
 
-REQUEST is a JSON object: "symbol" and "params" are the paths of the checkpoint, "images" is an
-array of images (uint8; N, 3, height, width; RGB) and "work" a folder for what they give. With
-"slim", the paths of two files, symbol and parameters of the network are saved there and its
-embeddings of the images to embeddings.npy; found.npy gets those of the files written, if "prove"
-is true. With "layers", the number of an image, layers.npz gets the output of each layer for it. The
-answer is a JSON object on the last line of output; "error" in it says why there is nothing. All is
-computed by whichever package is called mxnet.
+REQUEST is a JSON object. "symbol" and "params" are the paths of a network, and "images" is the path
+of an array of images (uint8; N, 3, height, width; RGB). With "embeddings", their embeddings are
+written to that path (.npy). With "layers", the outputs of all layers are (.npz). With "save", two
+paths, symbol and parameters up to the embedding are. The answer is a JSON object on the last line
+of output; "error" in it says why the network is not usable. Whichever package is called mxnet
+computes.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,8 +55,8 @@ def embed(embedder: CheckpointEmbedder, images: Array) -> Array:
     return embeddings
 
 
-def layers(symbol: Any, parameters: Parameters, image: Array) -> dict[str, Array]:
-    """Return the output of each layer for an image, by name, in order."""
+def layers(symbol: Any, parameters: Parameters, images: Array) -> dict[str, Array]:
+    """Return the output of each layer, by name, in order."""
     import mxnet as mx
 
     internals = symbol.get_internals()
@@ -67,9 +65,9 @@ def layers(symbol: Any, parameters: Parameters, image: Array) -> dict[str, Array
     module = mx.mod.Module(
         mx.sym.Group([internals[name] for name in outputs]), context=mx.cpu(), label_names=None
     )
-    module.bind(data_shapes=[("data", (1, *image.shape))], for_training=False)
+    module.bind(data_shapes=[("data", images.shape)], for_training=False)
     module.set_params(parameters["arg"], parameters["aux"])
-    data = mx.nd.array(image[None], dtype="float32")
+    data = mx.nd.array(images, dtype="float32")
     module.forward(mx.io.DataBatch([data]), is_train=False)
     return {
         name[: -len("_output")]: array.asnumpy()
@@ -90,20 +88,16 @@ def save(symbol: Any, parameters: Parameters, files: tuple[str, str]) -> None:
 
 def export(request: Mapping[str, Any]) -> None:
     """Do what is requested."""
-    images, work = np.load(request["images"]), Path(request["work"])
+    images = np.load(request["images"])
     embedder = embedder_of(request["symbol"], images)
     parameters = embedder.read(request["params"])
-    if "layers" in request:
-        found = layers(embedder.symbol, parameters, images[request["layers"]])
-        np.savez(work / "layers.npz", **found)
-        return
     embedder.use(parameters)
-    np.save(work / "embeddings.npy", embed(embedder, images))
-    save(embedder.symbol, parameters, request["slim"])
-    if request["prove"]:
-        written = embedder_of(request["slim"][0], images)
-        written.use(written.read(request["slim"][1]))
-        np.save(work / "found.npy", embed(written, images))
+    if "embeddings" in request:
+        np.save(request["embeddings"], embed(embedder, images))
+    if "layers" in request:
+        np.savez(request["layers"], **layers(embedder.symbol, parameters, images))
+    if "save" in request:
+        save(embedder.symbol, parameters, request["save"])
 
 
 def main() -> None:

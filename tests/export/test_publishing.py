@@ -1,4 +1,4 @@
-"""Giving the files of an export their place."""
+"""Moving the files of an export to their places."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from mfn_patcher.export import run
-from mfn_patcher.export.run import ExportError
+from mfn_patcher.export import publishing
+from mfn_patcher.export.errors import ExportError
 
 NAMES = ("m.param", "m.bin")
 
@@ -42,14 +42,14 @@ def contents(folder: Path) -> dict[str, str]:
 
 
 def test_all_files(made: Path, out: Path) -> None:
-    run._publish(made, out, NAMES)
+    publishing.publish(made, out, NAMES)
     assert contents(out) == {name: name for name in NAMES}
 
 
 def test_what_came_meanwhile_stays(made: Path, out: Path) -> None:
     (out / "m.bin").write_text("another's")
-    with pytest.raises(ExportError, match=r"already holds m\.bin"):
-        run._publish(made, out, NAMES)
+    with pytest.raises(ExportError, match=r"already has m\.bin"):
+        publishing.publish(made, out, NAMES)
     assert contents(out) == {"m.bin": "another's"}
 
 
@@ -66,5 +66,5 @@ def test_a_full_disk_leaves_nothing(
     monkeypatch.setattr(os, "link", refuse)
     monkeypatch.setattr(shutil, "copyfileobj", fill)
     with pytest.raises(OSError, match="No space"):
-        run._publish(made, tmp_path / "out", NAMES)
+        publishing.publish(made, tmp_path / "out", NAMES)
     assert contents(tmp_path / "out") == {}

@@ -1,4 +1,4 @@
-"""The network of a checkpoint up to the embedding: a symbol and its parameters."""
+"""The network of a checkpoint up to the embedding: its symbol and its parameters."""
 
 from __future__ import annotations
 
@@ -6,19 +6,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from mfn_patcher.engine.pytorch.mxnet import files, symbol_json
 from mfn_patcher.engine.pytorch.mxnet.symbol_json import Graph
-from mfn_patcher.export.onnx_graph import count_subnormal
 from mfn_patcher.export.onnx_operators import Array
+
+_TINY = np.finfo(np.float32).tiny
+
+
+def count_subnormal(array: Array) -> int:
+    """Return how many numbers are subnormal in single precision: neither zero nor normal."""
+    return int(np.count_nonzero((array != 0) & (np.abs(array) < _TINY)))
 
 
 @dataclass(frozen=True)
-class Slim:
-    """A network.
+class Backbone:
+    """A network up to the embedding.
 
     Attributes:
-        graph: its symbol.
-        arrays: its parameters by name, auxiliary states among them.
+        graph: graph of its symbol.
+        arrays: its parameters and auxiliary states, by name.
     """
 
     graph: Graph
@@ -26,17 +34,17 @@ class Slim:
 
     @property
     def parameters(self) -> int:
-        """How many numbers its parameters are."""
+        """Number of its parameters, counted one by one."""
         return sum(array.size for array in self.arrays.values())
 
     @property
     def subnormal(self) -> int:
-        """How many of them are neither zero nor normal in single precision."""
+        """Number of parameters that are subnormal in single precision."""
         return sum(map(count_subnormal, self.arrays.values()))
 
     @property
     def scaling(self) -> tuple[tuple[str, float], ...]:
-        """What it does to pixels first: pairs of operator and number."""
+        """What it first does to pixels: pairs of operator and number."""
         nodes = self.graph.nodes
         current = next(i for i, node in enumerate(nodes) if node.name == "data")
         steps: list[tuple[str, float]] = []
@@ -54,10 +62,10 @@ class Slim:
             (current,) = users
 
 
-def read(symbol: Path, params: Path) -> Slim:
-    """Read the files of a network."""
+def read(symbol: Path, params: Path) -> Backbone:
+    """Read a network from MXNet's files."""
     with params.open("rb") as file:
         arrays, names = files.read(file)
-    # MXNet puts "arg:" or "aux:" before each.
+    # MXNet puts "arg:" or "aux:" before each name.
     named = {name.partition(":")[2]: array for name, array in zip(names, arrays)}
-    return Slim(symbol_json.loads(symbol.read_text(encoding="utf-8")), named)
+    return Backbone(symbol_json.loads(symbol.read_text(encoding="utf-8")), named)

@@ -1,0 +1,170 @@
+"""What an evaluation will do, and whether everything that it needs is there."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mfn_patcher.checkpoints.selection import Model
+from mfn_patcher.data.check_verification import check_verification_set
+from mfn_patcher.data.images import ImageSample
+from mfn_patcher.data.property_file import IMAGE_SIDE
+from mfn_patcher.data.verification_set import NAMES, read_verification_set
+from mfn_patcher.errors import MfnPatchError
+from mfn_patcher.finding import Level
+from mfn_patcher.recipes.model import Recipe
+from mfn_patcher.runs import record
+from mfn_patcher.training.devices import choose_devices
+from mfn_patcher.training.options import Options, PlanError
+
+_SAMPLES = 16
+# On the CPU, MXNet takes 26 MB per image of a batch. Batches of more than 16 images were not
+# measured to be faster, and they round alike.
+_CPU_BATCH = 64
+
+
+class EvaluationError(MfnPatchError):
+    """Checkpoints cannot be evaluated."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an evaluation will do.
+
+    Attributes:
+        source: folder of upstream's code.
+        model: checkpoints to evaluate.
+        data_dir: folder of the verification sets.
+        sets: number of images of each set by its name, in order.
+        visible_devices: value of ``CUDA_VISIBLE_DEVICES``; empty for the CPU.
+        batch_size: images per batch, over all devices.
+        notes: defaults that were chosen, and missing sets, as sentences for the user.
+    """
+
+    source: Path
+    model: Model
+    data_dir: Path
+    sets: Mapping[str, int]
+    visible_devices: str
+    batch_size: int
+    notes: tuple[str, ...]
+
+    @property
+    def devices(self) -> int:
+        """Number of GPUs; 0 for the CPU."""
+        return len(self.visible_devices.split(",")) if self.visible_devices else 0
+
+    @property
+    def batches(self) -> int:
+        """Number of batches; each image counts twice, for it is embedded mirrored, too."""
+        size = self.batch_size
+        each = sum(2 * math.ceil(count / min(size, count)) for count in self.sets.values())
+        return each * len(self.model.checkpoints)
+
+
+def plan(
+    workspace: Path, recipe: Recipe, model: Model, targets: str | None, options: Options
+) -> Plan:
+    """Check everything that an evaluation needs except the training interpreter.
+
+    The defaults of data set and batch size, which affects the last digits, are those of the run
+    that saved the newest checkpoint. If its record is not in the workspace, they are the recipe's.
+
+    Args:
+        workspace: absolute path of the patched clone.
+        recipe: the recipe.
+        model: checkpoints to evaluate.
+        targets: names of verification sets separated by commas; None for all there are.
+        options: the user's options; only data set, devices and batch size are used.
+
+    Raises:
+        EvaluationError: Code or sets are missing or unsuitable.
+        UnsafePickleError: A set carries code.
+        PlanError: The options contradict each other.
+    """
+    source = workspace / "src"
+    if not (source / "eval" / "verification.py").is_file():
+        raise EvaluationError(
+            f"no such file: {source / 'eval' / 'verification.py'}",
+            remedy="Run `mfn-patch apply`, or name the workspace with --workspace.",
+        )
+    visible_devices = _choose_devices(recipe, model, options)
+    newest = max(model.checkpoints.values(), key=lambda path: path.stat().st_mtime)
+    run, entry = record.find_writer(workspace / "runs", newest, model.prefix) or (None, {})
+    notes: list[str] = []
+
+    documented = str(recipe.stages[-1].value("--data-dir"))
+    data_dir = options.data_dir or Path(entry.get("data_dir") or (source / documented).resolve())
+    if run and not options.data_dir:
+        notes.append(f"the data set is {data_dir}, as in {run}")
+    sets = _check_sets(data_dir, _choose_sets(data_dir, targets, notes))
+
+    batch_size = options.batch_size
+    if not batch_size:
+        batch_size = _default_batch_size(recipe, entry, visible_devices)
+        notes.append(f"batches of {batch_size} images" + (f", as in {run}" if run else ""))
+    return Plan(source, model, data_dir, sets, visible_devices, batch_size, tuple(notes))
+
+
+def _choose_devices(recipe: Recipe, model: Model, options: Options) -> str:
+    if model.runtime:
+        if options.gpus:
+            raise PlanError("exported models are computed on the CPU: omit --gpus")
+        options = dataclasses.replace(options, cpu=True)
+    visible_devices, _ = choose_devices(recipe, options)
+    devices = visible_devices.count(",") + 1
+    if options.batch_size and options.batch_size < devices:
+        raise PlanError(f"a batch of {options.batch_size} cannot be split over {devices} GPUs")
+    return visible_devices
+
+
+def _default_batch_size(recipe: Recipe, entry: Mapping[str, Any], visible_devices: str) -> int:
+    size = int(entry.get("batch_size") or recipe.batch_size)
+    return size if visible_devices else min(size, _CPU_BATCH)
+
+
+def _choose_sets(data_dir: Path, targets: str | None, notes: list[str]) -> list[str]:
+    if not data_dir.is_dir():
+        raise EvaluationError(
+            f"no such folder: {data_dir}",
+            remedy="Name the folder of lfw.bin and other sets with --data-dir.",
+        )
+    there = sorted(path.stem for path in data_dir.glob("*.bin"))
+    remedy = "Name another folder with --data-dir."
+    if there:
+        remedy = f"Available: --target {','.join(there)}"
+    if targets is None:
+        names = [name for name in NAMES if name in there]
+        missing = [name for name in NAMES if names and name not in names]
+        notes += [f"skipped {name}: {data_dir} has no {name}.bin" for name in missing]
+    else:
+        names = list(dict.fromkeys(filter(None, map(str.strip, targets.split(",")))))
+        for name in names:
+            if name not in there:
+                raise EvaluationError(f"{data_dir} has no {name}.bin", remedy=remedy)
+    if not names:
+        wanted = ", ".join(NAMES) if targets is None else repr(targets)
+        raise EvaluationError(f"{data_dir} has none of the sets {wanted}", remedy=remedy)
+    return names
+
+
+def _check_sets(data_dir: Path, names: Sequence[str]) -> dict[str, int]:
+    """Return the number of images of each set; only sets that were read here are unpickled."""
+    sets, problems, remedies = {}, [], []
+    sample = ImageSample((IMAGE_SIDE, IMAGE_SIDE), _SAMPLES)
+    for name in names:
+        path = data_dir / f"{name}.bin"
+        pairs = read_verification_set(path)
+        sets[name] = 2 * len(pairs.same)
+        for finding in check_verification_set(path.name, pairs, sample):
+            if finding.level is Level.ERROR:
+                problems.append(f"{path}: {finding.detail}")
+                remedies.append(finding.remedy)
+    if problems:
+        remedy = " ".join([*dict.fromkeys(remedies), "Or select other sets with --target."])
+        raise EvaluationError("\n".join(problems), remedy=remedy)
+    return sets

@@ -1,1 +1,1 @@
-"""Checkpoints: finding, reading and describing them."""
+"""Checkpoints: finding, checking and describing them."""

@@ -1,9 +1,9 @@
-"""The checkpoints of a prefix, and how a run's predecessors are kept from being overwritten.
+"""The checkpoints of a prefix: finding them, checking them, and setting them aside.
 
-A checkpoint is ``PREFIX-NNNN.params``; all of a prefix share ``PREFIX-symbol.json``. Stack
-``resume`` adds ``PREFIX-NNNN.states``, the momentum, and ``PREFIX-NNNN.json``, a manifest with size
-and SHA-256 of both: it is written last, and with it, and files that it fits, a checkpoint is
-complete.
+A checkpoint is ``PREFIX-NNNN.params``; all of a prefix share ``PREFIX-symbol.json``. A training
+that can be resumed also saves ``PREFIX-NNNN.states``, the momentum, and ``PREFIX-NNNN.json``, a
+manifest with size and SHA-256 of both. The manifest is written last: a checkpoint is complete if it
+has one that fits its files.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class Archive:
     """Checkpoints that were set aside.
 
     Attributes:
-        folder: Where they are, under their names.
-        prefix: Where they were.
-        copies: Names that stayed there too.
+        folder: folder that they were moved to, under their names.
+        prefix: path prefix that they had before.
+        copies: names of the files that also stayed in their places.
     """
 
     folder: Path
@@ -44,10 +44,10 @@ class Archive:
     copies: tuple[str, ...]
 
     def restore(self) -> bool:
-        """Put everything back, after a run that saved nothing; overwrite nothing.
+        """Move the files back after a run that saved nothing; no file is overwritten.
 
         Returns:
-            Whether the folder is gone, because all of it could be put back.
+            Whether all files were moved back, so that the folder was removed.
         """
         if not self.folder.is_dir():
             return False
@@ -64,7 +64,7 @@ class Archive:
 
 
 def find(prefix: Path) -> dict[int, Path]:
-    """Return the checkpoints of a prefix, by number, in order."""
+    """Return the path of each checkpoint of a prefix, by number, in order."""
     return {
         number: parts["params"]
         for number, parts in _find_parts(prefix).items()
@@ -73,7 +73,7 @@ def find(prefix: Path) -> dict[int, Path]:
 
 
 def _find_parts(prefix: Path, ending: str = "") -> dict[int, dict[str, Path]]:
-    """Return the files of each checkpoint by their kind, by number, in order."""
+    """Return the files of each checkpoint by kind, by number, in order."""
     if not prefix.parent.is_dir():
         return {}
     kinds = "|".join(_PARTS)
@@ -86,7 +86,7 @@ def _find_parts(prefix: Path, ending: str = "") -> dict[int, dict[str, Path]]:
 
 
 def largest(prefix: Path) -> int:
-    """Return the bytes of the largest checkpoint of a prefix, with all of its files."""
+    """Return the size in bytes of the largest checkpoint of a prefix, all of its files together."""
     return max(
         (sum(map(_size, parts.values())) for parts in _find_parts(prefix).values()), default=0
     )
@@ -96,21 +96,21 @@ def _size(path: Path) -> int:
     try:
         return path.stat().st_size
     except FileNotFoundError:
-        # The script removes old ones while it trains.
+        # The script removes old checkpoints while it trains.
         return 0
 
 
 @dataclass(frozen=True)
 class Complete:
-    """A complete checkpoint, from which training can go on.
+    """A complete checkpoint, from which a training can be resumed.
 
     Attributes:
-        number: In its file names.
-        path: Of its ``.params``.
-        step: At which it was saved.
-        saved: when, in seconds since the epoch.
-        arguments: all arguments of the script that saved it, by name; empty if its manifest does
-            not have them.
+        number: number in its file names.
+        path: path of its ``.params`` file.
+        step: step at which it was saved.
+        saved: time at which it was saved, in seconds since 1970.
+        arguments: arguments of the script that saved it, by name; empty if its manifest does not
+            have them.
         engine: name of the engine that computed it.
     """
 
@@ -123,7 +123,7 @@ class Complete:
 
 
 def last_complete(prefix: Path) -> Complete | None:
-    """Return the checkpoint of a prefix that was saved last, of those that are complete."""
+    """Return the complete checkpoint of a prefix that was saved last."""
     found = []
     for number, parts in _find_parts(prefix).items():
         manifest = _read_manifest(parts["json"]) if parts.keys() == set(_PARTS) else None
@@ -145,7 +145,7 @@ def last_complete(prefix: Path) -> Complete | None:
 
 @dataclass(frozen=True)
 class _Manifest:
-    """What is read of a manifest: when, where, how, on which engine; sizes and SHA-256 of files."""
+    """What is used of a manifest; ``files`` has the size and SHA-256 of each file, by kind."""
 
     saved: float
     step: int
@@ -159,7 +159,7 @@ def _read_manifest(path: Path) -> _Manifest | None:
         held = json.loads(path.read_text(encoding="utf-8"))
         files = {kind: held["files"][kind] for kind in ("params", "states")}
         saved = float(held["saved"])
-        # A checkpoint of a training that had diverged is of no use to go on from.
+        # A training that has diverged cannot be resumed usefully.
         figures = dict(held.get("verification", {})).values()
         if not all(map(math.isfinite, (saved, *figures))):
             return None
@@ -167,7 +167,7 @@ def _read_manifest(path: Path) -> _Manifest | None:
             saved,
             int(held["step"]),
             dict(held.get("arguments", {})),
-            # Manifests were written before there was a choice.
+            # Manifests from before there was a second engine do not name it.
             str(held.get("engine", MXNET)),
             {kind: (file["bytes"], file["sha256"]) for kind, file in files.items()},
         )
@@ -186,7 +186,7 @@ def _fits(path: Path, size: int, sha256: str) -> bool:
 
 
 def clean(prefix: Path) -> None:
-    """Remove what killed runs have left of files that they were writing."""
+    """Remove the partial files that killed runs have left."""
     leftovers = [
         path for parts in _find_parts(prefix, _PARTIAL).values() for path in parts.values()
     ]
@@ -196,32 +196,32 @@ def clean(prefix: Path) -> None:
 
 
 def symbol_path(prefix: Path) -> Path:
-    """Return the symbol file that the checkpoints of a prefix share."""
+    """Return the path of the symbol file that the checkpoints of a prefix share."""
     return prefix.with_name(f"{prefix.name}-symbol.json")
 
 
 def state(prefix: Path) -> dict[int, tuple[int, int, int]]:
-    """Return what tells, by number, whether a checkpoint is still the same file and content."""
+    """Return, by number, values that change if a checkpoint is replaced or written to."""
     stats = {number: path.stat() for number, path in find(prefix).items()}
     return {number: (s.st_ino, s.st_size, s.st_mtime_ns) for number, s in stats.items()}
 
 
 def saved_since(prefix: Path, before: Mapping[int, tuple[int, int, int]]) -> list[int]:
-    """Return the numbers of the checkpoints that are new or another since `state` was taken."""
+    """Return the numbers of the checkpoints that are new or changed since `state` was called."""
     return [number for number, now in state(prefix).items() if before.get(number) != now]
 
 
 def set_aside(prefix: Path, keep: int | None, now: datetime | None = None) -> Archive | None:
     """Move all checkpoints of a prefix into a dated folder beside them.
 
-    The one that a run starts from also stays in its place: the archive gets a copy of it, not
-    a link, for MXNet writes into existing files. It is copied before anything is moved, so that
-    it can be started from at every moment, whenever this is killed.
+    The checkpoint that a run starts from stays in its place, and the archive gets a copy of it; a
+    link would not do, because MXNet writes into existing files. The copy is made before anything is
+    moved, so that the run can start from it whenever this function is interrupted.
 
     Args:
-        prefix: Of the checkpoints.
-        keep: Number of the checkpoint that stays, with the symbol.
-        now: For the folder's name, UTC.
+        prefix: path prefix of the checkpoint files.
+        keep: number of the checkpoint that stays; the symbol stays with it.
+        now: time for the name of the folder, UTC.
 
     Returns:
         None if there was nothing to set aside.
@@ -244,7 +244,7 @@ def set_aside(prefix: Path, keep: int | None, now: datetime | None = None) -> Ar
 
 
 def make_folder(wanted: Path) -> Path:
-    """Make a new folder of this name, or with ``-2``, ``-3``, … after it."""
+    """Make a new folder with this name, or with ``-2``, ``-3``, … appended."""
     folder, count = wanted, 1
     while True:
         try:

@@ -1,7 +1,7 @@
-"""The parameters in a checkpoint: whether the file is whole, and which layers a stage can use.
+"""The parameters of a checkpoint: whether the file is complete, and which layers a stage can use.
 
-A ``.params`` file is little-endian: a mark, a reserved word, the number of arrays, the arrays, the
-number of names, the names. Only names and shapes are read here; the values are passed over.
+A ``.params`` file is little-endian: a magic number, a reserved word, the number of arrays, the
+arrays, the number of names, the names. Only names and shapes are read; values are skipped.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from mfn_patcher.errors import MfnPatchError
 _FILE_MARK = 0x112
 _V1, _V2, _V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
 _BYTES = {0: 4, 1: 8, 2: 2, 3: 1, 4: 4, 5: 1, 6: 8, 7: 1, 8: 2, 9: 2, 10: 4, 11: 8, 12: 2}
-"""Bytes of a number, by MXNet's numbers of the types."""
+"""Size of a number in bytes, by MXNet's codes of the types."""
 _MOST_AXES = 32
 
 HEAD = ("pre_fc1_", "fc1_", "fc7_")
-"""Names of parameters that depend on the embedding size or the number of identities start so."""
+"""Prefixes of the parameters that depend on the embedding size or the number of identities."""
 
 Shape = tuple[int, ...]
 
 
 class ParametersError(MfnPatchError):
-    """A ``.params`` file is torn, or something else."""
+    """A ``.params`` file is truncated, or not one."""
 
 
 def read_shapes(path: Path) -> dict[str, Shape]:
-    """Return the shape of each parameter of a checkpoint by its name, without MXNet's prefix.
+    """Return the shape of each parameter of a checkpoint, by name, without MXNet's prefix.
 
     Raises:
-        ParametersError: The file is torn, or no checkpoint.
-        OSError: It can't be opened.
+        ParametersError: The file is truncated, or not a checkpoint.
+        OSError: The file cannot be opened.
     """
     try:
         with path.open("rb") as file:
             return _Reader(file).shapes()
     except ValueError as error:
         raise ParametersError(
-            f"{path} is torn or no checkpoint: {error}",
+            f"{path} is truncated or not a checkpoint: {error}",
             remedy="Copy the file again, or start from another checkpoint.",
         ) from error
 
@@ -51,23 +51,23 @@ def read_shapes(path: Path) -> dict[str, Shape]:
 def random_layers(
     shapes: Mapping[str, Shape], identities: int, embedding_size: int
 ) -> dict[str, list[str]]:
-    """Return the names of the parameters of the head that start at random, by the reason.
+    """Return the names of the head's parameters that are initialized at random, by reason.
 
     Args:
-        shapes: Of the checkpoint's parameters.
-        identities: Number of classes to train.
-        embedding_size: Length of the embedding to train.
+        shapes: shapes of the checkpoint's parameters, by name.
+        identities: number of classes to train.
+        embedding_size: length of the embedding to train.
     """
     found: dict[str, list[str]] = {}
     for name, shape in sorted(shapes.items()):
         if not name.startswith(HEAD) or name == "fc7_bias" or not shape:
-            continue  # the bias, which unpatched code trains with softmax, is not used
+            continue  # unpatched code trains a bias with softmax, which is not used
         length = shape[-1] if name == "fc7_weight" else shape[0]
         if length != embedding_size:
-            why = f"its embeddings have {length} values, those to train {embedding_size}"
+            why = f"its embeddings have {length} values, the new ones {embedding_size}"
             found.setdefault(why, []).append(name)
         elif name == "fc7_weight" and shape[0] != identities:
-            why = f"it was trained with {shape[0]} identities, and the data set has {identities}"
+            why = f"it was trained with {shape[0]} identities, the data set has {identities}"
             found.setdefault(why, []).append(name)
     if "fc7_weight" not in shapes:
         found.setdefault("it has none", []).append("fc7_weight")
@@ -75,7 +75,7 @@ def random_layers(
 
 
 class _Reader:
-    """Reads an open file; whatever is wrong is a ValueError."""
+    """Reads an open file; anything unexpected is a ValueError."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -84,7 +84,7 @@ class _Reader:
     def shapes(self) -> dict[str, Shape]:
         mark, _, count = self._unpack("<QQQ")
         if mark != _FILE_MARK:
-            raise ValueError("it does not begin as one")
+            raise ValueError("it has no magic number")
         shapes = [self._array() for _ in range(self._count(count))]
         names = [self._name() for _ in range(self._count(*self._unpack("<Q")))]
         if not names or len(names) != len(shapes):

@@ -1,1 +1,1 @@
-"""Programs that run in the training interpreter, and that interpreter itself."""
+"""The training interpreter, the programs that run in it, and what they answer."""

@@ -1,4 +1,4 @@
-"""What upstream's own ``main()`` hands to ``Module.fit``: asked of the real code, not trained."""
+"""Running upstream's ``main()`` up to ``Module.fit``, to see what it would train."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from mfn_patcher.data.synth import MINIMUM_PAIRS, synthesise
 from mfn_patcher.errors import ExitCode, MfnPatchError
 
 
-class HandedError(MfnPatchError):
-    """The code could not be asked."""
+class DryRunError(MfnPatchError):
+    """The code does not get as far as ``Module.fit``."""
 
     exit_code = ExitCode.VERIFICATION
 
@@ -33,29 +33,29 @@ def ask(
 ) -> Any:
     """Run ``main()`` up to ``Module.fit`` for each of several argument lists.
 
-    It reads a tiny data set made for it, saves nothing, and starts from random parameters,
-    whatever its arguments say.
+    Whatever the arguments say, it reads a tiny data set that is made for it, starts from random
+    parameters, and saves nothing.
 
     Args:
-        source: The folder that the training script is in.
-        python: The training interpreter.
-        environment: To run it in.
-        cases: Arguments of the script.
-        classes: Identities that the data set claims to have: the width of the last layer.
-        program: The program that runs it, and looks at what ``Module.fit`` is called with.
+        source: folder of the training script.
+        python: path of the training interpreter.
+        environment: environment variables of the script.
+        cases: argument lists of the script.
+        classes: number of identities that the data set claims to have, the width of the last layer.
+        program: program that runs the script and reports what ``Module.fit`` is called with.
 
     Returns:
-        What the program reports.
+        The report of the program.
 
     Raises:
-        HandedError: The interpreter ended without a report.
+        DryRunError: The program ended without a report.
     """
     with tempfile.TemporaryDirectory(prefix="mfn-patch-") as name:
         folder = Path(name)
         data, output = folder / "data", folder / "report.json"
         synthesise(data, identities=2, images_per_identity=2, pairs=MINIMUM_PAIRS)
         (data / "property").write_text(f"{classes},{IMAGE_SIDE},{IMAGE_SIDE}\n")
-        # Of several values, the script takes the last.
+        # The script uses the last value of an argument.
         own = ["--data-dir", str(data), "--prefix", str(folder / "model" / "model")]
         own += ["--pretrained", "", "--target", ""]
         ran = subprocess.run(
@@ -72,7 +72,7 @@ def ask(
             lines = ran.stderr.splitlines()[-15:]
             failure = explain(lines, edited=False, arguments=False)
             if failure:
-                raise HandedError(f"the script failed: {failure.what}", remedy=failure.remedy)
+                raise DryRunError(f"the script failed: {failure.what}", remedy=failure.remedy)
             said = "\n".join(lines)
-            raise HandedError(f"{python} ended with status {ran.returncode}:\n{said}")
+            raise DryRunError(f"{python} ended with status {ran.returncode}:\n{said}")
         return json.loads(output.read_text())

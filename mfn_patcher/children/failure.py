@@ -1,4 +1,4 @@
-"""What the last lines of a script that failed say, in one sentence, and what helps."""
+"""Why a script failed, from the last lines of its output, and the remedy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 _RAISED = re.compile(r"(?:[\w.]+\.)?[A-Z]\w*(?:Error|Exception|Interrupt|Exit)\b.*")
 _USAGE = re.compile(r"\S+\.py: error: (?P<text>.+)")
-# What the patches end the script with, which tells what helps.
+# Our own code ends the script with sentences that have the remedy after a semicolon.
 _OWN = re.compile(
     r"(?P<what>(?:.* cannot be trained on|training cannot start from|image \d+ of "
     r"|.* cannot be read as a verification set|.* names \S+, which no verification set needs).*)"
@@ -16,32 +16,32 @@ _OWN = re.compile(
 )
 _TRACEBACK = "Traceback (most recent call last)"
 
-# The first that fits decides.
+# The first pattern that matches counts.
 _REMEDIES = {
     r"MemoryError|[Oo]ut of memory|bad_alloc|cudaMalloc|[Cc]annot allocate memory"
-    r"|[Mm]emory allocation failed": "Memory ran out: try a smaller --batch-size, or more GPUs.",
-    r"No space left on device|Disk quota exceeded": "Make room on the disk; the checkpoints that "
-    "were saved are as they were.",
-    r"ModuleNotFoundError|ImportError|cannot open shared object": "`mfn-patch doctor` says what "
-    "the training interpreter lacks.",
-    r"FileNotFoundError|NotADirectoryError|No such file or directory": "Bring it back if it was "
+    r"|[Mm]emory allocation failed": "Out of memory: try a smaller --batch-size, or more GPUs.",
+    r"No space left on device|Disk quota exceeded": "Free some disk space; saved checkpoints are "
+    "not affected.",
+    r"ModuleNotFoundError|ImportError|cannot open shared object": "`mfn-patch doctor` lists what "
+    "the training interpreter is missing.",
+    r"FileNotFoundError|NotADirectoryError|No such file or directory": "Restore it if it was "
     "removed during the training, or name another with --data-dir, --models-dir or --pretrained.",
     r"PermissionError|Permission denied|Read-only file system": "Check its owner and permissions.",
     r"\bCUDA|\bcu(DNN|dnn|BLAS|blas)\b|\bGPU": "`mfn-patch doctor` checks driver, GPUs and "
     "libraries; --cpu trains without a GPU.",
-    r"[Rr]ecord|imdecode|Unpickling|[Dd]ecode": "`mfn-patch data check` looks for damaged images.",
+    r"[Rr]ecord|imdecode|Unpickling|[Dd]ecode": "`mfn-patch data check` finds damaged images.",
 }
-_EDITED = "The patched code has edits of yours: `mfn-patch diff --local` shows them."
+_EDITED = "You have edited the patched code: `mfn-patch diff --local` shows the edits."
 _ARGUMENTS = "Check the arguments after --: the script does not validate them."
-_UNKNOWN = "`mfn-patch doctor` and `mfn-patch data check` look for the usual causes."
+_UNKNOWN = "`mfn-patch doctor` and `mfn-patch data check` find the usual causes."
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a script ended.
+    """Why a script failed.
 
     Attributes:
-        what: the exception, or the message of its argument parser, in one line.
+        what: exception, or message of the argument parser, in one line.
         remedy: what to do about it.
     """
 
@@ -50,12 +50,12 @@ class Failure:
 
 
 def explain(tail: Sequence[str], *, edited: bool, arguments: bool) -> Failure | None:
-    """Return why a script ended, if a patch, its argument parser or a traceback says so.
+    """Return why a script failed, if its output has a message of ours or a traceback.
 
     Args:
-        tail: the last lines of its output.
-        edited: whether the user has changed its code.
-        arguments: whether it got arguments of the user's.
+        tail: last lines of its output.
+        edited: whether the user has edited its code.
+        arguments: whether the user has passed arguments to it.
     """
     own = next(filter(None, map(_OWN.fullmatch, reversed(tail))), None)
     if own:
@@ -66,7 +66,7 @@ def explain(tail: Sequence[str], *, edited: bool, arguments: bool) -> Failure | 
     raised = [line.strip() for line in tail if _RAISED.fullmatch(line.strip())]
     if not raised or not any(_TRACEBACK in line or line.startswith("  File ") for line in tail):
         return None
-    # MXNet's own text begins with a traceback of C++ and ends with the exception once more.
+    # MXNet's message begins with a traceback of C++ and repeats the exception at the end.
     what = re.sub(r"^(\w+\.)*(\w+): \2: ", r"\2: ", raised[-1])
     for pattern, remedy in _REMEDIES.items():
         if re.search(pattern, what):

@@ -1,4 +1,4 @@
-"""The training interpreter: which one, and what it has."""
+"""The training interpreter: finding it, and asking what is installed there."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _NEWEST_FOR_MXNET = (3, 11)
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "scikit-image", "easydict")
 _SECONDS = 120
 
-# What MXNet says when it can't be imported, and what helps.
+# Errors of importing MXNet, and their remedies.
 _REMEDIES = {
     r"lib(gomp|quadmath)\.so": "Install it with `apt-get install libgomp1 libquadmath0`.",
-    r"libcuda\.so": "That is NVIDIA's driver, which no pip package brings: install it from your "
-    "distribution (on Debian `apt-get install nvidia-driver`, in a container start it with "
-    "`--gpus all`), or install a CPU build of MXNet.",
+    r"libcuda\.so": "That is NVIDIA's driver, which pip cannot install: install it from your "
+    "distribution (on Debian `apt-get install nvidia-driver`; start a container with `--gpus "
+    "all`), or install a CPU build of MXNet.",
     r"has no attribute 'bool'": "Its NumPy is too new: `{pip} 'numpy<1.24'`.",
 }
 
 
-# What brings each of NVIDIA's libraries.
+# The packages of NVIDIA's libraries.
 _NVIDIA_PACKAGES = {
     "cublas": "nvidia-cublas-cu11",
     "cublasLt": "nvidia-cublas-cu11",
@@ -51,19 +51,19 @@ _NVIDIA_PACKAGES = {
 
 
 class InterpreterError(MfnPatchError):
-    """The training interpreter is missing, or can't train."""
+    """The training interpreter is missing, or cannot train."""
 
 
 @dataclass(frozen=True)
 class Interpreter:
-    """What an interpreter says of itself.
+    """An interpreter and what is installed there.
 
     Attributes:
-        path: To start it with; absolute.
-        python: Its version.
-        versions: Of what training needs and it has, by distribution.
-        libraries: Folders of NVIDIA's shared libraries.
-        mxnet_library: Path of ``libmxnet.so``; None where MXNet is not installed.
+        path: absolute path.
+        python: version of Python.
+        versions: versions of the installed distributions that training depends on, by name.
+        libraries: folders of NVIDIA's shared libraries.
+        mxnet_library: path of ``libmxnet.so``; None if MXNet is not installed.
     """
 
     path: str
@@ -74,10 +74,10 @@ class Interpreter:
 
 
 def find(python: str | None) -> str:
-    """Return the absolute path of an interpreter; by default of the one that runs this.
+    """Return the absolute path of an interpreter.
 
     Args:
-        python: A path, or a name to look up in ``PATH``.
+        python: path, or name to look up in ``PATH``; None for the interpreter that runs this.
 
     Raises:
         InterpreterError: There is none.
@@ -87,28 +87,28 @@ def find(python: str | None) -> str:
     found = shutil.which(python)
     if found is None:
         raise InterpreterError(
-            f"there is no interpreter {python!r}", remedy="Name one of Python 3.10 to 3.14."
+            f"no such interpreter: {python!r}", remedy="Name one of Python 3.10 to 3.14."
         )
-    # Links are kept: a virtual environment's interpreter is one.
+    # Links must not be resolved: a virtual environment's interpreter is one.
     return os.path.abspath(found)  # noqa: PTH100
 
 
 def inspect(python: str, environment: Mapping[str, str]) -> Interpreter:
-    """Ask an interpreter what it is.
+    """Ask an interpreter what is installed there.
 
     Args:
-        python: Its path.
-        environment: To run it in.
+        python: path of the interpreter.
+        environment: environment variables of the interpreter.
 
     Raises:
-        InterpreterError: It doesn't run, no engine trains on its version, or packages that both
-            engines need are missing.
+        InterpreterError: It does not run, neither engine supports its version, or packages that
+            both engines need are missing.
     """
     report = ask(python, environment, _ENVIRONMENT)
     version = tuple(int(part) for part in report["python"].split(".")[:2])
     if not _OLDEST <= version <= _NEWEST:
         raise InterpreterError(
-            f"{python} is Python {report['python']}, on which neither engine trains",
+            f"{python} is Python {report['python']}, which neither engine supports",
             remedy="Name one of Python 3.10 to 3.14 with --python (MXNet needs 3.8 to 3.11).",
         )
     versions = report["versions"]
@@ -118,7 +118,7 @@ def inspect(python: str, environment: Mapping[str, str]) -> Interpreter:
     if missing:
         extra = "torch" if "torch" in versions or version > _NEWEST_FOR_MXNET else "cpu"
         raise InterpreterError(
-            f"{python} lacks {', '.join(missing)}",
+            f"{python} is missing {', '.join(missing)}",
             remedy=f"Install what training needs with `{install(extra, python)}`.",
         )
     return Interpreter(
@@ -130,12 +130,11 @@ def try_import(interpreter: Interpreter, environment: Mapping[str, str]) -> dict
     """Import ``mxnet`` as the script will.
 
     Args:
-        interpreter: To do it with.
-        environment: Of the run; it decides which of the engines' packages is found.
+        interpreter: the training interpreter.
+        environment: environment variables of the run, which determine the engine that is found.
 
     Returns:
-        What the probe ``environment.py`` says: ``error``, or ``version``, ``cuda`` and ``gpus``;
-        and ``torch`` where that computes.
+        ``error``, or ``version``, ``cuda`` and ``gpus``; and ``torch`` if that computes.
 
     Raises:
         InterpreterError: The interpreter ended without an answer.
@@ -145,7 +144,7 @@ def try_import(interpreter: Interpreter, environment: Mapping[str, str]) -> dict
 
 
 def remedy(error: str, python: str) -> str:
-    """Return what helps against an error of importing MXNet or of loading a library it links."""
+    """Return the remedy for an error of importing MXNet or of loading a library that it links."""
     for pattern, known in _REMEDIES.items():
         if re.search(pattern, error):
             return known.format(pip=pip_install(python))
@@ -167,7 +166,7 @@ def _install(python: str) -> str:
 
 
 def _locked(package: str) -> str:
-    """Return a requirement of the extra ``cu112`` with the version that is known to serve."""
+    """Return the requirement of a package as extra ``cu112`` has it, with its version."""
     for requirement in importlib.metadata.requires("mfn-patcher") or ():
         name = requirement.partition(";")[0].strip()
         if name.startswith(f"{package}=="):
@@ -206,10 +205,10 @@ def ask(
             check=False,
         )
     except OSError as error:
-        raise InterpreterError(f"{python} can't be run: {error}") from error
+        raise InterpreterError(f"cannot run {python}: {error}") from error
     except subprocess.TimeoutExpired as error:
         raise InterpreterError(
-            f"{python} has not answered {program} within {seconds:.0f} s",
+            f"{python} did not finish {program} within {seconds:.0f} s",
             remedy="Try again when the machine is less busy.",
         ) from error
     try:
@@ -227,9 +226,9 @@ def _unanswered(
         ended = f"killed by {signal.Signals(-ran.returncode).name}"
     said = "\n".join(ran.stderr.splitlines()[-5:])
     if program != _ENVIRONMENT:
-        # It is an interpreter: it has answered the first question.
+        # It has run program environment before, so it is an interpreter.
         return InterpreterError(f"{program} failed in {python} ({ended})\n{said}".rstrip())
     return InterpreterError(
-        f"{python} is no interpreter that can be asked ({ended})\n{said}".rstrip(),
+        f"could not query the interpreter {python} ({ended})\n{said}".rstrip(),
         remedy="Name one of Python 3.10 to 3.14 with --python.",
     )

@@ -1,4 +1,4 @@
-"""The shared libraries that a build of MXNet links, and the GPUs that its driver sees."""
+"""The shared libraries that a build of MXNet links, and the GPUs that the driver sees."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from mfn_patcher.errors import MfnPatchError
 
 _PROGRAM = "cuda"
 
-# The C library's own: an interpreter that runs has them.
+# Libraries of the C library, which every interpreter has.
 _C_LIBRARY = ("ld-linux", "libc.so", "libdl.so", "libm.so", "libpthread.so", "librt.so")
 
 
 class LibraryError(MfnPatchError):
-    """A file is no shared library."""
+    """A file is not a shared library."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Linked:
     """What a shared library asks the loader for.
 
     Attributes:
-        names: Of the libraries that it needs, in its order.
-        folders: Where it has the loader look, besides the usual places.
+        names: names of the libraries that it needs, in its order.
+        folders: folders that it has the loader search, besides the usual ones.
     """
 
     names: tuple[str, ...]
@@ -38,7 +38,7 @@ class Linked:
 
     @property
     def cuda(self) -> int | None:
-        """The major version of the CUDA runtime it needs; None for a build without CUDA."""
+        """Major version of the CUDA runtime that it needs; None for a build without CUDA."""
         for name in self.names:
             if name.startswith("libcudart.so."):
                 return int(name.split(".")[2])
@@ -50,11 +50,11 @@ class Library:
     """Where the loader finds a library.
 
     Attributes:
-        name: As it is asked for.
-        path: Where it is; None if it can't be loaded.
+        name: name that the loader is asked for.
+        path: path of the file; None if it cannot be loaded.
         origin: ``pip`` for NVIDIA's packages, ``mxnet`` for what comes with MXNet, else
-            ``system``; None if it can't be loaded.
-        error: Why it can't be loaded, in the loader's words; None if it can.
+            ``system``; None if it cannot be loaded.
+        error: message of the loader; None if it can be loaded.
     """
 
     name: str
@@ -68,10 +68,10 @@ class Gpu:
     """A GPU, as the driver describes it.
 
     Attributes:
-        name: Of the product.
-        capability: Its compute capability, major and minor.
-        total: Its memory, in bytes.
-        free: What nobody uses of that; None if it can't be told.
+        name: name of the product.
+        capability: compute capability, major and minor.
+        total: memory in bytes.
+        free: free memory in bytes; None if unknown.
     """
 
     name: str
@@ -82,12 +82,12 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Driver:
-    """What the CUDA driver says.
+    """What the CUDA driver reports.
 
     Attributes:
-        version: Of CUDA that it is made for, major and minor.
-        gpus: Those that are visible to a run.
-        error: What went wrong, in the driver's words; None if nothing did.
+        version: version of CUDA that it supports, major and minor; None if unknown.
+        gpus: GPUs that are visible to a run.
+        error: message of the driver; None if it works.
     """
 
     version: tuple[int, int] | None
@@ -96,14 +96,14 @@ class Driver:
 
 
 def read_linked(library: Path) -> Linked:
-    """Read what a shared library needs from its dynamic section.
+    """Read from its dynamic section what a shared library needs.
 
     Raises:
-        LibraryError: It is no ELF file, or can't be read.
+        LibraryError: It is not an ELF file, or cannot be read.
     """
     names: list[str] = []
     folders: list[str] = []
-    # Only segments and tags of these kinds have these attributes.
+    # The types of segments and tags do not have these attributes.
     segment: Any
     tag: Any
     try:
@@ -115,9 +115,9 @@ def read_linked(library: Path) -> Linked:
                 for tag in segment.iter_tags("DT_RUNPATH"):
                     folders += tag.runpath.split(":")
     except (ELFError, OSError, ValueError) as error:
-        raise LibraryError(f"{library} is no shared library that can be read: {error}") from error
+        raise LibraryError(f"cannot read {library} as a shared library: {error}") from error
     if not names:
-        raise LibraryError(f"{library} is no shared library: it links none, not even C's")
+        raise LibraryError(f"{library} is not a shared library: it links nothing")
     origin = str(library.resolve().parent)
     placed = [f.replace("${ORIGIN}", origin).replace("$ORIGIN", origin) for f in folders if f]
     wanted = [name for name in names if not name.startswith(_C_LIBRARY)]
@@ -127,20 +127,20 @@ def read_linked(library: Path) -> Linked:
 def find(
     interpreter: Interpreter, linked: Linked, environment: Mapping[str, str]
 ) -> tuple[tuple[Library, ...], Driver | None]:
-    """Let the training interpreter load libraries, and ask the driver if it is one of them.
+    """Load libraries in the training interpreter, and ask the driver if it is one of them.
 
     Args:
-        interpreter: To do it with.
-        linked: What is needed.
-        environment: Of the run.
+        interpreter: the training interpreter.
+        linked: the libraries.
+        environment: environment variables of the run.
 
     Returns:
-        The libraries, in order, and what the driver says; None if there is none.
+        The libraries, in order, and what the driver reports; None if there is no driver.
 
     Raises:
         InterpreterError: The interpreter ended without an answer.
     """
-    # A library's own folders also count for what its libraries need in turn.
+    # A library's own folders are also searched for what its libraries need in turn.
     folders = [*linked.folders, *filter(None, [environment.get("LD_LIBRARY_PATH")])]
     searched = {**environment, "LD_LIBRARY_PATH": os.pathsep.join(folders)}
     answer = ask(interpreter.path, searched if folders else environment, _PROGRAM, *linked.names)
@@ -153,7 +153,7 @@ def find(
 
 
 def ask_driver(interpreter: Interpreter, environment: Mapping[str, str]) -> Driver | None:
-    """Let the training interpreter ask the CUDA driver for its GPUs; None if there is no driver.
+    """Ask the CUDA driver for its GPUs in the training interpreter; None if there is no driver.
 
     Raises:
         InterpreterError: The interpreter ended without an answer.

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mfn_patcher.children import dry_run as handed
+from mfn_patcher.children import dry_run
 from mfn_patcher.engine.choice import Engine
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.training.plan import StagePlan
@@ -73,11 +73,11 @@ def estimate(
 
     Raises:
         EstimateError: The script refuses the arguments of a stage, or does not run.
-        HandedError: It ended the interpreter.
+        DryRunError: It ended the interpreter.
     """
     child = engine.environment(environment, "")
     cases = [plan.arguments for plan in plans]
-    report = handed.ask(source, engine.interpreter.path, child, cases, classes=identities)
+    report = dry_run.ask(source, engine.interpreter.path, child, cases, classes=identities)
     if "error" in report:
         raise EstimateError(f"the script does not get as far as training: {report['error']}")
     held = [case["bytes"] for case in report["cases"]]

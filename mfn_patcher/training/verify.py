@@ -97,7 +97,7 @@ def verify(
 
     Raises:
         VerificationError: The code does not get as far as ``Module.fit``.
-        HandedError: The interpreter ended early.
+        DryRunError: The interpreter ended early.
         RecipeError: The recipe has no expectations.
         InterpreterError: No engine in the training interpreter can run the code.
     """

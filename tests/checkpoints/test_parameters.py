@@ -50,14 +50,14 @@ def test_files_of_mxnet(tmp_path: Path) -> None:
         read_shapes(unnamed)
 
 
-def test_every_torn_file(tmp_path: Path) -> None:
+def test_every_truncated_file(tmp_path: Path) -> None:
     path = tmp_path / "a.params"
     whole = written(("arg:fc7_weight", (4, 3)), ("aux:mean", (5,)))
     path.write_bytes(whole)
     assert read_shapes(path) == {"fc7_weight": (4, 3), "mean": (5,)}
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
-        with pytest.raises(ParametersError, match="torn or no checkpoint") as caught:
+        with pytest.raises(ParametersError, match="truncated or not a checkpoint") as caught:
             read_shapes(path)
         assert caught.value.remedy
 
@@ -87,10 +87,10 @@ def test_layers_that_start_at_random() -> None:
     shapes["fc7_bias"] = (20,)  # as upstream's own code has it
     assert random_layers(shapes, 20, 128) == {}
     assert random_layers(shapes, 6, 128) == {
-        "it was trained with 20 identities, and the data set has 6": ["fc7_weight"]
+        "it was trained with 20 identities, the data set has 6": ["fc7_weight"]
     }
     assert random_layers(shapes, 6, 64) == {
-        "its embeddings have 128 values, those to train 64": ["fc1_weight", "fc7_weight"]
+        "its embeddings have 128 values, the new ones 64": ["fc1_weight", "fc7_weight"]
     }
     del shapes["fc7_weight"]
     assert random_layers(shapes, 20, 128) == {"it has none": ["fc7_weight"]}

@@ -1,4 +1,4 @@
-"""Asking the script what it would train with, where it fails."""
+"""Dry runs of the script that fail."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mfn_patcher.children import dry_run as handed
+from mfn_patcher.children import dry_run
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_why_the_script_ended(tmp_path: Path, said: str, message: str, remedy: s
     python = tmp_path / "python"
     python.write_text(f"#!/bin/sh\ncat >&2 <<'EOF'\n{said}\nEOF\nexit 3\n")
     python.chmod(0o755)
-    with pytest.raises(handed.HandedError) as error:
-        handed.ask(tmp_path, str(python), os.environ, [[]])
+    with pytest.raises(dry_run.DryRunError) as error:
+        dry_run.ask(tmp_path, str(python), os.environ, [[]])
     assert str(error.value).endswith(message)
     assert remedy in error.value.remedy

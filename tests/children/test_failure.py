@@ -34,7 +34,7 @@ def tail(raised: str) -> list[str]:
         (
             "OSError: [Errno 28] No space left on device: '/m/x'",
             "OSError: [Errno 28] No space left on device: '/m/x'",
-            "Make room",
+            "Free some disk space",
         ),
         (
             "FileNotFoundError: [Errno 2] No such file or directory: '/m'",

@@ -85,7 +85,7 @@ def test_find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert interpreter.find("./python") == str(link)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert interpreter.find("python") == str(link)
-    with pytest.raises(InterpreterError, match=re.escape("there is no interpreter 'none'")):
+    with pytest.raises(InterpreterError, match=re.escape("no such interpreter: 'none'")):
         interpreter.find("none")
 
 
@@ -104,10 +104,10 @@ def test_a_version_of_no_engine(fake: Fake, version: str) -> None:
 
 def test_missing_packages(fake: Fake) -> None:
     versions = {k: v for k, v in VERSIONS.items() if k not in ("easydict", "opencv-python")}
-    with pytest.raises(InterpreterError, match="lacks easydict, opencv") as caught:
+    with pytest.raises(InterpreterError, match="is missing easydict, opencv") as caught:
         interpreter.inspect(fake(versions=versions), os.environ)
     assert "[cpu]'`." in caught.value.remedy
-    with pytest.raises(InterpreterError, match="lacks easydict, opencv") as caught:
+    with pytest.raises(InterpreterError, match="is missing easydict, opencv") as caught:
         interpreter.inspect(fake("3.13.1", versions=versions), os.environ)
     assert "[torch]'`." in caught.value.remedy
 

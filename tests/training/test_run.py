@@ -361,6 +361,6 @@ def test_a_traceback_of_the_script_is_one_sentence(context: RunContext, data: Pa
         train(context, data, "2", "--network", "none")
     assert str(error.value) == "stage 2 (softmax) failed: KeyError: 'network'"
     # The code of these tests counts as edited.
-    assert error.value.remedy.startswith("The patched code has edits of yours: `mfn-patch diff")
+    assert error.value.remedy.startswith("You have edited the patched code: `mfn-patch diff")
     assert "Check the arguments after --" in error.value.remedy
     assert "output.log" in error.value.remedy

@@ -138,7 +138,7 @@ def test_training_on_other_identities(
     assert ran.code == 0, ran.err
     assert (
         "fc7_weight will start at random and not from start-0001.params: it was trained with 4 "
-        "identities, and the data set has 6"
+        "identities, the data set has 6"
     ) in ran.err
     assert len(list((workspace / "runs").iterdir())) == 1
 
@@ -151,5 +151,5 @@ def test_training_on_other_identities(
     spoil(checkpoint, "torn")
     ran = tool(*command, "--", "--target", "lfw")
     assert ran.code == ExitCode.ERROR
-    assert "start-0001.params is torn or no checkpoint: it ends after" in ran.err
+    assert "start-0001.params is truncated or not a checkpoint: it ends after" in ran.err
     assert not (workspace / "runs").exists()

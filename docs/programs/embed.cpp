@@ -1,5 +1,5 @@
-// How alike two aligned faces are: embed model.param model.bin a.rgb b.rgb
-// Each .rgb file holds the 112x112 pixels of one, row by row, three bytes a pixel.
+// Prints the similarity of two aligned faces: embed model.param model.bin a.rgb b.rgb
+// Each .rgb file has the 112x112 pixels of a face, row by row, three bytes per pixel.
 #include <cmath>
 #include <cstdio>
 #include <vector>

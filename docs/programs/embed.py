@@ -1,4 +1,4 @@
-"""How alike two aligned faces are: python embed.py model.onnx a.jpg b.jpg."""
+"""Print the similarity of two aligned faces: python embed.py model.onnx a.jpg b.jpg."""
 
 import sys
 

@@ -1,18 +1,18 @@
 package com.example.face;
 
-/** A face network on ncnn. */
+/** A face recognition network, run by ncnn. */
 public final class Face {
     static {
         System.loadLibrary("face");
     }
 
-    /** Loads the network of two files; tells whether that worked. */
+    /** Loads the network from its two files; returns whether that succeeded. */
     public static native boolean load(String param, String bin);
 
-    /** Embeds an aligned face of 112x112 pixels, ARGB, as Bitmap.getPixels() gives them. */
+    /** Embeds an aligned face of 112x112 pixels, ARGB, as Bitmap.getPixels() returns them. */
     public static native float[] embed(int[] pixels);
 
-    /** How alike two faces are, -1 to 1. */
+    /** Returns the similarity of two faces, from -1 to 1. */
     public static double cosine(float[] a, float[] b) {
         double ab = 0, aa = 0, bb = 0;
         for (int i = 0; i < a.length; i++) {

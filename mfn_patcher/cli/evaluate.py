@@ -93,28 +93,29 @@ def evaluate(
     from mfn_patcher.checkpoints import selection
     from mfn_patcher.children import interpreter
     from mfn_patcher.evaluation import plan as plans
+    from mfn_patcher.evaluation.plan import Settings
     from mfn_patcher.evaluation.run import raise_for_failed
     from mfn_patcher.files import absolute
     from mfn_patcher.patching.workspace import Workspace
     from mfn_patcher.recipes import loading
+    from mfn_patcher.training.devices import choose_devices
     from mfn_patcher.training.options import Options
 
     if plot and plot.suffix not in (".png", ".svg"):
         raise click.UsageError(f"{plot} must end in .png or .svg")
-    here = Path.cwd()
-    place = Workspace(workspace, report)
-    options = Options(
-        data_dir=data_dir and Path(absolute(data_dir, here)),
-        gpus=gpus,
-        cpu=cpu,
-        batch_size=batch_size,
-        visible_devices=os.environ.get("CUDA_VISIBLE_DEVICES"),
-    )
     if plot:
         # It needs an extra. An import error must come before hours of work.
         from mfn_patcher.evaluation.roc import draw
+    here, place, recipe = Path.cwd(), Workspace(workspace, report), loading.load()
     found = selection.find(model, here, workspace, formats.runtimes())
-    plan = plans.plan(place.path, loading.load(), found, target, options)
+    if found.runtime and gpus:
+        raise click.UsageError("exported models are computed on the CPU: omit --gpus")
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    options = Options(gpus=gpus, cpu=cpu or found.runtime is not None, visible_devices=visible)
+    devices, _ = choose_devices(recipe, options)
+    folder = data_dir and Path(absolute(data_dir, here))
+    settings = Settings(devices, target, folder, batch_size)
+    plan = plans.plan(place.path, recipe, found, settings)
     for note in plan.notes:
         report(note)
     evaluation = _run(plan, interpreter.find(python), engine)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,8 +17,6 @@ from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.finding import Level
 from mfn_patcher.recipes.model import Recipe
 from mfn_patcher.runs import record
-from mfn_patcher.training.devices import choose_devices
-from mfn_patcher.training.options import Options, PlanError
 
 _SAMPLES = 16
 # On the CPU, MXNet takes 26 MB per image of a batch. Batches of more than 16 images were not
@@ -29,6 +26,23 @@ _CPU_BATCH = 64
 
 class EvaluationError(MfnPatchError):
     """Checkpoints cannot be evaluated."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user asks of an evaluation.
+
+    Attributes:
+        visible_devices: value of ``CUDA_VISIBLE_DEVICES``; empty for the CPU.
+        targets: names of verification sets separated by commas; None for all there are.
+        data_dir: folder of the verification sets; None for the default.
+        batch_size: images per batch, over all devices; None for the default.
+    """
+
+    visible_devices: str
+    targets: str | None = None
+    data_dir: Path | None = None
+    batch_size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -66,9 +80,7 @@ class Plan:
         return each * len(self.model.checkpoints)
 
 
-def plan(
-    workspace: Path, recipe: Recipe, model: Model, targets: str | None, options: Options
-) -> Plan:
+def plan(workspace: Path, recipe: Recipe, model: Model, settings: Settings) -> Plan:
     """Check everything that an evaluation needs except the training interpreter.
 
     The defaults of data set and batch size, which affects the last digits, are those of the run
@@ -78,13 +90,11 @@ def plan(
         workspace: absolute path of the patched clone.
         recipe: the recipe.
         model: checkpoints to evaluate.
-        targets: names of verification sets separated by commas; None for all there are.
-        options: the user's options; only data set, devices and batch size are used.
+        settings: what the user asks for.
 
     Raises:
-        EvaluationError: Code or sets are missing or unsuitable.
+        EvaluationError: Code or sets are missing or unsuitable, or the batch is too small.
         UnsafePickleError: A set carries code.
-        PlanError: The options contradict each other.
     """
     source = workspace / "src"
     if not (source / "eval" / "verification.py").is_file():
@@ -92,34 +102,25 @@ def plan(
             f"no such file: {source / 'eval' / 'verification.py'}",
             remedy="Run `mfn-patch apply`, or name the workspace with --workspace.",
         )
-    visible_devices = _choose_devices(recipe, model, options)
+    devices = settings.visible_devices
+    gpus = devices.count(",") + 1
+    if settings.batch_size and settings.batch_size < gpus:
+        raise EvaluationError(f"cannot split a batch of {settings.batch_size} over {gpus} GPUs")
     newest = max(model.checkpoints.values(), key=lambda path: path.stat().st_mtime)
     run, entry = record.find_writer(workspace / "runs", newest, model.prefix) or (None, {})
     notes: list[str] = []
 
     documented = str(recipe.stages[-1].value("--data-dir"))
-    data_dir = options.data_dir or Path(entry.get("data_dir") or (source / documented).resolve())
-    if run and not options.data_dir:
+    data_dir = settings.data_dir or Path(entry.get("data_dir") or (source / documented).resolve())
+    if run and not settings.data_dir:
         notes.append(f"the data set is {data_dir}, as in {run}")
-    sets = _check_sets(data_dir, _choose_sets(data_dir, targets, notes))
+    sets = _check_sets(data_dir, _choose_sets(data_dir, settings.targets, notes))
 
-    batch_size = options.batch_size
+    batch_size = settings.batch_size
     if not batch_size:
-        batch_size = _default_batch_size(recipe, entry, visible_devices)
+        batch_size = _default_batch_size(recipe, entry, devices)
         notes.append(f"batches of {batch_size} images" + (f", as in {run}" if run else ""))
-    return Plan(source, model, data_dir, sets, visible_devices, batch_size, tuple(notes))
-
-
-def _choose_devices(recipe: Recipe, model: Model, options: Options) -> str:
-    if model.runtime:
-        if options.gpus:
-            raise PlanError("exported models are computed on the CPU: omit --gpus")
-        options = dataclasses.replace(options, cpu=True)
-    visible_devices, _ = choose_devices(recipe, options)
-    devices = visible_devices.count(",") + 1
-    if options.batch_size and options.batch_size < devices:
-        raise PlanError(f"a batch of {options.batch_size} cannot be split over {devices} GPUs")
-    return visible_devices
+    return Plan(source, model, data_dir, sets, devices, batch_size, tuple(notes))
 
 
 def _default_batch_size(recipe: Recipe, entry: Mapping[str, Any], visible_devices: str) -> int:

@@ -47,4 +47,4 @@ def workspace(tmp_path: Path) -> Path:
 def ready(workspace: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
     facts = Interpreter(sys.executable, "3.11.0", {}, ())
     monkeypatch.setattr(choice, "choose", lambda *_: Engine(**ENGINE, interpreter=facts))
-    return plan(workspace, data_dir=data, cpu=True, targets="lfw")
+    return plan(workspace, data_dir=data, targets="lfw")

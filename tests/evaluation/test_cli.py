@@ -72,6 +72,22 @@ def test_json(tool: Tool, arguments: list[Any]) -> None:
     assert report["best"] == 2
 
 
+def test_an_exported_model_is_computed_on_the_cpu(
+    *, tool: Tool, ready: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    model = tmp_path / "m.param"
+    model.touch()
+    python = child(tmp_path, result(0, "lfw", 0.99))
+    command = ("eval", "-w", ready.source.parent, "--model", model, "--python", python)
+    options = ("--data-dir", ready.data_dir, "--target", "lfw", "--json")
+    report = validated("eval", tool(*command, *options).out)
+    assert (report["devices"], report["exported"]) == ("", str(model))
+    ran = tool(*command, *options, "--gpus", "0")
+    assert (ran.code, ran.out) == (2, "")
+    assert "omit --gpus" in ran.err
+
+
 def test_the_curves_are_of_the_best(tool: Tool, arguments: list[Any], tmp_path: Path) -> None:
     ran = tool(*arguments, "--target", "lfw,agedb_30", "--plot", tmp_path / "roc.png")
     assert ran.code == 0, ran.err
@@ -92,7 +108,7 @@ def test_a_terminal_shows_a_progress_bar(
 @pytest.mark.parametrize(
     ("more", "code", "message"),
     [
-        (("--gpus", "0"), 2, "exclude each other"),
+        (("--gpus", "0"), 2, "mutually exclusive"),
         (("--target", "megaface"), 1, "has no megaface.bin"),
         (("--model", "none,1"), 1, "no checkpoints of"),
         (("--plot", "roc.gif"), 2, "must end in .png or .svg"),
@@ -107,3 +123,15 @@ def test_errors(
     assert (ran.code, ran.out) == (code, "")
     assert message in ran.err
     assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize(
+    ("gpus", "message"), [("0,0", "names a GPU twice"), ("first", "is not a GPU")]
+)
+def test_devices_that_make_no_sense(
+    tool: Tool, arguments: list[Any], gpus: str, message: str
+) -> None:
+    arguments.remove("--cpu")
+    ran = tool(*arguments, "--gpus", gpus)
+    assert (ran.code, ran.out) == (2, "")
+    assert message in ran.err

@@ -12,7 +12,6 @@ from mfn_patcher.data.verification_set import UnsafePickleError, write_verificat
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.evaluation.plan import EvaluationError
 from mfn_patcher.runs import record
-from mfn_patcher.training.options import PlanError
 from tests.support.evaluation import plan
 from tests.support.runs import RECORD
 
@@ -37,7 +36,7 @@ def test_defaults_are_the_documents(workspace: Path, data: Path) -> None:
     assert str(error) == f"no such folder: {documented}"
     documented.parent.mkdir()
     data.rename(documented)
-    found = plan(workspace)
+    found = plan(workspace, devices="0")
     assert found.data_dir == documented
     assert list(found.sets) == ["lfw", "cfp_fp", "agedb_30"]
     assert (found.visible_devices, found.devices, found.batch_size) == ("0", 1, 512)
@@ -45,9 +44,9 @@ def test_defaults_are_the_documents(workspace: Path, data: Path) -> None:
 
 
 def test_on_the_cpu_batches_are_small(workspace: Path, data: Path) -> None:
-    found = plan(workspace, data_dir=data, cpu=True)
+    found = plan(workspace, data_dir=data)
     assert (found.visible_devices, found.devices, found.batch_size) == ("", 0, 64)
-    assert plan(workspace, data_dir=data, cpu=True, batch_size=512).batch_size == 512
+    assert plan(workspace, data_dir=data, batch_size=512).batch_size == 512
 
 
 def test_defaults_are_the_runs_that_saved_the_newest_checkpoint(
@@ -55,17 +54,17 @@ def test_defaults_are_the_runs_that_saved_the_newest_checkpoint(
 ) -> None:
     record_run(workspace, batch_size=48, data_dir=str(data))
     record_run(workspace, batch_size=3, prefix="/another/m")
-    found = plan(workspace, visible_devices="1,2")
+    found = plan(workspace, devices="1,2")
     assert (found.batch_size, found.data_dir, found.devices) == (48, data, 2)
     assert any("as in" in note for note in found.notes)
-    assert plan(workspace, batch_size=2, cpu=True).batch_size == 2
+    assert plan(workspace, batch_size=2).batch_size == 2
 
 
 def test_a_run_at_work_counts_and_one_that_had_ended_does_not(workspace: Path, data: Path) -> None:
     record_run(workspace, batch_size=40, ended=None)
-    assert plan(workspace, data_dir=data, gpus="0").batch_size == 40
+    assert plan(workspace, data_dir=data, devices="0").batch_size == 40
     record_run(workspace, batch_size=30, ended="2026-01-01T00:00:01+00:00")
-    assert plan(workspace, data_dir=data, gpus="0").batch_size == 40
+    assert plan(workspace, data_dir=data, devices="0").batch_size == 40
 
 
 def test_checkpoints_that_a_later_run_set_aside(workspace: Path, data: Path) -> None:
@@ -76,23 +75,15 @@ def test_checkpoints_that_a_later_run_set_aside(workspace: Path, data: Path) -> 
     record_run(workspace, batch_size=20, archive=str(aside), started=now)
     (workspace / "models" / "m-0001.params").rename(aside / "m-0001.params")
     (aside / "m-symbol.json").touch()
-    found = plan(workspace, which="models/m.20260101T000000/m,1", data_dir=data, gpus="0")
+    found = plan(workspace, which="models/m.20260101T000000/m,1", data_dir=data, devices="0")
     assert found.batch_size == 40
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"cpu": True, "gpus": "0"}, "exclude each other"),
-        ({"gpus": "0,0"}, "named twice"),
-        ({"gpus": "first"}, "is no GPU"),
-        ({"gpus": "0,1,2", "batch_size": 2}, "cannot be split over 3 GPUs"),
-    ],
-)
-def test_options_that_make_no_sense(
-    workspace: Path, data: Path, options: dict[str, Any], message: str
-) -> None:
-    assert message in str(refused(PlanError, workspace, data_dir=data, **options))
+def test_a_batch_that_is_too_small(workspace: Path, data: Path) -> None:
+    settings: dict[str, Any] = {"data_dir": data, "batch_size": 2}
+    error = refused(EvaluationError, workspace, devices="0,1,2", **settings)
+    assert str(error) == "cannot split a batch of 2 over 3 GPUs"
+    assert plan(workspace, devices="0,1", **settings).devices == 2
 
 
 def test_no_code(workspace: Path, data: Path) -> None:
@@ -133,10 +124,3 @@ def test_sets_that_do_not_fit(workspace: Path, data: Path) -> None:
     message = str(refused(EvaluationError, workspace, data_dir=data))
     assert f"{data / 'lfw.bin'}: " in message
     assert "cfp_fp.bin: 39 images for 20 pairs, which need 40" in message
-
-
-def test_an_exported_model_computes_on_the_cpu(workspace: Path, data: Path) -> None:
-    (workspace / "m.param").touch()
-    found = plan(workspace, which="m.param", data_dir=data)
-    assert (found.visible_devices, found.devices) == ("", 0)
-    assert "on the CPU" in str(refused(PlanError, workspace, which="m.param", gpus="0"))

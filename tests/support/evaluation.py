@@ -9,10 +9,9 @@ from typing import Any
 from mfn_patcher.checkpoints import selection
 from mfn_patcher.evaluation import plan as plans
 from mfn_patcher.evaluation.figures import Figures, Roc
-from mfn_patcher.evaluation.plan import Plan
+from mfn_patcher.evaluation.plan import Plan, Settings
 from mfn_patcher.export import formats
 from mfn_patcher.recipes import loading
-from mfn_patcher.training.options import Options
 
 ENGINE = {"name": "mxnet", "build": "mxnet 1.9.1", "reason": "it is installed"}
 FIGURES = Figures(
@@ -30,12 +29,10 @@ FIGURES = Figures(
 )
 
 
-def plan(
-    workspace: Path, *, targets: str | None = None, which: str = "models/m", **options: Any
-) -> Plan:
+def plan(workspace: Path, *, which: str = "models/m", devices: str = "", **settings: Any) -> Plan:
     """Plan an evaluation of what `which` names in a workspace."""
     found = selection.find(which, workspace, workspace, formats.runtimes())
-    return plans.plan(workspace, loading.load(), found, targets, Options(**options))
+    return plans.plan(workspace, loading.load(), found, Settings(devices, **settings))
 
 
 def child(folder: Path, *commands: str) -> str:

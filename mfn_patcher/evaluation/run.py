@@ -59,11 +59,20 @@ def run(
     else:
         _log.info("computed by %s", engine.describe())
     results = _Results(plan, python, on_batch)
+    _run_program(results, variables)
+    return Evaluation(
+        results.figures, results.failed, None if plan.model.runtime else engine.as_json()
+    )
+
+
+def _run_program(results: _Results, environment: Mapping[str, str]) -> None:
+    """Run program ``evaluate`` and collect its results."""
+    plan = results.plan
     with tempfile.TemporaryFile() as said:
         child = subprocess.Popen(
-            programs.command(python, _PROGRAM),
+            programs.command(results.python, _PROGRAM),
             cwd=plan.source,
-            env=variables,
+            env=dict(environment),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=said,
@@ -80,9 +89,6 @@ def run(
                 child.wait()
         if status:
             raise _failure(plan, status, said)
-    return Evaluation(
-        results.figures, results.failed, None if plan.model.runtime else engine.as_json()
-    )
 
 
 def _request(plan: Plan) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mfn_patcher.cli.options import PathType, json_option, print_findings
+from mfn_patcher.cli.options import PathType, in_a_folder, json_option, print_findings
 from mfn_patcher.cli.terminal import echo, print_json
 from mfn_patcher.errors import ExitCode
 
@@ -156,3 +156,35 @@ def check(context: click.Context, directory: Path, *, as_json: bool) -> None:
         print_findings(result.findings)
     if not result.ok:
         context.exit(ExitCode.VERIFICATION)
+
+
+@data.command(
+    short_help="Draw a contact sheet of a data set.",
+    epilog="\b\nExample:\n  mfn-patch data show data/own -o sheet.png",
+)
+@click.argument("directory", metavar="DIR", type=PathType(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=PathType(dir_okay=False, path_type=Path),
+    callback=in_a_folder,
+    metavar="PATH",
+    help="PNG file, replaced if it exists.  [default: a new ./DIR.png]",
+)
+def show(directory: Path, output: Path | None) -> None:
+    """Draw a contact sheet of the data set in DIR.
+
+    The sheet shows up to 8 images of 8 identities, and 8 pairs of each kind from every verification
+    set, with their labels.
+    """
+    from mfn_patcher.data.contact_sheet import SheetError, choose, draw
+
+    if output and output.suffix != ".png":
+        raise click.UsageError(f"{output} does not end in .png")
+    rows = choose(directory)
+    if output is None:
+        output = Path(f"{directory.resolve().name}.png")
+        if output.exists():
+            raise SheetError(f"{output} exists", remedy=f"Pass -o {output} to replace it.")
+    draw(rows, output)
+    echo(output)

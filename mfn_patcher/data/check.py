@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mfn_patcher.data.advice import advise_on_shared_images, digests_of
 from mfn_patcher.data.check_records import check_records
 from mfn_patcher.data.check_verification import check_verification_set
 from mfn_patcher.data.images import ImageSample
@@ -16,6 +17,7 @@ from mfn_patcher.data.verification_set import (
     VerificationSet,
     VerificationSetError,
     read_verification_set,
+    set_names,
 )
 from mfn_patcher.finding import Finding, Level
 
@@ -92,26 +94,54 @@ def check(directory: Path) -> DataSetCheck:
         classes = properties.classes if properties else None
         layout, found = check_records(directory, classes, _SAMPLE)
         findings += found
-    sizes = {}
-    for path in _paths(directory, NAMES):
-        pairs, found = _check_verification(path, _QUICK_SAMPLE)
-        findings += found
-        if pairs:
-            sizes[path.stem] = VerificationSetSize(len(pairs.images), len(pairs.same))
-    if not any(path.exists() for path in _paths(directory, NAMES)):
-        findings.append(
-            Finding(
-                Level.WARNING,
-                "verification sets",
-                "none found: training will not measure accuracy",
-                f"Put at least one of {', '.join(NAMES)} beside train.rec, as <name>.bin.",
-            )
-        )
+    sizes, digests, found = _check_sets(directory)
+    findings += found
+    if layout and all(finding.level is not Level.ERROR for finding in findings):
+        findings += advise_on_shared_images(directory, layout, digests)
     identities = layout.identities if layout else None
     if identities is None and properties:
         identities = properties.classes
     images = layout.images if layout else None
     return DataSetCheck(directory, identities, images, sizes, tuple(findings))
+
+
+def _check_sets(
+    directory: Path,
+) -> tuple[dict[str, VerificationSetSize], dict[str, set[bytes]], list[Finding]]:
+    """Return the sizes of the verification sets, digests of their images, and the findings."""
+    present = set_names(directory)
+    own = [name for name in present if name not in NAMES]
+    sizes, digests = {}, {}
+    findings: list[Finding] = []
+    # Who has sets of their own only does not miss the published ones.
+    names = own if own == present else [*NAMES, *own]
+    for path in _paths(directory, names or NAMES):
+        pairs, found = _check_verification(path, _QUICK_SAMPLE)
+        findings += found
+        if pairs:
+            sizes[path.stem] = VerificationSetSize(len(pairs.images), len(pairs.same))
+            digests[path.name] = digests_of(pairs.images)
+    if not present:
+        findings.append(
+            Finding(
+                Level.WARNING,
+                "verification sets",
+                "none found: training will not measure accuracy",
+                f"Put at least one of {', '.join(NAMES)} beside train.rec, as <name>.bin, or draw "
+                "pairs with `mfn-patch data make --pairs`.",
+            )
+        )
+    elif own == present:
+        findings.append(
+            Finding(
+                Level.WARNING,
+                "verification sets",
+                f"the script measures {', '.join(own)} only if it is told to",
+                f"End the training command with -- --target {','.join(own)}; the recipe "
+                "finetune-own measures own without it.",
+            )
+        )
+    return sizes, digests, findings
 
 
 def preflight(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mfn_patcher.data.advice import advise_on_identities
 from mfn_patcher.data.check_images import check_images
 from mfn_patcher.data.images import ImageSample
 from mfn_patcher.data.record_layout import RecordLayout, read_layout
@@ -49,6 +50,8 @@ def check_records(
                 findings += _check_classes(layout.identities, classes)
                 firsts, finding = _check_identities(reader, index, layout)
                 findings.append(finding)
+            if firsts is not None:
+                findings += advise_on_identities(firsts, layout.images)
             findings += check_images(
                 reader, index, layout, firsts=firsts, classes=classes, sample=sample
             )

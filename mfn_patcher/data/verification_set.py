@@ -46,6 +46,12 @@ class VerificationSet:
     same: tuple[bool, ...]
 
 
+def set_names(directory: Path) -> list[str]:
+    """Return the names of the verification sets in a directory, the published ones first."""
+    present = sorted(path.stem for path in directory.glob("*.bin"))
+    return sorted(present, key=lambda name: NAMES.index(name) if name in NAMES else len(NAMES))
+
+
 def read_verification_set(path: Path) -> VerificationSet:
     """Read a ``.bin`` file, written by Python 2 or 3, without running anything in it.
 

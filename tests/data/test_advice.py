@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mfn_patcher.data import advice
+from mfn_patcher.data.check import VerificationSetSize, check
+from mfn_patcher.data.recordio import Index, RecordReader, RecordWriter, pack, unpack
+from mfn_patcher.data.verification_set import read_verification_set, write_verification_set
+from mfn_patcher.finding import Finding, Level
+
+
+def warnings(directory: Path) -> list[Finding]:
+    result = check(directory)
+    assert result.ok, result.findings
+    return [finding for finding in result.findings if finding.level is Level.WARNING]
+
+
+def first_images(directory: Path, count: int) -> list[bytes]:
+    index = Index.read(directory / "train.idx")
+    with RecordReader(directory / "train.rec") as reader:
+        return [unpack(reader.read(int(index.positions[key + 1]))).content for key in range(count)]
+
+
+def test_many_single_images(faces: Path) -> None:
+    images = first_images(faces, 11)
+    with RecordWriter(faces / "train.rec", faces / "train.idx") as writer:
+        writer.write(0, pack([12, 16], 0))
+        for key, content in enumerate(images, start=1):
+            writer.write(key, pack(max(0, key - 8), key, content))
+        for key, ranges in enumerate([(1, 9), (9, 10), (10, 11), (11, 12)], start=12):
+            writer.write(key, pack(ranges, key))
+    (found,) = warnings(faces)
+    assert found.detail.startswith("3 of 4 identities have a single image")
+
+
+def test_images_that_are_trained_on(faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = read_verification_set(faces / "cfp_fp.bin")
+    images = [*first_images(faces, 6), *pairs.images[6:]]
+    write_verification_set(faces / "cfp_fp.bin", images, pairs.same)
+    (found,) = warnings(faces)
+    assert found.check == "cfp_fp.bin"
+    assert found.detail.startswith("6 of 40 images are also in train.rec")
+    # It would take minutes.
+    monkeypatch.setattr(advice, "_MANY", 19)
+    assert warnings(faces) == []
+
+
+def test_sets_of_other_names(faces: Path) -> None:
+    (faces / "lfw.bin").rename(faces / "own.bin")
+    result = check(faces)
+    assert result.verification_sets["own"] == VerificationSetSize(40, 20)
+    (found,) = warnings(faces)
+    assert (found.check, found.detail[:10]) == ("lfw.bin", "is missing")
+
+    # Who has only sets of their own does not miss the published ones.
+    for name in ("cfp_fp", "agedb_30"):
+        (faces / f"{name}.bin").unlink()
+    (found,) = warnings(faces)
+    assert found.check == "verification sets"
+    assert "-- --target own" in found.remedy
+    (faces / "own.bin").write_bytes(b"")
+    assert not check(faces).ok

@@ -1,8 +1,10 @@
 """How each of MXNet's operators is written in ONNX, operator set 13.
 
-What there is to know of an operator besides (attributes with their defaults, shapes) is in the
-engine's table, which knows the same operators. Operators of losses are missing here: they come
-after the embedding.
+Attributes with their defaults and shapes are in the engine's table of operators. Operators of
+losses are not needed here, because they come after the embedding.
+
+To add an operator, write a function that appends its layers and add it to `WRITERS`. A test asks
+for a case of each operator there.
 """
 
 from __future__ import annotations
@@ -23,8 +25,8 @@ class Weight:
     """A constant of a network.
 
     Attributes:
-        name: its name in the file, unless another weight has that too.
-        array: its numbers, in single precision or as int64.
+        name: its name in the file, unless another weight has the same.
+        array: its values, float32 or int64.
     """
 
     name: str
@@ -32,7 +34,7 @@ class Weight:
 
 
 Value = str | Weight
-"""What a layer reads: the output of a layer, by name, or a constant."""
+"""An input of a layer: the name of another layer's output, or a constant."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,8 @@ class Layer:
 
     Attributes:
         operator: ONNX's name of the operator.
-        inputs: what it reads, in ONNX's order.
-        outputs: the names of what it gives.
+        inputs: inputs in ONNX's order.
+        outputs: names of its outputs.
         attributes: ONNX's attributes.
     """
 
@@ -53,7 +55,7 @@ class Layer:
 
 
 class UnsupportedError(Exception):
-    """A node has no form in ONNX here; the text says why."""
+    """A node cannot be translated to ONNX; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +63,12 @@ class Node:
     """A node of MXNet's graph, to be written as layers.
 
     Attributes:
-        name: the name of the node, and of its output.
-        values: its attributes, defaults included.
-        inputs: what it reads, in MXNet's order.
-        input_shapes: the shapes of these, with one image on the first axis.
-        output_shapes: the shapes of its outputs.
-        layers: where its layers are appended.
+        name: name of the node and of its output.
+        values: its attributes, including defaults.
+        inputs: inputs in MXNet's order.
+        input_shapes: shapes of the inputs, with one image on the first axis.
+        output_shapes: shapes of the outputs.
+        layers: list that its layers are appended to.
     """
 
     name: str
@@ -81,31 +83,31 @@ class Node:
 
         Args:
             operator: ONNX's name of the operator.
-            inputs: what it reads.
-            part: tells an intermediate result from the output of the node.
+            inputs: inputs of the layer.
+            part: suffix of an intermediate result; empty for the output of the node.
             attributes: ONNX's attributes.
 
         Returns:
-            The name of what it gives.
+            The name of its output.
         """
         output = f"{self.name}_{part}" if part else self.name
         self.layers.append(Layer(operator, inputs, (output,), attributes))
         return output
 
     def constant(self, part: str, numbers: object, kind: str = "float32") -> Weight:
-        """Return a constant of the node's own."""
+        """Return a constant that belongs to the node."""
         return Weight(f"{self.name}_{part}", np.asarray(numbers, dtype=kind))
 
     def whole_numbers(self, part: str, numbers: Sequence[int]) -> Weight:
-        """Return axes, bounds or a shape, which ONNX takes as inputs."""
+        """Return a constant of integers: ONNX takes axes, bounds and shapes as inputs."""
         return self.constant(part, numbers, "int64")
 
 
 Writer = Callable[[Node], "Value | tuple[Value, ...]"]
-"""Appends the layers of a node, and returns its output, or its outputs."""
+"""Appends the layers of a node and returns its output or outputs."""
 
 _MATRIX = 2  # axes
-_LAST = np.iinfo(np.int64).max  # stands for an end that is not given
+_LAST = np.iinfo(np.int64).max  # the end of an axis if none is given
 
 
 def _pair(value: tuple[int, ...], default: int) -> tuple[int, int]:
@@ -128,7 +130,7 @@ def _convolution(node: Node) -> Value:
 def _batch_norm(node: Node) -> Value:
     data, gamma, *others = node.inputs
     if node.values["fix_gamma"]:
-        # MXNet computes with 1 whatever the file holds.
+        # MXNet computes with 1, whatever value the file has.
         gamma = node.constant("ones", np.ones(node.input_shapes[1]))
     return node.add("BatchNormalization", data, gamma, *others, epsilon=node.values["eps"])
 
@@ -136,8 +138,8 @@ def _batch_norm(node: Node) -> Value:
 def _leaky_relu(node: Node) -> Value:
     data, gamma = node.inputs
     if not isinstance(gamma, Weight):
-        raise UnsupportedError("its slopes are computed, not parameters")
-    # ONNX broadcasts from the last axis on, MXNet over the second.
+        raise UnsupportedError("its slopes are not parameters but computed")
+    # ONNX broadcasts slopes along the last axis, MXNet along the second.
     shape = (-1, *[1] * (len(node.input_shapes[0]) - 2))
     return node.add("PRelu", data, Weight(gamma.name, gamma.array.reshape(shape)))
 
@@ -175,14 +177,14 @@ def _pooling(node: Node) -> Value:
     kernel = values["kernel"]
     stride, pad = _pair(values["stride"], 1), _pair(values["pad"], 0)
     sides, windows = node.input_shapes[0][2:], node.output_shapes[0][2:]
-    # By the convention "full", the last windows reach beyond the padding.
+    # With the convention "full", the last windows reach beyond the padding.
     beyond = tuple(
         max(0, (count - 1) * s + k - side - 2 * p)
         for side, count, k, s, p in zip(sides, windows, kernel, stride, pad)
     )
     pads = (*pad, *(p + b for p, b in zip(pad, beyond)))
     if any(p >= k for p, k in zip(pads, 2 * kernel)):
-        raise UnsupportedError("one of its windows lies in the padding")
+        raise UnsupportedError("one of its windows is entirely in the padding")
     settings = {"kernel_shape": kernel, "strides": stride, "pads": pads}
     if not average:
         return node.add("MaxPool", *node.inputs, **settings)
@@ -190,7 +192,7 @@ def _pooling(node: Node) -> Value:
     settings["count_include_pad"] = int(counted)
     if not (counted and any(beyond)):
         return node.add("AveragePool", *node.inputs, **settings)
-    # MXNet counts padding, but not what is beyond it.
+    # MXNet counts the padding but nothing beyond it.
     whole = node.add("AveragePool", *node.inputs, part="whole", **settings)
     down, across = (
         np.array([k / (min(i * s + k, side + 2 * p) - i * s) for i in range(count)])
@@ -275,17 +277,17 @@ def _flatten(node: Node) -> Value:
 
 
 def _nothing(node: Node) -> Value:
-    """Write what changes nothing in inference."""
+    """Write an operator that does nothing in inference."""
     return node.inputs[0]
 
 
 def _same(operator: str) -> Writer:
-    """Return a writer for an operator that ONNX has with the same inputs, without attributes."""
+    """Return a writer for an operator that ONNX has, with the same inputs and no attributes."""
     return lambda node: node.add(operator, *node.inputs)
 
 
 def _with_scalar(operator: str, *, reverse: bool = False) -> Writer:
-    """Return a writer for an operator of an array and a number; the number first if reversed."""
+    """Return a writer for an operator of an array and a number; `reverse` swaps the two."""
 
     def write(node: Node) -> Value:
         inputs = (*node.inputs, node.constant("scalar", node.values["scalar"]))
@@ -338,4 +340,4 @@ WRITERS: dict[str, Writer] = {
     "sqrt": _same("Sqrt"),
     "square": _square,
 }
-"""The writers by MXNet's names of the operators."""
+"""Writers by MXNet's names of the operators."""

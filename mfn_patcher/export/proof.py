@@ -67,7 +67,7 @@ def _by_row(
         return cosines, np.max(np.abs(one - other), axis=1)
 
 
-def parting(
+def first_mismatch(
     reference: Mapping[str, Floats], found: Mapping[str, Floats], limits: Limits
 ) -> tuple[str, Agreement] | None:
     """Return the first layer whose output exceeds the limits, and how close it is.

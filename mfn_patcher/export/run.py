@@ -19,7 +19,7 @@ from mfn_patcher.export.formats.base import Conversion, Format, Limits
 from mfn_patcher.export.images import ProofImages, proof_images
 from mfn_patcher.export.latency import measure
 from mfn_patcher.export.onnx_operators import UnsupportedError
-from mfn_patcher.export.proof import Agreement, agreement, parting, worst
+from mfn_patcher.export.proof import Agreement, agreement, first_mismatch, worst
 from mfn_patcher.export.reference import EngineRunner, Reference
 
 _RUNS = 30
@@ -160,12 +160,12 @@ def _prove(
         return Proof(len(images.pixels), images.source, engine, network.name, agreed)
     number = worst(expected, found, request.limits)
     image = images.pixels[number : number + 1]
-    parted = parting(source.network.layers(image), network.layers(image), request.limits)
-    where = f", where they part at layer {parted[0]} ({_gap(parted[1])})" if parted else ""
+    layer = first_mismatch(source.network.layers(image), network.layers(image), request.limits)
+    where = f", where layer {layer[0]} is the first to differ ({_gap(layer[1])})" if layer else ""
     hint = " Half precision holds numbers up to 65504: try without --fp16." if request.half else ""
     raise MismatchError(
-        f"{files[0].name} does not compute what {source.network.name} does: {_gap(agreed)}; most "
-        f"on image {number} of {len(images.pixels)}{where}",
+        f"{files[0].name} does not compute what {source.network.name} does: {_gap(agreed)}. The "
+        f"worst is image {number} of {len(images.pixels)}{where}",
         remedy=f"No file was written.{hint}",
     )
 

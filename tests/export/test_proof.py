@@ -9,7 +9,7 @@ import pytest
 
 from mfn_patcher.children.exported import Floats
 from mfn_patcher.export.formats.base import HALF, SINGLE, Limits
-from mfn_patcher.export.proof import agreement, parting, worst
+from mfn_patcher.export.proof import agreement, first_mismatch, worst
 
 
 def rows(*values: list[float]) -> Floats:
@@ -55,10 +55,10 @@ def test_rows_of_zeros() -> None:
 def test_the_first_layer_that_differs_is_named() -> None:
     reference = {"a": rows([1, 2]), "merged": rows([9, 9]), "b": rows([1, 2]), "c": rows([1, 2])}
     found = {"c": rows([2, 1]), "b": rows([1, 3]), "a": rows([1, 2])}
-    parted = parting(reference, found, SINGLE)
-    assert parted is not None
-    assert (parted[0], parted[1].difference) == ("b", 1)
-    assert parting(reference, {"a": reference["a"]}, SINGLE) is None
+    mismatch = first_mismatch(reference, found, SINGLE)
+    assert mismatch is not None
+    assert (mismatch[0], mismatch[1].difference) == ("b", 1)
+    assert first_mismatch(reference, {"a": reference["a"]}, SINGLE) is None
 
 
 def test_the_row_furthest_out_of_a_limit() -> None:

@@ -199,4 +199,4 @@ def test_code_of_python_2(tool: Tool, trained: Path, workspace: Path) -> None:
     data = str(trained.parent / "data")
     ran = tool("eval", "-w", workspace, "--model", model, "--cpu", "--data-dir", data)
     assert (ran.code, ran.out) == (1, "")
-    assert "`mfn-patch status` tells whether all patches are applied" in ran.err
+    assert "Check with `mfn-patch status` that all patches are applied." in ran.err

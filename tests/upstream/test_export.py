@@ -203,7 +203,7 @@ def test_what_computes_something_else_is_refused(
     command = ("export", f"{spoiled},1", "-w", trained, "-o", tmp_path / "out", "--format")
     ran = tool(*command, *form)
     assert (ran.code, ran.out) == (4, "")
-    assert re.search(rf"most on image \d+ of 64, where they part at layer {layer} ", ran.err)
+    assert re.search(rf"worst is image \d+ of 64, where layer {layer} is the first ", ran.err)
     if layer == "fc1":
         # Which is the embedding: on the image that differs most, as far as that of any image.
         of_all, of_layer = re.findall(r"smallest cosine (-?[\d.]+)", ran.err)

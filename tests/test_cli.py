@@ -14,8 +14,8 @@ from pathlib import Path
 import click
 import pytest
 
-from mfn_patcher.cli import cli
-from mfn_patcher.cli.terminal import show_log
+from mfn_patcher.cli import cli, run
+from mfn_patcher.cli.terminal import prefix_log, show_log
 from mfn_patcher.errors import ExitCode
 from tests.support.repositories import ROOT, StandIn
 from tests.support.tool import Tool
@@ -157,6 +157,19 @@ def test_log_levels(capfd: pytest.CaptureFixture[str]) -> None:
         assert len(lines) == shown
         assert "\x1b" not in "".join(lines)
     show_log(logging.INFO)
+
+
+def test_processes_that_share_a_terminal_are_told_apart(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    prefix_log("rank 1 on b")
+    logging.getLogger("mfn_patcher.somewhere").warning("what to act on")
+    assert capfd.readouterr().err == "mfn-patch: warning: rank 1 on b: what to act on\n"
+    # What one command was told does not outlast it.
+    assert run(["recipes", "list"]) == ExitCode.DONE
+    capfd.readouterr()
+    logging.getLogger("mfn_patcher.somewhere").info("what is going on")
+    assert capfd.readouterr().err == "mfn-patch: what is going on\n"
 
 
 @pytest.mark.parametrize("command", [each for each in COMMANDS if each not in GROUPS])

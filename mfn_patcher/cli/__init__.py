@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from mfn_patcher.cli.terminal import echo, prepare, show_log
+from mfn_patcher.cli.terminal import echo, prefix_log, prepare, show_log
 from mfn_patcher.errors import ExitCode, MfnPatchError
 from mfn_patcher.remedies import as_typed, command
 
@@ -123,6 +123,7 @@ def main() -> None:
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line with `arguments` (default: the process's); return its exit code."""
     show_log(logging.INFO)
+    prefix_log("")
     try:
         Path.cwd()
     except FileNotFoundError:

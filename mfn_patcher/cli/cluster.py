@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import click
 
 from mfn_patcher.cli.options import PathType
 from mfn_patcher.cli.sections import SectionedCommand
+from mfn_patcher.cli.terminal import prefix_log
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,7 +88,10 @@ class ClusterOptions:
         if refused := refusal(engine, distributed=True):
             raise refused
         environment = without_role_variables(environment)
-        return find_job(environment, self.hosts_file, self.rendezvous, self.timeout), environment
+        job = find_job(environment, self.hosts_file, self.rendezvous, self.timeout)
+        if job.rank.number:
+            prefix_log(job.rank.on(socket.gethostname()))
+        return job, environment
 
 
 def cluster_options(function: _Function) -> Callable[..., Any]:

@@ -62,17 +62,28 @@ def print_json(value: object) -> None:
 class _LogHandler(logging.Handler):
     """Writes log records to standard error, one line each."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.prefix = ""
+
     def emit(self, record: logging.LogRecord) -> None:
         level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
-        echo(f"mfn-patch: {level}{as_typed(record.getMessage())}", err=True)
+        echo(f"mfn-patch: {level}{self.prefix}{as_typed(record.getMessage())}", err=True)
+
+
+_HANDLER = _LogHandler()
 
 
 def show_log(level: int) -> None:
     """Show what the tool's modules log from `level` on; standard output stays for results."""
     logger = logging.getLogger("mfn_patcher")
-    if not logger.handlers:
-        logger.addHandler(_LogHandler())
+    logger.addHandler(_HANDLER)
     logger.setLevel(level)
+
+
+def prefix_log(name: str) -> None:
+    """Start each line of the log with a name, since several processes share the terminal."""
+    _HANDLER.prefix = f"{name}: " if name else ""
 
 
 def prepare() -> None:

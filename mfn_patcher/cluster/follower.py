@@ -144,7 +144,7 @@ class Follower:
             engine.environment(context.environment, plan.visible_devices),
         )
         command = (context.python, "-u", plan.script, *plan.arguments, *added)
-        self._report(f"{plan.stage.title}: output in {folder}")
+        _LOG.info("%s: output in %s", plan.stage.title, folder)
         with Path(os.devnull).open("wb") as nowhere:
             launch = Launch(
                 self._processes.bound(command), context.source, environment, folder / record.LOG
@@ -153,9 +153,6 @@ class Follower:
         self._raise_failure(result, folder)
         self._link.send("ended")
         self._processes.stop(at_once=False)
-
-    def _report(self, line: str) -> None:
-        _LOG.info("%s: %s", self.name, line)
 
     def started(self, pid: int) -> None:
         """Take the process id of the worker."""

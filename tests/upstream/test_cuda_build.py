@@ -204,7 +204,7 @@ def test_a_driver_without_a_gpu(installed: Installed, driver: Path, tmp_path: Pa
     assert found["driver"]["version"] == [11, 2]
     failed = failures(found)
     assert set(failed) == {"workspace", "data set", "GPU"}
-    assert failed["GPU"].startswith("no GPU seen: cuInit: unknown error (100)\n")
+    assert failed["GPU"].startswith("no GPU found: cuInit: unknown error (100)\n")
 
 
 def test_the_real_script_trains_on_the_cpu(

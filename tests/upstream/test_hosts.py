@@ -120,7 +120,7 @@ FAULTS = [
 
 
 def test_faults_one_after_another(training: Training) -> None:
-    """Each ends everything, is named by all, and the next training goes on from there."""
+    """Each fault ends all processes, every rank names it, and the next training resumes."""
     for number, (rank, role, how, said) in enumerate(FAULTS):
         before = training.last
         launched = training.start(1000, *(["--resume"] if number else []))
@@ -131,7 +131,9 @@ def test_faults_one_after_another(training: Training) -> None:
         assert codes == [ExitCode.CLUSTER] * 2, launched.said(0)
         for each in range(2):
             assert re.search(said, launched.said(each)), launched.said(each)
-        assert f"--resume goes on from checkpoint {training.last}" in launched.said(0)
+        own = f"mfn-patch: rank 1 on {socket.gethostname()}: stage 2 (softmax): output in "
+        assert own in launched.said(1)
+        assert f"--resume continues from checkpoint {training.last}" in launched.said(0)
         assert training.record()["outcome"] == "failed"
         if number:
             assert training.record()["resumed_checkpoint"] == before
@@ -228,7 +230,7 @@ def cut_off(network: Network, training: Training, started: Started, rank: int) -
     assert ended, f"not all have ended: {started.said()}"
     said = started.said()
     assert f"no heartbeat from rank {rank} on {HOSTS[rank]} for" in said, said
-    assert f"--resume goes on from checkpoint {training.last}" in said, said
+    assert f"--resume continues from checkpoint {training.last}" in said, said
     assert training.record()["outcome"] == "failed"
     lost = (training.run / f"rank-{rank}" / CAUSE).read_text()
     assert "no heartbeat from rank 0 on a for" in lost

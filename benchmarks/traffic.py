@@ -24,8 +24,8 @@ from mfn_patcher.cluster.heartbeat import read_progress
 from mfn_patcher.cluster.scaling import IDENTITIES, Traffic
 from mfn_patcher.data.synth import synthesise
 from mfn_patcher.patching.project import PUBLIC_ADDRESS
-from tests.support.launched import until
-from tests.support.namespaces import Network, lacking
+from tests.support.launched import wait_until
+from tests.support.namespaces import Network, unavailable
 
 FIRST, STEPS = 4, 10  # before them, parameters are spread too
 
@@ -61,9 +61,9 @@ def measure(names: str, workspace: Path, data: Path, place: Path) -> tuple[float
                     progress = read_progress(file.fileno())
                 return progress[0] if progress else 0
 
-            assert until(lambda: step() >= FIRST, 200), started.said()
+            assert wait_until(lambda: step() >= FIRST, 200), started.output()
             first, before = step(), sent(network)
-            assert until(lambda: step() >= first + STEPS, 200), started.said()
+            assert wait_until(lambda: step() >= first + STEPS, 200), started.output()
             last, after = step(), sent(network)
         finally:
             started.kill()
@@ -74,7 +74,7 @@ def measure(names: str, workspace: Path, data: Path, place: Path) -> tuple[float
 
 def main() -> None:
     """Patch a workspace, measure and print the table."""
-    why = lacking() or (None if shutil.which("mpirun.openmpi") else "needs openmpi-bin")
+    why = unavailable() or (None if shutil.which("mpirun.openmpi") else "needs openmpi-bin")
     if why:
         print(f"Not measured: {why}")
         return

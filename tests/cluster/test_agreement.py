@@ -9,7 +9,7 @@ from mfn_patcher.runs.code import Code
 from tests.support.plans import plans
 
 
-def test_facts_leave_out_where_things_are() -> None:
+def test_facts_leave_out_paths() -> None:
     machine = Interpreter("/usr/bin/python3", "3.11.7", {"mxnet": "1.9.1", "scipy": "1.9"}, ())
     own = frozenset({"--data-dir", "--prefix", "--pretrained", "--data-workers"})
     code = Code("a" * 40, "c" * 40, own=own)

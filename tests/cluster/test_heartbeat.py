@@ -6,7 +6,7 @@ from pathlib import Path
 from mfn_patcher.cluster.heartbeat import read_progress
 
 
-def test_progress_is_a_line(tmp_path: Path) -> None:
+def test_progress_is_read_from_one_line(tmp_path: Path) -> None:
     file = tmp_path / "progress"
     file.touch()
     descriptor = os.open(file, os.O_RDONLY)

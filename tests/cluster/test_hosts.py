@@ -9,7 +9,7 @@ from mfn_patcher.cluster.hosts import arrange_hosts, find_rendezvous, read_hosts
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_a_file_of_hosts(tmp_path: Path, encoding: str) -> None:
+def test_reads_a_file_of_hosts(tmp_path: Path, encoding: str) -> None:
     file = tmp_path / "hosts"
     text = "# ours\nlocalhost\n\n  me@198.51.100.2  # the new one\n198.51.100.3\n"
     file.write_text(text, encoding=encoding)
@@ -30,7 +30,7 @@ def test_a_file_of_hosts(tmp_path: Path, encoding: str) -> None:
         "$(x)@h\n",
     ],
 )
-def test_what_is_no_file_of_hosts(tmp_path: Path, text: str) -> None:
+def test_rejects_files_without_valid_hosts(tmp_path: Path, text: str) -> None:
     (tmp_path / "hosts").write_text(text)
     with pytest.raises(SetupError, match=r"lists no hosts|is not a host"):
         read_hosts(tmp_path / "hosts")
@@ -38,7 +38,7 @@ def test_what_is_no_file_of_hosts(tmp_path: Path, text: str) -> None:
         read_hosts(tmp_path / "none")
 
 
-def test_rank_0_is_here() -> None:
+def test_rank_0_runs_on_this_machine() -> None:
     names = (
         "me@198.51.100.2",
         "localhost",
@@ -60,7 +60,7 @@ def test_rank_0_is_here() -> None:
         arrange_hosts(("198.51.100.2",))
 
 
-def test_the_rendezvous_is_where_others_reach_it() -> None:
+def test_other_hosts_can_reach_the_rendezvous() -> None:
     here = arrange_hosts(("localhost", "localhost"))
     assert find_rendezvous(here, None).hosts == ("localhost",)
     with pytest.raises(SetupError, match=r"198\.51\.100\.2 cannot reach this machine as localhost"):

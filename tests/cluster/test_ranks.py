@@ -11,7 +11,7 @@ OPEN_MPI = {
     "OMPI_COMM_WORLD_LOCAL_RANK": "1",
     "OMPI_COMM_WORLD_LOCAL_SIZE": "2",
 }
-# As they were seen: mpirun of MPICH 4.0 and srun of Slurm 22.05.
+# As set by mpirun of MPICH 4.0 and by srun of Slurm 22.05.
 MPICH = {"PMI_RANK": "1", "PMI_SIZE": "4", "MPI_LOCALRANKID": "1", "MPI_LOCALNRANKS": "4"}
 SLURM = {
     "SLURM_PROCID": "4",
@@ -30,12 +30,12 @@ SLURM = {
         (OPEN_MPI, Rank(3, 4, 1, 2, "Open MPI")),
         (MPICH, Rank(1, 4, 1, 4, "MPICH")),
         (SLURM, Rank(4, 6, 0, 1, "Slurm")),
-        # An MPI in a job of Slurm, whose own variables are of the shell that ran mpirun.
+        # An MPI in a job of Slurm, whose variables belong to the shell that ran mpirun.
         ({"SLURM_PROCID": "0", "SLURM_JOB_ID": "1", **OPEN_MPI}, Rank(3, 4, 1, 2, "Open MPI")),
         ({"MFN_PATCH_RANK": "0", "MFN_PATCH_RANKS": "2"}, Rank(0, 2, 0, 1, "MFN_PATCH_RANK")),
     ],
 )
-def test_the_launcher_says_which_rank(environment: dict[str, str], rank: Rank) -> None:
+def test_reads_the_variables_of_each_launcher(environment: dict[str, str], rank: Rank) -> None:
     assert detect(environment) == rank
 
 
@@ -43,7 +43,7 @@ def test_the_launcher_says_which_rank(environment: dict[str, str], rank: Rank) -
     ("environment", "reason"),
     [
         ({}, "found no launcher"),
-        # A shell in a batch job is no rank.
+        # A shell in a batch job is not a rank.
         ({"SLURM_PROCID": "0", "SLURM_JOB_ID": "1"}, "found no launcher"),
         (
             {**OPEN_MPI, "OMPI_COMM_WORLD_SIZE": "many"},
@@ -52,7 +52,7 @@ def test_the_launcher_says_which_rank(environment: dict[str, str], rank: Rank) -
         ({**OPEN_MPI, "OMPI_COMM_WORLD_RANK": "4"}, "rank 4 of 4"),
     ],
 )
-def test_without_a_rank(environment: dict[str, str], reason: str) -> None:
+def test_missing_and_invalid_variables(environment: dict[str, str], reason: str) -> None:
     with pytest.raises(SetupError, match=reason) as error:
         detect(environment)
     assert "mpirun" in error.value.remedy

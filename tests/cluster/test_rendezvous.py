@@ -14,7 +14,7 @@ from mfn_patcher.cluster.rendezvous import (
 )
 
 
-def test_where_rank_0_is() -> None:
+def test_finds_the_host_of_rank_0() -> None:
     several = Rank(0, 4, 0, 1, "Open MPI")
     uri = {"OMPI_MCA_orte_hnp_uri": "17.0;tcp://192.0.2.2,10.0.0.7:38937;tcp6://[fd00::2]:38159"}
     assert find_rendezvous(several, uri).hosts == ("192.0.2.2", "10.0.0.7")
@@ -32,12 +32,12 @@ def test_where_rank_0_is() -> None:
     ("nodes", "first"),
     [("c", "c"), ("a-1,b", "a-1"), ("n[07-12]", "n07"), ("r[1,4]n[2-3]x,z", "r1n2x")],
 )
-def test_slurms_list_of_nodes(nodes: str, first: str) -> None:
+def test_first_node_of_a_slurm_list(nodes: str, first: str) -> None:
     assert first_node(nodes) == first
 
 
 @pytest.mark.parametrize("text", ["", ":1", "h:", "h:x", "h:80", "h:70000", "-x", "$(x):2000"])
-def test_what_is_no_rendezvous(text: str) -> None:
+def test_rejects_an_invalid_rendezvous(text: str) -> None:
     with pytest.raises(SetupError, match="is not HOST or HOST:PORT"):
         parse_rendezvous(text)
 

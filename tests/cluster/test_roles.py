@@ -14,7 +14,7 @@ from mfn_patcher.cluster.roles import (
     shell_line,
     without_role_variables,
 )
-from tests.support.launched import children, is_alive, until
+from tests.support.launched import children, is_alive, wait_until
 
 LAYOUT = Layout("10.0.0.1", 29112, 4)
 
@@ -24,7 +24,7 @@ def test_rank_0_has_the_scheduler() -> None:
     assert LAYOUT.roles(3) == ("server", "worker")
 
 
-def test_no_two_processes_of_a_host_have_a_port() -> None:
+def test_ports_on_one_host_are_distinct() -> None:
     ports = [29112, *LAYOUT.ports(0, 0), *LAYOUT.ports(1, 1), *LAYOUT.ports(2, 2)]
     assert ports == [29112, 29113, 29114, 29115, 29116, 29117, 29118, 29119]
 
@@ -46,18 +46,18 @@ def test_variables() -> None:
     assert scheduler["CUDA_VISIBLE_DEVICES"] == ""
 
 
-def test_inherited_variables_give_no_role() -> None:
+def test_inherited_role_variables_are_removed() -> None:
     inherited = {"PORT": "80", "DMLC_ROLE": "server", "PS_VERBOSE": "1", "PATH": "/bin", "PSX": ""}
     assert without_role_variables(inherited) == {"PATH": "/bin", "PSX": ""}
 
 
-def test_words() -> None:
+def test_descriptions() -> None:
     assert describe_status(-9) == "was killed by SIGKILL"
     assert describe_status(3) == "exited with status 3"
     assert shell_line({"A": "b c"}, ["x", "y z"]) == "A='b c' x 'y z'"
 
 
-def test_servers_fail_and_the_status_is_known(tmp_path: Path) -> None:
+def test_reports_the_exit_status_of_servers(tmp_path: Path) -> None:
     code = (
         "import sys, time; print('here', flush=True); time.sleep(float(sys.argv[1])); sys.exit(7)"
     )
@@ -66,7 +66,7 @@ def test_servers_fail_and_the_status_is_known(tmp_path: Path) -> None:
         "server": [sys.executable, "-c", code, "0.1"],
     }
     servers = ServerProcesses(commands, dict.fromkeys(commands, os.environ), tmp_path)
-    assert until(servers.failed, 10)
+    assert wait_until(servers.failed, 10)
     assert servers.failed() == ("server", 7)
     assert servers.states()["scheduler"] in {"S", "R"}
     servers.kill()
@@ -74,8 +74,8 @@ def test_servers_fail_and_the_status_is_known(tmp_path: Path) -> None:
     assert (tmp_path / "server.log").read_text() == "here\n"
 
 
-def test_what_is_bound_dies_with_the_tool(tmp_path: Path) -> None:
-    """Also if the tool is killed, and can do nothing about it."""
+def test_bound_processes_die_with_the_tool(tmp_path: Path) -> None:
+    """This holds when the tool is killed, too, and cannot end them itself."""
     code = (
         "import subprocess, sys\n"
         "from mfn_patcher.cluster.roles import bound_command\n"
@@ -83,16 +83,16 @@ def test_what_is_bound_dies_with_the_tool(tmp_path: Path) -> None:
         "subprocess.Popen(bound_command(sleep, sys.executable), start_new_session=True).wait()"
     )
     tool = subprocess.Popen([sys.executable, "-c", code])
-    assert until(lambda: children(tool.pid), 10)
+    assert wait_until(lambda: children(tool.pid), 10)
     (child,) = children(tool.pid)
-    assert until(lambda: b"sleep(60)" in Path(f"/proc/{child}/cmdline").read_bytes(), 10)
-    assert until(lambda: b"bound.py" not in Path(f"/proc/{child}/cmdline").read_bytes(), 10)
+    assert wait_until(lambda: b"sleep(60)" in Path(f"/proc/{child}/cmdline").read_bytes(), 10)
+    assert wait_until(lambda: b"bound.py" not in Path(f"/proc/{child}/cmdline").read_bytes(), 10)
     tool.kill()
     tool.wait()
-    assert until(lambda: not is_alive(child), 5)
+    assert wait_until(lambda: not is_alive(child), 5)
 
 
-def test_what_is_bound_does_not_begin_without_its_tool() -> None:
+def test_bound_processes_do_not_start_without_the_tool() -> None:
     command = list(bound_command([sys.executable, "-c", "print('begun')"], sys.executable))
     command[2] = "1"
     ran = subprocess.run(command, capture_output=True, check=False, text=True)

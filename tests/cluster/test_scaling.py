@@ -1,4 +1,4 @@
-"""The scaling plan: its arithmetic, and that the document shows what it gives."""
+"""The arithmetic of scaling, and the tables in the document that show its results."""
 
 from __future__ import annotations
 
@@ -23,27 +23,25 @@ def test_bytes_of_a_step() -> None:
 
 @pytest.mark.parametrize("gigabits", [1, 10, 25, 100])
 @pytest.mark.parametrize("alone", [0.2, 0.9])
-def test_half_of_the_time_computes_up_to_where_it_is_worth_it(
-    gigabits: float, alone: float
-) -> None:
+def test_worthwhile_hosts_compute_half_of_the_time(gigabits: float, alone: float) -> None:
     hosts = worth(alone, gigabits)
     assert alone / hosts >= Traffic(hosts).seconds(gigabits)
     assert alone / (hosts + 1) < Traffic(hosts + 1).seconds(gigabits)
 
 
-def test_the_document_shows_these_bytes() -> None:
+def test_bytes_in_the_document() -> None:
     rows = re.findall(r"^\| (\d+) \| ([\d.]+) MB \|", PAGE, re.MULTILINE)
     assert rows == [(str(n), f"{Traffic(n).sent_bytes / 1e6:.1f}") for n in (2, 4, 8, 16)]
 
 
-def test_the_document_shows_these_hosts() -> None:
+def test_hosts_in_the_document() -> None:
     rows = re.findall(r"^\| ([\d.]+) s \| (\d+) \| (\d+) \| (\d+) \| (\d+) \|", PAGE, re.MULTILINE)
     assert [row[0] for row in rows] == ["0.87", "0.2"]
     for alone, *shown in rows:
         assert shown == [str(worth(float(alone), gigabits)) for gigabits in (1, 10, 25, 100)]
 
 
-def test_the_document_shows_these_seconds() -> None:
+def test_seconds_in_the_document() -> None:
     rows = re.findall(r"^\| (\d+) Gbit/s \| (.+) \|$", PAGE, re.MULTILINE)
     assert [row[0] for row in rows] == ["1", "10", "25", "100"]
     for gigabits, cells in rows:

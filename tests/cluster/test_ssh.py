@@ -13,7 +13,7 @@ from mfn_patcher.cluster.rendezvous import Rendezvous
 from mfn_patcher.cluster.ssh import SshProcesses, ssh_command
 
 
-def test_what_ssh_is_told(tmp_path: Path) -> None:
+def test_ssh_command(tmp_path: Path) -> None:
     host = Host("me@198.51.100.2", Rank(1, 2, 0, 1, "--hosts"))
     environment = {"MFN_PATCH_WORKSPACE": "/a b", "HOME": "/root", "OMP_NUM_THREADS": "2"}
     environment["MFN_PATCH_UPSTREAM"] = "https://bob:s3cret@host/x.git"

@@ -7,14 +7,14 @@ NAMES = {0: "rank 0 on a", 1: "rank 1 on b", 2: "rank 2 on c"}
 
 
 def paced(seconds: float, steps: int = 20, timeout: float = 45) -> StallDetector:
-    """A detector that has seen steps of so many seconds."""
+    """Return a detector that has observed steps of so many seconds."""
     detector = StallDetector(timeout)
     for step in range(1, steps):
         detector.observe(Heartbeat(step, "compute"), step * seconds)
     return detector
 
 
-def test_whom_the_others_wait_for() -> None:
+def test_names_the_rank_that_the_others_wait_for() -> None:
     beats = {0: Heartbeat(9, "wait", 46), 1: Heartbeat(8, "data", 50), 2: Heartbeat(9, "wait", 47)}
     why = paced(0.5).find_stall(beats, NAMES)
     assert why == (
@@ -23,7 +23,7 @@ def test_whom_the_others_wait_for() -> None:
     )
 
 
-def test_in_one_step_it_is_who_does_not_wait() -> None:
+def test_in_the_same_step_names_the_rank_that_does_not_wait() -> None:
     beats = {
         0: Heartbeat(9, "wait", 46),
         1: Heartbeat(9, "compute", 50),
@@ -34,21 +34,21 @@ def test_in_one_step_it_is_who_does_not_wait() -> None:
     )
 
 
-def test_a_stopped_process_is_told_whatever_it_waited_for() -> None:
+def test_a_stopped_process_is_always_named() -> None:
     stopped = Heartbeat(9, "wait", 50, {"server": "T", "worker": "S"})
     beats = {0: Heartbeat(9, "wait", 46), 1: stopped, 2: Heartbeat(9, "compute", 46)}
     why = paced(0.5).find_stall(beats, NAMES) or ""
     assert ": rank 1 on b is at step 9 (waiting), its server is stopped; the others" in why
 
 
-def test_all_may_wait_for_a_server() -> None:
+def test_all_ranks_wait_for_a_server() -> None:
     beats = {rank: Heartbeat(9, "wait", 46) for rank in NAMES}
     assert "46 s: all ranks wait for a server or the network: rank 0 on a is" in (
         paced(0.5).find_stall(beats, NAMES) or ""
     )
 
 
-def test_one_that_goes_on_is_no_stall() -> None:
+def test_progress_on_one_rank_is_no_stall() -> None:
     beats = {
         0: Heartbeat(9, "wait", 46),
         1: Heartbeat(9, "compute", 3),
@@ -57,25 +57,25 @@ def test_one_that_goes_on_is_no_stall() -> None:
     assert paced(0.5).find_stall(beats, NAMES) is None
 
 
-def test_long_steps_may_take_long() -> None:
+def test_the_limit_grows_with_the_usual_step() -> None:
     beats = {0: Heartbeat(9, "wait", 46), 1: Heartbeat(9, "compute", 50)}
     assert paced(5).find_stall(beats, NAMES) is None
     assert paced(5).limit(beats.values()) == 50
     assert paced(0.5, timeout=8).limit(beats.values()) == 8
 
 
-def test_verification_takes_as_long_as_it_takes() -> None:
+def test_verification_and_saving_have_no_limit() -> None:
     for phase in ("verify", "save"):
         beats = {0: Heartbeat(9, phase, 5000), 1: Heartbeat(9, "wait", 5000)}
         assert paced(0.5).find_stall(beats, NAMES) is None
     detector = paced(0.5)
     detector.observe(Heartbeat(20, "verify"), 100)
     detector.observe(Heartbeat(21, "compute"), 900)
-    assert detector.limit([Heartbeat(21)]) == 45, "a verification is no step"
+    assert detector.limit([Heartbeat(21)]) == 45, "a verification is not a step"
 
 
-def test_the_first_step_may_take_longer() -> None:
-    """Also that of a training that goes on, which begins at a later step."""
+def test_the_first_step_has_a_longer_limit() -> None:
+    """This holds for a resumed training, too, which starts at a later step."""
     detector = StallDetector(45)
     assert detector.limit([Heartbeat()]) == 450
     detector.observe(Heartbeat(0, "start"), 0)
@@ -85,7 +85,7 @@ def test_the_first_step_may_take_longer() -> None:
     assert detector.limit([Heartbeat(702, "compute")]) == 45
 
 
-def test_who_has_ended_waits_for_nobody() -> None:
+def test_ranks_that_are_done_do_not_count() -> None:
     beats = {0: Heartbeat(9, "end", 500), 1: Heartbeat(9, "end", 500)}
     assert paced(0.5).find_stall(beats, NAMES) is None
     beats[2] = Heartbeat(8, "compute", 46)

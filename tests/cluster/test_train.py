@@ -20,8 +20,8 @@ def value(plan: StagePlan, name: str) -> str:
     return plan.arguments[plan.arguments.index(name) + 1]
 
 
-def test_the_batch_is_over_all_workers() -> None:
-    """As over several GPUs: what is documented for 512 images a step stays as it is."""
+def test_the_batch_is_split_over_all_workers() -> None:
+    """As with several GPUs, what is documented for 512 images per step does not change."""
     plan = plans()[1]
     assert (plan.batch_size, plan.steps) == (512, 160_000)
     assert value(plan, "--per-batch-size") == "128"
@@ -40,7 +40,7 @@ def test_steps_are_scaled_for_the_batch_of_all() -> None:
     assert "20000,30000,35000,40000" in describe_split(plan, 4)
 
 
-def test_a_batch_that_workers_cannot_share() -> None:
+def test_a_batch_that_cannot_be_split() -> None:
     with pytest.raises(PlanError, match="1 device on each of 3 workers") as error:
         plans(workers=3)
     assert "--batch-size 510 or 513" in error.value.remedy

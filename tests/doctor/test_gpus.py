@@ -16,7 +16,7 @@ from tests.support import stub_driver
 from tests.support.doctor import examine, findings_of
 
 GIB = 1 << 30
-# 512 images on each of two GPUs: 19 GiB, 18 of which are for the batch.
+# 512 images on each of two GPUs take 19 GiB, 18 of which are for the batch.
 NEED = MemoryEstimate(85164, 19 * GIB, 18 * GIB, 48 << 20, 125)
 
 
@@ -41,7 +41,7 @@ def test_memory(free: int | None, level: Level, batch: str) -> None:
     assert ("--batch-size" in found.remedy) == bool(batch)
 
 
-def test_memory_whose_need_is_not_known() -> None:
+def test_memory_without_an_estimate() -> None:
     assert judge_memory(Gpu("Stand-in P40", (6, 1), 24 * GIB, 0), None, 512, 1) == Finding(
         Level.OK, "GPU", "Stand-in P40, compute capability 6.1, 24.0 GiB, 0.0 GiB of it free"
     )
@@ -49,9 +49,9 @@ def test_memory_whose_need_is_not_known() -> None:
 
 @pytest.fixture
 def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the driver of a package mxnet is to be, whose library links the driver."""
+    """Install a package mxnet whose library links the driver; return where the driver belongs."""
     if sys.version_info >= (3, 12):
-        pytest.skip("no MXNet trains on a Python this new, and the doctor says no more of it")
+        pytest.skip("no MXNet trains on a Python this new, and the doctor checks nothing further")
     site, folder, gone = tmp_path / "site", tmp_path / "driver", tmp_path / "gone"
     links = [
         stub_driver.build(site / "nvidia" / "cuda_runtime" / "lib" / "libcudart.so.11.0", ""),
@@ -96,7 +96,7 @@ def test_the_driver_is_missing(driver: Path, tmp_path: Path) -> None:
     assert (seen.level, seen.detail) == (Level.ERROR, "no GPU found: there is no driver")
 
 
-def test_a_driver_that_sees_no_gpu(driver: Path, tmp_path: Path) -> None:
+def test_a_driver_without_gpus(driver: Path, tmp_path: Path) -> None:
     functions = ("cuInit", "cuDriverGetVersion", "cuGetErrorString")
     stub_driver.build(driver, stub_driver.without_gpus(functions))
     findings = examine(tmp_path / "none")

@@ -8,7 +8,7 @@ from mfn_patcher.errors import ExitCode
 from tests.support.tool import Tool, validated
 
 
-def test_a_failed_line_is_called_the_same_by_all_checks(tool: Tool, tmp_path: Path) -> None:
+def test_all_commands_use_the_same_word_for_failed(tool: Tool, tmp_path: Path) -> None:
     for name, arguments in {
         "doctor": ("doctor", "-w", tmp_path / "none"),
         "data-check": ("data", "check", tmp_path / "none"),

@@ -1,4 +1,4 @@
-"""Ranks of a training on this machine, as a launcher starts them, and the processes they have."""
+"""Ranks of a command on this machine, started as a launcher starts them, and their processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TOOL = (sys.executable, "-m", "mfn_patcher")
 
 
 def free_port() -> int:
-    """Return a port that is free with the nine after it, and that the system gives to nobody."""
+    """Return the first of ten free ports in a row, outside the range of automatic ports."""
     for first in random.sample(range(20000, 32000, 10), 100):
         with contextlib.ExitStack() as stack:
             try:
@@ -30,7 +30,7 @@ def free_port() -> int:
 
 
 def children(pid: int) -> list[int]:
-    """Return the processes that a process has started."""
+    """Return the child processes of a process."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -43,7 +43,7 @@ def children(pid: int) -> list[int]:
 
 
 def descendants(pid: int) -> list[int]:
-    """Return the processes that a process and these have started."""
+    """Return the child processes of a process, their children, and so on."""
     return [each for child in children(pid) for each in (child, *descendants(child))]
 
 
@@ -58,21 +58,21 @@ def variable(pid: int, name: str) -> str | None:
 
 
 def rank_of(pid: int) -> str | None:
-    """Return the rank of a process of the tool that Open MPI has started."""
+    """Return the rank of a process of the tool that Open MPI started; None for any other."""
     has_role = variable(pid, "DMLC_ROLE") is not None
     return None if has_role else variable(pid, "OMPI_COMM_WORLD_RANK")
 
 
 def is_alive(pid: int) -> bool:
-    """Return whether a process runs; what is dead and not waited for does not."""
+    """Return whether a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
 
 
-def until(true: Callable[[], object], seconds: float = 90) -> bool:
-    """Wait until something is so; return whether it came to be."""
+def wait_until(true: Callable[[], object], seconds: float = 90) -> bool:
+    """Wait until a condition holds; return whether it did within so many seconds."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if true():
@@ -82,12 +82,12 @@ def until(true: Callable[[], object], seconds: float = 90) -> bool:
 
 
 class Launched:
-    """Ranks of one command, with Open MPI's variables, all on this machine.
+    """Ranks of one command, all on this machine, started with the variables of Open MPI.
 
     Args:
-        arguments: Of ``mfn-patch``.
-        size: Number of ranks.
-        folder: For their output.
+        arguments: arguments of ``mfn-patch``.
+        size: number of ranks.
+        folder: where their output is written.
     """
 
     def __init__(self, arguments: Sequence[str | Path], size: int, folder: Path) -> None:
@@ -101,7 +101,7 @@ class Launched:
                 self.tools.append(
                     subprocess.Popen(
                         [*TOOL, *map(str, arguments)],
-                        # Inherited, these would break MXNet's roles.
+                        # The tool must remove these, which would change the roles of MXNet.
                         env={**os.environ, **ompi, "PORT": "80", "DMLC_ROLE": "server"},
                         stdout=file,
                         stderr=subprocess.STDOUT,
@@ -110,7 +110,7 @@ class Launched:
         self.seen: set[int] = set()
 
     def process(self, rank: int, role: str) -> int:
-        """Return the number of a role's process, once there is one."""
+        """Return the process id of a role, once it has started."""
         found: list[int] = []
 
         def look() -> bool:
@@ -119,15 +119,15 @@ class Launched:
             found[:] = [pid for pid in now if variable(pid, "DMLC_ROLE") == role]
             return bool(found)
 
-        assert until(look), self.said(rank)
+        assert wait_until(look), self.output(rank)
         return found[0]
 
-    def said(self, rank: int) -> str:
+    def output(self, rank: int) -> str:
         """Return what a rank has printed so far."""
         return self.outputs[rank].read_text(errors="replace")
 
     def wait(self, seconds: float) -> list[int]:
-        """Return the exit codes, once all have ended; none of their processes is left."""
+        """Return the exit codes once all ranks have ended, and check that no process is left."""
         end = time.monotonic() + seconds
         for tool in self.tools:
             self.seen |= set(children(tool.pid))
@@ -135,12 +135,12 @@ class Launched:
             codes = [tool.wait(max(0.1, end - time.monotonic())) for tool in self.tools]
         except subprocess.TimeoutExpired:
             self.kill()
-            raise AssertionError("\n".join(map(self.said, range(len(self.tools))))) from None
-        assert until(lambda: not any(map(is_alive, self.seen)), 5), "a process is left"
+            raise AssertionError("\n".join(map(self.output, range(len(self.tools))))) from None
+        assert wait_until(lambda: not any(map(is_alive, self.seen)), 5), "a process is left"
         return codes
 
     def kill(self) -> None:
-        """End whatever is left."""
+        """Kill the ranks that still run."""
         for tool in self.tools:
             tool.poll()
             if tool.returncode is None:

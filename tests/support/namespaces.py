@@ -1,4 +1,4 @@
-"""Hosts that are network namespaces of this machine, joined by a bridge; for root on Linux."""
+"""Hosts that are network namespaces of this machine, connected by a bridge; requires root."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.support.launched import descendants, until
+from tests.support.launched import descendants, wait_until
 
-# By default Open MPI waits minutes for a host that says nothing; documented in docs/cluster.md.
+# By default Open MPI waits for a silent host for minutes; docs/cluster.md has these options, too.
 KEEPALIVE = {"time": "5", "intvl": "3", "probes": "2"}
 
 
-def lacking() -> str | None:
-    """Return why this machine can't have such hosts; None if it can."""
+def unavailable() -> str | None:
+    """Return why this machine cannot have such hosts; None if it can."""
     if os.geteuid():
-        return "network namespaces need root"
+        return "network namespaces require root"
     if not shutil.which("ip"):
-        return "network namespaces need ip: apt-get install iproute2"
+        return "network namespaces require ip: apt-get install iproute2"
     trial = f"mfn-{os.getpid()}"
     made = subprocess.run(["ip", "netns", "add", trial], capture_output=True, check=False)
     if made.returncode:
@@ -36,7 +36,7 @@ def _ip(*arguments: str) -> None:
     subprocess.run(["ip", *arguments], check=True)
 
 
-# Who is reached refuses, for nobody listens there.
+# A host that is reached refuses the connection, because nothing listens at that port.
 _REACH = """
 import errno, socket, sys
 trial = socket.socket()
@@ -46,15 +46,15 @@ sys.exit(trial.connect_ex((sys.argv[1], 9)) != errno.ECONNREFUSED)
 
 
 class Network:
-    """Hosts with a network namespace and a name each, and a switch that joins them.
+    """Hosts with a network namespace and a name each, and a switch that connects them.
 
     Args:
-        names: Of the hosts.
-        folder: For the program that starts others on them.
+        names: names of the hosts.
+        folder: where the program that runs commands on them is written.
 
     Attributes:
-        addresses: Of the hosts, by name.
-        agent: A program that is called as ssh is: host, then a command.
+        addresses: address of each host, by name.
+        agent: program that is called like ssh: with a host, then a command.
     """
 
     def __init__(self, names: Sequence[str], folder: Path) -> None:
@@ -63,7 +63,7 @@ class Network:
         self.addresses = {name: f"10.91.7.{n}" for n, name in enumerate(names, 1)}
         cases = [f"{address}|{name}) host={name};;" for name, address in self.addresses.items()]
         self.agent = folder / "agent"
-        # Open MPI and ssh alike hand over one string or several, which the shell there joins.
+        # Like ssh, it takes the command as one or several arguments, which the shell there joins.
         self.agent.write_text(
             "#!/bin/sh\n"
             "while [ $# -gt 0 ]; do case $1 in -o) shift 2;; -*) shift;; *) break;; esac; done\n"
@@ -99,20 +99,20 @@ class Network:
             subprocess.run(["ip", "netns", "delete", space], check=False)
 
     def on(self, name: str, command: Sequence[str]) -> list[str]:
-        """Return the command that runs another on a host."""
+        """Return a command that runs `command` on a host."""
         return [str(self.agent), name, f"exec {shlex.join(command)}"]
 
     def set_link(self, name: str, state: str) -> None:
-        """Pull a host's cable out of the switch (``down``), or put it back (``up``)."""
+        """Disconnect a host from the switch (``down``), or connect it again (``up``)."""
         _ip("-n", self._switch, "link", "set", f"to-{name}", state)
         if state == "up":
             self._wait_for(name)
 
     def _wait_for(self, name: str) -> None:
-        """Wait until a host and the others reach each other; Open MPI would give up at once."""
+        """Wait until a host and all others reach each other, which Open MPI does not wait for."""
         others = set(self.addresses) - {name}
         pairs = [*((name, other) for other in others), *((other, name) for other in others)]
-        assert until(lambda: all(self._reaches(*pair) for pair in pairs), 30)
+        assert wait_until(lambda: all(self._reaches(*pair) for pair in pairs), 30)
 
     def _reaches(self, name: str, other: str) -> bool:
         inside = ["ip", "netns", "exec", self.namespace(name)]
@@ -120,12 +120,12 @@ class Network:
         return subprocess.run(command, check=False).returncode == 0
 
     def mpirun(self, command: Sequence[str], folder: Path, keepalive: Mapping[str, str]) -> Started:
-        """Start a command on all hosts, by Open MPI on the first.
+        """Start a command on all hosts with Open MPI, from the first host.
 
         Args:
-            command: Program and arguments.
-            folder: For its output.
-            keepalive: How Open MPI looks whether hosts are still there.
+            command: program and arguments.
+            folder: where its output is written.
+            keepalive: options with which Open MPI detects lost hosts.
         """
         hosts = ",".join(f"{address}:1" for address in self.addresses.values())
         options = ["--host", hosts, "--mca", "plm_rsh_agent", str(self.agent)]
@@ -136,27 +136,27 @@ class Network:
 
 
 class Started:
-    """A command with its output in a file.
+    """A command whose output goes to a file.
 
     Args:
-        command: Program and arguments.
-        folder: For the file.
+        command: program and arguments.
+        folder: where the file is written.
     """
 
     def __init__(self, command: Sequence[str], folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._output = folder / "mpirun.txt"
-        with self._output.open("wb") as file:
+        self._file = folder / "mpirun.txt"
+        with self._file.open("wb") as file:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT
             )
 
-    def said(self) -> str:
-        """Return what it has printed so far."""
-        return self._output.read_text(errors="replace")
+    def output(self) -> str:
+        """Return what the command has printed so far."""
+        return self._file.read_text(errors="replace")
 
     def kill(self) -> None:
-        """End it, and all that it has started."""
+        """Kill the command and all processes that it started."""
         for pid in [*descendants(self.process.pid), self.process.pid]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

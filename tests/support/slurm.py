@@ -1,4 +1,4 @@
-"""A real Slurm of one node, with keys, ports and folders of its own; for root."""
+"""A real Slurm of one node, with its own keys, ports and folders; requires root."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ import socket
 import subprocess
 from pathlib import Path
 
-from tests.support.launched import free_port, until
+from tests.support.launched import free_port, wait_until
 
 _PROGRAMS = ("munged", "slurmctld", "slurmd", "srun", "sinfo")
 
 
-def lacking() -> str | None:
-    """Return why there can be none; None if there can."""
+def unavailable() -> str | None:
+    """Return why Slurm cannot be started here; None if it can."""
     if not all(map(shutil.which, _PROGRAMS)):
-        return "Slurm is not here: apt-get install slurmctld slurmd slurm-client munge"
-    return "a Slurm of one's own needs root" if os.geteuid() else None
+        return "Slurm is not installed: apt-get install slurmctld slurmd slurm-client munge"
+    return "starting Slurm requires root" if os.geteuid() else None
 
 
 class Slurm:
-    """Slurm's daemons, while it is entered.
+    """The daemons of Slurm, which run inside the context.
 
     Args:
-        folder: For all of it.
+        folder: folder for all their files.
 
     Attributes:
-        environment: For Slurm's commands.
+        environment: environment for commands of Slurm.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -61,10 +61,10 @@ class Slurm:
         munged = ["munged", "--foreground", "--force", f"--key-file={place / 'munge.key'}"]
         munged += [f"--{name}-file={place / f'munge.{name}'}" for name in ("pid", "seed", "log")]
         self._start(*munged, f"--socket={place / 'munge.socket'}")
-        assert until((place / "munge.socket").exists, 10), self._said()
+        assert wait_until((place / "munge.socket").exists, 10), self._logs()
         self._start("slurmctld", "-D")
         self._start("slurmd", "-D")
-        assert until(self._is_idle, 30), self._said()
+        assert wait_until(self._is_idle, 30), self._logs()
         return self
 
     def _start(self, *command: str) -> None:
@@ -80,7 +80,7 @@ class Slurm:
         asked = subprocess.run(command, env=self.environment, capture_output=True, check=False)
         return asked.stdout.strip() == b"idle"
 
-    def _said(self) -> str:
+    def _logs(self) -> str:
         return "\n".join(path.read_text() for path in self._folder.glob("*.txt"))
 
     def __exit__(self, *_: object) -> None:

@@ -1,4 +1,4 @@
-"""A real sshd on loopback, with keys of its own, and the real ssh set up for it."""
+"""A real sshd on loopback with its own keys, and the real ssh, configured for it."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ import socket
 import subprocess
 from pathlib import Path
 
-from tests.support.launched import descendants, free_port, until
+from tests.support.launched import descendants, free_port, wait_until
 
 _SSHD = "/usr/sbin/sshd"
-# Root's sshd wants a folder there, which its service makes. It gets one that nobody else sees.
+# As root, sshd requires a folder that its service creates. It gets one that no other process sees.
 _OWN_RUN = ["unshare", "--mount", "sh", "-c"]
 _OWN_RUN += ['mount -t tmpfs none /run && mkdir /run/sshd && exec "$0" "$@"']
 
 
-def lacking() -> str | None:
-    """Return why there can be none; None if there can."""
+def unavailable() -> str | None:
+    """Return why sshd cannot be started here; None if it can."""
     if not (shutil.which(_SSHD) and shutil.which("ssh")):
-        return "ssh is not here: apt-get install openssh-server openssh-client"
+        return "ssh is not installed: apt-get install openssh-server openssh-client"
     return None
 
 
 class Sshd:
-    """The server, while it is entered.
+    """The server, which runs inside the context.
 
     Args:
-        folder: For keys and configuration.
+        folder: folder for keys and configuration.
 
     Attributes:
-        path: A folder with an ``ssh`` that knows them.
+        path: folder with an ``ssh`` that uses them.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -53,7 +53,7 @@ class Sshd:
             f"UserKnownHostsFile {folder / 'known'}\nStrictHostKeyChecking accept-new\n"
             "LogLevel ERROR\n"
         )
-        # ssh takes no configuration from the environment.
+        # ssh cannot be configured by environment variables.
         client = self.path / "ssh"
         client.write_text(
             f'#!/bin/sh\nexec {shutil.which("ssh")} -F {folder / "ssh_config"} "$@"\n'
@@ -67,7 +67,7 @@ class Sshd:
             command = [*_OWN_RUN, *command]
         with (self._folder / "log").open("wb") as log:
             self._process = subprocess.Popen(command, stderr=log)
-        assert until(self._answers, 10), (self._folder / "log").read_text()
+        assert wait_until(self._answers, 10), (self._folder / "log").read_text()
         return self
 
     def _answers(self) -> bool:
@@ -75,7 +75,7 @@ class Sshd:
             return trial.connect_ex(("127.0.0.1", self.port)) == 0
 
     def processes(self, module: str) -> list[int]:
-        """Return the Python processes of a module that it has started."""
+        """Return the processes under the server that run a Python module."""
         return [
             pid
             for pid in descendants(self._process.pid)

@@ -1,4 +1,4 @@
-"""Shared libraries built for a test, where there is no GPU and no driver."""
+"""Shared libraries that are compiled for a test, in place of the driver of a GPU."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pytest
 
 
 def build(target: Path, source: str, links: Sequence[Path] = (), origin: bool = False) -> Path:
-    """Compile `source` to a shared library named as its file; skip the test without a compiler."""
+    """Compile `source` to a shared library at `target`; skip the test without a compiler."""
     compiler = shutil.which("cc")
     if compiler is None:
-        pytest.skip("there is no C compiler (cc), with which stand-ins for libraries are built")
+        pytest.skip("stand-ins for libraries require a C compiler (cc)")
     target.parent.mkdir(parents=True, exist_ok=True)
     options = ["-shared", "-fPIC", "-x", "c", "-o", str(target), f"-Wl,-soname,{target.name}"]
-    # Linked although nothing is called, and found beside it if asked to.
+    # Link the libraries although nothing in them is called.
     options += ["-Wl,--no-as-needed", *(["-Wl,-rpath,$ORIGIN"] if origin else [])]
     command = [compiler, *options, "-", "-x", "none", *map(str, links)]
     subprocess.run(command, input=source, text=True, check=True)
@@ -25,7 +25,7 @@ def build(target: Path, source: str, links: Sequence[Path] = (), origin: bool = 
 
 
 def without_gpus(functions: Sequence[str]) -> str:
-    """Return the source of a driver that has these functions, and sees no GPU."""
+    """Return the source of a driver that has these functions and no GPU."""
     empty = [
         f"int {name}() {{ return 100; }}" for name in functions if name != "cuDriverGetVersion"
     ]

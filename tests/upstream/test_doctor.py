@@ -1,4 +1,4 @@
-"""The doctor on the real upstream and MXNet: a machine that has all, and what each lack says."""
+"""The doctor with the real upstream and MXNet: a machine that can train, and each fault."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def of(found: dict[str, Any], check: str) -> list[dict[str, str]]:
     return [finding for finding in found["findings"] if finding["check"] == check]
 
 
-def test_a_machine_that_has_all_but_a_gpu(tool: Tool, patched: Path, data: Path) -> None:
+def test_a_machine_without_a_gpu(tool: Tool, patched: Path, data: Path) -> None:
     found = examine(tool, 0, "-w", patched, "--data-dir", data, "--batch-size", "8")
     (gpu,) = (finding for finding in found["findings"] if finding["level"] != "ok")
     assert (gpu["level"], gpu["check"]) == ("warning", "GPU")
@@ -48,17 +48,16 @@ def test_a_machine_that_has_all_but_a_gpu(tool: Tool, patched: Path, data: Path)
     assert found["driver"] is None
     need = found["estimate"]
     assert (need["identities"], need["checkpoints"]) == (4, 20 + 80 + 25)
-    # One backbone, and 128 numbers an identity, with the momentum of each; beside these, moving
-    # averages of BatchNorm.
+    # The backbone, 128 numbers per identity, the momentum of both, and BatchNorm's moving averages.
     parameters = 4 * (1_003_264 + 4 * 128)
     assert 2 * parameters < need["checkpoint_bytes"] < 2 * 4 * 1_030_000
-    # The parameters thrice: themselves, gradients and momentum.
+    # The size of the parameters, three times: parameters, gradients and momentum.
     fixed = need["gpu_bytes"] - need["activation_bytes"]
     assert 3 * parameters <= fixed < 3 * 4 * 1_030_000
     assert 8 * 40 < need["gpu_bytes"] / 2**20 < 8 * 42 + 30
 
 
-def test_gpus_asked_of_a_build_for_the_cpu(tool: Tool, patched: Path, data: Path) -> None:
+def test_gpus_requested_from_a_cpu_build(tool: Tool, patched: Path, data: Path) -> None:
     common = ("-w", patched, "--data-dir", data, "--batch-size", "8")
     ran = tool("doctor", *common, "--gpus", "0,1")
     assert ran.code == 4
@@ -69,7 +68,7 @@ def test_gpus_asked_of_a_build_for_the_cpu(tool: Tool, patched: Path, data: Path
     assert "estimated from MXNet's own memory plan, not measured on a GPU" in ran.out
 
 
-def test_nothing_is_there_yet(tool: Tool, tmp_path: Path) -> None:
+def test_an_empty_folder(tool: Tool, tmp_path: Path) -> None:
     found = examine(tool, 4, "-w", tmp_path / "none")
     failed = {f["check"]: f["remedy"] for f in found["findings"] if f["level"] == "failed"}
     assert set(failed) == {"workspace", "data set"}
@@ -99,10 +98,10 @@ def own_recipe(path: Path, old: str, new: str) -> Path:
     return path
 
 
-def test_what_the_script_does_not_understand(
+def test_arguments_that_the_script_rejects(
     tool: Tool, patched: Path, data: Path, tmp_path: Path
 ) -> None:
-    """An argument of the last stage would else show when the stages before it are done."""
+    """Otherwise, a bad argument of the last stage would show only after the stages before it."""
     path = own_recipe(tmp_path / "own.toml", '"--margin-s", "128"', '"--margin-s", "much"')
     common = ("-w", patched, "--data-dir", data, "--batch-size", "8", "--recipe", path)
     (script,) = of(examine(tool, 4, *common), "script")
@@ -110,13 +109,13 @@ def test_what_the_script_does_not_understand(
     assert script["detail"].endswith("argument --margin-s: invalid float value: 'much'")
 
 
-def test_a_batch_and_checkpoints_that_are_too_many(
+def test_a_batch_and_checkpoints_that_are_too_large(
     tool: Tool, patched: Path, data: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "own.toml"
     text = own_recipe(path, "checkpoint_every = 2000", "checkpoint_every = 1").read_text()
     text = text.replace("softmax,20", "softmax,40000").replace("arcface,80", "arcface,160000")
-    # A thousand times the document's: a petabyte.
+    # A thousand times the documented number of steps: a petabyte.
     path.write_text(text.replace("steps = 50000", "steps = 250000000"))
     found = examine(tool, 4, "-w", patched, "--data-dir", data, "--recipe", path)
     assert {finding["level"] for finding in of(found, "data set")} == {"failed"}
@@ -127,15 +126,15 @@ def test_a_batch_and_checkpoints_that_are_too_many(
     assert "--models-dir" in disk["remedy"]
 
 
-def test_a_python_that_cannot_train(tool: Tool, patched: Path, tmp_path: Path) -> None:
+def test_a_missing_interpreter(tool: Tool, patched: Path, tmp_path: Path) -> None:
     found = examine(tool, 4, "-w", patched, "--python", tmp_path / "none")
     (failed,) = of(found, "interpreter")
     assert failed["remedy"] == "Name one of Python 3.10 to 3.14."
     assert (found["libraries"], found["estimate"]) == (None, None)
 
 
-def test_the_plan_of_memory_is_what_is_used(patched: Path, data: Path, tmp_path: Path) -> None:
-    """On the CPU, without oneDNN's own buffers: resident memory grows by what was planned."""
+def test_the_memory_plan_matches_the_memory_used(patched: Path, data: Path, tmp_path: Path) -> None:
+    """On the CPU, without oneDNN's buffers, resident memory grows by the planned size."""
     ran = subprocess.run(
         [sys.executable, PROGRAM, data, tmp_path / "model", "16"],
         cwd=patched / "src",

@@ -27,8 +27,8 @@ from tests.support.launched import (
     free_port,
     is_alive,
     rank_of,
-    until,
     variable,
+    wait_until,
 )
 from tests.support.namespaces import KEEPALIVE, Network, Started
 from tests.support.slurm import Slurm
@@ -39,7 +39,7 @@ pytestmark = pytest.mark.mxnet
 
 TIMEOUT = 10
 LIMIT = 60
-"""Seconds within which all has ended after a fault."""
+"""Seconds within which all processes end after a fault."""
 
 
 @pytest.fixture(scope="module")
@@ -51,12 +51,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Two workers and as many servers share this machine's cores.
+    # Two workers and two servers share the cores of this machine.
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
 class Training:
-    """The same training, begun or gone on with."""
+    """One training, started and resumed."""
 
     def __init__(self, workspace: Path, data: Path, folder: Path) -> None:
         self.workspace = workspace
@@ -67,11 +67,11 @@ class Training:
         self.launched: list[Launched] = []
 
     def arguments(self, steps: int, *options: str) -> list[str]:
-        """Return those of a training on this machine, on ports that no other test has."""
+        """Return the arguments of a training on this machine, on ports that no other test uses."""
         return self.arguments_on(steps, "--rendezvous", f"127.0.0.1:{free_port()}", *options)
 
     def arguments_on(self, steps: int, *options: str) -> list[str]:
-        """Return those of a training on hosts that the launcher knows."""
+        """Return the arguments of a training on hosts that the launcher knows."""
         own = ["--cluster", "--max-steps", str(steps), *options, "--", "--target", ""]
         return [*self.options, *own]
 
@@ -100,7 +100,7 @@ class Training:
 
     def saves_beyond(self, checkpoint: int) -> bool:
         """Wait for a later checkpoint; return whether one came."""
-        return until(Path(f"{self.prefix}-{checkpoint + 1:04d}.json").exists)
+        return wait_until(Path(f"{self.prefix}-{checkpoint + 1:04d}.json").exists)
 
 
 @pytest.fixture
@@ -119,27 +119,27 @@ FAULTS = [
 ]  # fmt: skip
 
 
-def test_faults_one_after_another(training: Training) -> None:
+def test_every_fault_ends_all_ranks(training: Training) -> None:
     """Each fault ends all processes, every rank names it, and the next training resumes."""
     for number, (rank, role, how, said) in enumerate(FAULTS):
         before = training.last
         launched = training.start(1000, *(["--resume"] if number else []))
-        assert training.saves_beyond(before), launched.said(0)
+        assert training.saves_beyond(before), launched.output(0)
         launched.process(0, "worker")
         os.kill(launched.process(rank, role), how)
         codes = launched.wait(LIMIT)
-        assert codes == [ExitCode.CLUSTER] * 2, launched.said(0)
+        assert codes == [ExitCode.CLUSTER] * 2, launched.output(0)
         for each in range(2):
-            assert re.search(said, launched.said(each)), launched.said(each)
+            assert re.search(said, launched.output(each)), launched.output(each)
         own = f"mfn-patch: rank 1 on {socket.gethostname()}: stage 2 (softmax): output in "
-        assert own in launched.said(1)
-        assert f"--resume continues from checkpoint {training.last}" in launched.said(0)
+        assert own in launched.output(1)
+        assert f"--resume continues from checkpoint {training.last}" in launched.output(0)
         assert training.record()["outcome"] == "failed"
         if number:
             assert training.record()["resumed_checkpoint"] == before
 
 
-def test_doctor_looks_at_all_hosts(workspace: Path, data: Path, tmp_path: Path) -> None:
+def test_doctor_checks_all_hosts(workspace: Path, data: Path, tmp_path: Path) -> None:
     arguments = ["doctor", "-w", str(workspace), "--data-dir", str(data), "--cpu"]
     arguments += [
         "--batch-size",
@@ -150,8 +150,8 @@ def test_doctor_looks_at_all_hosts(workspace: Path, data: Path, tmp_path: Path) 
         "--cluster",
     ]
     launched = Launched(arguments, 2, tmp_path / "ranks")
-    assert launched.wait(200) == [0, 0], launched.said(0)
-    findings = validated("doctor", launched.said(0))["findings"]
+    assert launched.wait(200) == [0, 0], launched.output(0)
+    findings = validated("doctor", launched.output(0))["findings"]
     by_check = {finding["check"]: finding for finding in findings}
     assert by_check["memory"]["detail"].startswith("2 images per step")
     for check, part in (
@@ -161,14 +161,14 @@ def test_doctor_looks_at_all_hosts(workspace: Path, data: Path, tmp_path: Path) 
     ):
         assert part in by_check[check]["detail"]
         assert by_check[check]["level"] == "ok"
-    assert launched.said(1) == ""
+    assert launched.output(1) == ""
 
 
-@pytest.mark.skipif(sshd.lacking() is not None, reason=sshd.lacking() or "")
-def test_started_by_ssh_where_nothing_outlives_the_tool(
+@pytest.mark.skipif(sshd.unavailable() is not None, reason=sshd.unavailable() or "")
+def test_under_ssh_nothing_outlives_the_tool(
     training: Training, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A killed tool can tell nobody; that the connection to it is lost ends the other ranks."""
+    """A killed tool cannot tell the other ranks; the loss of the connection ends them."""
     hosts = tmp_path / "hosts"
     hosts.write_text("localhost  # rank 0\n\nlocalhost\n")
     arguments = training.arguments(1000)
@@ -177,14 +177,14 @@ def test_started_by_ssh_where_nothing_outlives_the_tool(
         monkeypatch.setenv("PATH", f"{server.path}:{os.environ['PATH']}")
         started = Started([*TOOL, *arguments], training.folder)
         try:
-            assert training.saves_beyond(0), started.said()
+            assert training.saves_beyond(0), started.output()
             there = server.processes("mfn_patcher")
             assert len(there) == 1, "the tool of rank 1"
             here = [pid for pid in children(started.process.pid) if variable(pid, "DMLC_ROLE")]
             processes = [*there, *children(there[0]), *here]
             assert len(processes) == 1 + 2 + 3
             started.process.kill()
-            assert until(lambda: not any(map(is_alive, processes)), LIMIT)
+            assert wait_until(lambda: not any(map(is_alive, processes)), LIMIT)
         finally:
             started.kill()
     cause = (training.run / "rank-1" / CAUSE).read_text()
@@ -192,9 +192,9 @@ def test_started_by_ssh_where_nothing_outlives_the_tool(
     assert "was lost; rank 1 on" in cause
 
 
-@pytest.mark.skipif(slurm.lacking() is not None, reason=slurm.lacking() or "")
-def test_started_by_slurm_to_its_end(training: Training, tmp_path: Path) -> None:
-    """With more than one stage, and ranks that have nothing of the one before."""
+@pytest.mark.skipif(slurm.unavailable() is not None, reason=slurm.unavailable() or "")
+def test_two_stages_under_slurm(training: Training, tmp_path: Path) -> None:
+    """The second stage starts from a checkpoint that only rank 0 has."""
     arguments = training.arguments(2)
     arguments[arguments.index("--stage") + 1] = "2,3"
     command = ["srun", "--ntasks=2", "--overcommit", *TOOL, *arguments]
@@ -208,27 +208,27 @@ def test_started_by_slurm_to_its_end(training: Training, tmp_path: Path) -> None
     assert training.record()["stage"] == 3
 
 
-def lacking() -> str | None:
+def unavailable() -> str | None:
     if not shutil.which("mpirun.openmpi"):
-        return "Open MPI is not here: apt-get install openmpi-bin"
-    return namespaces.lacking()
+        return "Open MPI is not installed: apt-get install openmpi-bin"
+    return namespaces.unavailable()
 
 
-LACKING = lacking()
+UNAVAILABLE = unavailable()
 HOSTS = "abcd"
 
 
 def cut_off(network: Network, training: Training, started: Started, rank: int) -> None:
-    """Pull the cable of a rank's host once it trains, and see all processes end."""
-    assert training.saves_beyond(training.last), started.said()
+    """Disconnect the host of a rank once it trains, and check that all processes end."""
+    assert training.saves_beyond(training.last), started.output()
     tools = [pid for pid in descendants(started.process.pid) if rank_of(pid) is not None]
     assert len(tools) == len(HOSTS)
     processes = [*tools, *(child for tool in tools for child in children(tool))]
     assert len(processes) == len(HOSTS) * 3 + 1
     network.set_link(HOSTS[rank], "down")
-    ended = until(lambda: not any(map(is_alive, processes)), LIMIT)
-    assert ended, f"not all have ended: {started.said()}"
-    said = started.said()
+    ended = wait_until(lambda: not any(map(is_alive, processes)), LIMIT)
+    assert ended, f"not all have ended: {started.output()}"
+    said = started.output()
     assert f"no heartbeat from rank {rank} on {HOSTS[rank]} for" in said, said
     assert f"--resume continues from checkpoint {training.last}" in said, said
     assert training.record()["outcome"] == "failed"
@@ -236,16 +236,16 @@ def cut_off(network: Network, training: Training, started: Started, rank: int) -
     assert "no heartbeat from rank 0 on a for" in lost
 
 
-@pytest.mark.skipif(LACKING is not None, reason=LACKING or "")
-def test_four_hosts_of_which_one_is_cut_off(
+@pytest.mark.skipif(UNAVAILABLE is not None, reason=UNAVAILABLE or "")
+def test_one_of_four_hosts_is_cut_off(
     training: Training, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Hosts that are network namespaces, started by Open MPI; all end, and all go on."""
+    """Open MPI starts ranks in network namespaces; all of them end, and the training resumes."""
     for name in ("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"):
         monkeypatch.setenv(name, "1")
     command = [*TOOL, *training.arguments_on(1000)]
     with Network(HOSTS, tmp_path) as network:
-        # The tool is first to miss a host; this mpirun would wait for it longer than the test.
+        # The tool detects the loss first; mpirun would wait longer than the test does.
         first = network.mpirun(command, training.folder, {})
         try:
             cut_off(network, training, first, 2)
@@ -256,7 +256,7 @@ def test_four_hosts_of_which_one_is_cut_off(
         network.set_link("c", "up")
         saved = training.last
 
-        # mpirun is first, and ends itself too.
+        # mpirun detects the loss first, and ends, too.
         command[command.index("--timeout") + 1] = "45"
         command.insert(command.index("--cluster"), "--resume")
         second = network.mpirun(command, training.folder, KEEPALIVE)

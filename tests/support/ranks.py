@@ -1,0 +1,70 @@
+"""Ranks that run in the process of a test, on loopback."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from mfn_patcher.cluster.follower import Follower
+from mfn_patcher.cluster.heartbeat import Timing
+from mfn_patcher.cluster.lead import Lead
+from mfn_patcher.cluster.protocol import GREETING
+from mfn_patcher.cluster.ranks import Rank
+from mfn_patcher.cluster.rendezvous import Rendezvous
+from mfn_patcher.errors import MfnPatchError
+
+StartLead = Callable[..., Lead]
+"""Starts rank 0 of so many ranks, with a timeout."""
+FACTS = {"chain commit": "a" * 40, "numpy": "1.23.5"}
+
+
+def follow(rendezvous: Rendezvous, rank: int, size: int, command: str = "train") -> Follower:
+    """Join the job of rank 0."""
+    joining = Rank(rank, size, rank, size, "the test")
+    return Follower(joining, rendezvous, sys.executable, command, Timing(20))
+
+
+class Following(threading.Thread):
+    """A follower in a thread of its own, and the error that ended it.
+
+    Args:
+        rendezvous: where rank 0 listens.
+        rank: the rank.
+        size: number of ranks.
+        facts: facts of its host.
+    """
+
+    def __init__(self, rendezvous: Rendezvous, rank: int, size: int, facts: dict[str, str]) -> None:
+        super().__init__(daemon=True)
+        self.error: MfnPatchError | None = None
+        self._arguments = (rendezvous, rank, size)
+        self._facts = facts
+        self.start()
+
+    def run(self) -> None:
+        """Do what rank 0 orders."""
+        none: Any = None
+        try:
+            with follow(*self._arguments) as follower:
+                follower.present(self._facts)
+                follower.follow((), none, None)
+        except MfnPatchError as error:
+            self.error = error
+
+
+def never_fails() -> str | None:
+    """Return why a rank could not be started: none failed."""
+    return None
+
+
+def say_hello(rendezvous: Rendezvous, rank: int = 1, size: int = 2) -> socket.socket:
+    """Join as a rank that sends nothing further; return its connection."""
+    connection = socket.create_connection(("127.0.0.1", rendezvous.port))
+    greeting = {"kind": "hello", "greeting": GREETING, "rank": rank, "size": size}
+    line = json.dumps({**greeting, "local_rank": rank, "host": "c", "command": "train"})
+    connection.sendall(line.encode() + b"\n")
+    return connection

@@ -127,7 +127,7 @@ def doctor(
         environment=environment,
     )
     if job:
-        from mfn_patcher.cluster.job import start_other_ranks
+        from mfn_patcher.cluster.ssh import start_other_ranks
         from mfn_patcher.doctor.hosts import diagnose_together
 
         others = start_other_ranks(job, RelaunchableCommand.arguments(context), Path.cwd())

@@ -211,7 +211,7 @@ def _run(
         if session.plans:
             run_stages(session.plans, session.context, output, supervision)
         return
-    from mfn_patcher.cluster.job import start_other_ranks
+    from mfn_patcher.cluster.ssh import start_other_ranks
     from mfn_patcher.cluster.train import train_together
 
     train_together(

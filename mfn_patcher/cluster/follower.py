@@ -14,13 +14,12 @@ from typing import Any
 
 from mfn_patcher.children.failure import explain
 from mfn_patcher.cluster.agreement import HostFacts
-from mfn_patcher.cluster.heartbeat import DELIVERY_SECONDS, Timing
+from mfn_patcher.cluster.heartbeat import DELIVERY_SECONDS
+from mfn_patcher.cluster.job import Job
 from mfn_patcher.cluster.link import join
 from mfn_patcher.cluster.ports import ReservedPorts, Target, find_unreachable
 from mfn_patcher.cluster.protocol import Message
 from mfn_patcher.cluster.rank_processes import KILL_SECONDS, RankProcesses
-from mfn_patcher.cluster.ranks import Rank
-from mfn_patcher.cluster.rendezvous import Rendezvous
 from mfn_patcher.cluster.roles import Layout
 from mfn_patcher.engine.choice import Engine
 from mfn_patcher.errors import MfnPatchError
@@ -39,24 +38,20 @@ class Follower:
     """The tool's process on a rank other than 0, as a context that ends with the job.
 
     Args:
-        rank: the rank of this process.
-        rendezvous: where rank 0 listens.
+        job: how the command is spread over hosts; this process is not rank 0.
         python: path of the training interpreter.
-        command: command of the tool, which must be rank 0's too.
-        timing: how long to wait for rank 0.
+        command: name of the command, which every rank must run.
 
     Raises:
         SetupError: Rank 0 cannot be reached, or refuses this rank.
     """
 
-    def __init__(
-        self, rank: Rank, rendezvous: Rendezvous, python: str, command: str, timing: Timing
-    ) -> None:
-        self._rank = rank
+    def __init__(self, job: Job, python: str, command: str) -> None:
+        self._rank = rank = job.rank
         self._processes = RankProcesses(rank, python)
         self._folder: Path | None = None
-        self._link = join(rendezvous, self._processes, command, timing)
-        self._layout = Layout(self._link.lead_address, rendezvous.port, rank.size)
+        self._link = join(job, self._processes, command)
+        self._layout = Layout(self._link.lead_address, job.rendezvous.port, rank.size)
         ports = self._layout.ports(rank.number, rank.local_rank)
         self._ports = ReservedPorts(self._link.local_address, ports)
 

@@ -1,23 +1,17 @@
-"""A command that runs on several hosts: which rank this process is, and how to join the others."""
+"""A command that runs on several hosts: which rank this process is, and where the others are."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import socket
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mfn_patcher.cluster import hosts as hosts_file
 from mfn_patcher.cluster.errors import SetupError
-from mfn_patcher.cluster.follower import Follower
 from mfn_patcher.cluster.heartbeat import Timing
 from mfn_patcher.cluster.hosts import Host
-from mfn_patcher.cluster.lead import Lead
 from mfn_patcher.cluster.ranks import Rank, detect
 from mfn_patcher.cluster.rendezvous import Rendezvous, find_rendezvous
-from mfn_patcher.cluster.ssh import SshProcesses, ssh_command
 
 
 @dataclass(frozen=True)
@@ -82,46 +76,3 @@ def share_devices(gpus: str | None, visible: str | None, rank: Rank) -> str | No
             "with --cpu.",
         )
     return ",".join(devices[rank.local_rank * each : (rank.local_rank + 1) * each])
-
-
-def start_other_ranks(job: Job, arguments: Sequence[str], folder: Path) -> SshProcesses:
-    """Return what starts the ranks that no launcher starts.
-
-    Args:
-        job: how the command is spread over hosts.
-        arguments: arguments of ``mfn-patch``, without ``--hosts``.
-        folder: working directory on every host.
-    """
-    return SshProcesses(
-        {
-            host.rank.number: ssh_command(host, arguments, job.rendezvous, folder, os.environ)
-            for host in job.hosts[1:]
-        }
-    )
-
-
-@contextlib.contextmanager
-def lead_job(job: Job, python: str, command: str, others: SshProcesses) -> Iterator[Lead]:
-    """Yield rank 0 once all other ranks have joined.
-
-    Args:
-        job: how the command is spread over hosts.
-        python: path of the training interpreter.
-        command: name of the command.
-        others: starts the other ranks.
-
-    Raises:
-        SetupError: A rank did not join.
-    """
-    with others, Lead(job.rank, job.rendezvous, python, command, job.timing) as lead:
-        lead.gather(others.failure)
-        yield lead
-
-
-def follow_job(job: Job, python: str, command: str) -> Follower:
-    """Return this process as a rank that has joined rank 0; arguments are those of `lead_job`.
-
-    Raises:
-        SetupError: Rank 0 cannot be reached, or refuses this rank.
-    """
-    return Follower(job.rank, job.rendezvous, python, command, job.timing)

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
 from mfn_patcher.cluster import preflight
 from mfn_patcher.cluster.agreement import HostFacts
 from mfn_patcher.cluster.errors import FaultError, SetupError
-from mfn_patcher.cluster.heartbeat import DELIVERY_SECONDS, Timing
+from mfn_patcher.cluster.heartbeat import DELIVERY_SECONDS
+from mfn_patcher.cluster.job import Job
 from mfn_patcher.cluster.membership import Fault, Membership
 from mfn_patcher.cluster.ports import listen
 from mfn_patcher.cluster.rank_processes import KILL_SECONDS, RankProcesses
-from mfn_patcher.cluster.ranks import Rank
-from mfn_patcher.cluster.rendezvous import Rendezvous, is_local_address, resolve
+from mfn_patcher.cluster.rendezvous import is_local_address, resolve
 from mfn_patcher.cluster.roles import Layout
+from mfn_patcher.cluster.ssh import SshProcesses
 from mfn_patcher.cluster.watchdog import Watchdog
 from mfn_patcher.errors import ExitCode, MfnPatchError
 from mfn_patcher.training import process
@@ -33,11 +35,9 @@ class Lead(Companions):
     """The tool's process on rank 0, as a context that ends the other ranks with it.
 
     Args:
-        rank: the rank of this process, which is 0.
-        rendezvous: where to listen.
+        job: how the command is spread over hosts; this process is rank 0.
         python: path of the training interpreter.
-        command: command of the tool, which every rank must run.
-        timing: how long to wait for the other ranks.
+        command: name of the command, which every rank must run.
 
     Attributes:
         membership: the other ranks.
@@ -47,12 +47,10 @@ class Lead(Companions):
         SetupError: This process cannot listen there.
     """
 
-    def __init__(
-        self, rank: Rank, rendezvous: Rendezvous, python: str, command: str, timing: Timing
-    ) -> None:
-        self._rank = rank
-        self._timing = timing
-        self._processes = RankProcesses(rank, python)
+    def __init__(self, job: Job, python: str, command: str) -> None:
+        self._job = job
+        self._processes = RankProcesses(job.rank, python)
+        rendezvous = job.rendezvous
         own = [each for host in rendezvous.hosts for each in resolve(host)]
         own = [address for address in own if is_local_address(address)]
         if not own:
@@ -61,7 +59,7 @@ class Lead(Companions):
                 f"({rendezvous.source}): not an address of that host",
                 remedy="Pass the host of rank 0, as the other hosts reach it: --rendezvous HOST.",
             )
-        self.layout = Layout(own[0], rendezvous.port, rank.size)
+        self.layout = Layout(own[0], rendezvous.port, job.rank.size)
         try:
             # At all addresses if there are several: the other ranks choose one.
             listening = listen("" if len(own) > 1 else own[0], rendezvous.port)
@@ -70,8 +68,8 @@ class Lead(Companions):
                 f"{self.name} cannot listen at {own[0]}:{rendezvous.port}: {error.strerror}",
                 remedy="Another job may use that port; choose one with --rendezvous HOST:PORT.",
             ) from None
-        self.membership = Membership(rank, self._processes.host, command, listening)
-        self._watchdog = Watchdog(self._processes, self.membership, timing)
+        self.membership = Membership(job.rank, self._processes.host, command, listening)
+        self._watchdog = Watchdog(self._processes, self.membership, job.timing)
 
     @property
     def name(self) -> str:
@@ -101,10 +99,6 @@ class Lead(Companions):
         # kill all ranks.
         self.membership.close(0 if self._processes.signal else _GOODBYE_SECONDS)
 
-    def gather(self, failure: Callable[[], str | None]) -> None:
-        """Wait until all ranks have joined; see `Membership.gather`."""
-        self.membership.gather(2 * self._timing.timeout, failure)
-
     def compare_facts(self, own: HostFacts) -> list[str]:
         """Return the differences between hosts; see `preflight.compare_facts`."""
         return preflight.compare_facts(self.membership, own)
@@ -113,7 +107,7 @@ class Lead(Companions):
         """Return the ports that cannot be reached; see `preflight.check_ports`."""
         address = self.membership.common_address(self.layout.lead_address)
         self.layout = dataclasses.replace(self.layout, lead_address=address)
-        return preflight.check_ports(self.membership, self.layout, self._rank.local_rank)
+        return preflight.check_ports(self.membership, self.layout, self._job.rank.local_rank)
 
     def require_agreement(self, own: HostFacts) -> None:
         """Refuse to train on hosts that differ or do not reach each other.
@@ -176,7 +170,7 @@ class Lead(Companions):
         if fault is None or (self.membership.interrupted and result and result.signal):
             # A signal to all ranks is not the fault of the one that reported it first.
             return None
-        waits = self._rank.launcher == "Open MPI" and fault.lost_host
+        waits = self._job.rank.launcher == "Open MPI" and fault.lost_host
         return FaultError(fault.reason, remedy=_MPIRUN_REMEDY if waits else "")
 
     def _find_fault(self, result: ExitResult | None) -> Fault | None:
@@ -200,11 +194,29 @@ class Lead(Companions):
 
     def _wait_for_others(self) -> Fault | None:
         members = self.membership.members
-        self.membership.wait(lambda: all(each.ended for each in members), self._timing.timeout)
+        self.membership.wait(lambda: all(each.ended for each in members), self._job.timing.timeout)
         late = [member for member in members if not member.ended]
         if not late:
             return self.membership.fault
         return self.membership.fail(
             f"rank 0 completed the stage, but {late[0].name} did not within "
-            f"{self._timing.timeout:.0f} s: it is {late[0].heartbeat.describe()}"
+            f"{self._job.timing.timeout:.0f} s: it is {late[0].heartbeat.describe()}"
         )
+
+
+@contextlib.contextmanager
+def lead_job(job: Job, python: str, command: str, others: SshProcesses) -> Iterator[Lead]:
+    """Yield rank 0 once all other ranks have joined; the job ends with the context.
+
+    Args:
+        job: how the command is spread over hosts; this process is rank 0.
+        python: path of the training interpreter.
+        command: name of the command, which every rank must run.
+        others: starts the other ranks.
+
+    Raises:
+        SetupError: A rank did not join.
+    """
+    with others, Lead(job, python, command) as lead:
+        lead.membership.gather(2 * job.timing.timeout, others.failure)
+        yield lead

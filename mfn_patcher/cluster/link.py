@@ -8,28 +8,27 @@ import threading
 
 from mfn_patcher.cluster.errors import FaultError, SetupError, StoppedError
 from mfn_patcher.cluster.heartbeat import Timing
+from mfn_patcher.cluster.job import Job
 from mfn_patcher.cluster.protocol import GREETING, Connection, Message, connect, repeat
 from mfn_patcher.cluster.rank_processes import RankProcesses
 from mfn_patcher.cluster.ranks import rank_name
-from mfn_patcher.cluster.rendezvous import Rendezvous
 from mfn_patcher.errors import ExitCode, MfnPatchError
 
 _GOODBYE_SECONDS = 10.0
 
 
-def join(rendezvous: Rendezvous, processes: RankProcesses, command: str, timing: Timing) -> Link:
+def join(job: Job, processes: RankProcesses, command: str) -> Link:
     """Connect to rank 0 and join its job.
 
     Args:
-        rendezvous: where rank 0 listens.
+        job: how the command is spread over hosts.
         processes: the processes of this rank.
-        command: command of the tool, which must be rank 0's too.
-        timing: how long to wait for rank 0.
+        command: name of the command, which every rank must run.
 
     Raises:
         SetupError: Rank 0 cannot be reached, or refuses this rank.
     """
-    rank = processes.rank
+    rank, rendezvous, timing = job.rank, job.rendezvous, job.timing
     connection = connect(rendezvous, rank.number, 2 * timing.timeout)
     connection.send(
         "hello",

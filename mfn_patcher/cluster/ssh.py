@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from types import TracebackType
 
 from mfn_patcher.cluster.errors import SetupError
 from mfn_patcher.cluster.hosts import Host
+from mfn_patcher.cluster.job import Job
 from mfn_patcher.cluster.ranks import OWN_VARIABLES
 from mfn_patcher.cluster.rendezvous import Rendezvous
 
@@ -106,3 +108,19 @@ class SshProcesses:
             if process.poll() is None:
                 process.kill()
                 process.wait()
+
+
+def start_other_ranks(job: Job, arguments: Sequence[str], folder: Path) -> SshProcesses:
+    """Return what starts the ranks that no launcher starts.
+
+    Args:
+        job: how the command is spread over hosts.
+        arguments: arguments of ``mfn-patch``, without ``--hosts``.
+        folder: working directory on every host.
+    """
+    return SshProcesses(
+        {
+            host.rank.number: ssh_command(host, arguments, job.rendezvous, folder, os.environ)
+            for host in job.hosts[1:]
+        }
+    )

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import BinaryIO
 
 from mfn_patcher.cluster.agreement import HostFacts, collect_facts
-from mfn_patcher.cluster.job import Job, follow_job, lead_job
+from mfn_patcher.cluster.follower import Follower
+from mfn_patcher.cluster.job import Job
+from mfn_patcher.cluster.lead import lead_job
 from mfn_patcher.cluster.ssh import SshProcesses
 from mfn_patcher.data.fingerprint import fingerprint
 from mfn_patcher.engine.choice import Engine
@@ -50,7 +52,7 @@ def train_together(
         MfnPatchError: Whatever stops a training on one host, too.
     """
     if job.rank.number:
-        with follow_job(job, context.python, "train") as follower:
+        with Follower(job, context.python, "train") as follower:
             engine = check_host(plans, context)
             follower.present(_facts(plans, context, engine))
             follower.follow(plans, context, engine)

@@ -9,7 +9,9 @@ from typing import Any
 
 from mfn_patcher.children import interpreter
 from mfn_patcher.cluster.agreement import HostFacts, collect_facts
-from mfn_patcher.cluster.job import Job, follow_job, lead_job
+from mfn_patcher.cluster.follower import Follower
+from mfn_patcher.cluster.job import Job
+from mfn_patcher.cluster.lead import lead_job
 from mfn_patcher.cluster.preflight import PORTS_REMEDY
 from mfn_patcher.cluster.ssh import SshProcesses
 from mfn_patcher.data.fingerprint import fingerprint
@@ -52,7 +54,7 @@ def diagnose_together(
     context = RunContext(request.workspace.resolve(), path, request.environment, code)
     facts = _collect_facts(plans, context)
     if job.rank.number:
-        with follow_job(job, path, "doctor") as follower:
+        with Follower(job, path, "doctor") as follower:
             follower.present(facts, own.as_json()["findings"])
             follower.follow(plans, context, None)
         return None

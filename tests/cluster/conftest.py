@@ -7,6 +7,7 @@ from contextlib import ExitStack
 import pytest
 
 from mfn_patcher.cluster.heartbeat import Timing
+from mfn_patcher.cluster.job import Job
 from mfn_patcher.cluster.lead import Lead
 from mfn_patcher.cluster.ranks import Rank
 from mfn_patcher.cluster.rendezvous import Rendezvous
@@ -25,7 +26,7 @@ def lead(rendezvous: Rendezvous) -> Iterator[StartLead]:
 
         def begin(size: int, timeout: float = 20) -> Lead:
             rank = Rank(0, size, 0, size, "the test")
-            made = Lead(rank, rendezvous, sys.executable, "train", Timing(timeout))
-            return entered.enter_context(made)
+            job = Job(rank, rendezvous, Timing(timeout))
+            return entered.enter_context(Lead(job, sys.executable, "train"))
 
         yield begin

@@ -8,6 +8,7 @@ import pytest
 
 from mfn_patcher.cluster.errors import SetupError, StoppedError
 from mfn_patcher.cluster.heartbeat import Timing
+from mfn_patcher.cluster.job import Job
 from mfn_patcher.cluster.lead import Lead
 from mfn_patcher.cluster.ranks import Rank
 from mfn_patcher.cluster.rendezvous import Rendezvous
@@ -26,7 +27,7 @@ def test_a_rendezvous_on_another_host() -> None:
     rank = Rank(0, 2, 0, 1, "the test")
     elsewhere = Rendezvous(("198.51.100.77",), 29112, "--rendezvous")
     with pytest.raises(SetupError, match=r"198\.51\.100\.77 \(--rendezvous\): not an address of"):
-        Lead(rank, elsewhere, sys.executable, "train", Timing(9))
+        Lead(Job(rank, elsewhere, Timing(9)), sys.executable, "train")
 
 
 def test_a_bug_on_rank_0_ends_the_other_ranks(rendezvous: Rendezvous, lead: StartLead) -> None:

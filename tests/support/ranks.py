@@ -11,6 +11,7 @@ from typing import Any
 
 from mfn_patcher.cluster.follower import Follower
 from mfn_patcher.cluster.heartbeat import Timing
+from mfn_patcher.cluster.job import Job
 from mfn_patcher.cluster.lead import Lead
 from mfn_patcher.cluster.protocol import GREETING
 from mfn_patcher.cluster.ranks import Rank
@@ -25,7 +26,7 @@ FACTS = {"chain commit": "a" * 40, "numpy": "1.23.5"}
 def follow(rendezvous: Rendezvous, rank: int, size: int, command: str = "train") -> Follower:
     """Join the job of rank 0."""
     joining = Rank(rank, size, rank, size, "the test")
-    return Follower(joining, rendezvous, sys.executable, command, Timing(20))
+    return Follower(Job(joining, rendezvous, Timing(20)), sys.executable, command)
 
 
 class Following(threading.Thread):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mfn_patcher.cli.options import PathType
+from mfn_patcher.cli.options import Number, PathType
 from mfn_patcher.cli.sections import SectionedCommand
 from mfn_patcher.cli.terminal import prefix_log
 
@@ -44,7 +44,7 @@ _OPTIONS = (
     ),
     click.option(
         "--timeout",
-        type=click.FloatRange(min=2),
+        type=Number(click.FloatRange(min=2)),
         default=45,
         show_default=True,
         metavar="SECONDS",

@@ -14,10 +14,14 @@ from mfn_patcher.cli.cluster import (
     for_rank,
 )
 from mfn_patcher.cli.options import (
-    AbsolutePath,
+    batch_size_option,
+    cpu_option,
+    data_dir_option,
     engine_option,
+    gpus_option,
     json_option,
     load_project_series,
+    models_dir_option,
     print_findings,
     project_option,
     python_option,
@@ -26,8 +30,6 @@ from mfn_patcher.cli.options import (
 )
 from mfn_patcher.cli.terminal import print_json
 from mfn_patcher.errors import ExitCode, MfnPatchError
-
-_FOLDER = AbsolutePath(file_okay=False)
 
 _SECTIONS = {
     "What to train": ("recipe_name", "data_dir", "models_dir", "batch_size"),
@@ -50,20 +52,11 @@ Example:
 )
 @workspace_option
 @recipe_option
-@click.option(
-    "--data-dir", type=_FOLDER, metavar="DIR", help="Folder of the data set.  [default: recipe]"
-)
-@click.option(
-    "--models-dir", type=_FOLDER, metavar="DIR", help="Folder for checkpoints.  [default: recipe]"
-)
-@click.option("--gpus", metavar="LIST", help="GPUs to train on, such as 0,1.")
-@click.option("--cpu", is_flag=True, help="Train on the CPU.")
-@click.option(
-    "--batch-size",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Images per step, over all GPUs.  [default: recipe]",
-)
+@data_dir_option
+@models_dir_option
+@gpus_option
+@cpu_option
+@batch_size_option
 @cluster_options
 @python_option
 @engine_option

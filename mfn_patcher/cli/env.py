@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 
 import click
 
-from mfn_patcher.cli.options import engine_option, python_option, recipe_option, report
+from mfn_patcher.cli.options import (
+    cpu_option,
+    engine_option,
+    gpus_option,
+    python_option,
+    recipe_option,
+)
 from mfn_patcher.cli.terminal import echo_exactly
+
+_log = logging.getLogger(__name__)
 
 _EXAMPLE = """\b
 Example:
@@ -17,16 +26,16 @@ Example:
 """
 
 
-@click.command(epilog=_EXAMPLE)
+@click.command(epilog=_EXAMPLE, short_help="Print the environment for running the script by hand.")
 @recipe_option
-@click.option("--gpus", metavar="LIST", help="GPUs to train on, such as 0,1.")
-@click.option("--cpu", is_flag=True, help="Train on the CPU.")
+@gpus_option
+@cpu_option
 @python_option
 @engine_option
 def env(recipe_name: str, gpus: str | None, cpu: bool, python: str | None, engine: str) -> None:
-    """Print the export lines of train's environment, to run the script by hand.
+    """Print export lines with which the script runs by hand as train runs it.
 
-    They are for a POSIX shell, and set what train sets: the engine, the devices, the libraries.
+    The lines are for a POSIX shell. They set the engine, the devices and the libraries.
     """
     from mfn_patcher.children import interpreter
     from mfn_patcher.children.environment import put_first
@@ -39,7 +48,7 @@ def env(recipe_name: str, gpus: str | None, cpu: bool, python: str | None, engin
     devices, _ = choose_devices(loading.load(recipe_name), options)
     path = interpreter.find(python)
     chosen = choose(engine, path, os.environ, devices)
-    report(f"computed by {chosen.describe()}")
+    _log.info("engine: %s", chosen.describe())
     wanted = put_first(path, chosen.environment(os.environ, devices))
     lines = []
     for name in sorted({*os.environ, *wanted}):
@@ -47,5 +56,5 @@ def env(recipe_name: str, gpus: str | None, cpu: bool, python: str | None, engin
             lines.append(f"unset {name}\n")
         elif os.environ.get(name) != wanted[name]:
             lines.append(f"export {name}={shlex.quote(wanted[name])}\n")
-    # A path may hold bytes that are no text.
+    # A path may hold bytes that are not valid text.
     echo_exactly(os.fsencode("".join(lines)))

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from mfn_patcher.finding import Finding
     from mfn_patcher.patching.series import Series
 
+    _NumberType = click.ParamType[float]
+else:
+    _NumberType = click.ParamType  # not generic in older versions
+
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _LOG = logging.getLogger(__name__)
 
@@ -57,6 +61,18 @@ class AbsolutePath(PathType):
         return Path(absolute(Path(str(super().convert(value, param, ctx))), Path.cwd()))
 
 
+class Number(_NumberType):
+    """A number within a range that the help does not spell out."""
+
+    def __init__(self, allowed: click.IntRange | click.FloatRange) -> None:
+        self._allowed = allowed
+        self.name = allowed.name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number."""
+        return self._allowed.convert(value, param, ctx)
+
+
 def workspace_option(function: _Function) -> _Function:
     """Add ``-w/--workspace``, passed as `workspace`."""
     return click.option(
@@ -65,9 +81,8 @@ def workspace_option(function: _Function) -> _Function:
         type=PathType(file_okay=False, path_type=Path),
         default=Path("insightface"),
         envvar="MFN_PATCH_WORKSPACE",
-        show_default="insightface",
         metavar="DIR",
-        help="Patched clone of upstream.",
+        help="Patched upstream clone.  [default: insightface]",
     )(function)
 
 
@@ -78,8 +93,7 @@ def project_option(function: _Function) -> _Function:
         type=PathType(file_okay=False, exists=True, path_type=Path),
         envvar="MFN_PATCH_PROJECT",
         metavar="DIR",
-        show_default=". or built-in",
-        help="Folder with the pin and the patches.",
+        help="Folder with pin and patches.  [default: built-in]",
     )(function)
 
 
@@ -90,10 +104,9 @@ def upstream_option(function: _Function) -> _Function:
         "address",
         default=PUBLIC_ADDRESS,
         envvar="MFN_PATCH_UPSTREAM",
-        show_default="GitHub",
         metavar="ADDRESS",
         callback=lambda _context, _parameter, value: resolve_address(value),
-        help="URL or local clone to fetch upstream from.",
+        help="URL or clone of upstream.  [default: GitHub]",
     )(function)
 
 
@@ -111,15 +124,34 @@ def in_a_folder(_context: click.Context, _parameter: click.Parameter, path: Path
 python_option = click.option(
     "--python",
     metavar="PYTHON",
-    show_default="this one",
-    help="Training interpreter.",
+    help="Training interpreter.  [default: this one]",
 )
 engine_option = click.option(
     "--engine",
     type=click.Choice(CHOICES),
     default=AUTO,
-    show_default=True,
-    help="Compute engine.",
+    metavar="NAME",
+    help="Engine: auto, mxnet or torch.  [default: auto]",
+)
+gpus_option = click.option("--gpus", metavar="LIST", help="GPUs to use, such as 0,1.")
+cpu_option = click.option("--cpu", is_flag=True, help="Compute on the CPU.")
+data_dir_option = click.option(
+    "--data-dir",
+    type=AbsolutePath(file_okay=False),
+    metavar="DIR",
+    help="Folder of the data set.  [default: recipe]",
+)
+models_dir_option = click.option(
+    "--models-dir",
+    type=AbsolutePath(file_okay=False),
+    metavar="DIR",
+    help="Folder for checkpoints.  [default: recipe]",
+)
+batch_size_option = click.option(
+    "--batch-size",
+    type=Number(click.IntRange(min=1)),
+    metavar="N",
+    help="Images per step, all GPUs.  [default: recipe]",
 )
 recipe_option = click.option(
     "--recipe",

@@ -29,7 +29,7 @@ class SectionedCommand(click.Command):
         records = {
             str(each.name): record
             for each in self.get_params(ctx)
-            if (record := each.get_help_record(ctx))
+            if isinstance(each, click.Option) and (record := each.get_help_record(ctx))
         }
         for title, names in self.sections.items():
             with formatter.section(title):

@@ -16,9 +16,14 @@ from mfn_patcher.cli.cluster import (
     for_rank,
 )
 from mfn_patcher.cli.options import (
-    AbsolutePath,
+    Number,
+    batch_size_option,
+    cpu_option,
+    data_dir_option,
     engine_option,
+    gpus_option,
     is_terminal,
+    models_dir_option,
     python_option,
     recipe_option,
     workspace_option,
@@ -30,8 +35,8 @@ if TYPE_CHECKING:
     from mfn_patcher.training.session import Session
     from mfn_patcher.training.watch.supervision import Supervision
 
-_COUNT = click.IntRange(min=1)
-_FOLDER = AbsolutePath(file_okay=False)
+_COUNT = Number(click.IntRange(min=1))
+_SEED = Number(click.IntRange(0, 2**32 - 1))
 
 
 def _parse_pretrained(
@@ -62,7 +67,7 @@ _EXAMPLE = """\b
 Example:
   mfn-patch train --stage all --dry-run
   mfn-patch train --stage 2,3 --gpus 0,1 --batch-size 256 --scale-steps
-  mfn-patch train --stage 2,3 --gpus 0,1 --batch-size 256 --scale-steps --resume
+  mfn-patch train --stage all --resume
   mfn-patch train --stage 3 -- --target lfw
   mpirun -n 4 mfn-patch train --stage 3 --cluster
 """
@@ -79,18 +84,14 @@ Example:
     "stages",
     required=True,
     metavar="STAGES",
-    help="Stages by number or name, or all.",
+    help="Stages to run: numbers, names, or all.",
 )
 @recipe_option
 @click.option("--dry-run", is_flag=True, help="Print the commands without running them.")
 @click.option("--resume", is_flag=True, help="Resume from the last complete checkpoint.")
 @workspace_option
-@click.option(
-    "--data-dir", type=_FOLDER, metavar="DIR", help="Folder of the data set.  [default: recipe]"
-)
-@click.option(
-    "--models-dir", type=_FOLDER, metavar="DIR", help="Folder for checkpoints.  [default: recipe]"
-)
+@data_dir_option
+@models_dir_option
 @click.option(
     "--pretrained",
     callback=_parse_pretrained,
@@ -106,17 +107,15 @@ Example:
 @click.option(
     "--keep", type=_COUNT, metavar="N", help="Recent checkpoints to keep.  [default: all]"
 )
-@click.option(
-    "--batch-size",
-    type=_COUNT,
-    metavar="N",
-    help="Images per step, over all GPUs.  [default: recipe]",
-)
+@batch_size_option
 @click.option("--scale-steps", is_flag=True, help="Rescale step counts to the batch size.")
 @click.option("--max-steps", type=_COUNT, metavar="N", help="Steps to train.  [default: recipe]")
 @click.option("--until-stopped", is_flag=True, help="Train without a step limit, until Ctrl-C.")
 @click.option(
-    "--seed", type=click.IntRange(0, 2**32 - 1), metavar="N", help="Random seed.  [default: 0]"
+    "--seed",
+    type=_SEED,
+    metavar="N",
+    help="Random seed.  [default: 0]",
 )
 @click.option("--keep-going", is_flag=True, help="Keep training on a NaN or Inf value.")
 @click.option(
@@ -124,8 +123,8 @@ Example:
     is_flag=True,
     help="Start even if the previous stage learned nothing.",
 )
-@click.option("--gpus", metavar="LIST", help="GPUs to train on, such as 0,1.")
-@click.option("--cpu", is_flag=True, help="Train on the CPU.")
+@gpus_option
+@cpu_option
 @engine_option
 @python_option
 @cluster_options

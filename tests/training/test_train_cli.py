@@ -5,11 +5,27 @@ from __future__ import annotations
 from itertools import takewhile
 from pathlib import Path
 
+import click
 import pytest
 
+from mfn_patcher.cli import cli
 from tests.support.repositories import StandIn
 from tests.support.shipped import SERIES
 from tests.support.tool import Tool
+
+
+@pytest.mark.parametrize(
+    "name", ["train", "doctor", "env", "runs", "log", "plot", "report", "demo"]
+)
+def test_each_option_has_one_line_of_help(name: str) -> None:
+    command = cli.get_command(click.Context(cli), name)
+    assert command
+    for each in command.commands.values() if isinstance(command, click.Group) else [command]:
+        context = click.Context(each, info_name=each.name, terminal_width=78)
+        lines = each.get_help(context).splitlines()
+        options = [param for param in each.get_params(context) if isinstance(param, click.Option)]
+        assert len([line for line in lines if line.startswith("  -")]) == len(options)
+        assert not [line for line in lines if line.startswith(" " * 8)], "a help text is wrapped"
 
 
 @pytest.fixture

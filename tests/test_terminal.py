@@ -18,7 +18,7 @@ from rich.console import Console
 
 from mfn_patcher.cli import terminal
 from mfn_patcher.printable import UNSAFE, csv_cell, json_text, one_line, visible
-from mfn_patcher.runs.log import Verification
+from mfn_patcher.runs.events import Verification
 from mfn_patcher.training.watch.alarms import Alarm
 from mfn_patcher.training.watch.display import Display
 from tests.support.recipes import TEXT

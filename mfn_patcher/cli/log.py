@@ -15,7 +15,7 @@ from mfn_patcher.printable import csv_cell
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from mfn_patcher.runs.log import Verification
+    from mfn_patcher.runs.events import Verification
     from mfn_patcher.runs.summary import RunSummary
 
 _CSV = ("run", "set", "step", "accuracy", "std", "xnorm", "checkpoint")
@@ -45,8 +45,8 @@ def log(file: Path, form: str, as_json: bool) -> None:
       mfn-patch log insightface/runs/20260101T000000-stage2-softmax/output.log --json
     """
     from mfn_patcher.runs.log import read_events
-    from mfn_patcher.runs.summary import as_json as summary_as_json
     from mfn_patcher.runs.summary import summarise
+    from mfn_patcher.runs.summary_json import as_json as summary_as_json
 
     if str(file) == "-":
         runs, name = summarise(read_events(sys.stdin.buffer), "standard input"), "-"

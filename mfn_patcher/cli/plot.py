@@ -33,22 +33,23 @@ def plot(sources: tuple[str, ...], output: Path | None, workspace: Path) -> None
       mfn-patch plot training.log stage3 -o both.svg
     """
     from mfn_patcher.runs.log import read_events
-    from mfn_patcher.runs.plots import PlotError, Series, draw, series_of
+    from mfn_patcher.runs.panels import PlotError, PlottedRun, plotted_runs
+    from mfn_patcher.runs.plots import draw
     from mfn_patcher.runs.store import find
     from mfn_patcher.runs.summary import summarise
 
     if output and output.suffix not in (".png", ".svg"):
         raise click.UsageError(f"{output} ends neither in .png nor in .svg.")
-    series: list[Series] = []
+    series: list[PlottedRun] = []
     for source in sources:
         if Path(source).is_file():
             with Path(source).open("rb") as file:
                 runs = summarise(read_events(file), source, curves=True)
-            series += series_of(Path(source).stem, runs)
+            series += plotted_runs(Path(source).stem, runs)
             continue
         run = find(workspace.resolve() / "runs", source)
         if run.summary:
-            series += series_of(run.name, [run.summary])
+            series += plotted_runs(run.name, [run.summary])
     if output is None:
         output = Path(f"{Path(sources[0]).stem}.png")
         if output.exists():

@@ -60,7 +60,7 @@ def list_runs(workspace: Path, as_json: bool) -> None:
 def show(run_name: str, workspace: Path, as_json: bool) -> None:
     """Show what a run was made of, and what came of it."""
     from mfn_patcher.runs.store import find
-    from mfn_patcher.runs.summary import as_json as summary_as_json
+    from mfn_patcher.runs.summary_json import as_json as summary_as_json
 
     run = find(workspace.resolve() / "runs", run_name)
     if as_json:
@@ -94,7 +94,7 @@ def compare(first: str, second: str, workspace: Path, as_json: bool) -> None:
 
     Arguments, environment, versions, patches, data set and results.
     """
-    from mfn_patcher.runs.store import compare as compare_runs
+    from mfn_patcher.runs.compare import compare as compare_runs
     from mfn_patcher.runs.store import find
 
     a, b = (find(workspace.resolve() / "runs", name) for name in (first, second))
@@ -128,7 +128,7 @@ def compare(first: str, second: str, workspace: Path, as_json: bool) -> None:
 
 
 def _entry(run: Run) -> dict[str, Any]:
-    from mfn_patcher.runs.summary import finite
+    from mfn_patcher.runs.summary_json import finite
 
     told = run.summary
     best = told.best() if told else {}

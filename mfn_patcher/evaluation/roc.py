@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mfn_patcher.evaluation.figures import FAR, Figures, Roc
-from mfn_patcher.runs.plots import COLOURS, DASHES, style, title_of, write
+from mfn_patcher.runs.panels import title_of
+from mfn_patcher.runs.plot_style import COLOURS, DASHES, style, write
 
 
 def draw(title: str, sets: Mapping[str, Figures], path: Path) -> None:

@@ -1,185 +1,181 @@
-"""The events of a run, kept in files during the run: ``events.jsonl`` and ``verification.csv``.
-
-``events.jsonl`` has one JSON object per line: ``event``, the name of the event's class in
-`mfn_patcher.runs.events` in snake case; ``time``, when it was seen, in UTC; and the event's own
-values, with null for NaN and Inf. ``verification.csv`` has the verification results.
-"""
+"""The events of a training: what the script tells while it runs."""
 
 from __future__ import annotations
 
-import contextlib
-import csv
-import functools
-import json
-import logging
-import math
-import re
-from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Protocol, TextIO
-
-from mfn_patcher.runs.log import Event, LogStream, Verification
-
-_log = logging.getLogger(__name__)
-
-EVENTS = "events.jsonl"
-VERIFICATION = "verification.csv"
-COLUMNS = ("time", "set", "step", "accuracy", "std", "xnorm")
-
-_encode = json.JSONEncoder(ensure_ascii=False).encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 
-class Watcher(Protocol):
-    """Watches the output of a run."""
+@dataclass(frozen=True)
+class Event:
+    """Something that the script told.
 
-    def heard(self, chunk: bytes) -> None:
-        """Take the output since the last call; empty at the end."""
-
-    def tick(self) -> None:
-        """Do what is due; called many times a second, whether there is output or not."""
-
-
-class EventDispatcher:
-    """Reads a log as it grows and passes its events on; a `Watcher` itself.
-
-    Args:
-        keep: gets the events first, all those that arrived together.
-        consumers: get each event, in this order.
-        watchers: get the output before its events are passed on, but not its end.
+    Attributes:
+        time: the time stamp before the line, as it stands there (no time zone); None without one.
     """
 
-    def __init__(
-        self,
-        keep: Callable[[Sequence[Event]], None],
-        *consumers: Callable[[Event], None],
-        watchers: Sequence[Watcher] = (),
-    ) -> None:
-        self._keep = keep
-        self._consumers = consumers
-        self._watchers = watchers
-        self._stream = LogStream()
-
-    def heard(self, chunk: bytes) -> None:
-        """Take the output since the last call; empty at the end."""
-        for watcher in self._watchers if chunk else ():
-            watcher.heard(chunk)
-        events = self._stream.feed(chunk) if chunk else self._stream.end()
-        if events:
-            self._keep(events)
-        for event in events:
-            for consume in self._consumers:
-                consume(event)
-
-    def tick(self) -> None:
-        """Let the watchers do what is due."""
-        for watcher in self._watchers:
-            watcher.tick()
+    time: datetime | None
 
 
-class EventFiles:
-    """Appends events at once to the files in a run's folder, so that a kill loses none.
+@dataclass(frozen=True)
+class Arguments(Event):
+    """A run of the script begins.
 
-    If the files can no longer be written, for example because the disk is full, a warning is
-    logged once and the run goes on without them: the log has everything that they would have.
+    Attributes:
+        values: all arguments, with the values that the script derives; empty if unreadable.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._files: list[TextIO] = []
-        self._paths = (folder / EVENTS, folder / VERIFICATION)
-
-    def __enter__(self) -> EventFiles:
-        try:
-            self._files = [path.open("a", encoding="utf-8") for path in self._paths]
-            csv.writer(self._files[1], lineterminator="\n").writerow(COLUMNS)
-            self._files[1].flush()
-        except OSError as error:
-            self._give_up(error)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._close()
-
-    def __call__(self, seen: Sequence[Event]) -> None:
-        """Append events that arrived together in one write: there can be 1,000 per second."""
-        if not self._files:
-            return
-        events, verification = self._files
-        time = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-        rows = [
-            [time, *(getattr(event, name) for name in COLUMNS[1:])]
-            for event in seen
-            if isinstance(event, Verification)
-        ]
-        try:
-            events.write("".join(f"{_encode(as_json(event, time))}\n" for event in seen))
-            events.flush()
-            if rows:
-                csv.writer(verification, lineterminator="\n").writerows(rows)
-                verification.flush()
-        except OSError as error:
-            self._give_up(error)
-
-    def _give_up(self, error: OSError) -> None:
-        _log.warning("no longer writing %s and %s: %s", EVENTS, VERIFICATION, error.strerror)
-        self._close()
-
-    def _close(self) -> None:
-        files, self._files = self._files, []
-        for file in files:
-            try:
-                file.close()
-            except OSError:
-                # What could not be written before cannot be written now either.
-                continue
+    values: Mapping[str, Any]
 
 
-def as_json(event: Event, time: str) -> dict[str, Any]:
-    """Return an event as ``events.jsonl`` has it.
+@dataclass(frozen=True)
+class TrainingSet(Event):
+    """The data set has been opened.
 
-    Args:
-        event: the event.
-        time: when it was seen.
+    Attributes:
+        images: number of training images.
+        steps_per_epoch: number of whole batches among them; None if the batch size is unknown.
     """
-    values = {**vars(event)}
-    del values["time"]
-    for key, value in values.items():
-        if isinstance(value, float) and not math.isfinite(value):
-            values[key] = None
-    return {"event": _name(type(event).__name__), "time": time, **values}
+
+    images: int
+    steps_per_epoch: int | None
 
 
-@functools.cache
-def _name(kind: str) -> str:
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind).lower()
+@dataclass(frozen=True)
+class Schedule(Event):
+    """The steps at which the learning rate will drop to a tenth."""
+
+    steps: tuple[int, ...]
 
 
-def read_verifications(folder: Path) -> list[Verification]:
-    """Return the verification results that `EventFiles` has kept; damaged rows are skipped."""
-    path = folder / VERIFICATION
-    if not path.exists():
-        return []
-    found = []
-    with path.open(encoding="utf-8", errors="replace", newline="") as file:
-        for line in file:
-            with contextlib.suppress(ValueError, csv.Error):
-                time, name, step, accuracy, std, xnorm = next(csv.reader([line]))
-                found.append(
-                    Verification(
-                        datetime.fromisoformat(time),
-                        name,
-                        int(step),
-                        float(accuracy),
-                        float(std),
-                        float(xnorm) if xnorm else None,
-                        None,
-                        None,
-                    )
-                )
-    return found
+@dataclass(frozen=True)
+class Resumed(Event):
+    """The run resumes from a checkpoint of its own prefix.
+
+    Attributes:
+        number: number of the checkpoint.
+        step: the step at which it was saved.
+    """
+
+    number: int
+    step: int
+
+
+@dataclass(frozen=True)
+class Speed(Event):
+    """Some steps were trained: 20, but 21 the first time.
+
+    Attributes:
+        epoch: epoch, from 0.
+        batch: batch of the epoch, from 0.
+        step: step of the run, from 1; None if the log does not tell the length of an epoch.
+        samples_per_second: speed since the last such event, verification included.
+        accuracy: training accuracy since then, 0 to 1.
+        loss: mean loss since then; None if the script does not print it.
+    """
+
+    epoch: int
+    batch: int
+    step: int | None
+    samples_per_second: float
+    accuracy: float | None
+    loss: float | None
+
+
+@dataclass(frozen=True)
+class LearningRate(Event):
+    """The learning rate changes.
+
+    Attributes:
+        step: the step after which it changes; 0 for the first rate, or the step that the run
+            resumes from; None if the log does not tell.
+        value: the learning rate.
+    """
+
+    step: int | None
+    value: float
+
+
+@dataclass(frozen=True)
+class Progress(Event):
+    """The script's progress line, every 1,000 steps.
+
+    Attributes:
+        step: step of the run; None if the log does not tell the length of an epoch.
+        epoch: epoch, from 0.
+        batch: batch of the epoch, from 0.
+        learning_rate: the current learning rate.
+    """
+
+    step: int | None
+    epoch: int
+    batch: int
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class Verification(Event):
+    """The result on one verification set.
+
+    Attributes:
+        set: name of the set, such as ``lfw``.
+        step: step of the run.
+        accuracy: accuracy with flip: the mean over 10 folds, 0 to 1.
+        std: its standard deviation over the folds.
+        xnorm: mean norm of the embeddings; None if its line is missing.
+        accuracy_without_flip: accuracy without flip; None if the script does not print it.
+        std_without_flip: its standard deviation.
+    """
+
+    set: str
+    step: int
+    accuracy: float
+    std: float
+    xnorm: float | None
+    accuracy_without_flip: float | None
+    std_without_flip: float | None
+
+
+@dataclass(frozen=True)
+class CheckpointSaved(Event):
+    """A checkpoint was saved.
+
+    Attributes:
+        number: number in its file name.
+        path: path of the ``.params`` file, as the script prints it.
+        step: step of the run; None if the log does not tell.
+    """
+
+    number: int
+    path: str
+    step: int | None
+
+
+@dataclass(frozen=True)
+class NotFinite(Event):
+    """A value of the previous event is NaN or Inf.
+
+    Attributes:
+        what: name of the value, such as ``accuracy`` or ``xnorm``.
+        value: ``nan``, ``inf`` or ``-inf``.
+        step: step of the run; None if the log does not tell.
+        set: the verification set; None if it is not about one.
+    """
+
+    what: str
+    value: str
+    step: int | None
+    set: str | None
+
+
+@dataclass(frozen=True)
+class ScriptError(Event):
+    """An exception was printed.
+
+    Attributes:
+        message: the last line of its traceback.
+    """
+
+    message: str

@@ -50,7 +50,7 @@ class RecordError(MfnPatchError):
 
 
 @dataclass(frozen=True)
-class Record:
+class RunRecord:
     """What was run, and what came of it.
 
     Attributes:
@@ -137,7 +137,7 @@ def utc_now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
 
 
-def write(record: Record, folder: Path) -> None:
+def write(record: RunRecord, folder: Path) -> None:
     """Write a record into a run's folder, whole or not at all.
 
     The folder, and the one of all runs, are made again if somebody has removed them.
@@ -172,7 +172,7 @@ def read(folder: Path) -> dict[str, Any]:
     if not isinstance(entry, dict):
         raise RecordError(f"{path} is damaged: it holds no JSON object")
     wrong = [name for name in _NEEDED if name not in entry]
-    hints = _hints(Record)
+    hints = _hints(RunRecord)
     wrong += [name for name, hint in hints.items() if name in entry and not _is(entry[name], hint)]
     wrong += [
         name

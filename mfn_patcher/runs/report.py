@@ -1,6 +1,6 @@
-"""A page about one run: results beside the published ones, curves, and what it was made of.
+"""An HTML page about one run: its results next to published ones, its curves and its settings.
 
-All of it is in one file, which asks nobody for anything and runs nothing.
+The page is a single file that loads nothing and runs no scripts.
 """
 
 from __future__ import annotations
@@ -16,8 +16,15 @@ from mfn_patcher.recipes import published
 from mfn_patcher.recipes.published import Published
 from mfn_patcher.remedies import install
 from mfn_patcher.runs import plots, record
-from mfn_patcher.runs.log import Verification
-from mfn_patcher.runs.plots import PlotError, Series
+from mfn_patcher.runs.events import Verification
+from mfn_patcher.runs.panels import (
+    Panel,
+    PlotError,
+    PlottedRun,
+    panels,
+    published_for,
+    title_of,
+)
 from mfn_patcher.runs.store import Run
 from mfn_patcher.runs.summary import percent, steps_done
 
@@ -26,20 +33,20 @@ try:
     from markupsafe import Markup
 except ImportError as error:
     raise MfnPatchError(
-        f"a report needs jinja2, which can't be imported: {error}",
+        f"reports require jinja2, which cannot be imported: {error}",
         remedy=f"Install it with `{install('plot')}`.",
     ) from error
 
-_MOST_EDITS = 200_000  # characters of a diff that a page can show
+_MOST_EDITS = 200_000  # characters of a diff that are shown
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A result in the table.
+class ResultCell:
+    """A result in the table of results.
 
     Attributes:
-        value: In percent.
-        where: At which checkpoint or step.
+        value: accuracy in percent.
+        where: the checkpoint or step that it belongs to.
     """
 
     value: str
@@ -47,17 +54,17 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Row:
+class ResultRow:
     """A row of the table of results.
 
     Attributes:
-        name: Whose results.
-        cells: One for each set.
-        own: Whether they are of the run.
+        name: whose results they are.
+        cells: a cell for each verification set.
+        own: whether they are results of the run.
     """
 
     name: str
-    cells: tuple[Cell, ...]
+    cells: tuple[ResultCell, ...]
     own: bool
 
 
@@ -69,25 +76,25 @@ def render(run: Run) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     ).from_string(Path(__file__).with_suffix(".html").read_text(encoding="utf-8"))
-    told = run.summary
-    sets = list(told.best()) if told else []
-    series = Series(run.name, told) if told else None
-    others = plots.published_for([series]) if series else []
+    summary = run.summary
+    sets = list(summary.best()) if summary else []
+    plotted = PlottedRun(run.name, summary) if summary else None
+    others = published_for([plotted]) if plotted else []
     others = [other for other in others if any(name in other.accuracies for name in sets)]
     return template.render(
         run=run,
         record=run.record,
-        told=told,
+        summary=summary,
         title=_title(run),
         started=_time(run.record.get("started")),
         ended=_time(run.record.get("ended")),
         steps=_steps(run),
         speed=_speed(run),
         warnings=list(_warnings(run)),
-        sets=[plots.title_of(name) for name in sets],
+        sets=[title_of(name) for name in sets],
         results=list(_results(run, sets, others)),
         others=others,
-        curves=list(_curves(series)) if series else [],
+        curves=list(_curves(plotted)) if plotted else [],
         edits=_edits(run),
         version=importlib.metadata.version("mfn-patcher"),
     )
@@ -111,11 +118,11 @@ def _time(stamp: str | None) -> str:
 def _steps(run: Run) -> str:
     total = run.record.get("steps")
     last = run.summary.last_step if run.summary else None
-    told = f"{steps_done(last, total):,}" if last else "none told"
+    done = f"{steps_done(last, total):,}" if last else "none logged"
     if run.damage:
-        return told
-    batch = f"{run.record.get('batch_size')} images each"
-    return f"{told} of {total:,}; {batch}" if total else f"{told}; {batch}"
+        return done
+    batch = f"{run.record.get('batch_size')} images per step"
+    return f"{done} of {total:,}; {batch}" if total else f"{done}; {batch}"
 
 
 def _speed(run: Run) -> str | None:
@@ -125,55 +132,55 @@ def _speed(run: Run) -> str | None:
 
 
 def _warnings(run: Run) -> Iterator[str]:
-    told = run.summary
+    summary = run.summary
     if run.damage:
-        yield f"{run.damage}. Its results are read from its log."
-    if told is None:
-        yield "Its log tells nothing of the training."
+        yield f"{run.damage}. The results are read from the log."
+    if summary is None:
+        yield "The log contains nothing about the training."
         return
-    for entry in told.not_finite.values():
+    for entry in summary.not_finite.values():
         of = f" of {entry.set}" if entry.set else ""
         at = "" if entry.step is None else f" at step {entry.step:,}"
         yield f"{entry.what}{of} was {entry.value}{at}."
-    if told.error:
-        yield f"The script ended with {told.error}"
-    identities = told.arguments.get("num_classes")
+    if summary.error:
+        yield f"The script ended with {summary.error}"
+    identities = summary.arguments.get("num_classes")
     if identities not in (None, published.IDENTITIES):
         yield (
-            f"It was trained on {identities} identities, the published results on "
-            f"{published.IDENTITIES:,}: they do not compare."
+            f"This run was trained on {identities} identities, the published results on "
+            f"{published.IDENTITIES:,}, so they are not comparable."
         )
     if run.record.get("edited"):
         yield "The patched code had been edited; the edits are shown below the patches."
 
 
-def _results(run: Run, sets: Sequence[str], others: Sequence[Published]) -> Iterator[Row]:
+def _results(run: Run, sets: Sequence[str], others: Sequence[Published]) -> Iterator[ResultRow]:
     if run.summary is None:
         return
     best = run.summary.best()
     last = {entry.set: entry for entry in run.summary.verifications}
-    yield Row("This run, best", tuple(_percent(best[name], run) for name in sets), own=True)
-    yield Row("This run, last", tuple(_percent(last[name], run) for name in sets), own=True)
+    yield ResultRow("This run, best", tuple(_percent(best[name], run) for name in sets), own=True)
+    yield ResultRow("This run, last", tuple(_percent(last[name], run) for name in sets), own=True)
     for other in others:
         values = (other.accuracies.get(name) for name in sets)
-        cells = tuple(Cell("\N{EN DASH}" if v is None else f"{v:.2f}") for v in values)
-        yield Row(other.label, cells, own=False)
+        cells = tuple(ResultCell("\N{EN DASH}" if v is None else f"{v:.2f}") for v in values)
+        yield ResultRow(other.label, cells, own=False)
 
 
-def _percent(entry: Verification, run: Run) -> Cell:
+def _percent(entry: Verification, run: Run) -> ResultCell:
     number = run.summary.checkpoint_at(entry.step) if run.summary else None
     where = f"step {entry.step:,}" if number is None else f"checkpoint {number}"
-    return Cell(f"{percent(entry.accuracy)} ± {percent(entry.std)}", where)
+    return ResultCell(f"{percent(entry.accuracy)} ± {percent(entry.std)}", where)
 
 
-def _curves(series: Series) -> Iterator[tuple[plots.Panel, Markup]]:
+def _curves(run: PlottedRun) -> Iterator[tuple[Panel, Markup]]:
     try:
-        panels = plots.panels([series])
+        shown = panels([run])
     except PlotError:
         return
-    for panel in panels:
-        # The only markup that is not escaped: matplotlib made it, and escaped what it was given.
-        yield panel, Markup(plots.draw_panel(panel, series))  # noqa: S704
+    for panel in shown:
+        # The only markup that is not escaped: matplotlib made it, and escaped its input.
+        yield panel, Markup(plots.draw_panel(panel, run))  # noqa: S704
 
 
 def _edits(run: Run) -> str:
@@ -182,5 +189,5 @@ def _edits(run: Run) -> str:
     try:
         text = (run.folder / record.EDITS).read_bytes().decode("utf-8", "replace")
     except OSError as error:
-        return f"{record.EDITS} can't be read: {error.strerror}"
-    return text if len(text) <= _MOST_EDITS else f"{text[:_MOST_EDITS]}\n… cut here"
+        return f"cannot read {record.EDITS}: {error.strerror}"
+    return text if len(text) <= _MOST_EDITS else f"{text[:_MOST_EDITS]}\n… truncated"

@@ -9,7 +9,7 @@ from pathlib import Path
 from mfn_patcher.checkpoints import folder as checkpoints
 from mfn_patcher.children.failure import explain
 from mfn_patcher.runs import record
-from mfn_patcher.runs.record import Record
+from mfn_patcher.runs.record import RunRecord
 from mfn_patcher.training.errors import TrainingError, TrainingInterruptedError
 from mfn_patcher.training.plan import StagePlan
 from mfn_patcher.training.process import ExitResult
@@ -32,7 +32,7 @@ def judge(plan: StagePlan, result: ExitResult | None, saved: Sequence[int]) -> s
 
 
 def raise_unless_completed(
-    plan: StagePlan, result: ExitResult, entry: Record, folder: Path
+    plan: StagePlan, result: ExitResult, entry: RunRecord, folder: Path
 ) -> None:
     """Raise the error of a stage that was interrupted or has failed.
 
@@ -57,7 +57,7 @@ def raise_unless_completed(
         raise _failure(plan, result, entry, folder)
 
 
-def resume_hint(entry: Record) -> str:
+def resume_hint(entry: RunRecord) -> str:
     """Return a sentence about the checkpoint that --resume would use; empty if there is none."""
     if entry.seed is None or entry.last_checkpoint is entry.resumed_checkpoint is None:
         return ""
@@ -65,7 +65,7 @@ def resume_hint(entry: Record) -> str:
     return f" --resume continues from checkpoint {last.number}." if last else ""
 
 
-def _failure(plan: StagePlan, result: ExitResult, entry: Record, folder: Path) -> TrainingError:
+def _failure(plan: StagePlan, result: ExitResult, entry: RunRecord, folder: Path) -> TrainingError:
     title = plan.stage.title
     if result.stopped:
         return TrainingError(

@@ -15,7 +15,7 @@ from mfn_patcher.data.fingerprint import Fingerprint, fingerprint
 from mfn_patcher.engine.choice import Engine
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.runs import record
-from mfn_patcher.runs.record import Record
+from mfn_patcher.runs.record import RunRecord
 from mfn_patcher.training import process
 from mfn_patcher.training.command_line import shell_line
 from mfn_patcher.training.companions import Companions
@@ -129,9 +129,9 @@ class StageRun:
         environment: Mapping[str, str],
         added: Sequence[str],
         data_set: Fingerprint,
-    ) -> Record:
+    ) -> RunRecord:
         plan, context, start = self._plan, self._context, self._plan.start
-        entry = Record(
+        entry = RunRecord(
             recipe=plan.recipe,
             stage=plan.stage.number,
             name=plan.stage.name,
@@ -172,8 +172,8 @@ class StageRun:
         return entry
 
     def _close_record(
-        self, entry: Record, folder: Path, result: ExitResult | None, saved: Sequence[int]
-    ) -> Record:
+        self, entry: RunRecord, folder: Path, result: ExitResult | None, saved: Sequence[int]
+    ) -> RunRecord:
         """Write what came of the run; a lost folder must not change the outcome."""
         if self._archive and not saved and self._archive.restore():
             entry = dataclasses.replace(entry, archive=None)

@@ -14,13 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfn_patcher.runs.log import (
+from mfn_patcher.runs.events import (
     Arguments,
     CheckpointSaved,
     Event,
     LearningRate,
-    LogReader,
-    LogStream,
     NotFinite,
     Progress,
     Resumed,
@@ -29,8 +27,9 @@ from mfn_patcher.runs.log import (
     Speed,
     TrainingSet,
     Verification,
-    read_events,
 )
+from mfn_patcher.runs.log import LogStream, read_events
+from mfn_patcher.runs.log_reader import LogReader
 from tests.support.runs import SAMPLE, reference
 
 LINES = SAMPLE.read_text().splitlines()

@@ -25,16 +25,17 @@ from mfn_patcher.recipes import published
 from mfn_patcher.remedies import install
 from mfn_patcher.runs import plots
 from mfn_patcher.runs.log import read_events
-from mfn_patcher.runs.plots import PlotError, Series, figure_of, panels, spread
+from mfn_patcher.runs.panels import PlotError, PlottedRun, panels, published_for
+from mfn_patcher.runs.plots import figure_of, spread
 from mfn_patcher.runs.summary import summarise
 from tests.support.runs import SAMPLE, make_run, reference
 from tests.support.tool import Tool
 
 
-def series(path: Path, label: str = "") -> Series:
+def series(path: Path, label: str = "") -> PlottedRun:
     with path.open("rb") as file:
         (run,) = summarise(read_events(file), path.name, curves=True)
-    return Series(label or path.stem, run)
+    return PlottedRun(label or path.stem, run)
 
 
 def texts(figure: Figure) -> list[Text]:
@@ -110,15 +111,15 @@ def test_nothing_overlaps_with_all_published_figures(names: list[str]) -> None:
     figure = figure_of([series(reference(name)) for name in names])
     assert not overlaps(figure)
     shown = " ".join(text.get_text() for text in texts(figure))
-    for entry in plots.published_for([series(reference(name)) for name in names]):
+    for entry in published_for([series(reference(name)) for name in names]):
         assert entry.label in shown
 
 
 def test_published_figures_are_those_of_the_loss() -> None:
-    assert {entry.loss_type for entry in plots.published_for([series(SAMPLE)])} == {0}
-    unknown = Series("x", summarise(read_events(SAMPLE.open("rb")), "x")[0])
-    unknown.run.arguments = {}
-    assert plots.published_for([unknown]) == list(published.load())
+    assert {entry.loss_type for entry in published_for([series(SAMPLE)])} == {0}
+    unknown = PlottedRun("x", summarise(read_events(SAMPLE.open("rb")), "x")[0])
+    unknown.summary.arguments = {}
+    assert published_for([unknown]) == list(published.load())
 
 
 def test_published_figures_are_those_of_the_reference() -> None:

@@ -8,14 +8,14 @@ import pytest
 
 from mfn_patcher.recipes import loading
 from mfn_patcher.runs import record
-from mfn_patcher.runs.record import Record
+from mfn_patcher.runs.record import RunRecord
 from tests.support.repositories import ROOT
 from tests.support.runs import DAMAGED, RECORD
 
 
 def test_the_schema_has_the_fields_of_a_record() -> None:
     schema = json.loads((ROOT / "docs" / "schema" / "run.json").read_text())
-    names = [field.name for field in dataclasses.fields(Record)]
+    names = [field.name for field in dataclasses.fields(RunRecord)]
     assert schema["required"] == names
     assert list(schema["properties"]) == names
 

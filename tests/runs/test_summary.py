@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 
 from mfn_patcher.errors import ExitCode
-from mfn_patcher.runs import summary
-from mfn_patcher.runs.log import Speed, Verification, read_events
-from mfn_patcher.runs.summary import Curve, Point, RunSummary, percent, summarise
+from mfn_patcher.runs import curve as curves
+from mfn_patcher.runs import summary_json
+from mfn_patcher.runs.curve import Curve, Point
+from mfn_patcher.runs.events import Speed, Verification
+from mfn_patcher.runs.log import read_events
+from mfn_patcher.runs.summary import RunSummary, percent, summarise
 from tests.support.runs import SAMPLE, reference
 from tests.support.tool import Tool, validated
 
@@ -115,7 +118,7 @@ def test_of_equal_results_the_first_is_best() -> None:
 
 
 def test_the_curve_is_bounded_and_its_means_stay_right(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(summary, "CURVE_POINTS", 8)
+    monkeypatch.setattr(curves, "CURVE_POINTS", 8)
     curve = Curve()
     for n in range(100):
         curve.add(Point(20 * n, 100.0 if n % 2 else 50.0, n / 100))
@@ -153,4 +156,4 @@ def test_a_log_of_many_runs_keeps_no_curve_but_the_last() -> None:
 def test_speed_without_a_number_does_no_harm() -> None:
     run = RunSummary(1)
     run.add(Speed(None, 0, 20, 21, math.inf, None, None))
-    assert json.dumps(summary.as_json([run], "x"), allow_nan=False)
+    assert json.dumps(summary_json.as_json([run], "x"), allow_nan=False)

@@ -11,14 +11,14 @@ import pytest
 from mfn_patcher.data.fingerprint import FileFingerprint, Fingerprint
 from mfn_patcher.runs import record
 from mfn_patcher.runs.code import AppliedPatch
-from mfn_patcher.runs.record import Record
+from mfn_patcher.runs.record import RunRecord
 from tests.support.repositories import ROOT
 
 SAMPLE = ROOT / "tests/recorded/training.log"
 # What the author of the recipe logged; never a part of this project.
 REFERENCE = ROOT.parent / "shared" / "reference" / "logs"
 
-RECORD = Record(
+RECORD = RunRecord(
     recipe="mobilefacenet",
     stage=2,
     name="softmax",
@@ -92,7 +92,9 @@ DAMAGED = {
 }
 
 
-def make_run(workspace: Path, name: str, entry: Record = WHOLE, log: bytes | None = None) -> Path:
+def make_run(
+    workspace: Path, name: str, entry: RunRecord = WHOLE, log: bytes | None = None
+) -> Path:
     """Make the folder of a run in a workspace; return it."""
     folder = workspace / "runs" / name
     folder.mkdir(parents=True)

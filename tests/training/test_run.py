@@ -330,7 +330,7 @@ def test_a_record_that_cannot_be_closed_decides_nothing(
 ) -> None:
     write = record.write
 
-    def fail(entry: record.Record, folder: Path) -> None:
+    def fail(entry: record.RunRecord, folder: Path) -> None:
         if entry.ended:
             raise OSError(errno.ENOSPC, "No space left on device")
         write(entry, folder)

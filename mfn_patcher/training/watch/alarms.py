@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mfn_patcher.checkpoints import folder as checkpoints
-from mfn_patcher.runs.log import Arguments, CheckpointSaved, Event, NotFinite, Speed, Verification
+from mfn_patcher.runs.events import (
+    Arguments,
+    CheckpointSaved,
+    Event,
+    NotFinite,
+    Speed,
+    Verification,
+)
 
 # By this step the documented run's training accuracy is hundreds of times above chance, and LFW
 # beyond 80 %: who is still at chance has wrong labels, a wrong learning rate or a wrong data set.

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from mfn_patcher.printable import one_line, visible
-from mfn_patcher.runs.log import Event, LearningRate, Progress, Speed
+from mfn_patcher.runs.events import Event, LearningRate, Progress, Speed
 from mfn_patcher.runs.summary import RunSummary, percent, steps_done
 from mfn_patcher.training.watch.alarms import Alarm
 

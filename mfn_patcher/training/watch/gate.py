@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mfn_patcher.errors import MfnPatchError
-from mfn_patcher.runs.events import read_verifications
+from mfn_patcher.runs.event_files import read_verifications
 from mfn_patcher.training.watch.alarms import CHANCE
 
 

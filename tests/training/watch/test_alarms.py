@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mfn_patcher.runs.log import Arguments, CheckpointSaved, NotFinite, Speed, Verification
+from mfn_patcher.runs.events import Arguments, CheckpointSaved, NotFinite, Speed, Verification
 from mfn_patcher.training.watch.alarms import Alarm, Alarms
 
 

@@ -6,7 +6,8 @@ import re
 import pytest
 from rich.console import Console
 
-from mfn_patcher.runs.log import CheckpointSaved, LearningRate, Speed, Verification, read_events
+from mfn_patcher.runs.events import CheckpointSaved, LearningRate, Speed, Verification
+from mfn_patcher.runs.log import read_events
 from mfn_patcher.training.watch.alarms import Alarm
 from mfn_patcher.training.watch.display import Display, duration
 from tests.support.repositories import ROOT

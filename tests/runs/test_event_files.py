@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from mfn_patcher.runs.events import EventDispatcher, EventFiles, read_verifications
-from mfn_patcher.runs.log import Event, NotFinite, Verification
+from mfn_patcher.runs.event_files import EventDispatcher, EventFiles, read_verifications
+from mfn_patcher.runs.events import Event, NotFinite, Verification
 from tests.support.runs import SAMPLE
 from tests.support.training import wait_until
 
@@ -105,7 +105,7 @@ def test_a_tool_that_is_killed_leaves_what_was_seen(tmp_path: Path) -> None:
     code = (
         "import io, os, pathlib, sys\n"
         "from mfn_patcher.training import companions, process\n"
-        "from mfn_patcher.runs.events import EventDispatcher, EventFiles\n"
+        "from mfn_patcher.runs.event_files import EventDispatcher, EventFiles\n"
         "folder = pathlib.Path(sys.argv[1])\n"
         "command = ['sh', '-c', 'cat \"$0\"; sleep 60', sys.argv[2]]\n"
         "launch = process.Launch(command, folder, os.environ, folder / 'output.log')\n"

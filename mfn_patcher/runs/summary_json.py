@@ -1,0 +1,115 @@
+"""Summaries of runs as JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from mfn_patcher.runs.events import CheckpointSaved, LearningRate, NotFinite, Verification
+from mfn_patcher.runs.summary import RunSummary
+
+
+def as_json(runs: Sequence[RunSummary], name: str) -> dict[str, Any]:
+    """Return summaries as ``docs/schema/log.json`` describes them.
+
+    Args:
+        runs: the runs in one log.
+        name: name of the log.
+    """
+    return {
+        "file": name,
+        "runs": [_run(run) for run in runs],
+        "verifications": [_verification(run, entry) for run in runs for entry in run.verifications],
+        "best": [_result(run, entry) for run in runs for entry in run.best().values()],
+        "learning_rates": [
+            _learning_rate(run, entry) for run in runs for entry in run.learning_rates
+        ],
+        "checkpoints": [_checkpoint(run, entry) for run in runs for entry in run.checkpoints],
+        "not_finite": [
+            _not_finite(run, entry) for run in runs for entry in run.not_finite.values()
+        ],
+    }
+
+
+def finite(value: float | None) -> float | None:
+    """Return a value that JSON can hold: None for NaN and Inf."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _run(run: RunSummary) -> dict[str, Any]:
+    return {
+        "run": run.number,
+        "arguments": dict(run.arguments),
+        "started": _iso(run.started),
+        "ended": _iso(run.ended),
+        "images": run.training_set.images if run.training_set else None,
+        "steps_per_epoch": run.training_set.steps_per_epoch if run.training_set else None,
+        "resumed": None
+        if run.resumed is None
+        else {"checkpoint": run.resumed.number, "step": run.resumed.step},
+        "last_step": run.last_step,
+        "speed": {
+            "median": finite(run.curve.median_speed),
+            "mean": finite(run.curve.mean_speed),
+            "lines": run.curve.lines,
+        },
+        "accuracy": finite(run.curve.accuracy),
+        "lr_steps": list(run.lr_steps),
+        "error": run.error,
+    }
+
+
+def _result(run: RunSummary, entry: Verification) -> dict[str, Any]:
+    return {
+        "run": run.number,
+        "set": entry.set,
+        "step": entry.step,
+        "accuracy": finite(entry.accuracy),
+        "std": finite(entry.std),
+        "xnorm": finite(entry.xnorm),
+        "checkpoint": run.checkpoint_at(entry.step),
+    }
+
+
+def _verification(run: RunSummary, entry: Verification) -> dict[str, Any]:
+    return {
+        **_result(run, entry),
+        "accuracy_without_flip": finite(entry.accuracy_without_flip),
+        "std_without_flip": finite(entry.std_without_flip),
+        "time": _iso(entry.time),
+    }
+
+
+def _learning_rate(run: RunSummary, entry: LearningRate) -> dict[str, Any]:
+    return {
+        "run": run.number,
+        "step": entry.step,
+        "value": finite(entry.value),
+        "time": _iso(entry.time),
+    }
+
+
+def _checkpoint(run: RunSummary, entry: CheckpointSaved) -> dict[str, Any]:
+    return {
+        "run": run.number,
+        "number": entry.number,
+        "step": entry.step,
+        "path": entry.path,
+        "time": _iso(entry.time),
+    }
+
+
+def _not_finite(run: RunSummary, entry: NotFinite) -> dict[str, Any]:
+    return {
+        "run": run.number,
+        "what": entry.what,
+        "set": entry.set,
+        "step": entry.step,
+        "value": entry.value,
+    }
+
+
+def _iso(time: datetime | None) -> str | None:
+    return time.isoformat() if time else None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import shlex
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -21,11 +24,15 @@ from mfn_patcher.cli.terminal import echo
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Enough for two verifications and two checkpoints a stage, in a minute or two on two cores.
-_BATCH_SIZE, _STEPS, _INTERVAL = 4, 6, 3
+    from mfn_patcher.patching.workspace import Workspace
+
+_log = logging.getLogger(__name__)
+
+# Enough for two verifications and two checkpoints per stage, in a minute or two on two cores.
+_BATCH_SIZE, _STEPS, _CHECKPOINT_EVERY = 4, 6, 3
 
 
-@click.command()
+@click.command(short_help="Run the whole pipeline once, at toy scale.")
 @workspace_option
 @upstream_option
 @python_option
@@ -34,80 +41,87 @@ _BATCH_SIZE, _STEPS, _INTERVAL = 4, 6, 3
 def demo(
     workspace: Path, address: str, python: str | None, engine: str, project: Path | None
 ) -> None:
-    """Go the whole way once, small: apply, verify, make a data set, train the three stages.
+    """Run the whole pipeline once, at toy scale.
 
-    Runs on the CPU in a few minutes. The data set is synthetic and the stages last six steps:
-    it shows that everything works here, and nothing about accuracy.
+    Applies the patches, verifies them, draws a data set and trains the three stages for six steps
+    each, on the CPU, in a few minutes. It shows that everything works on this machine; the
+    accuracy means nothing.
 
     \b
     Example:
       mfn-patch demo
     """
-    import shlex
-    import sys
-
-    from mfn_patcher import remedies
     from mfn_patcher.children import interpreter
     from mfn_patcher.data.synth import synthesise
     from mfn_patcher.patching.workspace import Workspace
-    from mfn_patcher.recipes import loading
-    from mfn_patcher.runs.code import read_code
-    from mfn_patcher.training.context import RunContext
-    from mfn_patcher.training.options import DEFAULT_SEED, Options
-    from mfn_patcher.training.planner import plan_chain
-    from mfn_patcher.training.run import run_stages
-    from mfn_patcher.training.verify import VerificationError, verify
-    from mfn_patcher.training.watch.supervision import Supervision
 
     path = interpreter.find(python)
-    documented = loading.load()
     place = Workspace(workspace, report)
     data, models = place.path / "datasets" / "synthetic", place.path / "models" / "demo"
 
-    report("1/4 patching upstream")
+    _log.info("1/4 applying the patches")
     series = load_project_series(project)
-    outcome = place.apply(series, series.patches, address)
-    report(f"{len(outcome.links)} patches are applied, the code is {outcome.commit}")
+    applied = place.apply(series, series.patches, address)
+    _log.info("%s patches applied; the code is %s", len(applied.links), applied.commit)
 
-    report("2/4 asking the patched code what it would train with")
-    verification = verify(place, documented, path, engine)
+    _log.info("2/4 verifying the patched code")
+    _verify(place, path, engine)
+
+    _log.info("3/4 drawing a data set in %s", data)
+    if not (data / "property").exists():
+        synthesise(data)
+
+    folders = _train(place, path, engine, data=data, models=models)
+    _print_outputs({"patched code": place.path, "data set": data, "checkpoints": models, **folders})
+
+
+def _verify(workspace: Workspace, python: str, engine: str) -> None:
+    from mfn_patcher.recipes import loading
+    from mfn_patcher.training.verify import VerificationError, verify
+
+    verification = verify(workspace, loading.load(), python, engine)
     if verification.failed:
         failed = [f"{check.name} ({check.case}): {check.found}" for check in verification.failed]
         message = f"the code does not do what the recipe expects: {'; '.join(failed)}"
         raise VerificationError(message)
-    report(f"{len(verification.checks)} checks against the recipe passed")
+    _log.info("%s checks against the recipe passed", len(verification.checks))
 
-    report(f"3/4 drawing a data set in {data}")
-    if not (data / "property").exists():
-        synthesise(data)
 
-    report(f"4/4 training {len(documented.stages)} stages of {_STEPS} steps on the CPU")
-    code = read_code(place.path)
+def _train(
+    workspace: Workspace, python: str, engine: str, *, data: Path, models: Path
+) -> dict[str, Path]:
+    """Train all stages; return the folders of the runs, by the titles of the stages."""
+    from mfn_patcher.recipes import DEFAULT
+    from mfn_patcher.training.options import Options
+    from mfn_patcher.training.run import run_stages
+    from mfn_patcher.training.session import TrainingRequest, prepare
+    from mfn_patcher.training.watch.supervision import Supervision
+
     options = Options(
         data_dir=data,
         models_dir=models,
         cpu=True,
         batch_size=_BATCH_SIZE,
         max_steps=_STEPS,
-        checkpoint_every=_INTERVAL,
-        seed=DEFAULT_SEED if code.can_resume else None,
+        checkpoint_every=_CHECKPOINT_EVERY,
     )
-    plans = plan_chain(documented, documented.stages, options)
-    context = RunContext(place.path, path, dict(os.environ), code, engine)
-    # So few steps teach it nothing, and need not.
+    request = TrainingRequest(
+        workspace.path, DEFAULT, "all", options, python, engine, dict(os.environ)
+    )
+    session = prepare(request, resume=False)
+    _log.info("4/4 training %s stages of %s steps on the CPU", len(session.plans), _STEPS)
+    # So few steps teach the network nothing, so the accuracy gate would refuse to go on.
     supervision = Supervision(gate=False)
-    folders = run_stages(plans, context, sys.stdout.buffer, supervision)
+    folders = run_stages(session.plans, session.context, sys.stdout.buffer, supervision)
+    return {plan.stage.title: folder for plan, folder in zip(session.plans, folders)}
 
-    own = remedies.command()
+
+def _print_outputs(outputs: dict[str, Path]) -> None:
+    from mfn_patcher import remedies
+
+    command, workspace = remedies.command(), shlex.quote(str(outputs["patched code"]))
     echo("\nSuccess. Outputs:")
-    for title, where in (
-        ("patched code", place.path),
-        ("data set", data),
-        ("checkpoints", models),
-        *((plan.stage.title, folder) for plan, folder in zip(plans, folders)),
-    ):
-        echo(f"  {title:20} {where}")
-    echo(
-        f"A page about the last stage: {own} report last --workspace {shlex.quote(str(place.path))}"
-    )
-    echo(f"Next, on a GPU machine with MS1M: {own} train --stage all --data-dir DIR")
+    for title, path in outputs.items():
+        echo(f"  {title:20} {path}")
+    echo(f"For a page about the last stage, run: {command} report last --workspace {workspace}")
+    echo(f"Next, on a GPU machine with MS1M: {command} train --stage all --data-dir DIR")

@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 _CSV = ("run", "set", "step", "accuracy", "std", "xnorm", "checkpoint")
 
 
-@click.command()
+@click.command(short_help="Summarise a log of the training script.")
 @click.argument("file", type=PathType(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
 @click.option(
     "--format",
     "form",
     type=click.Choice(["table", "csv", "json"]),
     default="table",
-    show_default=True,
-    help="csv has the verifications alone.",
+    metavar="FORMAT",
+    help="table, csv or json.  [default: table]",
 )
 @json_option
 def log(file: Path, form: str, as_json: bool) -> None:
-    """Tell what a log of the training script holds; FILE is - for standard input.
+    """Summarise a log of the training script; FILE is - for standard input.
 
-    Reads the script's output as it is, or with a time stamp before each line, of MXNet 1.1 or
-    1.9.1, with one run in it or several: arguments, speed, every verification, learning rates,
-    checkpoints, and the best of each verification set.
+    The log may be of MXNet 1.1 or 1.9.1, have a time stamp before each line, and hold several
+    runs. The summary shows arguments, speed, learning rates, checkpoints, all verification
+    results and the best one on each set. The csv format has only the verification results.
 
     \b
     Example:
@@ -78,7 +78,7 @@ def _print_csv(runs: Sequence[RunSummary]) -> None:
 
 
 def print_run(run: RunSummary) -> None:
-    """Print what a log tells of one run of the script."""
+    """Print the summary of one run of the script."""
     for name, text in _facts(run):
         echo(f"{name:<14} {text}")
     if not run.verifications:
@@ -99,16 +99,16 @@ def _facts(run: RunSummary) -> Iterator[tuple[str, str]]:
     yield "arguments", " ".join(words) or "not in this log"
     if run.training_set:
         epoch = run.training_set.steps_per_epoch
-        length = f", {epoch:,} steps an epoch" if epoch else ""
+        length = f", {epoch:,} steps per epoch" if epoch else ""
         yield "training set", f"{run.training_set.images:,} images{length}"
     if run.started:
         yield "time", f"{run.started} to {run.ended}"
     if run.resumed:
-        yield "goes on", f"from checkpoint {run.resumed.number}, step {run.resumed.step:,}"
+        yield "resumed", f"from checkpoint {run.resumed.number}, step {run.resumed.step:,}"
     yield "last step", f"{run.last_step:,}" if run.last_step else "not in this log"
     median, mean = run.curve.median_speed, run.curve.mean_speed
     if median and mean:
-        yield "speed", f"{median:,.1f} images/s; {mean:,.1f} with verification and saving"
+        yield "speed", f"{median:,.1f} images/s; {mean:,.1f} including verification and saving"
     if run.curve.accuracy is not None:
         yield "accuracy", f"{run.curve.accuracy:.4f} in the last training steps"
     for rate in run.learning_rates:
@@ -119,7 +119,7 @@ def _facts(run: RunSummary) -> Iterator[tuple[str, str]]:
         yield "checkpoints", f"{count}: {last.path}"
     for entry in run.not_finite.values():
         of = f" of {entry.set}" if entry.set else ""
-        yield "not a number", f"{entry.what}{of} is {entry.value} at step {_text(entry.step)}"
+        yield "NaN or Inf", f"{entry.what}{of} is {entry.value} at step {_text(entry.step)}"
     if run.error:
         yield "error", run.error
 

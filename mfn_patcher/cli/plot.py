@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mfn_patcher.cli.options import PathType, in_a_folder, workspace_option
 from mfn_patcher.cli.terminal import echo
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-@click.command()
+    from mfn_patcher.runs.panels import PlottedRun
+
+
+@click.command(short_help="Plot accuracy, speed and verification over the steps.")
 @click.argument("sources", metavar="FILE|RUN...", nargs=-1, required=True)
 @click.option(
     "-o",
@@ -18,41 +24,47 @@ from mfn_patcher.cli.terminal import echo
     type=PathType(dir_okay=False, path_type=Path),
     callback=in_a_folder,
     metavar="PATH",
-    help="The picture, .png or .svg, replaced if it is there; without this, a new PNG here.",
+    help="Picture to write, .png or .svg.",
 )
 @workspace_option
 def plot(sources: tuple[str, ...], output: Path | None, workspace: Path) -> None:
-    """Draw training accuracy, speed and verification over the steps.
+    """Plot training accuracy, speed and verification over the steps.
 
-    Logs and runs are laid over each other, the published figures of the same loss drawn as dashed
-    lines, and the steps at which a learning rate begins as dotted ones.
+    Several logs and runs are drawn over each other. Dashed lines are the published results for
+    the same loss; dotted lines mark the steps at which a learning rate begins. Without -o, a PNG
+    named after the first source is written here, unless a file of that name exists.
 
     \b
     Example:
       mfn-patch plot last
       mfn-patch plot training.log stage3 -o both.svg
     """
-    from mfn_patcher.runs.log import read_events
-    from mfn_patcher.runs.panels import PlotError, PlottedRun, plotted_runs
+    from mfn_patcher.runs.panels import PlotError
     from mfn_patcher.runs.plots import draw
-    from mfn_patcher.runs.store import find
-    from mfn_patcher.runs.summary import summarise
 
     if output and output.suffix not in (".png", ".svg"):
-        raise click.UsageError(f"{output} ends neither in .png nor in .svg.")
-    series: list[PlottedRun] = []
-    for source in sources:
-        if Path(source).is_file():
-            with Path(source).open("rb") as file:
-                runs = summarise(read_events(file), source, curves=True)
-            series += plotted_runs(Path(source).stem, runs)
-            continue
-        run = find(workspace.resolve() / "runs", source)
-        if run.summary:
-            series += plotted_runs(run.name, [run.summary])
+        raise click.UsageError(f"{output} must end in .png or .svg")
+    runs = [run for source in sources for run in _load(source, workspace)]
     if output is None:
         output = Path(f"{Path(sources[0]).stem}.png")
         if output.exists():
-            raise PlotError(f"{output} is there already", remedy=f"-o {output} replaces it.")
-    draw(series, output)
+            raise PlotError(f"{output} already exists", remedy=f"Pass -o {output} to replace it.")
+    draw(runs, output)
     echo(output)
+
+
+def _load(source: str, workspace: Path) -> Iterator[PlottedRun]:
+    """Yield the runs in a log, or the run of a name."""
+    from mfn_patcher.runs.log import read_events
+    from mfn_patcher.runs.panels import plotted_runs
+    from mfn_patcher.runs.store import find
+    from mfn_patcher.runs.summary import summarise
+
+    if Path(source).is_file():
+        with Path(source).open("rb") as file:
+            summaries = summarise(read_events(file), source, curves=True)
+        yield from plotted_runs(Path(source).stem, summaries)
+        return
+    run = find(workspace.resolve() / "runs", source)
+    if run.summary:
+        yield from plotted_runs(run.name, [run.summary])

@@ -10,7 +10,7 @@ from mfn_patcher.cli.options import PathType, in_a_folder, workspace_option
 from mfn_patcher.cli.terminal import echo
 
 
-@click.command()
+@click.command(short_help="Write an HTML page about a run.")
 @click.argument("run_name", metavar="RUN")
 @click.option(
     "-o",
@@ -18,14 +18,15 @@ from mfn_patcher.cli.terminal import echo
     type=PathType(dir_okay=False, path_type=Path),
     callback=in_a_folder,
     metavar="PATH",
-    help="The page, .html, replaced if it is there; without this, report.html of the run's folder.",
+    help="Page to write, .html.",
 )
 @workspace_option
 def report(run_name: str, output: Path | None, workspace: Path) -> None:
-    """Write a page about a run, for a browser, in one file.
+    """Write an HTML page about a run.
 
-    Results beside the published ones, curves, patches, command, environment, data set. The page
-    loads nothing from anywhere.
+    The page shows the results next to published ones, the curves, patches, command, environment
+    and data set. It is a single file that loads nothing; by default, report.html in the folder of
+    the run.
 
     \b
     Example:
@@ -36,7 +37,7 @@ def report(run_name: str, output: Path | None, workspace: Path) -> None:
     from mfn_patcher.runs.store import find
 
     if output and output.suffix not in (".html", ".htm"):
-        raise click.UsageError(f"{output} does not end in .html.")
+        raise click.UsageError(f"{output} must end in .html")
     run = find(workspace.resolve() / "runs", run_name)
     output = output or run.folder / "report.html"
     page = render(run)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mfn_patcher.cli.log import print_run
-from mfn_patcher.cli.options import json_option, print_table, report, workspace_option
+from mfn_patcher.cli.options import json_option, print_table, workspace_option
 from mfn_patcher.cli.terminal import echo, print_json, style
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from mfn_patcher.runs.store import Run
+
+_log = logging.getLogger(__name__)
 
 _COLOURS = {"completed": "green", "running": "cyan", "interrupted": "yellow"}
 _COLUMNS = ("run", "state", "steps", "checkpoint", "took", "best accuracy")
@@ -25,8 +28,7 @@ _DIGITS = 12
 def runs() -> None:
     """List the runs of a workspace, show one, or compare two.
 
-    RUN is the name of a run's folder or any part of it that no other run has; `last`; or the path
-    of a run's folder.
+    RUN is the name of a run's folder, a unique part of it, `last`, or the path of the folder.
     """
 
 
@@ -36,7 +38,7 @@ def runs() -> None:
 def list_runs(workspace: Path, as_json: bool) -> None:
     """List all runs, newest first.
 
-    A run that was killed together with mfn-patch, by SIGKILL or a power cut, is `killed`.
+    The state `killed` means that a run ended together with mfn-patch, as in a power cut.
     """
     from mfn_patcher.runs.store import every
 
@@ -50,7 +52,7 @@ def list_runs(workspace: Path, as_json: bool) -> None:
     print_table(_COLUMNS, (_row(run) for run in found), right="  xxx")
     for run in found:
         if run.damage:
-            report(f"warning: {run.damage}; its results are read from its log")
+            _log.warning("%s; the results are read from the log", run.damage)
 
 
 @runs.command(epilog="\b\nExample:\n  mfn-patch runs show last\n  mfn-patch runs show stage3")
@@ -58,13 +60,13 @@ def list_runs(workspace: Path, as_json: bool) -> None:
 @workspace_option
 @json_option
 def show(run_name: str, workspace: Path, as_json: bool) -> None:
-    """Show what a run was made of, and what came of it."""
+    """Show the settings and the results of a run."""
     from mfn_patcher.runs.store import find
     from mfn_patcher.runs.summary_json import as_json as summary_as_json
 
     run = find(workspace.resolve() / "runs", run_name)
     if as_json:
-        told = summary_as_json([run.summary], str(run.log)) if run.summary else None
+        summary = summary_as_json([run.summary], str(run.log)) if run.summary else None
         print_json(
             {
                 "run": run.name,
@@ -72,7 +74,7 @@ def show(run_name: str, workspace: Path, as_json: bool) -> None:
                 "state": run.state,
                 "record": None if run.damage else run.record,
                 "record_error": run.damage or None,
-                "log": told,
+                "log": summary,
             }
         )
         return
@@ -81,7 +83,7 @@ def show(run_name: str, workspace: Path, as_json: bool) -> None:
     if run.summary:
         print_run(run.summary)
     else:
-        echo(f"{run.log} tells nothing of the training.")
+        echo(f"{run.log} contains nothing about the training.")
 
 
 @runs.command(epilog="\b\nExample:\n  mfn-patch runs compare 20260101T0000 last")
@@ -90,9 +92,9 @@ def show(run_name: str, workspace: Path, as_json: bool) -> None:
 @workspace_option
 @json_option
 def compare(first: str, second: str, workspace: Path, as_json: bool) -> None:
-    """Set two runs side by side; what differs is marked.
+    """Compare two runs; differences are marked.
 
-    Arguments, environment, versions, patches, data set and results.
+    Compares arguments, environment, versions, patches, data set and results.
     """
     from mfn_patcher.runs.compare import compare as compare_runs
     from mfn_patcher.runs.store import find
@@ -130,8 +132,8 @@ def compare(first: str, second: str, workspace: Path, as_json: bool) -> None:
 def _entry(run: Run) -> dict[str, Any]:
     from mfn_patcher.runs.summary_json import finite
 
-    told = run.summary
-    best = told.best() if told else {}
+    summary = run.summary
+    best = summary.best() if summary else {}
     keys = ("stage", "name", "started", "ended", "seconds", "batch_size", "steps")
     return {
         "run": run.name,
@@ -139,7 +141,7 @@ def _entry(run: Run) -> dict[str, Any]:
         "state": run.state,
         "record_error": run.damage or None,
         **{key: run.record.get(key) for key in keys},
-        "last_step": told.last_step if told else None,
+        "last_step": summary.last_step if summary else None,
         "last_checkpoint": run.record.get("last_checkpoint"),
         "chain_commit": run.record.get("chain_commit"),
         "best": {
@@ -147,7 +149,7 @@ def _entry(run: Run) -> dict[str, Any]:
                 "accuracy": entry.accuracy,
                 "std": finite(entry.std),
                 "step": entry.step,
-                "checkpoint": told.checkpoint_at(entry.step) if told else None,
+                "checkpoint": summary.checkpoint_at(entry.step) if summary else None,
             }
             for name, entry in best.items()
         },
@@ -157,14 +159,14 @@ def _entry(run: Run) -> dict[str, Any]:
 def _row(run: Run) -> tuple[str, ...]:
     from mfn_patcher.runs.summary import percent, steps_done
 
-    told = run.summary
-    last = told.last_step if told else None
+    summary = run.summary
+    last = summary.last_step if summary else None
     done = f"{steps_done(last, run.record.get('steps')):,}" if last else "-"
     total = "?" if run.damage else f"{run.record['steps']:,}" if run.record.get("steps") else "∞"
-    best = told.best() if told else {}
+    best = summary.best() if summary else {}
     saved = run.record.get("last_checkpoint")
-    if saved is None and told and told.checkpoints:
-        saved = told.checkpoints[-1].number
+    if saved is None and summary and summary.checkpoints:
+        saved = summary.checkpoints[-1].number
     return (
         run.name,
         style(run.state, fg=_COLOURS.get(run.state, "red")),
@@ -209,7 +211,7 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
 
 
 def _short(value: object) -> str:
-    """Return a value for people: hashes are told apart by their first digits."""
+    """Return a value for people, with hashes shortened to their first digits."""
     if value is None:
         return "-"
     if isinstance(value, float):

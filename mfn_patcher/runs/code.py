@@ -1,4 +1,4 @@
-"""Which code a run trains: the chain of patches in its workspace, and what the user changed."""
+"""The code that a run trains: the chain of patches in its workspace, and the user's edits."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class AppliedPatch:
     """A patch of the chain.
 
     Attributes:
-        patch: Its name in the series.
+        patch: name of the patch in the series.
         digest: SHA-256 of the patch file.
-        commit: That applies it.
+        commit: the commit that applies it.
     """
 
     patch: str
@@ -32,10 +32,10 @@ class Code:
     """The code in a workspace.
 
     Attributes:
-        pin: The commit of upstream that the chain starts from; None if unknown.
-        commit: The end of the chain; None if unknown.
-        patches: Of the chain, in order.
-        edits: What the user changed in tracked files on top, as a unified diff.
+        pin: the commit of upstream that the chain starts from; None if unknown.
+        commit: the end of the chain; None if unknown.
+        patches: the patches of the chain, in order.
+        edits: the user's edits of tracked files on top, as a unified diff.
         free: options of the script that may be others when a training is resumed, such as
             ``--max-steps``; the script's own list.
         own: options of the script that each host may have its own values of; the script's own

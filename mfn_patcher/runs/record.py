@@ -1,7 +1,6 @@
-"""The record of a run: a folder with the output and ``run.json``, which says what was run.
+"""The record of a run: ``run.json`` in the run's folder, beside the log and the event files.
 
-``docs/schema/run.json`` describes the fields. What the output tells is also in the files of
-`mfn_patcher.runs.events`.
+``docs/schema/run.json`` describes its fields.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from mfn_patcher.runs.code import AppliedPatch
 LOG = "output.log"
 EDITS = "edits.patch"
 FILE = "run.json"
-# Fields without which a record says nothing of use; records of older versions lack others.
+# Fields without which a record is useless; records of older versions lack others.
 _NEEDED = (
     "recipe",
     "stage",
@@ -41,7 +40,7 @@ _NEEDED = (
     "started",
     "outcome",
 )
-# JSON can hold halves of characters, which can't be printed.
+# JSON can hold lone surrogates, which cannot be printed.
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -51,41 +50,41 @@ class RecordError(MfnPatchError):
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What was run, and what came of it.
+    """The settings and the outcome of a run.
 
     Attributes:
-        recipe: Name.
-        stage: Number.
-        name: Of the stage.
-        command: Program and arguments.
-        shell_line: The same as a shell takes it.
-        folder: That it ran in.
-        environment: The variables that differ from the user's.
-        batch_size: Images a step, over all devices.
-        steps: Number of steps; None for no end.
+        recipe: name of the recipe.
+        stage: number of the stage.
+        name: name of the stage.
+        command: program and arguments.
+        shell_line: the command for a shell.
+        folder: working directory.
+        environment: the variables that differ from the user's environment.
+        batch_size: images per step, over all devices.
+        steps: number of steps; None without a limit.
         checkpoint_every: steps between checkpoints.
-        prefix: Of the checkpoints; absolute.
-        data_dir: Absolute.
-        start: Prefix and number of the checkpoint that it started from, such as ``model,20``.
-        versions: Of the tool, Python and packages.
-        engine: ``name``, ``build`` and ``reason`` of what computed it.
-        pin: The commit of upstream that the chain of patches starts from.
-        chain_commit: The end of the chain, which says which code was trained.
-        patches: Of the chain.
-        edited: Whether the user had changed that code; the changes are in ``edits.patch``.
-        data_set: Its fingerprint.
-        seed: Of all that is random; None without one.
-        resumed_from: Name of the run's folder that it goes on from; None if it started by itself.
-        resumed_checkpoint: Number of the checkpoint that it goes on from; None if that run had
+        prefix: path prefix of the checkpoints; absolute.
+        data_dir: folder of the data set; absolute.
+        start: prefix and number of the checkpoint that it started from, such as ``model,20``.
+        versions: versions of the tool, Python and packages.
+        engine: ``name``, ``build`` and ``reason`` of the engine.
+        pin: the commit of upstream that the chain of patches starts from.
+        chain_commit: the end of the chain, which identifies the code that was trained.
+        patches: the patches of the chain.
+        edited: whether the user had edited that code; the edits are in ``edits.patch``.
+        data_set: fingerprint of the data set.
+        seed: random seed; None if unseeded.
+        resumed_from: name of the run that it resumes; None if it started from the beginning.
+        resumed_checkpoint: number of the checkpoint that it resumes from; None if that run had
             saved none.
-        archive: Folder into which former checkpoints were set aside.
-        started: UTC.
-        ended: UTC.
-        seconds: Between them.
-        exit_status: Of the script; -N if signal N ended it.
-        signal: Name of the signal that the tool received.
+        archive: folder into which existing checkpoints were moved.
+        started: start time, in UTC.
+        ended: end time, in UTC.
+        seconds: duration.
+        exit_status: exit status of the script; -N if signal N ended it.
+        signal: name of the signal that the tool received.
         outcome: ``running``, ``completed``, ``failed`` or ``interrupted``.
-        last_checkpoint: Number of the last checkpoint that was saved.
+        last_checkpoint: number of the last checkpoint that was saved.
     """
 
     recipe: str
@@ -125,22 +124,22 @@ def new_folder(runs: Path, stage: Stage) -> Path:
     """Make the folder of a new run.
 
     Args:
-        runs: The folder of all runs.
-        stage: To be run.
+        runs: folder of all runs.
+        stage: the stage that will run.
     """
     stamp = datetime.now(timezone.utc).strftime(STAMP)
     return make_folder(runs / f"{stamp}-stage{stage.number}-{stage.name}")
 
 
 def utc_now() -> str:
-    """Return the time as ISO 8601 has it, in UTC."""
+    """Return the current time in UTC, as in ISO 8601."""
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
 
 
 def write(record: RunRecord, folder: Path) -> None:
-    """Write a record into a run's folder, whole or not at all.
+    """Write a record into a run's folder, completely or not at all.
 
-    The folder, and the one of all runs, are made again if somebody has removed them.
+    The folder and its parent are made again if they have been removed.
     """
     folder.parent.mkdir(exist_ok=True)
     folder.mkdir(exist_ok=True)
@@ -157,20 +156,20 @@ def read(folder: Path) -> dict[str, Any]:
     """Return the record in a run's folder.
 
     Returns:
-        Every field that is there has the type that `Record` gives it, as JSON has it.
+        The fields that are present, each with the JSON form of its type in `RunRecord`.
 
     Raises:
-        RecordError: There is none, or it is damaged.
+        RecordError: it is missing or damaged.
     """
     path = folder / FILE
     try:
         entry = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
     except OSError as error:
-        raise RecordError(f"{path} can't be read: {error.strerror}") from error
+        raise RecordError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise RecordError(f"{path} is damaged: {error}") from error
     if not isinstance(entry, dict):
-        raise RecordError(f"{path} is damaged: it holds no JSON object")
+        raise RecordError(f"{path} is damaged: it is not a JSON object")
     wrong = [name for name in _NEEDED if name not in entry]
     hints = _hints(RunRecord)
     wrong += [name for name, hint in hints.items() if name in entry and not _is(entry[name], hint)]
@@ -180,7 +179,7 @@ def read(folder: Path) -> dict[str, Any]:
         if isinstance(entry.get(name), str) and not _is_time(entry[name])
     ]
     if wrong:
-        raise RecordError(f"{path} is damaged: {wrong[0]} is missing or of another type")
+        raise RecordError(f"{path} is damaged: {wrong[0]} is missing or has the wrong type")
     return entry
 
 
@@ -194,7 +193,7 @@ def _hints(kind: type) -> dict[str, Any]:
 
 
 def _is(value: object, hint: Any) -> bool:
-    """Return whether a value from JSON is what `dataclasses.asdict` makes of a field."""
+    """Return whether a JSON value is what `dataclasses.asdict` makes of a field."""
     arguments = typing.get_args(hint)
     kind = typing.get_origin(hint) or hint
     if kind is tuple:
@@ -221,7 +220,7 @@ def _is_time(text: str) -> bool:
 
 
 def read_all(runs: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Return folder and record of each run, newest first; those without one are passed over."""
+    """Yield folder and record of each run, newest first; runs without a record are skipped."""
     for folder in folders(runs):
         try:
             yield folder, read(folder)
@@ -230,15 +229,15 @@ def read_all(runs: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 
 def folders(runs: Path) -> list[Path]:
-    """Return the folders of all runs, newest first, whether their records can be read or not."""
+    """Return the folders of all runs, newest first, even if their records cannot be read."""
     files = (path for name in (FILE, LOG) for path in runs.glob(f"*/{name}"))
     return sorted({path.parent for path in files}, reverse=True)
 
 
 def lasted_at(entry: Mapping[str, Any], moment: float) -> bool:
-    """Return whether a run was at work at a moment, in seconds since the epoch.
+    """Return whether a run was going on at a time, in seconds since the epoch.
 
-    One whose record has no end is at work still, or was killed together with the tool.
+    A run whose record has no end is still going on, or was killed together with the tool.
     """
     started = datetime.fromisoformat(entry["started"]).timestamp()
     ended = entry.get("ended")
@@ -246,12 +245,12 @@ def lasted_at(entry: Mapping[str, Any], moment: float) -> bool:
 
 
 def find_writer(runs: Path, checkpoint: Path, prefix: Path) -> tuple[Path, dict[str, Any]] | None:
-    """Return folder and record of the run that saved a checkpoint; None if that isn't known.
+    """Return folder and record of the run that saved a checkpoint; None if unknown.
 
     Args:
-        runs: The folder of all runs.
-        checkpoint: Its file.
-        prefix: Of the checkpoint, as it is now: a later run may have set it aside.
+        runs: folder of all runs.
+        checkpoint: file of the checkpoint.
+        prefix: its current path prefix; a later run may have moved it aside.
     """
     entries = list(read_all(runs))
     aside = [

@@ -1,8 +1,8 @@
-"""What a training will need of GPU memory and disk, before it runs.
+"""An estimate of the GPU memory and disk space that a training requires.
 
-Nothing here was measured on a GPU. The real script builds its network and optimizer, and the engine
-is asked: MXNet binds them, which plans all memory and touches none; on PyTorch the sizes of what
-backward reads again are added up.
+The real script builds its network and optimizer, and the engine reports sizes: MXNet binds them,
+which plans all memory without touching any; on PyTorch, the sizes of the tensors that the backward
+pass reads are added up. Nothing here was measured on a GPU.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.training.plan import StagePlan
 
 ON_TOP = 3 << 29
-"""Bytes that the estimate leaves out, at most: a convolution of cuDNN may use 1 GiB to work in,
-which is the default of MXNet's argument `workspace`, and CUDA with these libraries' code takes up
-to about half a GiB."""
+"""The most bytes that the estimate leaves out: a convolution of cuDNN may use a workspace of 1 GiB,
+the default of MXNet's argument `workspace`, and CUDA with the code of these libraries takes up to
+about half a GiB."""
 
 
 class EstimateError(MfnPatchError):
@@ -28,15 +28,15 @@ class EstimateError(MfnPatchError):
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """What the stages of a training need; an estimate.
+    """Estimated requirements of the stages of a training.
 
     Attributes:
-        identities: That it is reckoned for.
-        gpu_bytes: On each GPU: activations and their gradients as the engine lays them
-            out, parameters, their gradients and momentum, and a batch. `ON_TOP` comes on top.
-        activation_bytes: What of that grows with the batch.
-        checkpoint_bytes: Of one checkpoint.
-        checkpoints: How many the stages save, at most.
+        identities: number of identities that it is estimated for.
+        gpu_bytes: bytes on each GPU: activations and their gradients as the engine lays them out,
+            parameters, their gradients and momentum, and a batch. `ON_TOP` comes on top.
+        activation_bytes: the part of it that grows with the batch size.
+        checkpoint_bytes: size of one checkpoint.
+        checkpoints: the most checkpoints that the stages save.
     """
 
     identities: int
@@ -47,11 +47,11 @@ class MemoryEstimate:
 
     @property
     def disk_bytes(self) -> int:
-        """Of all checkpoints."""
+        """Size of all checkpoints."""
         return self.checkpoint_bytes * self.checkpoints
 
     def gpu_bytes_with(self, share: float) -> float:
-        """Return `gpu_bytes` for a batch of `share` times the size."""
+        """Return `gpu_bytes` for a batch `share` times as large."""
         return self.gpu_bytes + (share - 1) * self.activation_bytes
 
 
@@ -62,18 +62,18 @@ def estimate(
     environment: Mapping[str, str],
     identities: int,
 ) -> MemoryEstimate:
-    """Estimate what stages need, with the real script and the engine on the CPU.
+    """Estimate the requirements of stages, with the real script and the engine, on the CPU.
 
     Args:
-        plans: Of the stages.
-        source: The folder that the script is in.
-        engine: That will train.
-        environment: The variables to start from.
-        identities: Of the data set: the width of the last layer.
+        plans: plans of the stages.
+        source: folder of the script.
+        engine: the engine that will train.
+        environment: the variables to start from.
+        identities: number of identities in the data set, which is the width of the last layer.
 
     Raises:
-        EstimateError: The script refuses the arguments of a stage, or does not run.
-        DryRunError: It ended the interpreter.
+        EstimateError: the script refuses the arguments of a stage, or does not run.
+        DryRunError: the script ended the interpreter.
     """
     child = engine.environment(environment, "")
     cases = [plan.arguments for plan in plans]
@@ -82,7 +82,7 @@ def estimate(
         raise EstimateError(f"the script does not get as far as training: {report['error']}")
     held = [case["bytes"] for case in report["cases"]]
     growing = [found["activations"] + found["batch"] for found in held]
-    # Momentum is as large as the gradients. A checkpoint has it where there is a seed.
+    # Momentum is as large as the gradients. Checkpoints of seeded trainings include it.
     momenta = [found["gradients"] for found in held]
     fixed = [f["parameters"] + 2 * f["gradients"] + f["moving_averages"] for f in held]
     largest = max(range(len(held)), key=lambda index: growing[index] + fixed[index])

@@ -1,4 +1,4 @@
-"""What a user wants to hear of at once, not the next morning."""
+"""Alarms: what a user wants to know at once, not the next morning."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ from mfn_patcher.runs.events import (
     Verification,
 )
 
-# By this step the documented run's training accuracy is hundreds of times above chance, and LFW
-# beyond 80 %: who is still at chance has wrong labels, a wrong learning rate or a wrong data set.
-_PATIENCE = 2000  # steps
+# By this step, the training accuracy of the documented run is hundreds of times above chance, and
+# its LFW accuracy above 80 %. A run still at chance has wrong labels, a wrong learning rate or a
+# wrong data set.
+_WARMUP_STEPS = 2000
 _ABOVE_CHANCE = 3.0  # times
 # 10-fold accuracy at chance is 0.5; its standard deviation over 6,000 pairs is 0.0065.
 CHANCE = 0.55
 
 _READINGS = 50
 _SILENCE = 600.0  # seconds
-_LONGEST_SILENCES = 5.0  # times the longest so far, for slow machines and large sets
+_LONGEST_SILENCES = 5.0  # times the longest so far, for slow machines and large data sets
 _DISK_EVERY = 60.0  # seconds
 
 
@@ -39,8 +40,8 @@ class Alarm(Event):
 
     Attributes:
         kind: ``not-finite``, ``chance``, ``silence`` or ``disk``.
-        message: What, and what to do.
-        stops: Whether going on makes no sense.
+        message: what is wrong, and what to do.
+        stops: whether training on is pointless.
     """
 
     kind: str
@@ -49,13 +50,13 @@ class Alarm(Event):
 
 
 class Alarms:
-    """Watches the events of a run and the time between them; each kind is told once.
+    """Watches the events of a run and the time between them; each kind of alarm is raised once.
 
     Args:
-        prefix: Of the checkpoints.
-        tell: Gets each alarm.
-        clock: Seconds; runs on while nothing happens.
-        free: Gives the free bytes of the file system of a folder.
+        prefix: path prefix of the checkpoints.
+        tell: gets each alarm.
+        clock: returns a time in seconds.
+        free: returns the free bytes of the file system of a folder.
     """
 
     def __init__(
@@ -91,36 +92,36 @@ class Alarms:
             self._not_finite(event)
         elif isinstance(event, Verification):
             self._verify(event)
-            if event.set == "lfw" and event.step >= _PATIENCE and event.accuracy < CHANCE:
+            if event.set == "lfw" and event.step >= _WARMUP_STEPS and event.accuracy < CHANCE:
                 self._alarm(
                     "chance",
-                    f"LFW is at {event.accuracy:.2%} after {event.step:,} steps, which is chance. "
-                    "Look at the data set, the learning rate and the checkpoint it started from.",
+                    f"LFW is at {event.accuracy:.2%} after {event.step:,} steps, which is chance "
+                    "level. Check the data set, the learning rate and the starting checkpoint.",
                 )
         elif isinstance(event, CheckpointSaved):
             self._saved = event.number
             if self._verified and self._verified[1]:
-                # The script verifies just what it saves then.
+                # The script verifies exactly what it then saves.
                 self._good = self._saved
             self._verified = None
             self._look_at_the_disk()
 
     def heard(self, _chunk: bytes) -> None:
-        """Note that the script wrote something."""
+        """Note that there is output."""
         now = self._clock()
         self._longest = max(self._longest, now - self._heard)
         self._heard = now
         self._told.discard("silence")
 
     def tick(self) -> None:
-        """Look at what happens without an event."""
+        """Check what happens without an event."""
         now = self._clock()
         silence = now - self._heard
         if silence > max(_SILENCE, _LONGEST_SILENCES * self._longest):
             self._alarm(
                 "silence",
-                f"the script has written nothing for {silence / 60:.0f} minutes. Look with `top` "
-                "and `nvidia-smi` whether it still works; Ctrl-C stops it.",
+                f"no output for {silence / 60:.0f} minutes. Use `top` and `nvidia-smi` to see "
+                "whether the script is still working; Ctrl-C stops it.",
             )
         if now - self._looked > _DISK_EVERY:
             self._look_at_the_disk()
@@ -128,12 +129,12 @@ class Alarms:
     def _read(self, event: Speed) -> None:
         values = [value for value in (event.loss, event.accuracy) if value is not None]
         if values and all(map(math.isfinite, values)):
-            # What was saved before a step that went well was good.
+            # A checkpoint saved before a good step is good.
             self._good = self._saved
         if event.accuracy is None or event.step is None:
             return
         self._accuracies.append(event.accuracy)
-        enough = len(self._accuracies) == _READINGS and event.step >= _PATIENCE
+        enough = len(self._accuracies) == _READINGS and event.step >= _WARMUP_STEPS
         if not (enough and self._identities):
             return
         mean = math.fsum(self._accuracies) / _READINGS
@@ -141,7 +142,7 @@ class Alarms:
             self._alarm(
                 "chance",
                 f"the training accuracy is {mean:.6f} after {event.step:,} steps, which is chance "
-                f"among {self._identities:,} identities. Look at the labels and the learning rate.",
+                f"level with {self._identities:,} identities. Check labels and learning rate.",
             )
 
     def _verify(self, event: Verification) -> None:
@@ -158,7 +159,7 @@ class Alarms:
         if self._good is None:
             last = "No good checkpoint was saved."
         if self._saved != self._good:
-            last += f" Number {self._saved} was saved after the last good reading: do not use it."
+            last += f" Do not use checkpoint {self._saved}, which was saved after it."
         self._alarm(
             "not-finite",
             f"{event.what}{where} is {event.value}{step}. {last} A lower learning rate may help.",
@@ -175,8 +176,8 @@ class Alarms:
         if free < needed:
             self._alarm(
                 "disk",
-                f"only {free / 1e6:,.0f} MB are free for the next checkpoint in "
-                f"{self._prefix.parent}. Make room.",
+                f"only {free / 1e6:,.0f} MB are free in {self._prefix.parent} for the next "
+                "checkpoint. Free some space.",
             )
         else:
             self._told.discard("disk")

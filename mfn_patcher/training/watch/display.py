@@ -16,19 +16,19 @@ from mfn_patcher.training.watch.alarms import Alarm
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-_EVERY = 1.0  # seconds from one picture to the next
+_REFRESH_SECONDS = 1.0
 _LINE = 200  # characters kept of the script's last line
 
 
 class Display:
-    """Shows what the events of a run tell; the script's own lines are in its log.
+    """Shows the events of a run; the script's own lines are in its log.
 
     Args:
-        title: Of the stage.
-        steps: It is to take; None without an end.
-        batch_size: Images a step.
-        console: To draw on.
-        clock: Seconds.
+        title: title of the run.
+        steps: number of steps; None without a limit.
+        batch_size: images per step.
+        console: the console to draw on.
+        clock: returns a time in seconds.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Display:
             self._speed = event
             if self._first is None and event.step is not None:
                 self._first = self._clock(), event.step
-            return  # no curve is drawn
+            return  # the display has no curve
         self._summary.add(event)
         if isinstance(event, LearningRate):
             self._rate = event.value
@@ -87,7 +87,7 @@ class Display:
             self._rate = event.learning_rate
 
     def heard(self, chunk: bytes) -> None:
-        """Note the last line: until the first steps are done it is all that there is to see."""
+        """Note the last line, which is shown until the first steps are done."""
         *lines, self._rest = (self._rest + chunk[-4 * _LINE :]).split(b"\n")
         self._rest = self._rest[-4 * _LINE :]
         words = [line for line in lines if line.strip()]
@@ -95,35 +95,35 @@ class Display:
             self._line = words[-1].decode(errors="replace").strip()[:_LINE]
 
     def tick(self) -> None:
-        """Draw, if it is time to."""
+        """Redraw if it is time to."""
         now = self._clock()
-        if now - self._drawn >= _EVERY:
+        if now - self._drawn >= _REFRESH_SECONDS:
             self._drawn = now
             self._live.update(self.render(), refresh=True)
 
     def mean_speed(self) -> float | None:
-        """Return images/s from the first reading to the last, verification and saving included."""
+        """Return images/s over the whole run, including verification and saving."""
         if self._first is None or self._speed is None or self._speed.step is None:
             return None
         seconds, steps = self._clock() - self._first[0], self._speed.step - self._first[1]
         return steps * self._batch_size / seconds if steps > 0 and seconds > 0 else None
 
     def remaining(self) -> float | None:
-        """Return the seconds to the end, at the mean speed."""
+        """Return the remaining seconds, at the mean speed."""
         speed = self.mean_speed()
         if speed is None or self._steps is None or self._speed is None:
             return None
         return max(0, self._steps - (self._speed.step or 0)) * self._batch_size / speed
 
     def render(self) -> RenderableType:
-        """Return the picture."""
+        """Return the display's content."""
         from rich.console import Group  # noqa: PLC0415
         from rich.progress_bar import ProgressBar  # noqa: PLC0415
         from rich.table import Table  # noqa: PLC0415
         from rich.text import Text  # noqa: PLC0415
 
-        told = (self._speed.step if self._speed else None) or self._summary.last_step or 0
-        step = steps_done(told, self._steps)
+        last = (self._speed.step if self._speed else None) or self._summary.last_step or 0
+        step = steps_done(last, self._steps)
         head = Table.grid(padding=(0, 2))
         total = f" of {self._steps:,}" if self._steps else ""
         done = f"{step / self._steps:.1%}" if self._steps else ""
@@ -133,8 +133,8 @@ class Display:
         if self._summary.verifications:
             parts.append(self._verifications())
         if self._summary.checkpoints:
-            last = self._summary.checkpoints[-1]
-            saved = f"checkpoint {last.number} saved: {one_line(str(last.path))}"
+            checkpoint = self._summary.checkpoints[-1]
+            saved = f"checkpoint {checkpoint.number} saved: {one_line(str(checkpoint.path))}"
             parts.append(Text(saved, overflow="ellipsis"))
         if self._speed is None and self._line:
             line = one_line(self._line)
@@ -143,10 +143,10 @@ class Display:
         return Group(*parts)
 
     def _readings(self) -> list[str]:
-        readings = [f"{duration(self._clock() - self._began)} so far"]
+        readings = [f"{duration(self._clock() - self._began)} elapsed"]
         remaining, mean = self.remaining(), self.mean_speed()
         if remaining is not None:
-            readings.append(f"{duration(remaining)} to go")
+            readings.append(f"{duration(remaining)} remaining")
         if self._speed:
             speed = f"{self._speed.samples_per_second:,.4g} images/s"
             readings.append(f"{speed} (mean {mean:,.4g})" if mean else speed)
@@ -180,7 +180,7 @@ class Display:
 
 
 def duration(seconds: float) -> str:
-    """Return a time span as people write it, such as ``2 d 03:15`` or ``04:05:06``."""
+    """Return a duration in a readable form, such as ``2 d 03:15`` or ``04:05:06``."""
     whole = round(seconds)
     days, rest = divmod(whole, 86400)
     hours, rest = divmod(rest, 3600)
@@ -191,7 +191,7 @@ def duration(seconds: float) -> str:
 
 
 def terminal() -> Console:
-    """Return standard output as what a display is drawn on."""
+    """Return the console of standard output."""
     from rich.console import Console  # noqa: PLC0415
 
     return Console(highlight=False)

@@ -160,7 +160,7 @@ def test_files(tmp_path: Path, tool: Tool, monkeypatch: pytest.MonkeyPatch) -> N
     before = Path("training.png").read_bytes()
     refused = tool("plot", SAMPLE)
     assert refused.code == ExitCode.ERROR
-    assert "-o training.png replaces it" in refused.err
+    assert "Pass -o training.png to replace it" in refused.err
     assert tool("plot", SAMPLE, SAMPLE, "-o", "training.png").code == 0
     assert Path("training.png").read_bytes() != before
     assert tool("plot", SAMPLE, "-o", SAMPLE).code == ExitCode.USAGE
@@ -192,7 +192,8 @@ def test_nothing_to_draw(tmp_path: Path, tool: Tool) -> None:
 def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch, tool: Tool) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
         monkeypatch.setitem(sys.modules, name, None)
-    monkeypatch.delitem(sys.modules, "mfn_patcher.runs.plots")
+    for name in ("plots", "plot_style"):
+        monkeypatch.delitem(sys.modules, f"mfn_patcher.runs.{name}")
     with pytest.raises(MfnPatchError) as error:
         importlib.import_module("mfn_patcher.runs.plots")
     assert f"`{install('plot')}`" in error.value.remedy

@@ -49,10 +49,10 @@ def test_a_damaged_record_is_refused(tmp_path: Path, content: bytes) -> None:
 
 
 def test_what_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(record.RecordError, match=r"can't be read: No such file"):
+    with pytest.raises(record.RecordError, match=r"cannot read .*: No such file"):
         record.read(tmp_path)
     (tmp_path / "run.json").mkdir()
-    with pytest.raises(record.RecordError, match=r"can't be read: Is a directory"):
+    with pytest.raises(record.RecordError, match=r"cannot read .*: Is a directory"):
         record.read(tmp_path)
 
 

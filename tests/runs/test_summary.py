@@ -93,7 +93,7 @@ def test_a_file_that_is_no_log(tool: Tool, tmp_path: Path, content: bytes) -> No
     file.write_bytes(content)
     ran = tool("log", file)
     assert (ran.code, ran.out) == (ExitCode.ERROR, "")
-    assert "notes.txt holds no line that train_softmax.py prints" in ran.err
+    assert "notes.txt contains no line that train_softmax.py prints" in ran.err
     assert "output.log" in ran.err
     assert tool("log", tmp_path / "none").code == ExitCode.USAGE
 

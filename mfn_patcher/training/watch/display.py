@@ -146,7 +146,7 @@ class Display:
         readings = [f"{duration(self._clock() - self._began)} elapsed"]
         remaining, mean = self.remaining(), self.mean_speed()
         if remaining is not None:
-            readings.append(f"{duration(remaining)} remaining")
+            readings.append(f"{duration(remaining)} left")
         if self._speed:
             speed = f"{self._speed.samples_per_second:,.4g} images/s"
             readings.append(f"{speed} (mean {mean:,.4g})" if mean else speed)

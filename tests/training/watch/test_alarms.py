@@ -46,7 +46,7 @@ def test_the_last_good_checkpoint_is_named(watched: Watched) -> None:
     assert "loss is nan at step 140" in alarm.message
     assert "last good checkpoint is" in alarm.message
     assert "model,1." in alarm.message
-    assert "Number 2 was saved after the last good reading" in alarm.message
+    assert "Do not use checkpoint 2, which was saved after it" in alarm.message
 
 
 def verified(watched: Watched, step: int, *accuracies: float) -> None:
@@ -72,7 +72,7 @@ def test_a_checkpoint_with_one_figure_that_is_not_finite_is_not_good(watched: Wa
     watched.saved(2)
     watched.alarms(NotFinite(None, "loss", "nan", 21, None))
     (alarm,) = watched.told
-    assert "model,1. Number 2 was saved after the last good reading" in alarm.message
+    assert "model,1. Do not use checkpoint 2, which was saved after it" in alarm.message
 
 
 def test_it_is_told_once(watched: Watched) -> None:

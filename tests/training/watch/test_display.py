@@ -51,7 +51,7 @@ def test_speed_and_time_to_go() -> None:
     text = shown.text()
     assert "step 1,021 of 40,000" in text
     assert "530 images/s (mean 512)" in text
-    assert "10:49:39 to go" in text  # 38,979 steps at one a second
+    assert "10:49:39 left" in text  # 38,979 steps at one a second
     assert "lr 0.1" in text
     assert "accuracy 0.2500" in text
     assert "loss 1.5000" in text
@@ -86,7 +86,7 @@ def test_without_an_end() -> None:
     shown = Shown(steps=None)
     shown.speed(21)
     assert "step 21 " in shown.text()
-    assert "to go" not in shown.text()
+    assert " left" not in shown.text()
 
 
 def test_drawn_now_and_then_and_at_the_end() -> None:

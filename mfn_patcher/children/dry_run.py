@@ -30,11 +30,12 @@ def ask(
     *,
     classes: int = 2,
     program: str = "dry_run",
+    options: Sequence[str] = (),
+    data_dir: Path | None = None,
 ) -> Any:
     """Run ``main()`` up to ``Module.fit`` for each of several argument lists.
 
-    Whatever the arguments say, it reads a tiny data set that is made for it, starts from random
-    parameters, and saves nothing.
+    Whatever the arguments say, it starts from random parameters and saves nothing.
 
     Args:
         source: folder of the training script.
@@ -43,6 +44,8 @@ def ask(
         cases: argument lists of the script.
         classes: number of identities that the data set claims to have, the width of the last layer.
         program: program that runs the script and reports what ``Module.fit`` is called with.
+        options: further arguments of the program.
+        data_dir: absolute path of the data set; by default a tiny one that is made for it.
 
     Returns:
         The report of the program.
@@ -52,14 +55,15 @@ def ask(
     """
     with tempfile.TemporaryDirectory(prefix="mfn-patch-") as name:
         folder = Path(name)
-        data, output = folder / "data", folder / "report.json"
-        synthesise(data, identities=2, images_per_identity=2, pairs=MINIMUM_PAIRS)
-        (data / "property").write_text(f"{classes},{IMAGE_SIDE},{IMAGE_SIDE}\n")
+        data, output = data_dir or folder / "data", folder / "report.json"
+        if data_dir is None:
+            synthesise(data, identities=2, images_per_identity=2, pairs=MINIMUM_PAIRS)
+            (data / "property").write_text(f"{classes},{IMAGE_SIDE},{IMAGE_SIDE}\n")
         # The script uses the last value of an argument.
         own = ["--data-dir", str(data), "--prefix", str(folder / "model" / "model")]
         own += ["--pretrained", "", "--target", ""]
         ran = subprocess.run(
-            programs.command(python, program, str(output)),
+            programs.command(python, program, str(output), *options),
             cwd=source,
             env=dict(environment),
             input=json.dumps([[*case, *own] for case in cases]),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from mfn_patcher.cli.bench_step import step
 from mfn_patcher.cli.options import (
     PathType,
     engine_option,
@@ -30,6 +31,9 @@ Several models are timed in turns, so that other load on the machine affects all
 @click.group(short_help="Measure speed on this machine.")
 def bench() -> None:
     """Measure speed on this machine."""
+
+
+bench.add_command(step)
 
 
 @bench.command(

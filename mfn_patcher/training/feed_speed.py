@@ -65,6 +65,11 @@ class Rates:
     file_bytes: int
     memory_bytes: int
 
+    @property
+    def fastest(self) -> float:
+        """The rate of the feed with the best number of threads."""
+        return max(each.feed for each in self.feeds)
+
 
 def default_workers() -> tuple[int, ...]:
     """Return one thread, two, four and so on, up to the script's default."""

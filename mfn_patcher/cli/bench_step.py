@@ -1,0 +1,170 @@
+"""``mfn-patch bench step``."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mfn_patcher.cli.options import (
+    PathType,
+    engine_option,
+    json_option,
+    print_table,
+    python_option,
+    recipe_option,
+    report,
+    workspace_option,
+)
+from mfn_patcher.cli.terminal import echo, print_json
+
+if TYPE_CHECKING:
+    from mfn_patcher.engine.choice import Engine
+    from mfn_patcher.recipes.model import Recipe
+    from mfn_patcher.training.command import StagePlan
+    from mfn_patcher.training.step_speed import StepRates
+
+_EXAMPLE = """\b
+Example:
+  mfn-patch bench step
+  mfn-patch bench step --batch-size 256 --data-dir datasets/faces_ms1m_112x112
+"""
+
+
+@click.command(epilog=_EXAMPLE, short_help="Measure training steps on this machine.")
+@workspace_option
+@recipe_option
+@click.option(
+    "--stage",
+    "which",
+    metavar="STAGE",
+    show_default="the one with the most steps",
+    help="The stage to time, by number or name.",
+)
+@click.option(
+    "--data-dir",
+    type=PathType(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="A data set, to measure its feed, too.",
+)
+@click.option("--gpus", metavar="LIST", help="GPUs to train on, such as 0,1.")
+@click.option("--cpu", is_flag=True, help="Train on the CPU.")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    metavar="N",
+    show_default="the recipe's",
+    help="Images per step, over all GPUs.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=10.0,
+    show_default=True,
+    metavar="S",
+    help="How long each kind of step is timed.",
+)
+@python_option
+@engine_option
+@json_option
+def step(
+    *,
+    workspace: Path,
+    recipe_name: str,
+    which: str | None,
+    data_dir: Path | None,
+    gpus: str | None,
+    cpu: bool,
+    batch_size: int | None,
+    seconds: float,
+    python: str | None,
+    engine: str,
+    as_json: bool,
+) -> None:
+    """Measure how fast this machine trains, what bounds it, and how long a recipe would take.
+
+    The patched script trains with the arguments of the recipe on random images, as `train` would
+    run it, for some seconds. With --data-dir it then trains on that data set, and the feed and the
+    disk are measured alone. The hours of the whole recipe are estimated from these rates. Nothing
+    is saved.
+    """
+    from mfn_patcher.children import interpreter
+    from mfn_patcher.engine import choice
+    from mfn_patcher.recipes import loading
+    from mfn_patcher.training import command, step_speed
+
+    recipe = loading.load(recipe_name)
+    stage = recipe.stage(which) if which else step_speed.default_stage(recipe)
+    options = command.Options(
+        data_dir=data_dir and data_dir.resolve(),
+        gpus=gpus,
+        cpu=cpu,
+        batch_size=batch_size,
+        visible_devices=os.environ.get("CUDA_VISIBLE_DEVICES"),
+    )
+    plan = command.plan(recipe, stage, options)
+    chosen = choice.choose(engine, interpreter.find(python), os.environ, plan.visible_devices)
+    report(f"timing {stage.title} with {chosen.title}")
+    rates = step_speed.measure(
+        plan, workspace, chosen, os.environ, data_dir=options.data_dir, seconds=seconds
+    )
+    if as_json:
+        print_json(_as_json(recipe, plan, chosen, rates))
+    else:
+        _print(recipe, plan, chosen, rates)
+
+
+def _as_json(recipe: Recipe, plan: StagePlan, engine: Engine, rates: StepRates) -> dict[str, Any]:
+    from mfn_patcher.training.step_speed import Workload
+
+    work = Workload.of(recipe)
+    return {
+        "recipe": recipe.name,
+        "stage": plan.stage.name,
+        "batch_size": plan.batch_size,
+        "visible_devices": plan.visible_devices,
+        "engine": engine.as_json(),
+        "identities": rates.identities,
+        "images_per_second": {
+            "compute": rates.compute,
+            "training": rates.training,
+            "verification": rates.forward,
+            "feed": rates.feed and rates.feed.fastest,
+            "disk": rates.feed and rates.feed.disk,
+        },
+        "peak_bytes": rates.peak_bytes,
+        "bound": rates.bound,
+        "verdict": rates.verdict(),
+        "recipe_images": dataclasses.asdict(work),
+        "estimated_hours": work.hours(rates.best, rates.forward),
+    }
+
+
+def _print(recipe: Recipe, plan: StagePlan, engine: Engine, rates: StepRates) -> None:
+    from mfn_patcher.training.step_speed import Workload
+
+    devices = f"GPU {plan.visible_devices}" if plan.visible_devices else "the CPU"
+    echo(
+        f"recipe {recipe.name}, {plan.stage.title}: {plan.batch_size} images per step, "
+        f"{rates.identities:,} identities, on {devices}"
+    )
+    echo(f"engine: {engine.describe()}")
+    rows = {"training step": rates.compute}
+    if rates.training:
+        rows["training step with the feed"] = rates.training
+    rows.update({f"{name} alone": rate for name, rate in rates.parts.items() if name != "compute"})
+    rows["verification (forward pass)"] = rates.forward
+    print_table(
+        ("", "images/s"), [(name, f"{rate:,.1f}") for name, rate in rows.items()], right=" x"
+    )
+    echo(f"Peak memory: {rates.peak_bytes / 2**30:.1f} GiB.")
+    echo(rates.verdict())
+    work = Workload.of(recipe)
+    echo(
+        f"The whole recipe would take about {work.hours(rates.best, rates.forward):,.1f} hours. "
+        f"This is estimated from the rates above: {work.trained / 1e6:,.0f} million images to "
+        f"train on and {work.verified / 1e6:,.1f} million to embed for verification."
+    )

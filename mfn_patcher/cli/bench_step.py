@@ -24,7 +24,7 @@ from mfn_patcher.cli.terminal import echo, print_json
 if TYPE_CHECKING:
     from mfn_patcher.engine.choice import Engine
     from mfn_patcher.recipes.model import Recipe
-    from mfn_patcher.training.command import StagePlan
+    from mfn_patcher.training.plan import StagePlan
     from mfn_patcher.training.step_speed import StepRates
 
 _EXAMPLE = """\b
@@ -41,14 +41,13 @@ Example:
     "--stage",
     "which",
     metavar="STAGE",
-    show_default="the one with the most steps",
-    help="The stage to time, by number or name.",
+    help="Stage, by number or name.  [default: longest]",
 )
 @click.option(
     "--data-dir",
     type=PathType(exists=True, file_okay=False, path_type=Path),
     metavar="DIR",
-    help="A data set, to measure its feed, too.",
+    help="Data set whose feed is measured, too.",
 )
 @click.option("--gpus", metavar="LIST", help="GPUs to train on, such as 0,1.")
 @click.option("--cpu", is_flag=True, help="Train on the CPU.")
@@ -56,16 +55,14 @@ Example:
     "--batch-size",
     type=click.IntRange(min=1),
     metavar="N",
-    show_default="the recipe's",
-    help="Images per step, over all GPUs.",
+    help="Images per step.  [default: recipe]",
 )
 @click.option(
     "--seconds",
     type=click.FloatRange(min=0, min_open=True),
     default=10.0,
-    show_default=True,
     metavar="S",
-    help="How long each kind of step is timed.",
+    help="Seconds to train for.  [default: 10]",
 )
 @python_option
 @engine_option
@@ -94,18 +91,19 @@ def step(
     from mfn_patcher.children import interpreter
     from mfn_patcher.engine import choice
     from mfn_patcher.recipes import loading
-    from mfn_patcher.training import command, step_speed
+    from mfn_patcher.training import planner, step_speed
+    from mfn_patcher.training.options import Options
 
     recipe = loading.load(recipe_name)
     stage = recipe.stage(which) if which else step_speed.default_stage(recipe)
-    options = command.Options(
+    options = Options(
         data_dir=data_dir and data_dir.resolve(),
         gpus=gpus,
         cpu=cpu,
         batch_size=batch_size,
         visible_devices=os.environ.get("CUDA_VISIBLE_DEVICES"),
     )
-    plan = command.plan(recipe, stage, options)
+    plan = planner.plan(recipe, stage, options)
     chosen = choice.choose(engine, interpreter.find(python), os.environ, plan.visible_devices)
     report(f"timing {stage.title} with {chosen.title}")
     rates = step_speed.measure(

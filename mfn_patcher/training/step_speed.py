@@ -14,7 +14,7 @@ from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.recipes import published
 from mfn_patcher.recipes.model import Recipe, Stage
 from mfn_patcher.training import feed_speed
-from mfn_patcher.training.command import StagePlan
+from mfn_patcher.training.plan import StagePlan
 
 _PROGRAM = "step"
 _IMAGES_PER_PAIR = 4  # two faces, each of them also mirrored

@@ -72,4 +72,4 @@ def test_refused(tool: Tool, tmp_path: Path) -> None:
     assert "no stage 'nonsense'" in tool(*bench, "--stage", "nonsense").err
     refused = tool(*bench, "--gpus", "0")
     assert refused.code == ExitCode.USAGE
-    assert "--cpu and --gpus exclude each other" in refused.err
+    assert "--cpu and --gpus are mutually exclusive" in refused.err

@@ -20,7 +20,7 @@ OWN_VARIABLES = (
 # of Slurm sets its own variables beside Slurm's, so the order matters. A shell in a job of Slurm
 # has none of SLURM_STEP_* and is not a rank.
 _LAUNCHERS = {
-    "MFN_PATCH_RANK": OWN_VARIABLES,
+    "the launcher": OWN_VARIABLES,
     "Open MPI": (
         "OMPI_COMM_WORLD_RANK",
         "OMPI_COMM_WORLD_SIZE",

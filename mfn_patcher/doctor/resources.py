@@ -36,7 +36,7 @@ def check_data(examination: Examination) -> Iterator[Finding]:
         seen.add((folder, targets))
         findings = check.preflight(folder, plan.batch_size, targets)
         for found in findings:
-            yield Finding(found.level, "data set", f"{found.check} {found.detail}", found.remedy)
+            yield Finding(found.level, "data set", f"{found.check}: {found.detail}", found.remedy)
         try:
             examination.identities = read_property(folder).classes
         except PropertyError:

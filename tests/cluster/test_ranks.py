@@ -32,7 +32,7 @@ SLURM = {
         (SLURM, Rank(4, 6, 0, 1, "Slurm")),
         # An MPI in a job of Slurm, whose variables belong to the shell that ran mpirun.
         ({"SLURM_PROCID": "0", "SLURM_JOB_ID": "1", **OPEN_MPI}, Rank(3, 4, 1, 2, "Open MPI")),
-        ({"MFN_PATCH_RANK": "0", "MFN_PATCH_RANKS": "2"}, Rank(0, 2, 0, 1, "MFN_PATCH_RANK")),
+        ({"MFN_PATCH_RANK": "0", "MFN_PATCH_RANKS": "2"}, Rank(0, 2, 0, 1, "the launcher")),
     ],
 )
 def test_reads_the_variables_of_each_launcher(environment: dict[str, str], rank: Rank) -> None:

@@ -60,7 +60,7 @@ class Link:
         lead: name of rank 0 in messages.
 
     Attributes:
-        error: why this rank must stop; None while it may go on.
+        error: why this rank must stop; None while it may continue.
     """
 
     def __init__(

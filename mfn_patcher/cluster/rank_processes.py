@@ -25,9 +25,9 @@ KILL_SECONDS = 2.0
 
 
 class RankProcesses:
-    """Starts the server of a rank, on rank 0 the scheduler too, and tells how all processes are.
+    """Starts the server of a rank, and on rank 0 the scheduler; reports on all its processes.
 
-    The worker itself is started by whoever runs the stage.
+    The worker itself is started by the training of the stage.
 
     Args:
         rank: the rank of this process.

@@ -16,9 +16,9 @@ OWN_VARIABLES = (
 )
 """Rank, number of ranks, and the same two among the ranks of a host, for any other launcher."""
 
-# Variables of each launcher: rank, size, local rank, local size. An MPI that was started in a job
-# of Slurm sets its own variables beside Slurm's, so the order matters. A shell in a job of Slurm
-# has none of SLURM_STEP_* and is not a rank.
+# Variables of each launcher: rank, size, local rank, local size. The order matters, because an MPI
+# that is started in a job of Slurm sets its own variables in addition to Slurm's. A shell in a job
+# of Slurm has none of SLURM_STEP_* and is not a rank.
 _LAUNCHERS = {
     "the launcher": OWN_VARIABLES,
     "Open MPI": (

@@ -120,7 +120,7 @@ def process_state(pid: int) -> str:
 
 
 class ServerProcesses:
-    """The processes of a rank beside its worker: its server, and on rank 0 the scheduler.
+    """The processes of a rank other than its worker: its server and, on rank 0, the scheduler.
 
     Args:
         commands: command of each role.

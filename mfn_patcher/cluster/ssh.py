@@ -77,7 +77,7 @@ class SshProcesses:
                     command,
                     stdin=subprocess.DEVNULL,
                     stdout=sys.stderr.fileno(),
-                    # Ctrl-C on the terminal reaches rank 0 alone, which tells the others.
+                    # Ctrl-C on the terminal must reach only rank 0, which stops the other ranks.
                     start_new_session=True,
                 )
             except FileNotFoundError:

@@ -4,8 +4,8 @@
 the `Examination` and yields findings; what later checks need, it stores there. To add one:
 
 1. Write the function in the module of what it looks at (`code`, `engines`, `resources`, `gpus`), or
-   in a new module. It must yield a finding, not raise, whatever is wrong with the machine, and
-   yield nothing where an earlier check has already told why it cannot work.
+   in a new module. Whatever is wrong with the machine, the function yields a finding instead of
+   raising; it yields nothing if an earlier check already failed for the same reason.
 2. Add it to `machine.CHECKS`, after those whose results it uses.
 3. Add the name of its findings to the description of `check` in `docs/schema/doctor.json`.
 """

@@ -106,7 +106,7 @@ def _check_mxnet(examination: Examination, candidate: Candidate) -> Iterator[Fin
     problem: MfnPatchError | None = candidate.fault
     linked: tuple[Library, ...] = ()
     try:
-        # The file tells the version of CUDA even where it cannot be imported.
+        # The file shows the version of CUDA even if it cannot be imported.
         file = libraries.read_linked(Path(found.mxnet_library))
         cuda = file.cuda
         linked, examination.driver = libraries.find(found, file, engines.environment(MXNET))

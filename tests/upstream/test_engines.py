@@ -93,10 +93,10 @@ def test_going_on_with_the_other(tool: Tool, workspace: Path, data: Path) -> Non
     longer = ("--max-steps", "4", "--resume")
     refused = train(tool, workspace, data, "2", "auto", *longer)
     assert refused.code == 1
-    assert "engine torch, and now mxnet (--engine mxnet allows it)" in refused.err
+    assert "engine torch, now mxnet (--engine mxnet allows it)" in refused.err
     asked = train(tool, workspace, data, "2", "mxnet", *longer)
     assert asked.code == 0, asked.err
-    assert "resumes on mxnet, as asked" in asked.err
+    assert "resumes on mxnet, as requested" in asked.err
     run = newest(workspace)
     assert (run["engine"]["name"], run["resumed_checkpoint"], run["last_checkpoint"]) == (
         "mxnet",

@@ -450,7 +450,7 @@ def test_a_chain_that_was_killed_goes_on(
     ran = tool("train", *options, "--models-dir", killed, "--resume", *quick)
     assert ran.code == 0, ran.err
     assert "loading ['" not in ran.out, "it does not start from stage 2 again"
-    assert "from checkpoint 1 on" in ran.err
+    assert "resuming from checkpoint 1" in ran.err
     difference = Script(workspace, data).difference
     for name in ("model-y1-softmax-0002", "model-y1-arcface-0002"):
         for kind in ("params", "states"):
@@ -463,7 +463,7 @@ def test_a_chain_that_was_killed_goes_on(
 
     again = tool("train", *options, "--models-dir", killed, "--resume", *quick)
     assert again.code == 0
-    assert "stage 3 (arcface) is done" in again.err
+    assert "stage 3 (arcface) is complete" in again.err
     assert len(list(workspace.glob("runs/*/run.json"))) == len(records)
 
 

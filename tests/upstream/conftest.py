@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import importlib.util
 import os
 import shutil
 from collections.abc import Callable
@@ -14,6 +13,7 @@ import pytest
 from mfn_patcher.cli import run as run_tool
 from mfn_patcher.data.synth import synthesise
 from mfn_patcher.errors import MfnPatchError
+from mfn_patcher.export import formats
 from mfn_patcher.patching.git import Repository
 from mfn_patcher.patching.series import load_series
 from mfn_patcher.patching.unified import ABSENT
@@ -30,9 +30,9 @@ PATHS = sorted({path for patch in SERIES.patches for path in patch.paths})
 BATCH, INTERVAL = 6, 2
 SHARING = pytest.mark.timeout(300, func_only=True)
 
-# What is exported of it, for all tests that only read that.
+# What is exported of it, for all tests that only read that: the models of each format by its name.
 NAME = "model-y1-softmax-0001"
-MODELS = {"onnx": f"{NAME}.onnx", "ncnn": f"{NAME}.param"}
+MODELS = {form.name: f"{NAME}{form.suffix}" for form in formats.runnable()}
 
 ENGINE_ON_TORCH = ROOT / "mfn_patcher" / "engine" / "pytorch"
 ENGINES = [
@@ -149,13 +149,16 @@ def _exported_once(_trained_once: Path, tmp_path_factory: pytest.TempPathFactory
         checkpoint = f"{_trained_once}/models/MobileFaceNet/model-y1-softmax,1"
         command = ["export", checkpoint, "-w", str(_trained_once), "-o", str(folder), "--format"]
         images = ("--images", str(_trained_once.parent / "data" / "lfw.bin"))
-        for options in (("onnx", *images), ("onnx", "--fp16"), ("ncnn",), ("ncnn", "--fp16")):
-            assert run_tool([*command, *options]) == 0
+        for name in MODELS:
+            assert run_tool([*command, name, *(images if name == "onnx" else ())]) == 0
+            if formats.by_name(name).half_limits is not None:
+                assert run_tool([*command, name, "--fp16"]) == 0
 
-    for package in ("onnx", "onnxruntime", "ncnn", "pnnx"):
-        # Not by importing it: that of pnnx asks for PyTorch.
-        if importlib.util.find_spec(package) is None:
-            pytest.skip(f"{package} is not installed here")
+    for form in formats.runnable():
+        try:
+            form.check_installed()
+        except MfnPatchError as error:
+            pytest.skip(str(error))
     return once(tmp_path_factory, "ex ported", export)
 
 

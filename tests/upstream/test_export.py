@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mfn_patcher.export import formats
 from mfn_patcher.export.images import proof_images
 from mfn_patcher.export.runtime import load
 from mfn_patcher.patching.workspace import Workspace
@@ -71,16 +72,21 @@ def test_slim(tool: Tool, trained: Path, prefix: Path, tmp_path: Path) -> None:
     assert contents(tmp_path / "out") == made
 
 
+def test_no_other_files_are_left(exported: Path) -> None:
+    expected = set()
+    for form in formats.runnable():
+        for half in (False, True) if form.half_limits is not None else (False,):
+            names = form.files("model-y1-softmax", 1, half=half)
+            expected |= {*names, f"{names[0]}.json", f"{names[0]}.md"}
+    assert {path.name for path in exported.iterdir()} == expected
+
+
 @pytest.mark.parametrize("form", MODELS)
 def test_files_and_cards(trained: Path, exported: Path, form: str) -> None:
     model = exported / MODELS[form]
     card = card_beside(model)
-    parts = {"onnx": [".onnx"], "ncnn": [".param", ".bin"]}[form]
-    for half in ("", "-fp16"):
-        for end in (*parts, f"{parts[0]}.json", f"{parts[0]}.md"):
-            assert (exported / f"{NAME}{half}{end}").is_file()
-    assert len(list(exported.iterdir())) == 2 * (3 + 4)
-    assert [file["name"] for file in card["files"]] == [f"{NAME}{part}" for part in parts]
+    names = list(formats.by_name(form).files("model-y1-softmax", 1, half=False))
+    assert [file["name"] for file in card["files"]] == names
     for file in card["files"]:
         content = (exported / file["name"]).read_bytes()
         assert (file["bytes"], file["sha256"]) == (
@@ -89,7 +95,7 @@ def test_files_and_cards(trained: Path, exported: Path, form: str) -> None:
         )
     assert card["chain_commit"] == Workspace(trained).chain_commit()
     assert set(card["accuracies"]) == {"lfw", "agedb_30"}
-    assert card["proof"]["images"] == {"onnx": 40, "ncnn": 64}[form]
+    assert card["proof"]["images"] == (40 if form == "onnx" else 64)
     assert [step["value"] for step in card["input"]["scaling"]] == [127.5, 0.0078125]
     assert card["batch_norms_folded"] == 50
     assert card["subnormal_weights"]["milliseconds"] is None

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import logging
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -19,7 +21,7 @@ from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.remedies import install, pip_install
 
 _ENVIRONMENT = "environment"
-_OLDEST, _NEWEST = (3, 8), (3, 14)
+_OLDEST, _NEWEST = (3, 10), (3, 14)
 _NEWEST_FOR_MXNET = (3, 11)
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "scikit-image", "easydict")
 _SECONDS = 120
@@ -48,6 +50,9 @@ _NVIDIA_PACKAGES = {
     "nvToolsExt": "nvidia-nvtx-cu11",
     "nvrtc": "nvidia-cuda-nvrtc-cu11",
 }
+
+
+_LOG = logging.getLogger(__name__)
 
 
 class InterpreterError(MfnPatchError):
@@ -109,7 +114,7 @@ def inspect(python: str, environment: Mapping[str, str]) -> Interpreter:
     if not _OLDEST <= version <= _NEWEST:
         raise InterpreterError(
             f"{python} is Python {report['python']}, which neither engine supports",
-            remedy="Name one of Python 3.10 to 3.14 with --python (MXNet needs 3.8 to 3.11).",
+            remedy="Name one of Python 3.10 to 3.14 with --python (3.10 or 3.11 for MXNet).",
         )
     versions = report["versions"]
     missing = [name for name in _PACKAGES if name not in versions]
@@ -193,9 +198,11 @@ def ask(
     Raises:
         InterpreterError: There is no answer.
     """
+    command = programs.command(python, program, *arguments)
+    _LOG.debug("running %s", shlex.join(command))
     try:
         ran = subprocess.run(
-            programs.command(python, program, *arguments),
+            command,
             env=dict(environment),
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -13,7 +13,7 @@ from mfn_patcher.engine import MXNET, TITLES, TORCH
 from mfn_patcher.engine.cards import MXNET_WHEELS, Capability, has_code
 from mfn_patcher.remedies import install
 
-_PYTHONS = {MXNET: ((3, 8), (3, 11)), TORCH: ((3, 10), (3, 14))}
+_PYTHONS = {MXNET: ((3, 10), (3, 11)), TORCH: ((3, 10), (3, 14))}
 _OLDEST = {"torch": (2, 4), "numpy": (1, 23)}
 
 

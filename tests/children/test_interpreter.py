@@ -95,7 +95,7 @@ def test_inspect(fake: Fake) -> None:
     assert found == Interpreter(python, "3.10.4", VERSIONS, ("/n/lib",), "/m/libmxnet.so")
 
 
-@pytest.mark.parametrize("version", ["2.7.18", "3.7.1", "3.15.0", "4.0.0"])
+@pytest.mark.parametrize("version", ["2.7.18", "3.9.20", "3.15.0", "4.0.0"])
 def test_a_version_of_no_engine(fake: Fake, version: str) -> None:
     with pytest.raises(InterpreterError, match=f"is Python {version}") as caught:
         interpreter.inspect(fake(version), os.environ)

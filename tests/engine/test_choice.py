@@ -78,7 +78,7 @@ def make(tmp_path: Path) -> Make:
             "#!/bin/sh\n"
             f"cd '{tmp_path}'\n"
             'echo "$*" >> asked\n'
-            'case "$1" in *cuda.py) exec cat driver.json ;; esac\n'
+            'case "$2" in cuda) exec cat driver.json ;; esac\n'
             f'case "$PYTHONPATH" in {PACKAGE}*) exec cat torch.json ;; esac\n'
             "exec cat mxnet.json\n"
         )
@@ -159,7 +159,7 @@ def test_torch_where_mxnet_is_not_installed(make: Make) -> None:
     assert engine.as_json() == {
         "name": TORCH,
         "build": "torch 2.13.0",
-        "reason": f"{python} is Python 3.13.1; MXNet requires Python 3.8 to 3.11",
+        "reason": f"{python} is Python 3.13.1; MXNet requires Python 3.10 to 3.11",
     }
     engine = chosen(make(builds={"torch": "2.13.0"}))
     assert engine.reason == f"MXNet is not installed in {python}"
@@ -255,8 +255,8 @@ def test_the_one_that_is_asked_for(make: Make, name: str) -> None:
 @pytest.mark.parametrize(
     ("python", "builds", "wanted", "said"),
     [
-        ("3.13.0", {"torch": "2.13.0"}, MXNET, "MXNet requires Python 3.8 to 3.11"),
-        ("3.9.1", {"torch": "2.13.0"}, TORCH, "PyTorch requires Python 3.10 to 3.14"),
+        ("3.13.0", {"torch": "2.13.0"}, MXNET, "MXNet requires Python 3.10 to 3.11"),
+        ("3.9.1", {"torch": "2.13.0"}, TORCH, "is Python 3.9.1, which neither engine supports"),
         ("3.11.0", {"torch": "2.13.0"}, MXNET, "MXNet is not installed"),
         ("3.11.0", {"mxnet": "1.9.1"}, TORCH, "PyTorch is not installed"),
         ("3.11.0", {"torch": "2.3.1+cu121"}, TORCH, "torch 2.3.1+cu121; the PyTorch engine"),

@@ -62,4 +62,4 @@ def test_the_demo(upstream_address: str) -> None:
             (4, "completed"),
         ]
         assert {run["engine"]["name"] for run in runs} == {"torch"}
-        assert all("MXNet requires Python 3.8 to 3.11" in run["engine"]["reason"] for run in runs)
+        assert all("MXNet requires Python 3.10 to 3.11" in run["engine"]["reason"] for run in runs)

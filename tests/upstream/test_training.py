@@ -190,7 +190,9 @@ def test_every_core_computes(
     python = tmp_path / "python"
     python.write_text(f'''#!/bin/sh
 for argument; do
-  case "$argument" in *.py|evaluate|dry_run) echo "$(basename "$argument") ${{OMP_NUM_THREADS-}}" >> "{seen}";; esac
+  case "$argument" in
+    *.py|evaluate|dry_run) echo "$(basename "$argument") ${{OMP_NUM_THREADS-}}" >> "{seen}";;
+  esac
 done
 exec "{sys.executable}" "$@"
 ''')

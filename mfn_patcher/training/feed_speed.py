@@ -22,17 +22,17 @@ _MOSTLY_DECODING = 0.5
 
 
 class FeedError(MfnPatchError):
-    """The feed of a data set can't be measured."""
+    """The feed of a data set cannot be measured."""
 
 
 @dataclass(frozen=True)
-class Feed:
-    """Rates with a number of threads, in images a second.
+class FeedRate:
+    """FeedRates with a number of threads, in images per second.
 
     Attributes:
-        workers: Threads, as the script's ``--data-workers``.
-        feed: What training is given.
-        decode: What they decode when they do nothing else.
+        workers: number of threads, as in the script's ``--data-workers``.
+        feed: rate of the feed.
+        decode: rate of the same threads when they only decode.
     """
 
     workers: int
@@ -41,22 +41,22 @@ class Feed:
 
 
 @dataclass(frozen=True)
-class Rates:
-    """What was measured; rates are in images a second.
+class FeedRates:
+    """Measured rates, in images per second.
 
     Attributes:
-        feeds: With one thread and more.
-        upstream: Of upstream's own iterator; None if it fails on this data set.
-        upstream_error: What it says then.
-        disk: Of reading alone, at random places, by as many threads as `feeds` has at most. The
-            system was asked to forget these places before; not every file system does.
-        image_bytes: Mean size of a record.
-        cores: That the threads may use.
-        file_bytes: Size of the record file.
-        memory_bytes: That the system could give now.
+        feeds: rates of the feed, for each number of threads.
+        upstream: rate of upstream's own iterator; None if it fails on this data set.
+        upstream_error: its error; None if it works.
+        disk: rate of reading alone, at random offsets, with the most threads of `feeds`. The
+            system was asked to drop these records from its cache, which not every file system does.
+        image_bytes: mean size of a record.
+        cores: number of cores that the threads may use.
+        file_bytes: size of the record file.
+        memory_bytes: memory that the system could provide.
     """
 
-    feeds: tuple[Feed, ...]
+    feeds: tuple[FeedRate, ...]
     upstream: float | None
     upstream_error: str | None
     disk: float
@@ -72,7 +72,7 @@ class Rates:
 
 
 def default_workers() -> tuple[int, ...]:
-    """Return one thread, two, four and so on, up to the script's default."""
+    """Return the numbers of threads to try: 1, 2, 4 and so on, up to the script's default."""
     most = min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
     return tuple(sorted({most, *(1 << power for power in range(most.bit_length()))} - {0}))
 
@@ -87,23 +87,23 @@ def measure(
     python: str,
     environment: Mapping[str, str],
     wanted: str = AUTO,
-) -> Rates:
-    """Measure all contenders in turns, in one child.
+) -> FeedRates:
+    """Measure all contenders in turns, in one child process.
 
     Args:
-        workspace: The patched clone.
-        data_dir: With ``property``, ``train.rec`` and ``train.idx``.
-        batch_size: Images a batch.
-        workers: Numbers of threads to try.
-        seconds: That a turn lasts; every contender has three.
-        python: The training interpreter.
-        environment: The variables to start from.
-        wanted: Which engine the user asks for.
+        workspace: the patched clone.
+        data_dir: folder with ``property``, ``train.rec`` and ``train.idx``.
+        batch_size: images per batch.
+        workers: numbers of threads to try.
+        seconds: length of a turn; every contender has three.
+        python: the training interpreter.
+        environment: the variables to start from.
+        wanted: the engine that the user asks for.
 
     Raises:
-        FeedError: Code or data are missing or unsuitable.
+        FeedError: code or data are missing or unsuitable.
         PropertyError: ``property`` is missing or unsuitable.
-        InterpreterError: No engine can compute in the interpreter.
+        InterpreterError: no engine can compute in the interpreter.
     """
     source = workspace.resolve() / "src"
     if not (source / "image_feed.py").is_file():
@@ -116,13 +116,14 @@ def measure(
     for path in (records, records.with_suffix(".idx")):
         if not path.is_file():
             raise FeedError(
-                f"there is no {path}", remedy=f"`mfn-patch data check {data_dir}` says more."
+                f"{path} does not exist",
+                remedy=f"For details, run `mfn-patch data check {data_dir}`.",
             )
     size = read_property(data_dir)
     engine = choice.choose(wanted, python, environment, "")
     variables = engine.environment(environment, "")
     if "OMP_NUM_THREADS" not in environment:
-        # Training on a GPU, which is what waits for images, leaves it to MXNet.
+        # Training on a GPU, which is what waits for images, leaves this to MXNet.
         del variables["OMP_NUM_THREADS"]
     variables["PYTHONDONTWRITEBYTECODE"] = "1"
     request = {
@@ -134,16 +135,16 @@ def measure(
         "seconds": seconds,
         "rounds": _ROUNDS,
     }
-    # Besides the turns, a large index takes a while to be read, once for each iterator.
-    patience = 120 + 60 * len(workers) + 4 * _ROUNDS * seconds * len(workers)
-    answer = interpreter.ask(python, variables, _PROGRAM, json.dumps(request), seconds=patience)
+    # Beside the turns, each iterator reads the index, which takes a while if it is large.
+    timeout = 120 + 60 * len(workers) + 4 * _ROUNDS * seconds * len(workers)
+    answer = interpreter.ask(python, variables, _PROGRAM, json.dumps(request), seconds=timeout)
     if "error" in answer:
         raise FeedError(
-            f"{records} can't be fed: {answer['error']}",
-            remedy=f"`mfn-patch data check {data_dir}` says more.",
+            f"cannot feed {records}: {answer['error']}",
+            remedy=f"For details, run `mfn-patch data check {data_dir}`.",
         )
-    return Rates(
-        tuple(Feed(**feed) for feed in answer["feeds"]),
+    return FeedRates(
+        tuple(FeedRate(**feed) for feed in answer["feeds"]),
         answer["upstream"],
         answer["upstream_error"],
         answer["disk"],
@@ -155,7 +156,7 @@ def measure(
 
 
 def available_memory(path: Path = _MEMORY) -> int:
-    """Return the bytes that the system could give without swapping; 0 if it does not say."""
+    """Return the memory that the system could provide without swapping, in bytes; 0 if unknown."""
     try:
         lines = path.read_text().splitlines()
     except OSError:
@@ -164,22 +165,22 @@ def available_memory(path: Path = _MEMORY) -> int:
     return int(found[0]) * 1024 if found else 0
 
 
-def verdict(rates: Rates) -> str:
-    """Say what bounds the feed, and what would make it faster."""
-    # More threads than cores only take turns; what one more would add is told by those within.
+def verdict(rates: FeedRates) -> str:
+    """Return a sentence on what limits the feed, and what would make it faster."""
+    # More threads than cores only take turns, so they do not count.
     within = [feed for feed in rates.feeds if feed.workers <= rates.cores] or rates.feeds[:1]
     last = max(within, key=lambda feed: feed.workers)
     each = last.feed / last.workers
     if rates.disk < last.decode and rates.file_bytes > rates.memory_bytes:
         return (
-            f"disk-bound: it gives {rates.disk:,.0f} images/s "
-            f"({rates.disk * rates.image_bytes / 1e6:,.0f} MB/s) at random places, and "
-            f"{last.workers} workers could decode {last.decode:,.0f}; the file is larger than the "
-            "memory that could hold it. A faster disk or more memory would help."
+            f"disk-bound: the disk reads {rates.disk:,.0f} images/s "
+            f"({rates.disk * rates.image_bytes / 1e6:,.0f} MB/s) at random offsets, while "
+            f"{last.workers} workers could decode {last.decode:,.0f}, and the file does not fit in "
+            "memory. A faster disk or more memory would help."
         )
     if last.feed < _MOSTLY_DECODING * last.decode:
         return (
-            f"bound by the hand-over of batches: {last.workers} workers could decode "
+            f"bound by handing over batches: {last.workers} workers could decode "
             f"{last.decode:,.0f} images/s, more than Python hands over. More workers help little."
         )
     if last.workers < rates.cores:
@@ -189,6 +190,6 @@ def verdict(rates: Rates) -> str:
             f"{each * (last.workers + more):,.0f} images/s."
         )
     return (
-        f"decode-bound, and every core decodes: each core more would feed about {each:,.0f} "
-        "images/s more."
+        f"decode-bound on all cores: each additional core would feed about {each:,.0f} images/s "
+        "more."
     )

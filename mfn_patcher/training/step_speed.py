@@ -75,7 +75,7 @@ class StepRates:
     compute: float
     forward: float
     training: float | None
-    feed: feed_speed.Rates | None
+    feed: feed_speed.FeedRates | None
     peak_bytes: int
 
     @property

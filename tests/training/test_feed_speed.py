@@ -8,11 +8,17 @@ from pathlib import Path
 import pytest
 
 from mfn_patcher.errors import ExitCode
-from mfn_patcher.training.feed_speed import Feed, Rates, available_memory, default_workers, verdict
+from mfn_patcher.training.feed_speed import (
+    FeedRate,
+    FeedRates,
+    available_memory,
+    default_workers,
+    verdict,
+)
 from tests.support.tool import Tool
 
-RATES = Rates(
-    feeds=(Feed(1, 3000.0, 4000.0), Feed(2, 6000.0, 8000.0)),
+RATES = FeedRates(
+    feeds=(FeedRate(1, 3000.0, 4000.0), FeedRate(2, 6000.0, 8000.0)),
     upstream=1000.0,
     upstream_error=None,
     disk=20_000.0,
@@ -24,7 +30,7 @@ RATES = Rates(
 
 
 def test_decoding_on_every_core() -> None:
-    assert "every core decodes: each core more would feed about 3,000" in verdict(RATES)
+    assert "each additional core would feed about 3,000" in verdict(RATES)
 
 
 def test_cores_are_free() -> None:
@@ -38,20 +44,20 @@ def test_cores_are_free() -> None:
 
 def test_more_workers_than_cores_tell_nothing() -> None:
     one = dataclasses.replace(RATES, cores=1)
-    assert "each core more would feed about 3,000" in verdict(one)
+    assert "each additional core would feed about 3,000" in verdict(one)
     only_many = dataclasses.replace(RATES, feeds=RATES.feeds[1:], cores=1)
-    assert "each core more would feed about 3,000" in verdict(only_many)
+    assert "each additional core would feed about 3,000" in verdict(only_many)
 
 
 def test_a_slow_disk_counts_if_memory_cannot_hold_the_file() -> None:
     slow = dataclasses.replace(RATES, disk=5000.0)
-    assert verdict(slow).startswith("disk-bound: it gives 5,000 images/s (45 MB/s)")
+    assert verdict(slow).startswith("disk-bound: the disk reads 5,000 images/s (45 MB/s)")
     assert "decode-bound" in verdict(dataclasses.replace(slow, file_bytes=19 << 30))
 
 
 def test_handing_over_takes_longer_than_decoding() -> None:
-    slow = dataclasses.replace(RATES, feeds=(Feed(2, 3000.0, 8000.0),))
-    assert verdict(slow).startswith("bound by the hand-over of batches")
+    slow = dataclasses.replace(RATES, feeds=(FeedRate(2, 3000.0, 8000.0),))
+    assert verdict(slow).startswith("bound by handing over batches")
 
 
 @pytest.mark.parametrize(
@@ -82,4 +88,4 @@ def test_refused(tool: Tool, tmp_path: Path) -> None:
     (tmp_path / "src" / "image_feed.py").touch()
     refused = tool("bench", "feed", tmp_path, "--workspace", tmp_path)
     assert refused.code == ExitCode.ERROR
-    assert f"no {tmp_path / 'train.rec'}" in refused.err
+    assert f"{tmp_path / 'train.rec'} does not exist" in refused.err

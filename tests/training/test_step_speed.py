@@ -9,12 +9,12 @@ import pytest
 
 from mfn_patcher.errors import ExitCode
 from mfn_patcher.recipes import loading
-from mfn_patcher.training.feed_speed import Feed, Rates
+from mfn_patcher.training.feed_speed import FeedRate, FeedRates
 from mfn_patcher.training.step_speed import StepRates, Workload, default_stage
 from tests.support.tool import Tool
 
-FEED = Rates(
-    feeds=(Feed(8, 6000.0, 8000.0),),
+FEED = FeedRates(
+    feeds=(FeedRate(8, 6000.0, 8000.0),),
     upstream=1000.0,
     upstream_error=None,
     disk=4000.0,
@@ -44,7 +44,7 @@ def test_the_slowest_part_bounds_training() -> None:
 def test_the_disk_bounds_training_if_memory_cannot_hold_the_data_set() -> None:
     small = dataclasses.replace(RATES, feed=dataclasses.replace(FEED, memory_bytes=20 << 30))
     assert small.bound == "disk"
-    assert "The feed is disk-bound: it gives 4,000 images/s" in small.verdict()
+    assert "The feed is disk-bound: the disk reads 4,000 images/s" in small.verdict()
 
 
 def test_without_a_data_set_only_the_computation_is_known() -> None:

@@ -8,9 +8,10 @@ To add a format:
    it must need nothing but NumPy and the format's runtime.
 2. Add an instance of it to `FORMATS`.
 
-``--help``, messages, ``export``, ``embed``, ``compare``, ``bench model`` and ``eval`` know it then.
-A test asks for its line in ``docs/export.md``, and ``tests/upstream/conftest.py`` exports a trained
-checkpoint in each format.
+Then ``--help``, messages, ``export``, ``embed``, ``compare``, ``bench model`` and ``eval`` know it.
+``tests/export/test_formats.py`` fails until ``docs/export.md`` has its rows and
+``docs/schema/export.json`` its name. The tests in ``tests/upstream`` export a trained checkpoint in
+every format and compare the results.
 """
 
 from __future__ import annotations

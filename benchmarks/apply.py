@@ -19,7 +19,8 @@ from pathlib import Path
 
 from turns import milliseconds, print_table, run, seconds, take_turns
 
-from mfn_patcher.patching.project import PUBLIC_ADDRESS, project_root
+from mfn_patcher.patching.applying import apply
+from mfn_patcher.patching.project import project_root, read_upstream
 from mfn_patcher.patching.series import Series, load_series
 from mfn_patcher.patching.workspace import Workspace
 
@@ -45,7 +46,7 @@ def appliers(
     def ours() -> float:
         with copy(folder, template) as place:
             workspace = Workspace(place)
-            return seconds(lambda: workspace.apply(series, series.patches, address))
+            return seconds(lambda: apply(workspace, series, series.patches, address))
 
     def am() -> float:
         with copy(folder, template) as place:
@@ -113,12 +114,12 @@ def synthetic(folder: Path, count: int) -> tuple[Path, Series]:
 
 def main() -> None:
     """Apply the project's series, then synthetic ones."""
-    address = sys.argv[1] if len(sys.argv) > 1 else PUBLIC_ADDRESS
+    address = sys.argv[1] if len(sys.argv) > 1 else read_upstream(project_root()).address
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         series = load_series(project_root())
         template = folder / "template"
-        Workspace(template).apply(series, (), address)
+        apply(Workspace(template), series, (), address)
         took = take_turns(appliers(folder, template, series, address), ROUNDS)
         first = took["mfn-patch"]
         print_table(
@@ -130,7 +131,7 @@ def main() -> None:
         for count in COUNTS:
             upstream, made = synthetic(folder, count)
             template = folder / f"template{count}"
-            Workspace(template).apply(made, (), str(upstream))
+            apply(Workspace(template), made, (), str(upstream))
             for by, applier in appliers(folder, template, made, str(upstream)).items():
                 contenders[f"{count} {by}"] = applier
         took = take_turns(contenders, ROUNDS // 3)

@@ -21,7 +21,7 @@ from turns import TOOL, milliseconds, print_table, run, take_turns
 
 import mfn_patcher.engine
 from mfn_patcher.children.environment import child_environment
-from mfn_patcher.patching.project import PUBLIC_ADDRESS
+from mfn_patcher.patching.project import project_root, read_upstream
 
 ROUNDS = 3
 BATCHES = (16, 64)
@@ -63,7 +63,7 @@ print(json.dumps({"step": statistics.median(times[2:]), "peak": peak, "start": s
 
 def main() -> None:
     """Patch a workspace, then time steps in turns."""
-    address = sys.argv[1] if len(sys.argv) > 1 else PUBLIC_ADDRESS
+    address = sys.argv[1] if len(sys.argv) > 1 else read_upstream(project_root()).address
     rows = []
     with tempfile.TemporaryDirectory() as name:
         workspace = Path(name, "insightface")

@@ -28,7 +28,7 @@ import numpy as np
 from turns import TOOL, print_table, run, seconds, take_turns
 
 from mfn_patcher.data.recordio import RecordWriter, pack
-from mfn_patcher.patching.project import PUBLIC_ADDRESS
+from mfn_patcher.patching.project import project_root, read_upstream
 
 IMAGES, ROUNDS, SIDE = 4096, 3, 112
 ENCODED: list[bytes] = []
@@ -84,7 +84,7 @@ def resident() -> float:
 
 def main() -> None:
     """Patch a workspace, measure and print the table."""
-    address = sys.argv[1] if len(sys.argv) > 1 else PUBLIC_ADDRESS
+    address = sys.argv[1] if len(sys.argv) > 1 else read_upstream(project_root()).address
     with tempfile.TemporaryDirectory() as place:
         workspace = Path(place, "insightface")
         run(TOOL, "apply", "--workspace", str(workspace), "--upstream", address)

@@ -21,7 +21,7 @@ from typing import BinaryIO
 
 from turns import TOOL, milliseconds, print_table, run, take_turns
 
-from mfn_patcher.patching.project import PUBLIC_ADDRESS, project_root
+from mfn_patcher.patching.project import project_root, read_upstream
 from mfn_patcher.patching.series import load_series
 
 ROUNDS = 5
@@ -105,7 +105,7 @@ def serve(folder: Path, address: str, pin: str) -> Counter:
 
 def main() -> None:
     """Fetch in turns, into a new folder each."""
-    upstream = sys.argv[1] if len(sys.argv) > 1 else PUBLIC_ADDRESS
+    upstream = sys.argv[1] if len(sys.argv) > 1 else read_upstream(project_root()).address
     pin = load_series(project_root()).pin
     sizes: dict[str, int] = {}
     with tempfile.TemporaryDirectory() as name:

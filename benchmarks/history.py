@@ -19,9 +19,9 @@ from pathlib import Path
 
 from turns import milliseconds, print_table
 
-from mfn_patcher.drift.judge import walk
+from mfn_patcher.drift.history import walk
 from mfn_patcher.patching.git import Repository
-from mfn_patcher.patching.project import PUBLIC_ADDRESS, project_root
+from mfn_patcher.patching.project import project_root, read_upstream
 from mfn_patcher.patching.series import Series, load_series
 from mfn_patcher.patching.upstream import fetch_blobs, fetch_history
 
@@ -42,7 +42,7 @@ def shell_loop(repository: Repository, series: Series, commits: list[str], index
 
 def main() -> None:
     """Fetch once, measure in turns, print."""
-    address = sys.argv[1] if len(sys.argv) > 1 else PUBLIC_ADDRESS
+    address = sys.argv[1] if len(sys.argv) > 1 else read_upstream(project_root()).address
     series = load_series(project_root())
     paths = sorted({path for patch in series.patches for path in patch.paths})
     with tempfile.TemporaryDirectory() as folder:

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from turns import milliseconds, print_table
 
-from mfn_patcher.drift.judge import walk
+from mfn_patcher.drift.history import walk
 from mfn_patcher.patching.git import Repository
-from mfn_patcher.patching.series import Patch, parse_patch
+from mfn_patcher.patching.patchfile import Patch, parse_patch
 
 ROUNDS = 5
 PATCHES = 10

@@ -19,7 +19,7 @@ from pathlib import Path
 from turns import TOOL, milliseconds, print_table, run, take_turns
 
 from mfn_patcher.children.environment import child_environment, count_cores
-from mfn_patcher.patching.project import PUBLIC_ADDRESS
+from mfn_patcher.patching.project import project_root, read_upstream
 
 ROUNDS = 3
 
@@ -49,7 +49,7 @@ print(statistics.median(times[3:]))
 
 def main() -> None:
     """Patch a workspace, then time steps in turns."""
-    address = sys.argv[1] if len(sys.argv) > 1 else PUBLIC_ADDRESS
+    address = sys.argv[1] if len(sys.argv) > 1 else read_upstream(project_root()).address
     with tempfile.TemporaryDirectory() as name:
         workspace = Path(name, "insightface")
         run(TOOL, "apply", "--workspace", str(workspace), "--upstream", address)

@@ -23,7 +23,7 @@ sys.path[:0] = [str(Path(__file__).parents[1])]
 from mfn_patcher.cluster.heartbeat import read_progress
 from mfn_patcher.cluster.scaling import IDENTITIES, Traffic
 from mfn_patcher.data.synth import synthesise
-from mfn_patcher.patching.project import PUBLIC_ADDRESS
+from mfn_patcher.patching.project import project_root, read_upstream
 from tests.support.launched import wait_until
 from tests.support.namespaces import Network, unavailable
 
@@ -80,7 +80,7 @@ def main() -> None:
         return
     os.environ.update(OMP_NUM_THREADS="1", OMPI_ALLOW_RUN_AS_ROOT="1")
     os.environ.update(OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
-    address = os.environ.get("MFN_PATCH_UPSTREAM", PUBLIC_ADDRESS)
+    address = os.environ.get("MFN_PATCH_UPSTREAM", read_upstream(project_root()).address)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         workspace, data = Path(folder, "insightface"), Path(folder, "faces")

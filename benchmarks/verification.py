@@ -24,7 +24,7 @@ from turns import TOOL, milliseconds, print_table, run, seconds, take_turns
 
 from mfn_patcher.data.synth import synthesise
 from mfn_patcher.data.verification_set import write_verification_set
-from mfn_patcher.patching.project import PUBLIC_ADDRESS
+from mfn_patcher.patching.project import project_root, read_upstream
 
 PAIRS, SIZE, ROUNDS = 6000, 128, 5
 
@@ -83,7 +83,7 @@ def compare(title: str, before: Callable[[], Any], after: Callable[[], Any]) -> 
 
 def main() -> None:
     """Patch a workspace, measure both, and print the figures."""
-    address = sys.argv[1] if len(sys.argv) > 1 else PUBLIC_ADDRESS
+    address = sys.argv[1] if len(sys.argv) > 1 else read_upstream(project_root()).address
     drawn = np.random.RandomState(0)
     embeddings = drawn.randn(2 * PAIRS, SIZE)
     embeddings[1::2] += embeddings[::2] * (np.arange(PAIRS) % 2)[:, None]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.drift.formats import test_junit, test_sarif
+from tests.support.formats import validated_junit, validated_sarif
 from tests.support.repositories import ROOT, StandIn, commit, edit
 from tests.support.toy_series import PATCHES
 
@@ -164,7 +164,7 @@ def test_the_command_for_code_scanning(drifted: StandIn) -> None:
     ran = run(command, drifted.project, upstream)
     assert ran.returncode == 0, ran.stderr
     file = drifted.project / job["steps"][-1]["with"]["sarif_file"]
-    assert test_sarif.validated(file.read_text())["results"]
+    assert validated_sarif(file.read_text())["results"]
     ran = run(command, drifted.project, {"MFN_PATCH_UPSTREAM": "/nowhere"})
     assert ran.returncode == 1, "what could not be found out must not look like a clean scan"
 
@@ -181,7 +181,7 @@ def test_the_commands_for_gitlab(drifted: StandIn) -> None:
             command, drifted.project, {"MFN_PATCH_UPSTREAM": str(drifted.upstream), **variables}
         )
         assert ran.returncode == code, ran.stderr
-        failures[code] = test_junit.validated(report.read_text()).attrib["failures"]
+        failures[code] = validated_junit(report.read_text()).attrib["failures"]
     assert failures == {0: "0", 3: "1"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import click
@@ -10,7 +11,6 @@ from mfn_patcher.cli.options import (
     json_option,
     load_project_series,
     project_option,
-    report,
     upstream_option,
     workspace_option,
 )
@@ -18,6 +18,8 @@ from mfn_patcher.cli.terminal import echo, print_json
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_LOG = logging.getLogger(__name__)
 
 
 @click.command()
@@ -28,16 +30,16 @@ if TYPE_CHECKING:
     "stacks",
     multiple=True,
     metavar="NAME",
-    help="Apply only this stack and those it requires.",
+    help="Apply only this stack and those that it requires; repeatable.",
 )
-@click.option("--without", multiple=True, metavar="PATCH", help="Leave this patch out.")
-@click.option("--dry-run", is_flag=True, help="Try the patches, but leave the workspace alone.")
-@click.option("--force", is_flag=True, help="Save edits of yours as a patch file, and go on.")
+@click.option("--without", multiple=True, metavar="PATCH", help="Leave this patch out; repeatable.")
+@click.option("--dry-run", is_flag=True, help="Try the patches without changing the workspace.")
+@click.option("--force", is_flag=True, help="Save your edits as a patch file and overwrite them.")
 @project_option
 @json_option
 def apply(
     workspace: Path,
-    address: str,
+    address: str | None,
     stacks: tuple[str, ...],
     without: tuple[str, ...],
     dry_run: bool,
@@ -45,24 +47,26 @@ def apply(
     project: Path | None,
     as_json: bool,
 ) -> None:
-    """Fetch the pinned upstream, where it is missing, and apply the patches to it.
+    """Fetch the pinned upstream if needed, and apply the patches.
 
     Each patch becomes a commit on branch mfn-patch of the workspace. Nothing changes unless all
-    of them apply. Repeated, it does nothing; after a change of the series it moves to the new one.
+    patches apply. If the series has changed since, the workspace moves to the new one.
 
     \b
     Example:
       mfn-patch apply
       mfn-patch apply --stack recipe --stack python3 -w /data/insightface
     """
+    from mfn_patcher.patching.applying import apply as apply_patches
     from mfn_patcher.patching.workspace import Workspace
 
     series = load_project_series(project)
     patches = series.select(stacks, without)
     for required, by in series.required(stacks).items():
-        report(f"stack {by} requires {required}, so that is applied too")
-    place = Workspace(workspace, report)
-    outcome = place.apply(series, patches, address, force=force, dry_run=dry_run)
+        _LOG.info("stack %s requires stack %s, which is applied, too", by, required)
+    place = Workspace(workspace)
+    address = address or series.upstream.address
+    outcome = apply_patches(place, series, patches, address, force=force, dry_run=dry_run)
     if as_json:
         print_json(
             {
@@ -87,9 +91,9 @@ def apply(
         )
         return
     if outcome.saved:
-        echo(f"Your changes were saved: {outcome.saved}")
+        echo(f"Saved your changes as {outcome.saved}")
     for path in outcome.restored:
-        echo(f"restored: {path}, which was missing")
+        echo(f"restored: {path}")
     if not outcome.changed and not outcome.restored:
         echo(f"Nothing to do: {len(outcome.links)} patches are applied at {outcome.commit[:12]}.")
     if not outcome.changed:

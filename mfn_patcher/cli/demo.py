@@ -15,7 +15,6 @@ from mfn_patcher.cli.options import (
     load_project_series,
     project_option,
     python_option,
-    report,
     upstream_option,
     workspace_option,
 )
@@ -39,7 +38,7 @@ _BATCH_SIZE, _STEPS, _CHECKPOINT_EVERY = 4, 6, 3
 @engine_option
 @project_option
 def demo(
-    workspace: Path, address: str, python: str | None, engine: str, project: Path | None
+    workspace: Path, address: str | None, python: str | None, engine: str, project: Path | None
 ) -> None:
     """Run the whole pipeline once, at toy scale.
 
@@ -53,15 +52,17 @@ def demo(
     """
     from mfn_patcher.children import interpreter
     from mfn_patcher.data.synth import synthesise
+    from mfn_patcher.patching.applying import apply
     from mfn_patcher.patching.workspace import Workspace
 
     path = interpreter.find(python)
-    place = Workspace(workspace, report)
+    place = Workspace(workspace)
     data, models = place.path / "datasets" / "synthetic", place.path / "models" / "demo"
 
     _log.info("1/4 applying the patches")
     series = load_project_series(project)
-    applied = place.apply(series, series.patches, address)
+    address = address or series.upstream.address
+    applied = apply(place, series, series.patches, address)
     _log.info("%s patches applied; the code is %s", len(applied.links), applied.commit)
 
     _log.info("2/4 verifying the patched code")

@@ -10,7 +10,6 @@ from mfn_patcher.cli.options import (
     is_terminal,
     load_project_series,
     project_option,
-    report,
     workspace_option,
 )
 from mfn_patcher.cli.terminal import echo, echo_exactly, style
@@ -22,13 +21,13 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("patch", required=False)
 @workspace_option
-@click.option("--stat", is_flag=True, help="Only count the changed lines of each file.")
-@click.option("--local", is_flag=True, help="What you changed on top of the patches.")
+@click.option("--stat", is_flag=True, help="Show only the number of changed lines per file.")
+@click.option("--local", is_flag=True, help="Show your own changes on top of the patches.")
 @project_option
 def diff(patch: str | None, workspace: Path, stat: bool, local: bool, project: Path | None) -> None:
-    """Show what the patches changed, or what PATCH changed.
+    """Show the changes of all patches, or of PATCH.
 
-    In a pipe this is a clean unified diff for `git apply`.
+    Piped output is a plain unified diff for `git apply`.
 
     \b
     Example:
@@ -39,9 +38,9 @@ def diff(patch: str | None, workspace: Path, stat: bool, local: bool, project: P
     from mfn_patcher.patching.workspace import Workspace
 
     if patch and local:
-        raise click.UsageError("PATCH and --local exclude each other.")
+        raise click.UsageError("PATCH and --local are mutually exclusive.")
     name = load_project_series(project).find(patch).name if patch else None
-    output = Workspace(workspace, report).diff(patch=name, local=local, stat=stat)
+    output = Workspace(workspace).diff(patch=name, local=local, stat=stat)
     if is_terminal() and not stat:
         echo(_coloured(output), nl=False)
     else:
@@ -49,7 +48,7 @@ def diff(patch: str | None, workspace: Path, stat: bool, local: bool, project: P
 
 
 def _coloured(output: bytes) -> str:
-    """Colour a diff as git does; git's own colours could not be told from what a file holds."""
+    """Colour a diff as git does, whose own colours could not be told from contents of files."""
     lines = []
     in_frame = True
     for line in output.decode(errors="surrogateescape").split("\n"):

@@ -106,7 +106,7 @@ def evaluate(
     if plot:
         # It needs an extra. An import error must come before hours of work.
         from mfn_patcher.evaluation.roc import draw
-    here, place, recipe = Path.cwd(), Workspace(workspace, report), loading.load()
+    here, place, recipe = Path.cwd(), Workspace(workspace), loading.load()
     found = selection.find(model, here, workspace, formats.runtimes())
     if found.runtime and gpus:
         raise click.UsageError("exported models are computed on the CPU: omit --gpus")

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_context
 def lint(context: click.Context, project: Path | None, as_json: bool) -> None:
-    """Check patches/ without asking upstream: order, headers, diffs, blob ids, stray files.
+    """Check the files of the project, without upstream.
 
-    Problems are printed one a line, as file:line: message.
+    That is pinned_commit.txt, upstream.toml, and in patches/ order, headers, diffs, blob ids and
+    stray files. Each problem is printed on a line, as file:line: message.
 
     \b
     Example:

@@ -13,7 +13,7 @@ import click
 
 from mfn_patcher.cli.terminal import as_cell, echo, style, unstyle
 from mfn_patcher.engine import AUTO, CHOICES
-from mfn_patcher.patching.project import PUBLIC_ADDRESS, project_root, resolve_address
+from mfn_patcher.patching.project import project_root, resolve_address
 from mfn_patcher.recipes import DEFAULT
 from mfn_patcher.remedies import as_typed
 
@@ -93,20 +93,21 @@ def project_option(function: _Function) -> _Function:
         type=PathType(file_okay=False, exists=True, path_type=Path),
         envvar="MFN_PATCH_PROJECT",
         metavar="DIR",
-        help="Folder with pin and patches.  [default: built-in]",
+        help="Folder of the project.  [default: this one, or built-in]",
     )(function)
 
 
 def upstream_option(function: _Function) -> _Function:
-    """Add ``--upstream``, passed as `address`, resolved where it is a folder."""
+    """Add ``--upstream``, passed as `address`; None means the address of the project."""
     return click.option(
         "--upstream",
         "address",
-        default=PUBLIC_ADDRESS,
         envvar="MFN_PATCH_UPSTREAM",
         metavar="ADDRESS",
-        callback=lambda _context, _parameter, value: resolve_address(value),
-        help="URL or clone of upstream.  [default: GitHub]",
+        callback=lambda _context, _parameter, value: (
+            None if value is None else resolve_address(value)
+        ),
+        help="URL or clone of upstream.  [default: in upstream.toml]",
     )(function)
 
 
@@ -167,19 +168,16 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 
 def find_project(project: Path | None, *, writable: bool = False) -> Path:
-    """Return the folder of `project`, or the one that comes with the tool, as `project_root` does.
-
-    What a killed command left half written in it is finished first.
-    """
+    """Return the project's folder, as `project_root` does, after finishing interrupted changes."""
     from mfn_patcher.patching.draft import recover
 
     root = project_root(project, writable=writable)
-    recover(root, report)
+    recover(root)
     return root
 
 
 def load_project_series(project: Path | None, *, writable: bool = False) -> Series:
-    """Return the series of `project`, or of the tool's own; `writable` to write patches anew."""
+    """Return the series of the project that `find_project` finds."""
     from mfn_patcher.patching.series import load_series
 
     return load_series(find_project(project, writable=writable))

@@ -9,7 +9,6 @@ import click
 from mfn_patcher.cli.options import (
     load_project_series,
     project_option,
-    report,
     upstream_option,
     workspace_option,
 )
@@ -20,9 +19,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--onto", metavar="REV", help="The new pin: a commit, branch or tag of upstream.")
-@click.option("--continue", "resume", is_flag=True, help="Go on with what you mended.")
-@click.option("--abort", is_flag=True, help="Bring everything back to what it was.")
+@click.option("--onto", metavar="REV", help="New pin: a commit, branch or tag of upstream.")
+@click.option("--continue", "resume", is_flag=True, help="Continue after resolving conflicts.")
+@click.option("--abort", is_flag=True, help="Cancel the rebase and restore the workspace.")
 @workspace_option
 @upstream_option
 @project_option
@@ -31,15 +30,14 @@ def rebase(
     resume: bool,
     abort: bool,
     workspace: Path,
-    address: str,
+    address: str | None,
     project: Path | None,
 ) -> None:
-    """Carry the whole series to another pin, by 3-way merge where a patch does not fit as it is.
+    """Rebase the whole series onto another pin.
 
-    A patch that needs a decision stops it, with conflict markers in the workspace. Mend the files
-    there, then --continue; `git add` or `git rm` settles files that one side does not have. When
-    the last patch is carried, pinned_commit.txt and patches/ are written together; nothing of
-    them changes before.
+    A conflict stops the rebase, with conflict markers in the workspace. Edit the files there, use
+    `git add` or `git rm` for files that one side does not have, then --continue. The files of the
+    project change together, when the last patch is done.
 
     \b
     Example:
@@ -50,25 +48,25 @@ def rebase(
     from mfn_patcher.patching.workspace import Workspace
 
     if sum([onto is not None, resume, abort]) != 1:
-        raise click.UsageError("Give one of --onto, --continue and --abort.")
+        raise click.UsageError("Pass one of --onto, --continue and --abort.")
     series = load_project_series(project, writable=True)
-    place = Workspace(workspace, report)
-    place.must_exist()
+    place = Workspace(workspace)
+    place.check_exists()
     if abort:
         pin = rebasing.abort(place)
-        echo(f"{place.path} is on {pin[:12]} again, as before.")
+        echo(f"{place.path} is back at {pin[:12]}.")
         return
     if onto is None:
         done = rebasing.resume(place, series)
     else:
-        done = rebasing.begin(place, series, address, onto)
+        done = rebasing.begin(place, series, address or series.upstream.address, onto)
         if done.pin == series.pin:
-            echo(f"Nothing to do: the pin is {done.pin[:12]} already.")
+            echo(f"Nothing to do: the pin is already {done.pin[:12]}.")
             return
     for name in done.changed:
         echo(f"written: {series.root / 'patches' / name}")
     for name in done.dropped:
-        echo(f"dropped: {name}, of which nothing is left")
+        echo(f"dropped: {name}, which has no changes left")
     for old, name in done.renamed.items():
-        echo(f"renamed: {old} is {name} now")
-    echo(f"The pin is {done.pin[:12]} now, and the workspace follows.")
+        echo(f"renamed: {old} to {name}")
+    echo(f"The pin is now {done.pin[:12]}, in the project and the workspace.")

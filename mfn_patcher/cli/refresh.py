@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mfn_patcher.cli.options import load_project_series, project_option, report, workspace_option
+from mfn_patcher.cli.options import load_project_series, project_option, workspace_option
 from mfn_patcher.cli.terminal import echo
 
 if TYPE_CHECKING:
@@ -18,24 +18,23 @@ if TYPE_CHECKING:
 @workspace_option
 @project_option
 def refresh(patch: str | None, workspace: Path, project: Path | None) -> None:
-    """Put what you edited in the workspace into PATCH, by default the last one.
+    """Add your edits in the workspace to PATCH (default: the last one).
 
-    The patches above it are carried over, and headers stay. New files count once `git add` knows
-    them. Without edits no byte of any patch changes.
+    Later patches are updated as needed; headers do not change. `git add` new files first.
 
     \b
     Example:
       mfn-patch refresh recipe/0002
     """
-    from mfn_patcher.patching import edit as mend
+    from mfn_patcher.patching import edit
     from mfn_patcher.patching.workspace import Workspace
 
     series = load_project_series(project, writable=True)
     chosen = series.find(patch) if patch else series.patches[-1]
-    place = Workspace(workspace, report)
-    place.must_exist()
-    renewed = mend.refresh(place, series, chosen)
+    place = Workspace(workspace)
+    place.check_exists()
+    renewed = edit.refresh(place, series, chosen)
     if not renewed:
-        echo("Nothing to do: nothing was edited on top of the patches.")
+        echo("Nothing to do: there are no edits on top of the patches.")
     for name in renewed:
         echo(f"written: {series.root / 'patches' / name}")

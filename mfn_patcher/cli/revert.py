@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mfn_patcher.cli.options import report, workspace_option
+from mfn_patcher.cli.options import workspace_option
 from mfn_patcher.cli.terminal import echo
 
 if TYPE_CHECKING:
@@ -15,19 +15,20 @@ if TYPE_CHECKING:
 
 @click.command()
 @workspace_option
-@click.option("--force", is_flag=True, help="Save edits of yours as a patch file, and go on.")
+@click.option("--force", is_flag=True, help="Save your edits as a patch file and overwrite them.")
 def revert(workspace: Path, force: bool) -> None:
-    """Bring the workspace back to the pinned commit, without patches.
+    """Move the workspace back to the pinned commit, without patches.
 
     \b
     Example:
       mfn-patch revert
     """
+    from mfn_patcher.patching.applying import revert as revert_to_pin
     from mfn_patcher.patching.workspace import Workspace
 
-    place = Workspace(workspace, report)
-    outcome = place.revert(force=force)
+    place = Workspace(workspace)
+    outcome = revert_to_pin(place, force=force)
     if outcome.saved:
-        echo(f"Your changes were saved: {outcome.saved}")
-    done = "is back at" if outcome.changed else "was already at"
+        echo(f"Saved your changes as {outcome.saved}")
+    done = "is now at" if outcome.changed else "was already at"
     echo(f"{place.path} {done} the pin, {outcome.commit[:12]}.")

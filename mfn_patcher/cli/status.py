@@ -10,7 +10,6 @@ from mfn_patcher.cli.options import (
     json_option,
     load_project_series,
     project_option,
-    report,
     workspace_option,
 )
 from mfn_patcher.cli.terminal import echo, print_json, style
@@ -26,7 +25,7 @@ _COLOURS = {"applied": "green", "missing": "yellow", "changed": "red", "unknown"
 @project_option
 @json_option
 def status(workspace: Path, project: Path | None, as_json: bool) -> None:
-    """Show the pin, each patch (applied, missing or changed since), and edits of yours.
+    """Show the pin, the state of each patch, and your edits.
 
     \b
     Example:
@@ -35,7 +34,7 @@ def status(workspace: Path, project: Path | None, as_json: bool) -> None:
     from mfn_patcher.patching.workspace import Workspace, compare
 
     series = load_project_series(project)
-    place = Workspace(workspace, report)
+    place = Workspace(workspace)
     now = place.status()
     patches = compare(series, now.links)
     if as_json:
@@ -55,12 +54,12 @@ def status(workspace: Path, project: Path | None, as_json: bool) -> None:
         )
         return
     echo(f"workspace  {place.path}")
-    echo(f"upstream   {now.address or 'a clone of yours'}")
-    moved = "" if now.pin == series.pin else f" (the project's is {series.pin[:12]})"
-    echo(f"pin        {now.pin[:12] if now.pin else 'nothing applied yet'}{moved}")
+    echo(f"upstream   {now.address or 'your own clone'}")
+    moved = "" if now.pin == series.pin else f" (the project has {series.pin[:12]})"
+    echo(f"pin        {now.pin[:12] if now.pin else 'nothing applied'}{moved}")
     echo(f"chain      {now.commit or '-'}")
     if now.rebasing:
-        echo(f"rebase     onto {now.rebasing[:12]}, waits for --continue or --abort")
+        echo(f"rebase     onto {now.rebasing[:12]}, to be continued or aborted")
     for name, state, commit in patches:
         echo(f"  {style(f'{state:8}', fg=_COLOURS[state])} {(commit or '')[:12]:12} {name}")
     for path in now.edits.files:

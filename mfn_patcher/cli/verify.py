@@ -11,7 +11,6 @@ from mfn_patcher.cli.options import (
     json_option,
     python_option,
     recipe_option,
-    report,
     workspace_option,
 )
 from mfn_patcher.cli.terminal import echo, print_json, style
@@ -54,7 +53,7 @@ def verify(
     from mfn_patcher.recipes import loading
     from mfn_patcher.training.verify import verify as check_code
 
-    place = Workspace(workspace, report)
+    place = Workspace(workspace)
     verification = check_code(place, loading.load(recipe_name), python, engine)
     if as_json:
         print_json(

@@ -1,4 +1,4 @@
-"""Addresses of upstream: which forms are accepted, and what of one may be shown and kept."""
+"""Addresses of upstream: which are accepted, and which parts of them are secret."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from urllib.parse import urlsplit
 
 from mfn_patcher.errors import MfnPatchError
 
-# Everything up to the "@" of an HTTP address can be a secret: tokens are often given as the name.
+# In an HTTP address, everything before the "@" may be secret: tokens are often used as user names.
 _LOGIN = re.compile(r"(?i)\b((?:https?|ftps?)://)[^/?#\s]*@")
 _PASSWORD = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://[^/:@\s]*):[^/@\s]*@")
 _QUERY = re.compile(r"(?i)\b((?:https?|ftps?)://[^\s'\"?#]*)[?#][^\s'\"]*")
 
-# "helper::address" starts a program of that name; of git's own, ext runs any command and fd reads
-# from a descriptor.
+# "helper::address" starts a program of that name. Of git's own helpers, ext runs any command and fd
+# reads from a descriptor.
 _HELPER = re.compile(r"(?i)[a-z0-9][a-z0-9+.-]*::|(?:ext|fd)://")
 
 
 class AddressError(MfnPatchError):
-    """An address that must not be given to git."""
+    """An address that must not be passed to git."""
 
 
 class Address(str):
-    """Where upstream is, as it may be printed and kept: without password, token and query.
+    """An address of a repository, without password, token and query, so that it can be shown.
 
     Attributes:
-        url: the whole address, for git alone.
+        url: the full address, for git only.
 
     Raises:
-        AddressError: git could take it for something else than an address of a repository.
+        AddressError: git could interpret the address as something other than a repository.
     """
 
     __slots__ = ("url",)
     url: str
 
     def __new__(cls, url: str) -> Address:
-        """Check the form of `url`, and keep it beside what may be shown of it."""
+        """Check `url`, and store it beside its public part."""
         _check(url)
         address = super().__new__(cls, redact(url))
         address.url = url
@@ -45,12 +45,12 @@ class Address(str):
 
 
 def as_address(text: str) -> Address:
-    """Return `text` as an address, checked; one that was checked already stays as it is."""
+    """Return `text` as an address, checked unless it is one already."""
     return text if isinstance(text, Address) else Address(text)
 
 
 def redact(text: str) -> str:
-    """Return `text` without the passwords, tokens and queries of the addresses in it."""
+    """Return `text` without the passwords, tokens and queries of addresses that it contains."""
     return _QUERY.sub(r"\1", _PASSWORD.sub(r"\1@", _LOGIN.sub(r"\1", text)))
 
 
@@ -58,13 +58,13 @@ def _check(url: str) -> None:
     def wrong(reason: str) -> AddressError:
         return AddressError(
             f"cannot fetch from {redact(url)!r}: {reason}",
-            remedy="Give an https://, ssh:// or file:// address, or the path of a clone or mirror.",
+            remedy="Use an https://, ssh:// or file:// address, or the path of a clone or mirror.",
         )
 
     if not url:
         raise wrong("the address is empty")
     if url.startswith("-"):
-        raise wrong("git would take it for an option")
+        raise wrong("git would interpret it as an option")
     if any(unicodedata.category(character) == "Cc" for character in url):
         raise wrong("it contains a control character")
     if _HELPER.match(url):
@@ -76,7 +76,7 @@ def _check(url: str) -> None:
         try:
             complete = urlsplit(url).hostname and urlsplit(url).port != 0
         except ValueError:
-            # The message must not show what was taken for the port: it may be half a password.
+            # The message must not show the supposed port: it may be half a password.
             raise AddressError(
                 "cannot fetch from this address: its port is not a number",
                 remedy="In user names and passwords, write '/', '?', '#' and ':' as %2F, %3F, %23 "

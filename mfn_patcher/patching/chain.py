@@ -1,8 +1,8 @@
-"""The chain: a series of patches as commits on top of a base, built without a work tree.
+"""The chain: patches as commits on top of the pin, built without a work tree.
 
-Patches are applied to contents in memory, as the drift check does it, and git is handed all commits
-at once; nothing that the user sees changes. Author, committer and dates come from the patch file:
-equal patches give equal commit ids everywhere.
+Patches are applied to contents in memory, by the code that the drift check uses, and git makes all
+commits in one go. Author, committer and dates come from the patch files, so equal patches give
+equal commit ids everywhere.
 """
 
 from __future__ import annotations
@@ -16,27 +16,28 @@ from typing import TYPE_CHECKING
 
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.patching import threeway
-from mfn_patcher.patching.blobs import Blobs, blob_id
 from mfn_patcher.patching.hunks import apply_fits, fit
+from mfn_patcher.patching.objects import Blobs, blob_id
 from mfn_patcher.patching.threeway import Offset
 from mfn_patcher.patching.unified import ABSENT
+from mfn_patcher.patching.worktree import FILE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mfn_patcher.patching.git import Repository
     from mfn_patcher.patching.hunks import Fit
-    from mfn_patcher.patching.series import Patch, Series
+    from mfn_patcher.patching.patchfile import Patch
+    from mfn_patcher.patching.series import Series
     from mfn_patcher.patching.threeway import ThreeWay
     from mfn_patcher.patching.unified import FilePatch
 
 _NAME_TRAILER = "Mfn-Patch"
 _DIGEST_TRAILER = "Mfn-Patch-Digest"
 
-_BUILDING = b"refs/mfn-patch/building"  # while git makes the commits
-_PLAIN = "100644"  # the mode of a file that nobody may execute
+_BUILDING = b"refs/mfn-patch/building"  # exists only while git makes the commits
 
-# What git strips from both ends of a name or an address.
+# The characters that git strips from both ends of a name or an address.
 _STRIPPED = "".join(map(chr, range(33))) + ".,:;<>\"\\'"
 
 
@@ -45,10 +46,10 @@ class Link:
     """One commit of a chain.
 
     Attributes:
-        patch: the name of the patch that it applies.
-        digest: the SHA-256 of that patch file, in hex.
-        commit: its id.
-        offsets: hunks that moved because an earlier patch of the series was left out.
+        patch: the name of the patch.
+        digest: the SHA-256 of the patch file, in hex.
+        commit: the commit id.
+        offsets: hunks that moved because an earlier patch was left out.
     """
 
     patch: str
@@ -66,14 +67,14 @@ class PatchConflictError(MfnPatchError):
 
 
 def build_chain(repository: Repository, series: Series, patches: Sequence[Patch]) -> list[Link]:
-    """Make a commit of each of `patches` on top of the series' pin, and return them in order.
+    """Make a commit of each of `patches` on top of the pin, and return them in order.
 
-    A file whose blob is the one the patch was made for must become the blob that the patch
-    names, to the byte. Another blob is accepted only where an earlier patch of the series that
-    touches the file was left out by the user; then hunks may move, and their offsets are told.
+    A file that has the pre-image blob of a patch must become its post-image blob, byte for byte.
+    Another blob is accepted only if an earlier patch of the series that changes the file was left
+    out; then hunks may move, and the links have their offsets.
 
     Raises:
-        PatchConflictError: a patch does not apply; the message shows every bad hunk.
+        PatchConflictError: a patch does not apply; the message lists every hunk that does not fit.
     """
     if not patches:
         return []
@@ -90,7 +91,7 @@ def build_chain(repository: Repository, series: Series, patches: Sequence[Patch]
         missing = [other for other in left_out if set(other.paths) & set(patch.paths)]
         offsets.append(_apply(patch, tree, missing, whole))
         orders.append(_commit_order(patch, len(offsets), tree))
-    # The commits are asked for by id; no name of theirs stays.
+    # The commits are returned by id; no ref to them remains.
     orders.append(b"reset %s\nfrom %s\n\n" % (_BUILDING, ABSENT.encode()))
     orders += [b"get-mark :%d\n" % number for number in range(1, len(offsets) + 1)]
     commits = repository.out(
@@ -103,7 +104,7 @@ def build_chain(repository: Repository, series: Series, patches: Sequence[Patch]
 
 
 def read_chain(repository: Repository, base: str, tip: str) -> list[Link]:
-    """Return the chain of commits from `base` (not included) to `tip`, as their trailers tell."""
+    """Return the chain from `base` (exclusive) to `tip`, according to the commits' trailers."""
     trailers = ",".join(
         f"%(trailers:key={key},valueonly)" for key in (_NAME_TRAILER, _DIGEST_TRAILER)
     )
@@ -116,21 +117,16 @@ def read_chain(repository: Repository, base: str, tip: str) -> list[Link]:
 
 
 class _Tree:
-    """The files of a commit, and what the patches so far have made of some of them.
+    """The files of a commit, with the changes of the patches so far.
 
     Args:
-        repository: where they are read from.
-        commit: its id.
-        paths: the files whose contents will be asked for.
+        repository: the repository with the commit.
+        commit: the commit id.
+        paths: the files whose contents will be read.
     """
 
     def __init__(self, repository: Repository, commit: str, paths: set[str]) -> None:
-        listing = repository.out("ls-tree", "-r", "-z", "--full-tree", commit)
-        self._files: dict[str, tuple[str, str]] = {}  # mode and blob
-        for entry in filter(None, listing.split("\0")):
-            information, _, path = entry.partition("\t")
-            mode, _, blob = information.split()
-            self._files[path] = mode, blob
+        self._files = repository.entries(commit)
         self._blobs = Blobs(repository)
         self._blobs.load(self._files[path][1] for path in paths if path in self._files)
 
@@ -141,19 +137,19 @@ class _Tree:
         return self._files[path][0]
 
     def read(self, path: str) -> bytes:
-        """Return the content of a file; of none, nothing."""
+        """Return the content of a file, empty if there is no file."""
         return self._blobs.read(self.blob(path)) if path in self._files else b""
 
     def write(self, path: str, mode: str | None, content: bytes) -> None:
-        """Change or add a file; without `mode` it keeps its own."""
-        mode = mode or (self.mode(path) if path in self._files else _PLAIN)
+        """Change or add a file; None keeps its mode."""
+        mode = mode or (self.mode(path) if path in self._files else FILE)
         self._files[path] = mode, self._blobs.add(content)
 
     def remove(self, path: str) -> None:
         del self._files[path]
 
     def blocks(self, path: str) -> bool:
-        """Return whether a file or folder is in the way of a new file."""
+        """Return whether a file or folder prevents a new file."""
         return any(
             there == path or there.startswith(f"{path}/") or path.startswith(f"{there}/")
             for there in self._files
@@ -161,11 +157,11 @@ class _Tree:
 
 
 class _Whole:
-    """The series with nothing left out: what its patches were made from, and what they make.
+    """The whole series applied: the files before and after each patch.
 
     Args:
-        repository: with the pin.
-        series: all of it.
+        repository: the repository with the pin.
+        series: the series.
     """
 
     def __init__(self, repository: Repository, series: Series) -> None:
@@ -173,7 +169,7 @@ class _Whole:
         self._series = series
 
     def versions(self, patch: Patch, path: str) -> tuple[bytes, bytes] | None:
-        """Return a file before and after a patch; None if either is no file, or not known."""
+        """Return a file before and after a patch; None if there is no file, or it is unknown."""
         return self._versions.get((patch.name, path))
 
     @cached_property
@@ -182,7 +178,7 @@ class _Whole:
         paths = {path for patch in patches for path in patch.paths}
         tree = _Tree(self.repository, self._series.pin, paths)
         known = {}
-        with contextlib.suppress(PatchConflictError):  # a patch was left out since it is broken
+        with contextlib.suppress(PatchConflictError):  # a broken patch was left out
             for patch in patches:
                 before = {
                     path: tree.read(path) for path in patch.paths if tree.blob(path) != ABSENT
@@ -195,13 +191,13 @@ class _Whole:
 
 
 def _apply(patch: Patch, tree: _Tree, missing: list[Patch], whole: _Whole) -> tuple[Offset, ...]:
-    """Change `tree` as `patch` says; return how far hunks moved.
+    """Apply `patch` to `tree`, and return the offsets of hunks that moved.
 
-    A file that lacks what patches in `missing` do to it is merged with the versions that it has
-    in the `whole` series, as git does it.
+    A file that patches in `missing` change is merged, as git does it, with its versions in the
+    whole series.
 
     Raises:
-        PatchConflictError: hunks fit nowhere, must not move, or leave something else.
+        PatchConflictError: hunks do not fit, must not move, or give another post-image.
     """
     offsets: list[Offset] = []
     reasons: list[str] = []
@@ -212,10 +208,10 @@ def _apply(patch: Patch, tree: _Tree, missing: list[Patch], whole: _Whole) -> tu
         blob, content = tree.blob(file.path), tree.read(file.path)
         exact = blob == file.source_blob
         if file.source_blob == ABSENT and tree.blocks(file.path):
-            reasons.append(f"  {file.path}: is there already")
+            reasons.append(f"  {file.path}: already exists")
             continue
         if not exact and blob == ABSENT:
-            reasons.append(f"  {file.path}: is not there")
+            reasons.append(f"  {file.path}: does not exist")
             continue
         fits = fit(content, file.hunks)
         conflicts = [entry for entry in fits if entry.found is not None]
@@ -225,19 +221,19 @@ def _apply(patch: Patch, tree: _Tree, missing: list[Patch], whole: _Whole) -> tu
         lacking = not exact and any(file.path in other.paths for other in missing)
         result = _merge(patch, file, tree, whole) if lacking else None
         if result and result.content is not None and not result.conflicting:
-            # The hunks fit, but where there are equal blocks they may be meant for another place.
+            # The hunks fit, but if the file has equal blocks, they may belong to another one.
             merged.add(file.path)
             tree.write(file.path, file.mode, result.content)
             offsets += result.offsets(it for it in patch.files if it.path == file.path)
             continue
         if result or any(entry.ambiguous for entry in fits):
-            reasons.append(f"  {file.path}: it is unclear where its change belongs")
+            reasons.append(f"  {file.path}: the place of the change is ambiguous")
         if not exact and not lacking:
             reasons.append(f"  {file.path}: is blob {blob}, not {file.source_blob}")
         after = apply_fits(content, fits)
         left = ABSENT if file.target_blob == ABSENT and not after else blob_id(after)
         if left != file.target_blob and (exact or file.target_blob == ABSENT):
-            reasons.append(f"  {file.path}: leaves blob {left}, not {file.target_blob}")
+            reasons.append(f"  {file.path}: becomes blob {left}, not {file.target_blob}")
         if left == ABSENT:
             tree.remove(file.path)
         else:
@@ -249,7 +245,7 @@ def _apply(patch: Patch, tree: _Tree, missing: list[Patch], whole: _Whole) -> tu
 
 
 def _merge(patch: Patch, file: FilePatch, tree: _Tree, whole: _Whole) -> ThreeWay | None:
-    """Merge a file with its versions in the whole series, where these are known."""
+    """Merge a file with its versions in the whole series, if these are known."""
     versions = whole.versions(patch, file.path)
     if not versions:
         return None
@@ -259,7 +255,7 @@ def _merge(patch: Patch, file: FilePatch, tree: _Tree, whole: _Whole) -> ThreeWa
 
 
 def describe_conflict(file: FilePatch, fit: Fit) -> str:
-    """Return which hunk of `file` does not fit, and the expected and found text, line by line."""
+    """Return a message about a hunk that does not fit, with the expected and the found lines."""
     rows = [f"  {file.path}: hunk {fit.hunk.number} ({fit.hunk.header}), near line {fit.line}"]
     found = fit.found or ()
     for title, lines in (("expected", fit.hunk.source), ("found", found)):
@@ -275,12 +271,12 @@ def describe_conflict(file: FilePatch, fit: Fit) -> str:
 def _remedy(missing: list[Patch]) -> str:
     if missing:
         names = ", ".join(patch.name for patch in missing)
-        return f"It builds on what you left out: {names}. Apply that too."
-    return "Run `mfn-patch lint`; a patch made for another commit must be exported again."
+        return f"It builds on patches that you left out: {names}. Apply these too."
+    return "Run `mfn-patch lint`. A patch that was made for another commit must be exported again."
 
 
 def commit_patch(repository: Repository, patch: Patch, tree: str, parent: str) -> str:
-    """Make the commit of `patch`, which leaves `tree`, on top of `parent`; return its id."""
+    """Make a commit of `patch` with `tree` on top of `parent`, and return its id."""
     env = {}
     for role in ("AUTHOR", "COMMITTER"):
         env[f"GIT_{role}_NAME"] = patch.header.author
@@ -290,7 +286,7 @@ def commit_patch(repository: Repository, patch: Patch, tree: str, parent: str) -
 
 
 def _commit_order(patch: Patch, mark: int, tree: _Tree) -> bytes:
-    """Return what tells ``git fast-import`` to make the commit that `commit_patch` would."""
+    """Return the ``git fast-import`` command for the commit that `commit_patch` would make."""
     name, address = (
         re.sub(r"[\n<>]", "", text.strip(_STRIPPED))
         for text in (patch.header.author, patch.header.address)

@@ -1,8 +1,8 @@
-"""A changed series, written aside and checked, then put in the place of the old one.
+"""Replacing the series of a project, completely or not at all.
 
-It is written into a folder of the project that no command reads. Giving that folder its final name
-is what decides: from then on whoever reads the project first puts the files in their places, and
-whoever was killed before has changed nothing.
+The changed series is written to a folder of the project that no command reads, and checked. Then
+this folder gets its final name, which commits the change: the next command that reads the project
+moves the files to their places, even if this process is killed. Before, nothing has changed.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import shutil
 from dataclasses import dataclass, replace
@@ -19,19 +20,19 @@ from typing import TYPE_CHECKING
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.patching import worktree
 from mfn_patcher.patching.lint import lint
+from mfn_patcher.patching.project import PIN, SERIES, UPSTREAM
 from mfn_patcher.patching.series import load_series, series_entries
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from mfn_patcher.patching.series import Series
 
-PIN = "pinned_commit.txt"
-SERIES = "patches/series"
+_LOG = logging.getLogger(__name__)
 
 _DRAFT = ".mfn-patch-draft"
-_DECIDED = ".mfn-patch-decided"
-_NOTE = "changes.json"  # in either: which files are written, in order, and which are removed
+_COMMITTED = ".mfn-patch-committed"
+_NOTE = "changes.json"  # in either: the files to write, in order, and those to remove
 
 
 class DraftError(MfnPatchError):
@@ -40,19 +41,19 @@ class DraftError(MfnPatchError):
 
 @dataclass(frozen=True)
 class Draft:
-    """A changed series that has been checked, and that `install` puts in its place.
+    """A changed series that has been checked.
 
     Attributes:
         root: the project.
-        series: the changed series, which stands aside yet.
+        series: the changed series, in a folder of its own.
     """
 
     root: Path
     series: Series
 
     def install(self) -> None:
-        """Put it in the place of the project's; done even if we are killed from here on."""
-        self.series.root.rename(self.root / _DECIDED)
+        """Replace the project's series; from here on, it happens even if this process is killed."""
+        self.series.root.rename(self.root / _COMMITTED)
         _install(self.root)
 
 
@@ -60,16 +61,16 @@ class Draft:
 def drafted(
     series: Series, changed: Mapping[str, bytes], *, names: Mapping[str, str]
 ) -> Iterator[Draft]:
-    """Write a changed series aside, and keep others from changing the project meanwhile.
+    """Write and check a changed series, and lock the project meanwhile.
 
     Args:
-        series: what it is made from.
-        changed: contents by path below the project's root, for what becomes another or is new.
-        names: the patches that it has, by the names that they had; one that is missing goes. A
-            new patch's place is told by `changed`, which then holds ``patches/series`` too.
+        series: the project's series.
+        changed: contents of changed and new files, by path below the project's root. A new patch
+            requires a new ``patches/series``.
+        names: new names of the patches by their old ones; patches without one are removed.
 
     Raises:
-        DraftError: `lint` finds something wrong with it.
+        DraftError: `lint` finds a problem.
     """
     root = series.root.resolve()
     with _locked(root):
@@ -85,6 +86,7 @@ def drafted(
         try:
             for path, data in files.items():
                 _write(worktree.make_parents(folder, path), data)
+            _write(folder / UPSTREAM, (root / UPSTREAM).read_bytes())
             problems = [replace(it, path=it.path.relative_to(folder)) for it in lint(folder)]
             if problems:
                 raise DraftError("\n".join(map(str, problems)))
@@ -94,18 +96,17 @@ def drafted(
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def recover(root: Path, report: Callable[[str], None] = lambda _: None) -> None:
-    """Put a changed series in its place, if a killed command had decided on it; else remove it.
+def recover(root: Path) -> None:
+    """Finish the change of a killed command if it was committed, else discard it.
 
     Args:
         root: the project.
-        report: called with a line if there was something to do.
     """
-    if (root / _DECIDED).exists() or (root / _DRAFT).exists():
+    if (root / _COMMITTED).exists() or (root / _DRAFT).exists():
         with _locked(root):
             shutil.rmtree(root / _DRAFT, ignore_errors=True)
             if _install(root):
-                report(f"finished writing {root / 'patches'}, which was interrupted")
+                _LOG.info("finished an interrupted change of %s", root / "patches")
 
 
 @contextlib.contextmanager
@@ -119,15 +120,15 @@ def _locked(root: Path) -> Iterator[None]:
 
 
 def _note_changes(folder: Path, root: Path, files: Mapping[str, bytes]) -> None:
-    """Write down what `_install` will do.
+    """Write the note for `_install`.
 
     Raises:
-        DraftError: something would be replaced that is no file of the series.
+        DraftError: it would overwrite a file that is not part of the series.
         OutsideError: a path leads through a link.
     """
     written = []
     replaced = {f"patches/{name}" for _, name in series_entries(root)}
-    # The series comes last: at each moment the patches that it names are there.
+    # The series comes last, so the patches that it lists exist at any moment.
     for path in sorted(files, key=lambda path: (path == SERIES, path)):
         worktree.refuse_detour(root, path)
         found = worktree.look(root, path)
@@ -136,8 +137,8 @@ def _note_changes(folder: Path, root: Path, files: Mapping[str, bytes]) -> None:
         is_file = found and found.mode in (worktree.FILE, worktree.PROGRAM)
         if found and not (is_file and path in {*replaced, PIN, SERIES}):
             raise DraftError(
-                f"{root / path} would be overwritten, and is not a file of the series",
-                remedy="Move it out of the way and run the command again.",
+                f"{root / path} would be overwritten, but is not a file of the series",
+                remedy="Move it away and run the command again.",
             )
         written.append(path)
     removed = replaced - set(files)
@@ -146,12 +147,12 @@ def _note_changes(folder: Path, root: Path, files: Mapping[str, bytes]) -> None:
 
 
 def _install(root: Path) -> bool:
-    """Do what is left to do of a change that was decided on; return whether there was one."""
-    folder = root / _DECIDED
+    """Finish a committed change; return whether there was one."""
+    folder = root / _COMMITTED
     if not folder.exists():
         return False
     note = folder / _NOTE
-    if note.exists():  # it goes first of all, once everything is done
+    if note.exists():  # removed first, once all files are in place
         changes = json.loads(note.read_text())
         for path in changes["written"]:
             place = worktree.make_parents(root, path)

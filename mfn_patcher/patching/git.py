@@ -1,15 +1,15 @@
-"""The only module that runs git: GitPython beneath, bytes in and bytes out.
+"""Running git: the only module that does so, through GitPython.
 
-Whatever the user's environment and configuration say, the same call gives the same bytes:
-variables that redirect git are taken out, and every setting that would change a result is
-overridden on the command line. What carries a connection (proxies, credentials, ``insteadOf``)
-is left as the user has it.
+The same call gives the same bytes whatever the user's environment and configuration are:
+variables that redirect git are removed, and every setting that could change a result is overridden
+on the command line. Settings of connections (proxies, credentials, ``insteadOf``) stay as they are.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import logging
 import os
 import re
 import shlex
@@ -25,6 +25,8 @@ from mfn_patcher.patching.address import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+
+_LOG = logging.getLogger(__name__)
 
 _OVERRIDES = (
     "advice.detachedHead=false",
@@ -48,8 +50,9 @@ _OVERRIDES = (
     "diff.suppressBlankEmpty=false",
     "fetch.recurseSubmodules=false",
     "gc.auto=0",
-    "http.lowSpeedLimit=1",  # bytes a second, for
-    "http.lowSpeedTime=60",  # so many seconds: then a host is given up
+    # Give up a host that sends less than one byte per second for a minute.
+    "http.lowSpeedLimit=1",
+    "http.lowSpeedTime=60",
     "i18n.commitEncoding=UTF-8",
     "i18n.logOutputEncoding=UTF-8",
     "log.showSignature=false",
@@ -62,37 +65,37 @@ _OVERRIDES = (
     "trailer.separators=:",
 )
 
-# Variables that say how to connect or what to trust stay; every other GIT_ variable (GIT_DIR
-# set by a hook, GIT_INDEX_FILE, GIT_EXTERNAL_DIFF, ...) could bend a result.
+# Variables about connections and trust are kept. Any other GIT_ variable (GIT_DIR in a hook,
+# GIT_INDEX_FILE, GIT_EXTERNAL_DIFF, ...) could change a result.
 _KEPT_VARIABLES = re.compile(
     r"GIT_(ALLOW_PROTOCOL|ASKPASS|CONFIG_(COUNT|KEY_\d+|VALUE_\d+|GLOBAL|SYSTEM|NOSYSTEM)"
     r"|EXEC_PATH|HTTP_\w+|PROXY_\w+|PYTHON_\w+|SSH|SSH_COMMAND|SSH_VARIANT|SSL_\w+|TRACE\w*)"
 )
 _VARIABLES = {
     "GIT_ATTR_NOSYSTEM": "1",
-    # Paths come from patches and from upstream: none is a pattern.
+    # Paths come from patches and from upstream, and are never patterns.
     "GIT_LITERAL_PATHSPECS": "1",
-    # In a clone without all blobs git starts another git for each that it misses, and that one
-    # may do the same. Whatever is needed is fetched by us, at once.
+    # In a partial clone, git would start another git for each missing blob. We fetch the blobs that
+    # we need in one request instead.
     "GIT_NO_LAZY_FETCH": "1",
-    "GIT_OPTIONAL_LOCKS": "0",  # what only looks must not leave a lock when it is killed
+    "GIT_OPTIONAL_LOCKS": "0",  # a killed reader must not leave a lock behind
     "GIT_TERMINAL_PROMPT": "0",
 }
 _environment_lock = threading.Lock()
 
-# What git says of a repository that lost something, in a power cut for example.
+# Messages of git about a repository that was damaged, for example by a power cut.
 _DAMAGE = re.compile(
     rb"not a git repository|object file .* is empty|is corrupt|index file (corrupt|smaller)"
     rb"|bad (signature|object|tree|index file|config)|invalid sha1 pointer|unable to (read|parse) "
     rb"|cannot read|inflate: data stream error|broken link|reference broken|No such ref"
 )
-_CONNECTING = ("fetch", "ls-remote")  # the only commands that may reach for another repository
+_CONNECTING = ("fetch", "ls-remote")  # the only commands that may access another repository
 _PR_SET_PDEATHSIG = 1
 _NO_ATTRIBUTES = "* -text !eol -ident -filter -working-tree-encoding !diff !merge\n"
 
-OLDEST = (2, 28)  # has `git init --initial-branch`
+OLDEST = (2, 28)  # the first version with `git init --initial-branch`
 
-# How a diff is written wherever its bytes matter.
+# The options of each diff that is stored or parsed.
 DIFF_OPTIONS = (
     "--no-color",
     "--no-ext-diff",
@@ -107,20 +110,21 @@ DIFF_OPTIONS = (
 
 
 class GitError(MfnPatchError):
-    """git ended with a status that was not expected.
+    """git failed with an unexpected exit status.
 
     Attributes:
-        command: the arguments after ``git``, without our own overrides.
+        command: the arguments after ``git``, without our overrides.
         status: git's exit status.
-        stdout, stderr: what git wrote, as bytes.
+        stdout: the standard output.
+        stderr: the standard error.
     """
 
     def __init__(self, command: tuple[str, ...], status: int, stdout: bytes, stderr: bytes) -> None:
-        said = redact(stderr.decode(errors="replace")).strip() or "it said nothing"
+        said = redact(stderr.decode(errors="replace")).strip() or "no message"
         full = "No space left on device" in said
         super().__init__(
             f"git {redact(shlex.join(command))} failed with status {status}: {said}",
-            remedy="Make room and try again; nothing was lost." if full else "",
+            remedy="Free some space and try again; nothing was lost." if full else "",
         )
         self.command = command
         self.status = status
@@ -129,20 +133,20 @@ class GitError(MfnPatchError):
 
 
 class DamagedError(GitError):
-    """git could not read the repository that it was to work in."""
+    """git could not read its repository."""
 
     def __init__(self, failed: GitError, git_dir: Path) -> None:
         super().__init__(failed.command, failed.status, failed.stdout, failed.stderr)
         said = failed.stderr.decode(errors="replace").strip().splitlines()
         self.args = (f"the git repository {git_dir} is damaged: {said[0]}",)
         self.remedy = (
-            f"Move {git_dir.parent} aside, run `mfn-patch apply`, and copy your own files back."
+            f"Move {git_dir.parent} away, run `mfn-patch apply`, and copy your own files back."
         )
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a git command left: exit status, standard output and standard error."""
+    """Exit status, standard output and standard error of a git command."""
 
     status: int
     stdout: bytes
@@ -150,14 +154,14 @@ class Result:
 
 
 class Repository:
-    """A git directory and its work tree, named outright so that git never looks around for one.
+    """A git directory and its work tree, both passed explicitly, so that git never searches.
 
     Attributes:
         git_dir: the ``.git`` directory.
-        work_tree: the directory whose files it tracks.
-        inherited_fd: a descriptor that every git process inherits. A lock held through it
-            lasts until the last of them has ended, even when this process is killed.
-        variables: what every git process gets in its environment.
+        work_tree: the work tree.
+        inherited_fd: a descriptor that every git process inherits. A lock held through it lasts
+            until the last of them has ended, even if this process is killed.
+        variables: environment variables of every git process.
     """
 
     def __init__(self, work_tree: Path) -> None:
@@ -167,12 +171,12 @@ class Repository:
         self.variables: Mapping[str, str] = {}
 
     def init(self) -> None:
-        """Make it an empty repository; nothing of the user's templates gets in."""
+        """Create an empty repository, without the user's templates."""
         self.work_tree.mkdir(parents=True, exist_ok=True)
         place = str(self.work_tree)
         self.run("init", "--quiet", "--template=", "--initial-branch=mfn-patch", "--", place)
-        # Attributes of the repository itself would change line ends and contents on their way to
-        # the work tree and back; blobs are compared to the byte.
+        # Upstream's attributes would change line ends and contents on their way to the work tree
+        # and back, but blobs are compared byte for byte.
         attributes = self.git_dir / "info" / "attributes"
         attributes.parent.mkdir(exist_ok=True)
         if not attributes.exists():
@@ -191,24 +195,24 @@ class Repository:
 
         Args:
             arguments: the command and its options.
-            stdin: bytes for its standard input.
-            env: variables to add.
-            expected: exit statuses that are no error.
-            uninterruptible: keep it out of reach of Ctrl-C and of signals to our process
-                group, and wait for its end whatever happens here.
-            seconds: how long it may take.
+            stdin: the standard input.
+            env: additional environment variables.
+            expected: exit statuses that are not errors.
+            uninterruptible: run it in a process group of its own, so that Ctrl-C does not reach
+                it, and wait for its end even after an exception.
+            seconds: the timeout.
 
         Raises:
-            GitError: another exit status, or it took too long.
+            GitError: another exit status, or a timeout.
             MfnPatchError: git is not installed.
         """
-        # Without git on the path the import itself would fail; we say it in our own words.
+        # Without git on the path, the import itself would fail, with GitPython's message.
         os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-        # Takes longer to import than click; much that never comes here imports this module.
+        # GitPython takes longer to import than click, and many commands never run git.
         from git import Git, GitCommandNotFound  # noqa: PLC0415
 
         command = ["git", "--no-pager"]
-        if arguments[0] != "init":  # which would write the place of the work tree into its config
+        if arguments[0] != "init":  # would store the path of the work tree in its config
             command += [f"--git-dir={self.git_dir}", f"--work-tree={self.work_tree}"]
         for override in _OVERRIDES:
             command += ["-c", override]
@@ -216,9 +220,10 @@ class Repository:
         variables = {**_VARIABLES, **self.variables, **(env or {})}
         if not connects:
             variables["GIT_ALLOW_PROTOCOL"] = "none"  # for git older than GIT_NO_LAZY_FETCH
+        _LOG.debug("git %s", redact(shlex.join(arguments)))
         with _without_git_variables():
             try:
-                # Kept until the end: GitPython kills the process when the handle goes.
+                # Keep the handle: GitPython kills the process when it is collected.
                 handle = Git(self.work_tree).execute(
                     [*command, *arguments],
                     as_process=True,
@@ -252,11 +257,11 @@ class Repository:
         return Result(process.returncode, stdout, stderr)
 
     def out(self, *arguments: str, **options: object) -> str:
-        """Run git and return its standard output as text without the last line break."""
+        """Run git and return its standard output as text, without trailing line breaks."""
         return self.run(*arguments, **options).stdout.decode(errors="surrogateescape").rstrip("\n")  # type: ignore[arg-type]
 
     def missing(self, blobs: Iterable[str]) -> set[str]:
-        """Return those of `blobs` that are not here; other commands would try to fetch them."""
+        """Return those of `blobs` that the repository lacks."""
         wanted = set(blobs)
         if not wanted:
             return wanted
@@ -266,7 +271,7 @@ class Repository:
         return wanted - {line.strip() for line in listing}
 
     def entries(self, tree: str) -> dict[str, tuple[str, str]]:
-        """Return mode, six octal digits, and blob of every file of a tree or commit, by path."""
+        """Return mode (six octal digits) and blob of every file of a tree or commit, by path."""
         entries = {}
         listing = self.out("ls-tree", "-r", "-z", "--full-tree", tree)
         for line in filter(None, listing.split("\0")):
@@ -276,7 +281,7 @@ class Repository:
         return entries
 
     def resolve(self, revision: str) -> str | None:
-        """Return the commit that `revision` names, or None."""
+        """Return the commit id of `revision`, or None."""
         found = self.run(
             "rev-parse", "--quiet", "--verify", f"{revision}^{{commit}}", expected=(0, 1, 128)
         )
@@ -284,7 +289,7 @@ class Repository:
 
 
 def version() -> tuple[int, ...]:
-    """Return the version of git.
+    """Return the version of git, such as ``(2, 47, 1)``.
 
     Raises:
         MfnPatchError: git is not installed.
@@ -295,7 +300,7 @@ def version() -> tuple[int, ...]:
 
 
 def _end_with(parent: int) -> Callable[[], None] | None:
-    """Return what a new process calls to be ended together with its parent, where that can be."""
+    """Return a function by which a new process asks to end with its parent; Linux only."""
     try:
         prctl = ctypes.CDLL(None).prctl
     except (OSError, AttributeError):  # not Linux
@@ -312,8 +317,8 @@ def _end_with(parent: int) -> Callable[[], None] | None:
 
 @contextlib.contextmanager
 def _without_git_variables() -> Iterator[None]:
-    # GitPython adds to os.environ and cannot take away, so what must go is taken out of it
-    # for the moment in which the process starts.
+    # GitPython can add variables but not remove any, so they are removed from os.environ while the
+    # process starts.
     with _environment_lock:
         taken = {
             name: os.environ.pop(name)

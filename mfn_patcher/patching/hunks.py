@@ -1,7 +1,7 @@
-"""Where hunks fit in a file, by the rules of ``git apply``, and what stands there if they do not.
+"""Where hunks fit in a file, by the rules of ``git apply``.
 
-git says only that a patch does not apply, and names the first bad hunk; this says it of every
-hunk, with the lines that were expected and found.
+git reports only the first hunk of a file that does not fit. This module reports every one, with
+the lines that it expects and those that are there.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ class Fit:
     """Where one hunk fits.
 
     Attributes:
-        line: the line, from 1, at which its pre-image was found or, for a hunk that fits
-            nowhere, at which most of it stands. Hunks before it count as applied.
-        offset: how many lines that is from where the patch says.
-        found: None where the hunk fits, else the lines that stand at `line`.
-        ambiguous: whether it fits somewhere else as well; never where it fits without offset.
+        hunk: the hunk.
+        line: the line, from 1, at which the pre-image was found. If the hunk does not fit, the
+            line at which most of it was found. Earlier hunks count as applied.
+        offset: the distance, in lines, from the place that the patch names.
+        found: None if the hunk fits, else the lines at `line`.
+        ambiguous: whether the hunk also fits elsewhere; never set without an offset.
     """
 
     hunk: Hunk
@@ -38,12 +39,12 @@ class Fit:
 
 
 def fit(content: bytes, hunks: Sequence[Hunk]) -> list[Fit]:
-    """Return where each of `hunks` fits in `content`; one that fits nowhere is left out.
+    """Return where each of `hunks` fits in `content`; those that do not fit are not applied.
 
-    As in git, a hunk is looked for at the line that the patch names, then ever farther from it
-    to both sides; one at line 1 must stand at the file's beginning, one without context after
-    it at its end; and lines that an earlier hunk put there are never matched. Context that ends
-    the file without a line break also matches where only white space follows it.
+    As in git, a hunk is searched at the line that the patch names, then at growing distances from
+    it in both directions. A hunk at line 1 must be at the start of the file, and a hunk without
+    trailing context at its end. Lines that an earlier hunk has added never match. Context that
+    ends the file without a line break also matches if only white space follows it.
     """
     image = _split(content)
     patched = [False] * len(image)
@@ -65,7 +66,7 @@ def fit(content: bytes, hunks: Sequence[Hunk]) -> list[Fit]:
 
 
 def already_applied(content: bytes, hunk: Hunk) -> int | None:
-    """Return the line, from 1, at which what `hunk` leaves stands already, in one place only."""
+    """Return the line, from 1, of the only place that already has the post-image of `hunk`."""
     image = _split(content)
     undone = replace(hunk, source=hunk.target, target=hunk.source, source_start=hunk.target_start)
     guess = _guess(hunk, image)
@@ -75,7 +76,7 @@ def already_applied(content: bytes, hunk: Hunk) -> int | None:
 
 
 def apply_fits(content: bytes, fits: Sequence[Fit]) -> bytes:
-    """Return `content` with the hunks applied where they fit; those that do not are left out."""
+    """Return `content` with those hunks applied that fit."""
     image = _split(content)
     for entry in fits:
         if entry.found is None:
@@ -85,11 +86,11 @@ def apply_fits(content: bytes, fits: Sequence[Fit]) -> bytes:
 
 
 def _split(content: bytes) -> list[bytes]:
-    """Split into lines with their ends; only a line feed ends a line, as for git."""
+    """Split into lines with their ends; as for git, only a line feed ends a line."""
     return list(_lines(content))
 
 
-@lru_cache(maxsize=16)  # the same file is looked at for hunk after hunk
+@lru_cache(maxsize=16)  # the same file is split for each of its hunks
 def _lines(content: bytes) -> tuple[bytes, ...]:
     lines = [line + b"\n" for line in content.split(b"\n")]
     lines[-1] = lines[-1][:-1]
@@ -97,20 +98,20 @@ def _lines(content: bytes) -> tuple[bytes, ...]:
 
 
 def _guess(hunk: Hunk, image: list[bytes]) -> int:
-    """Return where the patch says that a hunk stands, from 0, hunks before it applied."""
+    """Return the line, from 0, that the patch names, with earlier hunks applied."""
     return min(max(hunk.target_start - 1, 0), len(image))
 
 
 def _places(image: list[bytes], patched: list[bool], hunk: Hunk, guess: int) -> Iterator[int]:
-    """Yield where the pre-image stands, the nearest to `guess` first, then the lower one."""
+    """Yield the places of the pre-image: the nearest to `guess` first, and later ones on a tie."""
     source = hunk.source
     size = len(source)
     last = len(image) - size
-    # git compares the pre-image with as many bytes of the file, and lines but for white space. So
-    # a last line without its line break matches the beginning of one that has more.
+    # git compares as many bytes as the pre-image has, then ignores white space. So a last line
+    # without its line break matches the start of a longer line.
     loose = bool(size and hunk.trailing and not source[-1].endswith(b"\n"))
     exact = source[:-1] if loose else source
-    # The longest line stands in fewer places than most.
+    # The longest line is likely to be in few places.
     anchor = max(range(len(exact)), key=lambda number: len(exact[number]), default=None)
     if anchor is None:
         starts = list(range(len(image) + 1))
@@ -132,12 +133,12 @@ def _places(image: list[bytes], patched: list[bool], hunk: Hunk, guess: int) -> 
 
 
 def _begins_with(line: bytes, text: bytes) -> bool:
-    """Return whether `line` is `text` with nothing but white space behind it."""
+    """Return whether `line` is `text`, followed by nothing but white space."""
     return line.startswith(text) and not line[len(text) :].strip(b" \t\r\n")
 
 
 def _where(image: list[bytes], line: bytes) -> list[int]:
-    """Return all places of a line; `list.index` finds them several times as fast as a loop."""
+    """Return all places of a line; `list.index` is several times as fast as a loop."""
     found: list[int] = []
     at = -1
     with contextlib.suppress(ValueError):
@@ -148,7 +149,7 @@ def _where(image: list[bytes], line: bytes) -> list[int]:
 
 
 def _most_alike(image: list[bytes], source: tuple[bytes, ...], guess: int) -> int:
-    """Return where most of `source` stands line for line; of equals, the nearest to `guess`."""
+    """Return the place that shares most lines with `source`; the nearest to `guess` on a tie."""
     wanted: dict[bytes, list[int]] = {}
     for number, line in enumerate(source):
         wanted.setdefault(line, []).append(number)

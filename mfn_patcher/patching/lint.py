@@ -1,37 +1,34 @@
-"""Offline checks of ``patches/``: everything that can be wrong without asking upstream."""
+"""Checks of a project that need no access to upstream."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from mfn_patcher.patching.series import (
-    PatchFormatError,
-    Problem,
-    parse_patch,
-    read_pin,
-    series_entries,
-    series_requirements,
-)
+from mfn_patcher.patching.patchfile import PatchFormatError, Problem, parse_patch
+from mfn_patcher.patching.project import read_pin, read_upstream
+from mfn_patcher.patching.series import series_entries, series_requirements
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mfn_patcher.patching.series import Patch
+    from mfn_patcher.patching.patchfile import Patch
 
 
 def lint(root: Path) -> list[Problem]:
-    """Return every problem of the project at `root`, in the order of the files.
+    """Return all problems of the project at `root`, in the order of the files.
 
-    Beside what `parse_patch` refuses, these are checked: entries that stand twice, patch files
-    that the series does not name, stacks that are not in one piece, numbers that do not count
-    1, 2, 3 within a stack, and a pre-image that is not what the patch before it leaves.
+    Besides the format of each file, this checks that no entry of the series appears twice, that
+    the series lists every patch file, that each stack is contiguous and numbered from 1, that
+    requirements name earlier stacks, and that each pre-image is the post-image of the patch before
+    it.
     """
     problems: list[Problem] = []
-    try:
-        read_pin(root)
-    except PatchFormatError as error:
-        problems.append(error.problem)
+    for read in (read_pin, read_upstream):
+        try:
+            read(root)
+        except PatchFormatError as error:
+            problems.append(error.problem)
     try:
         entries = series_entries(root)
     except PatchFormatError as error:
@@ -51,7 +48,7 @@ def _order(folder: Path, entries: list[tuple[int, str]]) -> list[Problem]:
     series = folder / "series"
     names = [name for _, name in entries]
     problems = [
-        Problem(series, 0, f"{name} stands {count} times")
+        Problem(series, 0, f"{name} appears {count} times")
         for name, count in Counter(names).items()
         if count > 1
     ]
@@ -65,11 +62,11 @@ def _order(folder: Path, entries: list[tuple[int, str]]) -> list[Problem]:
     for line, name in entries:
         stack, _, file = name.partition("/")
         if stack != previous and stack in seen:
-            problems.append(Problem(series, line, f"stack {stack} is in more than one piece"))
+            problems.append(Problem(series, line, f"stack {stack} is not contiguous"))
         seen[stack] += 1
         if not file.startswith(f"{seen[stack]:04d}-"):
             problems.append(
-                Problem(series, line, f"{name} is number {seen[stack]} of its stack by order")
+                Problem(series, line, f"{name} must be numbered {seen[stack]:04d}, by its position")
             )
         previous = stack
     return problems
@@ -82,14 +79,16 @@ def _requirements(root: Path, entries: list[tuple[int, str]]) -> list[Problem]:
     seen = set()
     for line, stack, needed in series_requirements(root):
         if stack in seen:
-            problems.append(Problem(series, line, f"stack {stack} declares twice what it requires"))
+            problems.append(
+                Problem(series, line, f"the requirements of stack {stack} appear twice")
+            )
         seen.add(stack)
         for name in (stack, *needed):
             if name not in stacks:
                 problems.append(Problem(series, line, f"there is no stack {name}"))
             elif name in needed and stack in stacks[: stacks.index(name) + 1]:
                 problems.append(
-                    Problem(series, line, f"{stack} requires {name}, which does not come before it")
+                    Problem(series, line, f"{stack} requires {name}, which is not an earlier stack")
                 )
     return problems
 
@@ -106,7 +105,7 @@ def _chain(patches: list[Patch]) -> list[Problem]:
                         patch.path,
                         file.line,
                         f"{file.path}: expects blob {file.source_blob[:12]}, "
-                        f"but {before} leaves {blob[:12]}",
+                        f"but {before} makes {blob[:12]}",
                     )
                 )
             left[file.path] = (file.target_blob, patch.name)

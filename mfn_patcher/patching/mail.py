@@ -1,4 +1,4 @@
-"""Headers of mails as ``git format-patch`` writes them and ``git am`` reads them."""
+"""Mail headers as ``git format-patch`` writes and ``git am`` reads them."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class MailError(ValueError):
 
 
 def decode(value: str) -> str:
-    """Return a header's text: folded lines joined, encoded words of RFC 2047 decoded.
+    """Return the text of a header, with folded lines joined and RFC 2047 words decoded.
 
     Raises:
-        MailError: an encoded word is not what it says, or has an unknown encoding.
+        MailError: an encoded word is invalid, or has an unknown encoding.
     """
     unfolded = re.sub(r"\r?\n[ \t]+", " ", value)
     joined = _BETWEEN_WORDS.sub(r"\1", unfolded)
@@ -31,14 +31,14 @@ def decode(value: str) -> str:
 
 
 def subject(value: str) -> str:
-    """Return a decoded subject without ``[PATCH 1/2]`` before it."""
+    """Return the decoded subject, without a prefix such as ``[PATCH 1/2]``."""
     return _PREFIX.sub("", decode(value), count=1)
 
 
 def parse_person(value: str) -> tuple[str, str]:
-    """Return name and address of ``Name <address>``, both empty where it has another form.
+    """Return name and address of ``Name <address>``, both empty if it has another form.
 
-    The name may hold commas, colons and the like, quoted or not.
+    The name may contain commas, colons and the like, quoted or not.
 
     Raises:
         MailError: as `decode`.
@@ -54,7 +54,7 @@ def parse_person(value: str) -> tuple[str, str]:
 
 
 def format_person(name: str, address: str) -> str:
-    """Return ``Name <address>`` for a header, the name quoted where mails want it so."""
+    """Return ``Name <address>`` for a header, with the name quoted if necessary."""
     if _SPECIAL.search(name):
         escaped = re.sub(r'(["\\])', r"\\\1", name)
         name = f'"{escaped}"'

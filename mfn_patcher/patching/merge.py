@@ -1,8 +1,4 @@
-"""Carrying a change from the tree that it was made on to another one, file by file.
-
-The three versions of each file are merged by git. Only blobs of changed files are read, so a clone
-without the others is enough.
-"""
+"""3-way merges of trees, file by file, which need only the blobs of changed files."""
 
 from __future__ import annotations
 
@@ -19,14 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mfn_patcher.patching.git import Repository
-    from mfn_patcher.patching.series import Patch
+    from mfn_patcher.patching.patchfile import Patch
 
 _NO_FILE = "000000"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A file in a tree: its mode, six octal digits, and its blob; `ABSENT` where there is none."""
+    """A file in a tree: mode (six octal digits) and blob, which is `ABSENT` if there is no file."""
 
     mode: str
     blob: str
@@ -36,20 +32,22 @@ class Entry:
 
     @property
     def is_file(self) -> bool:
-        """Whether it is a file, and not a link or a submodule."""
+        """Whether it is a regular file, not a link or a submodule."""
         return self.mode in (FILE, PROGRAM)
 
 
 @dataclass(frozen=True)
 class Conflict:
-    """A file whose change cannot be carried over without a decision.
+    """A file that cannot be merged automatically.
 
     Attributes:
-        path: which.
-        base, ours, theirs: before the change, in the tree that it is carried to, and after it.
-        content: merged as far as it goes, with the usual markers; None where one side has no file,
-            or has a link, a submodule or a binary file.
-        blocked_by: a file or folder that stands in the place of a file that is not there.
+        path: the file.
+        base: the file before the change.
+        ours: the file in the tree that is changed.
+        theirs: the file after the change.
+        content: the merged content with conflict markers; None if a side has no file, or has a
+            link, a submodule or a binary file.
+        blocked_by: a file or folder in the place of a new file.
     """
 
     path: str
@@ -62,12 +60,12 @@ class Conflict:
 
 @dataclass(frozen=True)
 class Merged:
-    """What became of a change.
+    """The result of a merge.
 
     Attributes:
-        tree: the tree with all of the change that could be carried over.
-        conflicts: the files that could not; `tree` has them as they were.
-        offsets: hunks of the patch that went to other lines than it says.
+        tree: the tree with all changes that could be merged.
+        conflicts: the files that could not be merged, which are unchanged in `tree`.
+        offsets: hunks of the patch that moved to other lines.
     """
 
     tree: str
@@ -84,15 +82,15 @@ def merge(
     labels: tuple[str, str],
     patch: Patch | None = None,
 ) -> Merged:
-    """Carry the change from `base` to `theirs` over to `ours`.
+    """Apply the change from `base` to `theirs` to `ours`.
 
     Args:
-        repository: with the three trees, or commits, and the blobs of the changed files.
-        base: what the change was made on.
-        ours: what it is carried to.
-        theirs: what it made.
-        labels: names of `ours` and of the change, for the markers.
-        patch: the patch that the change is, if it is one: its hunks' offsets are told.
+        repository: the repository with the three trees and the blobs of changed files.
+        base: the tree or commit before the change.
+        ours: the tree or commit to change.
+        theirs: the tree or commit after the change.
+        labels: names of `ours` and `theirs` for conflict markers.
+        patch: the patch that made the change, to compute the offsets of its hunks.
     """
     conflicts = []
     offsets: list[threeway.Offset] = []
@@ -139,14 +137,14 @@ def _changes(repository: Repository, base: str, theirs: str) -> dict[str, tuple[
 
 
 def _blocking(path: str, there: set[str]) -> str:
-    """Return what keeps a file from being at `path`: a file on the way to it, or a folder."""
+    """Return the file or folder that prevents a file at `path`, or an empty string."""
     folder = f"{path}/"
     files = (other for other in there if path.startswith(f"{other}/"))
     return next(files, folder if any(other.startswith(folder) for other in there) else "")
 
 
 def write_blob(repository: Repository, content: bytes) -> str:
-    """Put a content into the repository, and return its id."""
+    """Store a content in the repository, and return its blob id."""
     return repository.run("hash-object", "-w", "--stdin", stdin=content).stdout.decode().strip()
 
 

@@ -1,56 +1,143 @@
-"""Where the patches, the series and the pin are, and where upstream is."""
+"""The files of a project: its folder, its pin, and where its upstream is.
+
+A project is a folder with three things:
+
+* ``pinned_commit.txt``: the commit of upstream that the patches are made for.
+* ``upstream.toml``: upstream's address, and the paths that a workspace contains.
+* ``patches/``: the patches, and ``patches/series`` with their order.
+"""
 
 from __future__ import annotations
 
+import re
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from mfn_patcher.errors import MfnPatchError
-from mfn_patcher.patching.address import Address
+from mfn_patcher.patching.address import Address, AddressError
+from mfn_patcher.patching.patchfile import PatchFormatError, Problem, read_text
 
-PUBLIC_ADDRESS = "https://github.com/deepinsight/insightface.git"
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+PIN = "pinned_commit.txt"
+UPSTREAM = "upstream.toml"
+SERIES = "patches/series"
 
 _PACKAGE = Path(__file__).resolve().parents[1]
+_COMMIT = re.compile(r"[0-9a-f]{40}\n?")
+_KEYS = {"address", "paths"}
+_LINE = re.compile(r"\(at line (\d+), ")  # in the messages of tomllib
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """The repository that a project patches.
+
+    Attributes:
+        address: its public address; an absolute path if ``upstream.toml`` has a path, which may be
+            relative to the project.
+        paths: what a workspace contains, as sparse checkout patterns; patched files are always
+            included.
+    """
+
+    address: str
+    paths: tuple[str, ...]
 
 
 def project_root(given: Path | None = None, *, writable: bool = False) -> Path:
-    """Return the folder that holds ``pinned_commit.txt`` and ``patches/``.
+    """Return the folder of the project.
 
-    That is `given`; else the current folder, if it is such a one; else what an installed tool
-    carries; else the checkout it runs from.
+    That is `given`; else the current folder, if it contains a project; else the project that an
+    installed mfn-patch contains; else the checkout that mfn-patch runs from.
 
     Args:
-        given: the user's choice.
-        writable: its files are to be changed, which what an installed tool carries is not for.
+        given: the folder that the user named.
+        writable: whether the project will be changed. The one in an installation never is.
 
     Raises:
-        MfnPatchError: it holds no series, or is not to be changed.
+        MfnPatchError: there is no project, or it must not be changed.
     """
     bundled = _PACKAGE / "bundled"
     own = bundled if bundled.is_dir() else _PACKAGE.parent
     here = Path.cwd()
-    # A folder that quilt keeps patches in has a series, but names no commit.
-    root = given or (here if _holds_series(here) and (here / "pinned_commit.txt").exists() else own)
-    if not _holds_series(root):
+    # quilt has a patches/series too, but no pinned commit.
+    root = given or (here if _has_series(here) and (here / PIN).exists() else own)
+    if not _has_series(root):
         raise MfnPatchError(
-            f"{root} holds no patches/series",
-            remedy="Name the folder with pinned_commit.txt and patches/ by --project.",
+            f"{root} contains no {SERIES}",
+            remedy=f"Use --project to name the folder with {PIN}, {UPSTREAM} and patches/.",
         )
     if writable and root == bundled:
         raise MfnPatchError(
-            "the patches that an installed mfn-patch carries are not to be changed",
-            remedy="Name the checkout of your patches by --project.",
+            "the patches of an installed mfn-patch cannot be changed",
+            remedy="Use --project to name a checkout of your own patches.",
         )
     return root
 
 
-def _holds_series(folder: Path) -> bool:
-    return (folder / "patches" / "series").is_file()
+def _has_series(folder: Path) -> bool:
+    return (folder / SERIES).is_file()
+
+
+def read_pin(root: Path) -> str:
+    """Return the commit id in ``pinned_commit.txt`` of the project at `root`.
+
+    Raises:
+        PatchFormatError: the file does not contain one.
+    """
+    path = root / PIN
+    text = read_text(path)
+    if not _COMMIT.fullmatch(text):
+        raise PatchFormatError(Problem(path, 1, "must contain a commit id of 40 hex digits"))
+    return text.strip()
+
+
+def read_upstream(root: Path) -> Upstream:
+    """Return what ``upstream.toml`` of the project at `root` says.
+
+    Raises:
+        PatchFormatError: the file is missing or does not have the documented format.
+    """
+    path = root / UPSTREAM
+
+    def wrong(message: str, line: int = 0) -> PatchFormatError:
+        return PatchFormatError(Problem(path, line, message))
+
+    if not path.exists():
+        raise wrong("missing; it must contain `address` and `paths`: see docs/patches.md")
+    try:
+        values = tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
+        found = _LINE.search(str(error))
+        raise wrong(f"not valid TOML: {error}", int(found[1]) if found else 0) from error
+    if values.keys() != _KEYS:
+        unknown, missing = sorted(values.keys() - _KEYS), sorted(_KEYS - values.keys())
+        raise wrong(f"unknown key {unknown[0]!r}" if unknown else f"missing key {missing[0]!r}")
+    address, paths = values["address"], values["paths"]
+    if not isinstance(address, str):
+        raise wrong("`address` must be a string")
+    if address and (root / address).is_dir():
+        address = str((root / address).resolve())
+    try:
+        Address(address)
+    except AddressError as error:
+        raise wrong(f"`address`: {error}") from error
+    if not isinstance(paths, list) or not paths:
+        raise wrong("`paths` must be a list of patterns, such as ['/src/']")
+    for pattern in paths:
+        if not isinstance(pattern, str) or not pattern.startswith("/") or "\n" in pattern:
+            raise wrong(f"`paths`: {pattern!r} must be a string that starts with '/'")
+    return Upstream(address, tuple(paths))
 
 
 def resolve_address(address: str) -> Address:
-    """Return upstream's `address`, made absolute where it is a path on this machine.
+    """Return an address of upstream, made absolute if it is a local path.
 
     Raises:
-        AddressError: it must not be given to git.
+        AddressError: the address must not be passed to git.
     """
     return Address(str(Path(address).resolve()) if address and Path(address).is_dir() else address)

@@ -1,84 +1,66 @@
-"""Carrying the whole series to another commit of upstream.
+"""Rebasing the whole series onto another commit of upstream.
 
-Patch after patch is merged onto the new commit, as commits beside the old chain. A patch that
-needs a decision stops it, with the usual markers in the work tree and unmerged entries in the
-index, as git leaves them. The project's files change when the last patch has been carried.
+Patch after patch is merged onto the new commit, as commits beside the old chain. A conflict stops
+the rebase, with the usual markers in the work tree and unmerged entries in the index. The files of
+the project change when the last patch is done.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
+import logging
 import shutil
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mfn_patcher.errors import MfnPatchError
+from mfn_patcher.patching.applying import fetch_files
 from mfn_patcher.patching.chain import commit_patch, read_chain
 from mfn_patcher.patching.edit import describe_conflict, diff_of_patch, head
+from mfn_patcher.patching.locked import lock
 from mfn_patcher.patching.merge import Entry, change_tree, merge, write_blob
-from mfn_patcher.patching.series import parse_patch
-from mfn_patcher.patching.transaction import Move, write_note
+from mfn_patcher.patching.patchfile import parse_patch
+from mfn_patcher.patching.project import PIN
+from mfn_patcher.patching.rebase_state import (
+    RebaseError,
+    RebaseState,
+    done_patches,
+    forget_state,
+    load_state,
+    save_state,
+)
+from mfn_patcher.patching.transaction import Move
 from mfn_patcher.patching.upstream import fetch_revision
-from mfn_patcher.patching.workspace import REBASE, patterns
-from mfn_patcher.patching.worktree import SUBMODULE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mfn_patcher.patching.chain import Link
     from mfn_patcher.patching.git import Repository
+    from mfn_patcher.patching.locked import LockedWorkspace
     from mfn_patcher.patching.merge import Conflict
-    from mfn_patcher.patching.series import Patch, Series
-    from mfn_patcher.patching.workspace import Held, Workspace
+    from mfn_patcher.patching.patchfile import Patch
+    from mfn_patcher.patching.series import Series
+    from mfn_patcher.patching.workspace import Workspace
 
+_LOG = logging.getLogger(__name__)
 _MARKERS = (b"<<<<<<< ", b">>>>>>> ")
 
 
-class RebaseError(MfnPatchError):
-    """A rebase can't begin or go on; nothing was changed."""
-
-
 class RebaseStoppedError(MfnPatchError):
-    """A patch needs a decision of the user's; the work tree shows it."""
+    """A patch conflicts; the work tree contains the conflicts."""
 
 
 @dataclass(frozen=True)
-class _State:
-    """A rebase that is under way.
-
-    Attributes:
-        onto: the new pin.
-        pin, tip: the two ends of the old chain.
-        parent: the commit that the next patch is carried to.
-        done: how many patches are.
-        dropped: those of them of which nothing was left.
-        stopped: whether the work tree shows the next patch, for the user to decide.
-        shown: trees that the work tree was made to show, or that the user decided on.
-        whole: paths that are decided as a whole, for they cannot be merged line by line.
-    """
-
-    onto: str
-    pin: str
-    tip: str
-    parent: str
-    done: int = 0
-    dropped: tuple[str, ...] = ()
-    stopped: bool = False
-    shown: tuple[str, ...] = ()
-    whole: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Carried:
-    """What a rebase did.
+class Rebased:
+    """The result of a rebase.
 
     Attributes:
         pin: the new pin.
-        changed: names of the patch files that are others now.
-        dropped: names of the patches of which nothing was left.
-        renamed: new names by old ones, where a number is another after a patch was dropped.
+        changed: names of the patch files that changed.
+        dropped: names of the patches that had no changes left.
+        renamed: new names by old ones, for patches renumbered because an earlier one was dropped.
     """
 
     pin: str
@@ -87,141 +69,106 @@ class Carried:
     renamed: Mapping[str, str] = field(default_factory=dict)
 
 
-def begin(
-    workspace: Workspace,
-    series: Series,
-    address: str,
-    revision: str,
-) -> Carried:
-    """Carry `series` to another commit of upstream.
+def begin(workspace: Workspace, series: Series, address: str, revision: str) -> Rebased:
+    """Rebase `series` onto another commit of upstream.
 
     Args:
-        workspace: all of the series must be applied in it, and nothing edited.
-        series: the project's.
-        address: where upstream is.
-        revision: as `fetch_revision` takes it.
+        workspace: the workspace, with the whole series applied and no edits.
+        series: the project's series.
+        address: the address of upstream.
+        revision: the name of a revision, as for `fetch_revision`.
 
     Raises:
-        FetchError: the revision can't be had.
+        FetchError: the revision cannot be fetched.
         RebaseError: there are edits.
-        RebaseStoppedError: a patch needs a decision.
-        WorkspaceError: the series is not applied, or a rebase is under way already.
+        RebaseStoppedError: a patch conflicts.
+        WorkspaceError: the series is not applied, or a rebase is already in progress.
     """
-    with workspace.locked() as held:
-        links = held.applied(series)
-        if held.edits():
+    with lock(workspace.layout) as locked:
+        links = workspace.require_applied(series)
+        if locked.edits.find():
             raise RebaseError(
                 f"{workspace.path} has changes of yours",
-                remedy="Put them into a patch with `mfn-patch refresh` or `mfn-patch new`, or "
-                "undo them: see `mfn-patch diff --local`.",
+                remedy="Add them to a patch with `mfn-patch refresh` or `mfn-patch new`, or undo "
+                "them; `mfn-patch diff --local` shows them.",
             )
-        workspace.report(f"fetching {revision} from {address}")
-        onto = fetch_revision(workspace.repository, address, revision, patterns(series))
+        _LOG.info("fetching %s from %s", revision, address)
+        onto = fetch_revision(workspace.repository, address, revision, series.patterns)
         if onto == series.pin:
-            return Carried(onto)
-        workspace.bring_files(onto, address, patterns(series))
+            return Rebased(onto)
+        fetch_files(workspace.layout, onto, address, series.patterns)
         tip = links[-1].commit if links else series.pin
-        return _Rebase(workspace, held, series, links).go(
-            _State(onto, series.pin, tip, parent=onto)
-        )
+        state = RebaseState(onto, series.pin, tip, parent=onto)
+        return _Rebase(locked, series, links).run(state)
 
 
-def resume(workspace: Workspace, series: Series) -> Carried:
-    """Take the work tree for the patch that stopped, and go on.
+def resume(workspace: Workspace, series: Series) -> Rebased:
+    """Take the resolved conflicts from the work tree, and continue.
 
     Raises:
-        RebaseError: no rebase is under way, or something is not decided yet.
-        RebaseStoppedError: the next patch needs a decision.
+        RebaseError: no rebase is in progress, or a conflict is not resolved.
+        RebaseStoppedError: a later patch conflicts.
     """
-    with workspace.locked(rebasing=True) as held:
-        state = _read(held)
+    with lock(workspace.layout, rebasing=True) as locked:
+        state = load_state(workspace.layout)
         links = read_chain(workspace.repository, state.pin, state.tip)
-        begun_with = [state.pin, *(link.digest for link in links)]
-        if begun_with != [series.pin, *(patch.digest for patch in series.patches)]:
+        started_with = [state.pin, *(link.digest for link in links)]
+        if started_with != [series.pin, *(patch.digest for patch in series.patches)]:
             raise RebaseError(
-                "the patches are not those that the rebase began with",
-                remedy="Bring them back, or give up with `mfn-patch rebase --abort`.",
+                "the patches have changed since the rebase started",
+                remedy="Restore them, or cancel the rebase with `mfn-patch rebase --abort`.",
             )
-        rebase = _Rebase(workspace, held, series, links)
-        rebase.torn = not state.stopped
+        rebase = _Rebase(locked, series, links)
+        rebase.incomplete = not state.stopped
         if state.stopped:
-            state = rebase.take_decision(state)
-        return rebase.go(state)
+            state = rebase.take_resolution(state)
+        return rebase.run(state)
 
 
 def abort(workspace: Workspace) -> str:
-    """Bring the workspace back to what it was, saving decisions made so far; return the pin.
+    """Restore the workspace, after saving resolved conflicts; return the pin.
 
     Raises:
-        RebaseError: no rebase is under way.
+        RebaseError: no rebase is in progress.
     """
-    with workspace.locked(rebasing=True) as held:
-        state = _read(held)
+    with lock(workspace.layout, rebasing=True) as locked:
+        state = load_state(workspace.layout)
         git = workspace.repository
-        tree = change_tree(git, workspace.tree(), _submodules(git, state))
+        tree = change_tree(git, locked.edits.tree(), state.submodules(git))
         known = {state.parent, state.tip, *state.shown}
         if tree not in {git.out("rev-parse", f"{each}^{{tree}}") for each in known}:
-            saved = workspace.save(state.shown[-1] if state.shown else state.parent)
-            workspace.report(f"your changes were saved: {saved.patch}")
-        held.switch.to(Move(state.pin, state.tip, known=(tree, *known)))
-        _forget(held)
+            saved = locked.edits.save(state.shown[-1] if state.shown else state.parent)
+            _LOG.info("saved your changes as %s", saved.patch)
+        locked.transaction.run(Move(state.pin, state.tip, known=(tree, *known)))
+        forget_state(workspace.layout)
         return state.pin
 
 
-def _read(held: Held) -> _State:
-    path = held.own / REBASE
-    if not path.exists():
-        raise RebaseError(
-            "no rebase is under way", remedy="Begin one with `mfn-patch rebase --onto REV`."
-        )
-    values: dict[str, Any] = json.loads(path.read_text())
-    lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
-    return _State(**{**values, **lists})
-
-
-def _submodules(repository: Repository, state: _State) -> dict[str, Entry]:
-    """Return the submodules of upstream that conflict with the patch that stopped.
-
-    No patch can change one, so they stay, though git forgets a submodule whose folder is empty.
-    """
-    there = repository.entries(state.parent)
-    found = {path: Entry(*there[path]) for path in state.whole if path in there}
-    return {path: entry for path, entry in found.items() if entry.mode == SUBMODULE}
-
-
-def _blobs(patch: Patch) -> list[tuple[str, str, str]]:
-    return [(file.path, file.source_blob, file.target_blob) for file in patch.files]
-
-
-def _forget(held: Held) -> None:
-    (held.own / REBASE).unlink()
-    shutil.rmtree(held.own / "rebased", ignore_errors=True)
-
-
 class _Rebase:
-    """Carries the patches of a series, from where a state says."""
+    """Rebases the patches of a series.
 
-    def __init__(
-        self,
-        workspace: Workspace,
-        held: Held,
-        series: Series,
-        links: Sequence[Link],
-    ) -> None:
-        self._workspace = workspace
-        self._git = workspace.repository
-        self._held = held
+    Args:
+        locked: the workspace.
+        series: the project's series.
+        links: the old chain.
+
+    Attributes:
+        incomplete: whether a kill may have left the work tree between two trees.
+    """
+
+    def __init__(self, locked: LockedWorkspace, series: Series, links: Sequence[Link]) -> None:
+        self._locked = locked
+        self._layout = locked.layout
+        self._git = locked.layout.repository
         self._series = series
         self._links = links
-        # Whether the work tree may be half of one tree and half of another.
-        self.torn = False
-        # The patches that were carried, under their old names.
-        self._carried = held.own / "rebased"
+        self._done = done_patches(locked.layout)
+        self.incomplete = False
 
-    def go(self, state: _State) -> Carried:
-        """Carry what is left to do, and put the result in the place of the series."""
+    def run(self, state: RebaseState) -> Rebased:
+        """Rebase the patches that are not done, and replace the project's series."""
         if state.done == 0:
-            shutil.rmtree(self._carried, ignore_errors=True)
+            shutil.rmtree(self._done, ignore_errors=True)
         for number in range(state.done, len(self._links)):
             patch = self._series.patches[number]
             merged = merge(
@@ -236,46 +183,43 @@ class _Rebase:
                 self._stop(state, patch, merged.tree, merged.conflicts)
             for it in merged.offsets:
                 place = f"{patch.name}: {it.path}: hunk {it.hunk}"
-                self._workspace.report(f"{place} moved by {it.lines:+d} lines")
-            state = self._settle(state, patch, merged.tree)
+                _LOG.info("%s moved by %+d lines", place, it.lines)
+            state = self._finish_patch(state, patch, merged.tree)
         return self._finish(state)
 
-    def take_decision(self, state: _State) -> _State:
-        """Make the work tree what the patch leaves.
+    def take_resolution(self, state: RebaseState) -> RebaseState:
+        """Finish the patch that stopped with the contents of the work tree.
 
         Raises:
-            RebaseError: something in it is not decided.
+            RebaseError: a conflict is not resolved.
         """
         patch = self._series.patches[state.done]
-        undecided = []
-        decided = []
-        submodules = _submodules(self._git, state)
+        unresolved = []
+        submodules = state.submodules(self._git)
         for path, theirs, ours in self._unmerged():
             if path in submodules:
-                undecided.append(f"  {path}: `git add` it to leave upstream's submodule there")
+                unresolved.append(f"  {path}: run `git add` to keep upstream's submodule")
                 continue
             file = self._git.work_tree / path
             if path in state.whole or not (theirs and ours):
-                undecided.append(
-                    f"  {path}: `git add` it if it is to stay, `git rm` it if it is to go"
-                )
+                unresolved.append(f"  {path}: run `git add` to keep it, `git rm` to remove it")
                 continue
             with contextlib.suppress(FileNotFoundError):
                 lines = file.read_bytes().split(b"\n")
                 marked = [n for n, line in enumerate(lines, 1) if line.startswith(_MARKERS)]
-                undecided += [f"  {path}:{line}: a conflict marker" for line in marked[:1]]
-            decided.append(path)
-        if undecided:
+                unresolved += [f"  {path}:{line}: a conflict marker" for line in marked[:1]]
+        if unresolved:
             raise RebaseError(
-                "\n".join([f"{patch.name} is not decided yet:", *undecided]),
-                remedy=f"Edit the files in {self._workspace.path}, then --continue again.",
+                "\n".join([f"the conflicts of {patch.name} are not resolved:", *unresolved]),
+                remedy=f"Edit the files in {self._layout.path}, then run "
+                "`mfn-patch rebase --continue` again.",
             )
-        tree = change_tree(self._git, self._workspace.tree(), submodules)
+        tree = change_tree(self._git, self._locked.edits.tree(), submodules)
         state = replace(state, stopped=False, shown=(tree,), whole=())
-        return self._settle(state, patch, tree)
+        return self._finish_patch(state, patch, tree)
 
     def _unmerged(self) -> list[tuple[str, bool, bool]]:
-        """Return the unmerged paths, and whether either side has the file."""
+        """Return each unmerged path, and whether the patch and upstream have the file."""
         listing = self._git.out("ls-files", "--unmerged", "-z")
         stages: dict[str, set[str]] = {}
         for entry in filter(None, listing.split("\0")):
@@ -283,36 +227,31 @@ class _Rebase:
             stages.setdefault(path, set()).add(information.split()[2])
         return [(path, "3" in found, "2" in found) for path, found in stages.items()]
 
-    def _settle(self, state: _State, patch: Patch, tree: str) -> _State:
-        """Note that a patch was carried, and leaves `tree`."""
+    def _finish_patch(self, state: RebaseState, patch: Patch, tree: str) -> RebaseState:
+        """Return the state after `patch`, whose result is `tree`."""
         diff = diff_of_patch(self._git, state.parent, tree)
         state = replace(state, done=state.done + 1)
         if diff:
-            file = self._carried / patch.name
+            file = self._done / patch.name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(head(patch) + diff)
-            renewed = parse_patch(self._carried, patch.name)
+            renewed = parse_patch(self._done, patch.name)
             if _blobs(renewed) == _blobs(patch):
-                # What it touches is as it was: a diff that was written otherwise stays so.
+                # The patched files did not change, so the diff keeps its form.
                 file.write_bytes(patch.data)
             state = replace(state, parent=commit_patch(self._git, renewed, tree, state.parent))
         else:
-            self._workspace.report(f"nothing is left of {patch.name}, so it is dropped")
+            _LOG.info("dropped %s, which has no changes left", patch.name)
             state = replace(state, dropped=(*state.dropped, patch.name))
-        if (self._held.own / REBASE).exists():
-            write_note(self._held.own / REBASE, state.__dict__)
+        if self._layout.rebase.exists():
+            save_state(self._layout, state)
         return state
 
-    def _stop(self, state: _State, patch: Patch, tree: str, conflicts: Sequence[Conflict]) -> None:
-        """Show the conflicts in the work tree, and raise."""
-        blocked = [conflict for conflict in conflicts if conflict.blocked_by]
-        if blocked:
-            rows = [f"  {describe_conflict(conflict, patch.name)}" for conflict in blocked]
-            raise RebaseError(
-                "\n".join([f"{patch.name} cannot be carried over:", *rows]),
-                remedy="On the old pin, give the file another name with `mfn-patch refresh`, or "
-                "take the patch out of the series; `mfn-patch rebase --abort` goes back there.",
-            )
+    def _stop(
+        self, state: RebaseState, patch: Patch, tree: str, conflicts: Sequence[Conflict]
+    ) -> None:
+        """Write the conflicts to the work tree and the index, and raise."""
+        _refuse_blocked(patch, conflicts)
         git = self._git
         merged = {
             conflict.path: Entry(conflict.ours.mode, write_blob(git, conflict.content))
@@ -321,48 +260,36 @@ class _Rebase:
         }
         shown = change_tree(git, tree, merged)
         move = Move(state.onto, state.parent, tree=shown, known=(state.parent, *state.shown))
-        if not self.torn:
-            self._held.switch.refuse_loss(move)
+        if not self.incomplete:
+            self._locked.transaction.check(move)
         whole = tuple(conflict.path for conflict in conflicts if conflict.content is None)
         state = replace(state, shown=(*state.shown, shown), whole=whole)
-        # Written down before anything moves: --abort finds its way back from every moment.
-        write_note(self._held.own / REBASE, state.__dict__)
-        self._held.rescue(move)
-        self._held.switch.to(move)
-        orders = []
-        for conflict in conflicts:
-            orders.append(f"0 {'0' * 40}\t{conflict.path}\0")
-            sides = enumerate((conflict.base, conflict.ours, conflict.theirs), 1)
-            orders += [f"{e.mode} {e.blob} {n}\t{conflict.path}\0" for n, e in sides if e]
-        listing = "".join(orders).encode(errors="surrogateescape")
-        git.run("update-index", "-z", "--index-info", stdin=listing)
-        state = replace(state, stopped=True, shown=(shown,))
-        write_note(self._held.own / REBASE, state.__dict__)
+        # Stored before anything moves, so that --abort works at any moment.
+        save_state(self._layout, state)
+        self._locked.set_aside(move)
+        self._locked.transaction.run(move)
+        _mark_unmerged(git, conflicts)
+        save_state(self._layout, replace(state, stopped=True, shown=(shown,)))
         rows = [
-            f"  {describe_conflict(conflict, patch.name)}{self._namesakes(state.onto, conflict)}"
+            f"  {describe_conflict(conflict, patch.name)}{self._same_name(state.onto, conflict)}"
             for conflict in conflicts
         ]
+        title = f"patch {state.done + 1} of {len(self._links)} conflicts: {patch.name}"
         raise RebaseStoppedError(
-            "\n".join(
-                [
-                    f"patch {state.done + 1} of {len(self._links)} needs a decision: {patch.name}",
-                    *rows,
-                ]
-            ),
-            remedy=f"Mend the files in {self._workspace.path}, then run `mfn-patch rebase "
-            "--continue`; or go back with `mfn-patch rebase --abort`.",
+            "\n".join([title, *rows]),
+            remedy=f"Edit the files in {self._layout.path}, then run `mfn-patch rebase "
+            "--continue`; or cancel with `mfn-patch rebase --abort`.",
         )
 
-    def _namesakes(self, onto: str, conflict: Conflict) -> str:
-        """Say where files of a vanished file's name are: it may have moved there."""
+    def _same_name(self, onto: str, conflict: Conflict) -> str:
+        """Return a remark about files with the name of a missing file, which may have moved."""
         if conflict.ours:
             return ""
         name = conflict.path.rpartition("/")[2]
-        listing = self._git.out("ls-tree", "-r", "-z", "--full-tree", "--name-only", onto)
-        places = [path for path in listing.split("\0") if path.rpartition("/")[2] == name]
-        return f"; of its name there are {', '.join(places)}" if places else ""
+        found = [path for path in self._git.entries(onto) if path.rpartition("/")[2] == name]
+        return f"; files of this name: {', '.join(found)}" if found else ""
 
-    def _finish(self, state: _State) -> Carried:
+    def _finish(self, state: RebaseState) -> Rebased:
         kept = [patch for patch in self._series.patches if patch.name not in state.dropped]
         names = {}
         count: Counter[str] = Counter()
@@ -371,12 +298,12 @@ class _Rebase:
             _, _, slug = patch.name.partition("-")
             names[patch.name] = f"{patch.stack}/{count[patch.stack]:04d}-{slug}"
         changed = {
-            f"patches/{name}": (self._carried / old).read_bytes() for old, name in names.items()
+            f"patches/{name}": (self._done / old).read_bytes() for old, name in names.items()
         }
-        changed["pinned_commit.txt"] = f"{state.onto}\n".encode()
-        self._held.adopt(self._series, changed, names, known=state.shown)
-        shutil.rmtree(self._carried, ignore_errors=True)
-        return Carried(
+        changed[PIN] = f"{state.onto}\n".encode()
+        self._locked.adopt(self._series, changed, names, known=state.shown)
+        shutil.rmtree(self._done, ignore_errors=True)
+        return Rebased(
             state.onto,
             tuple(
                 names[patch.name]
@@ -386,3 +313,30 @@ class _Rebase:
             state.dropped,
             {old: name for old, name in names.items() if old != name},
         )
+
+
+def _blobs(patch: Patch) -> list[tuple[str, str, str]]:
+    return [(file.path, file.source_blob, file.target_blob) for file in patch.files]
+
+
+def _refuse_blocked(patch: Patch, conflicts: Sequence[Conflict]) -> None:
+    """Raise RebaseError if something is in the place of a new file."""
+    blocked = [conflict for conflict in conflicts if conflict.blocked_by]
+    if blocked:
+        rows = [f"  {describe_conflict(conflict, patch.name)}" for conflict in blocked]
+        raise RebaseError(
+            "\n".join([f"{patch.name} cannot be rebased:", *rows]),
+            remedy="Return to the old pin with `mfn-patch rebase --abort`. There, rename the file "
+            "with `mfn-patch refresh`, or remove the patch from the series.",
+        )
+
+
+def _mark_unmerged(git: Repository, conflicts: Sequence[Conflict]) -> None:
+    """Write the three sides of each conflict to the index."""
+    orders = []
+    for conflict in conflicts:
+        orders.append(f"0 {'0' * 40}\t{conflict.path}\0")
+        sides = enumerate((conflict.base, conflict.ours, conflict.theirs), 1)
+        orders += [f"{e.mode} {e.blob} {n}\t{conflict.path}\0" for n, e in sides if e]
+    listing = "".join(orders).encode(errors="surrogateescape")
+    git.run("update-index", "-z", "--index-info", stdin=listing)

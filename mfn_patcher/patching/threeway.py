@@ -1,7 +1,7 @@
-"""Three versions of a file merged by git, and how far that moves the hunks of a patch.
+"""3-way merges of a file by git, and the offsets of a patch's hunks in the result.
 
-Where a file has equal blocks, the hunks alone cannot tell which one they are for; what became of
-the file they were made for can.
+If a file has equal blocks, hunks alone cannot tell which block they are for; a merge with the
+version that the patch was made for can.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from mfn_patcher.patching.git import Repository
     from mfn_patcher.patching.unified import FilePatch
 
-_LOOKED_AT = 8000  # bytes in which git looks for a NUL
+_LOOKED_AT = 8000  # git searches a NUL in so many bytes to detect a binary file
 _MOST_CONFLICTS = 127  # git merge-file's exit status is the number of conflicts, at most this
 _CHANGE = re.compile(rb"^@@ -(\d+)(?:,(\d+))? \+\d+(?:,(\d+))? @@", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Offset:
-    """A hunk that goes some lines away from where its patch says."""
+    """A hunk that is `lines` lines away from the place that its patch names."""
 
     path: str
     hunk: int
@@ -34,13 +34,13 @@ class Offset:
 
 @dataclass(frozen=True)
 class ThreeWay:
-    """What became of a file.
+    """The result of merging a file.
 
     Attributes:
-        content: merged as far as it goes, with the usual markers; None for a binary file.
-        conflicting: whether it needs a decision.
-        changes: where ours differs from the base: first line in the base, from 1 (0 and no lines
-            is the beginning), how many lines there, and how many in ours.
+        content: the merged content, with conflict markers; None for a binary file.
+        conflicting: whether there are conflicts.
+        changes: where ours differs from the base: the first line in the base, from 1 (0 with no
+            lines is the start of the file), the number of lines there, and the number in ours.
     """
 
     content: bytes | None
@@ -48,11 +48,11 @@ class ThreeWay:
     changes: tuple[tuple[int, int, int], ...] = ()
 
     def offsets(self, files: Iterable[FilePatch]) -> tuple[Offset, ...]:
-        """Return the hunks of `files`, made for the base, that go to another line."""
+        """Return the hunks of `files`, which were made for the base, that move to another line."""
         offsets = []
         for file in files:
             for hunk in file.hunks:
-                line = hunk.source_start + hunk.leading  # the first that it changes
+                line = hunk.source_start + hunk.leading  # the first changed line
                 lines = sum(
                     after - before
                     for start, before, after in self.changes
@@ -66,16 +66,16 @@ class ThreeWay:
 def merge(
     repository: Repository, base: bytes, ours: bytes, theirs: bytes, labels: tuple[str, str]
 ) -> ThreeWay:
-    """Merge as git does.
+    """Merge a file as git does.
 
-    A file with a NUL byte at its beginning is binary, as for git. So is UTF-16.
+    As for git, a file with a NUL near its start is binary; UTF-16 is, too.
 
     Args:
-        repository: whose git is run; nothing of it is read or written.
-        base: the version that both others come from.
-        ours: the one to carry the change to.
-        theirs: the one that made the change.
-        labels: names of `ours` and `theirs` for the markers.
+        repository: runs git, and is neither read nor written.
+        base: the common version.
+        ours: the version to change.
+        theirs: the version with the change.
+        labels: names of `ours` and `theirs` for conflict markers.
     """
     if any(b"\0" in content[:_LOOKED_AT] for content in (base, ours, theirs)):
         return ThreeWay(None, conflicting=True)

@@ -1,8 +1,8 @@
-"""Moving the work tree from one commit to another, so that nothing is lost.
+"""Moving the work tree from one commit to another, without losing anything.
 
-Before anything moves, each file that the move would change is looked at: it must be what one of
-the commits involved keeps, whatever git's index says of it. Then the move is written down and made
-by git, file by file. A command that finds such a note finishes the move before anything else.
+Before a move, each file that it would change is compared with the commits involved, regardless of
+git's index: its content must be in one of them. Then the move is recorded in a note, and git makes
+it, file by file. A command that finds such a note finishes the move before anything else.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.patching import worktree
 from mfn_patcher.patching.git import GitError
-from mfn_patcher.patching.upstream import matches
+from mfn_patcher.patching.layout import APPLIED, BRANCH, PIN, unused_path, write_note
+from mfn_patcher.patching.sparse import matches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,46 +26,24 @@ if TYPE_CHECKING:
 
     from mfn_patcher.patching.git import Repository
 
-BRANCH = "refs/heads/mfn-patch"
-PIN = "refs/mfn-patch/pin"
-APPLIED = "refs/mfn-patch/applied"
-_SPARSE_MARK = "# Written by mfn-patch: what training, verification and the patches need.\n"
+_SPARSE_MARK = "# Written by mfn-patch: the paths of upstream.toml and of the patches.\n"
 
-_MOST_NAMES = 20  # in a message
+_MOST_NAMES = 20  # listed in a message
 
-Entry = tuple[str, str]  # mode and blob, as a tree has them
+Entry = tuple[str, str]  # mode and blob, as in a tree
 
 
 class InTheWayError(MfnPatchError):
-    """The move would overwrite or remove what is kept nowhere else; nothing was changed."""
+    """A move would overwrite or remove contents that exist nowhere else; nothing was changed."""
 
-    def __init__(self, strangers: list[str]) -> None:
-        more = len(strangers) - _MOST_NAMES
-        rows = [f"  {path}" for path in strangers[:_MOST_NAMES]]
+    def __init__(self, foreign: list[str]) -> None:
+        more = len(foreign) - _MOST_NAMES
+        rows = [f"  {path}" for path in foreign[:_MOST_NAMES]]
         rows += [f"  and {more} more"] if more > 0 else []
         super().__init__(
-            "\n".join(["these would be overwritten, and mfn-patch did not write them:", *rows]),
-            remedy="Move them out of the way and run the command again.",
+            "\n".join(["these would be overwritten, but are not from mfn-patch:", *rows]),
+            remedy="Move them away and run the command again.",
         )
-
-
-def write_note(path: Path, note: Mapping[str, Any]) -> None:
-    """Write a note for the command that follows a killed one; it is there whole or not at all."""
-    new = path.with_suffix(".new")
-    with new.open("w") as file:
-        json.dump(note, file)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
-
-
-def fresh(folder: Path, name: str, suffix: str = "") -> Path:
-    """Return a path in `folder` that nothing stands at: `name`, or `name` with a number."""
-    path, number = folder / f"{name}{suffix}", 1
-    while os.path.lexists(path):
-        number += 1
-        path = folder / f"{name}-{number}{suffix}"
-    return path
 
 
 @dataclass(frozen=True)
@@ -72,10 +51,12 @@ class Move:
     """A move of branch, index and work tree.
 
     Attributes:
-        pin, to: the two ends of the chain that the branch will hold.
-        tree: what index and work tree will show; that of `to` unless something else is named.
-        known: trees and commits whose contents are kept; they may go from the work tree.
-        patterns: the paths to show, as sparse checkout patterns; None shows what is shown now.
+        pin: the start of the chain that the branch will contain.
+        to: the tip of this chain.
+        tree: the tree of index and work tree after the move; that of `to` if empty.
+        known: trees and commits whose contents may vanish from the work tree, because they are
+            stored elsewhere.
+        patterns: the paths to check out, as sparse checkout patterns; None keeps the current ones.
     """
 
     pin: str
@@ -86,7 +67,7 @@ class Move:
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Move:
-        """Return the move that was written down as `asdict` gives it."""
+        """Return the move that `asdict` made `value` of."""
         patterns = value["patterns"]
         return Move(
             value["pin"],
@@ -98,7 +79,7 @@ class Move:
 
     @property
     def target(self) -> str:
-        """The tree, or the commit with the tree, that the work tree will show."""
+        """The tree, or the commit with the tree, of the work tree after the move."""
         return self.tree or self.to
 
 
@@ -107,23 +88,24 @@ class _Plan:
     """What a move does to the work tree.
 
     Attributes:
-        strangers: what would be lost: paths of files, links, and other things.
-        written, removed: the paths that change.
-        moved: whether some path shows already what it will.
+        foreign: paths of files, links and the like whose contents would be lost.
+        written: paths that the move writes.
+        removed: paths that the move removes.
+        moved: whether a path already has its new content.
     """
 
-    strangers: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
     written: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     moved: bool = False
 
 
-class Switch:
-    """Moves the branch, the index and the work tree of `repository` together.
+class Transaction:
+    """Moves branch, index and work tree together.
 
     Args:
-        repository: the workspace's.
-        note: the file that says which move is under way.
+        repository: the repository of the workspace.
+        note: the file that records the move in progress.
     """
 
     def __init__(self, repository: Repository, note: Path) -> None:
@@ -132,27 +114,27 @@ class Switch:
         self._sparse = repository.git_dir / "info" / "sparse-checkout"
 
     @property
-    def begun(self) -> bool:
-        """Whether a move was cut short."""
+    def interrupted(self) -> bool:
+        """Whether a move was interrupted."""
         return self._note.exists()
 
-    def refuse_loss(self, move: Move) -> None:
-        """Raise unless `move` can be made without losing anything.
+    def check(self, move: Move) -> None:
+        """Check that `move` would lose nothing.
 
         Raises:
-            InTheWayError: it cannot.
+            InTheWayError: it would.
         """
         plan = self._plan(move, self._git.resolve("HEAD"), self._skipped())
-        if plan.strangers:
-            raise InTheWayError(plan.strangers)
+        if plan.foreign:
+            raise InTheWayError(plan.foreign)
 
-    def to(self, move: Move) -> None:
+    def run(self, move: Move) -> None:
         """Make `move`.
 
         Raises:
             InTheWayError: something would be lost; nothing was changed.
         """
-        self.refuse_loss(move)
+        self.check(move)
         head, skipped = self._git.resolve("HEAD"), self._skipped()
         note = {"move": asdict(move), "from": head, "skipped": sorted(skipped)}
         write_note(self._note, note)
@@ -167,31 +149,31 @@ class Switch:
         except GitError:
             if self._git.resolve("HEAD") == head:
                 plan = self._plan(move, head, skipped)
-                if not plan.moved and not plan.strangers:
-                    self._note.unlink()  # git refused before it touched anything
+                if not plan.moved and not plan.foreign:
+                    self._note.unlink()  # git refused before it changed anything
             raise
         self._settle(move)
 
     def finish(self, saved: Path) -> Path | None:
-        """Finish the move that was cut short.
+        """Finish the move that was interrupted.
 
-        What stands in the way was put there since, or cut off in the middle: it is moved aside.
+        Files in the way were created since, or written incompletely, and are moved away.
 
         Args:
-            saved: the folder for that.
+            saved: the folder to move them to.
 
         Returns:
-            The folder with what was moved aside, if there was anything.
+            The folder with the files that were moved away, if there were any.
         """
         note = json.loads(self._note.read_text())
         move, head, skipped = Move.from_json(note["move"]), note["from"], set(note["skipped"])
-        aside = self.rescue(move, saved, head=head, skipped=skipped)
+        aside = self.set_aside(move, saved, head=head, skipped=skipped)
         self._write_patterns(move.patterns)
         self._complete(move, head, skipped)
         return aside
 
     def _complete(self, move: Move, head: str | None, skipped: set[str]) -> None:
-        """Make what is left to do of `move`, wherever it was cut short."""
+        """Do the remaining part of `move`, wherever it was interrupted."""
         plan = self._plan(move, head, skipped)
         git, shows = self._git, self._shows(move, skipped)
         git.run("read-tree", move.target)
@@ -206,7 +188,7 @@ class Switch:
         git.run("symbolic-ref", "HEAD", BRANCH)
         self._settle(move)
 
-    def rescue(
+    def set_aside(
         self,
         move: Move,
         saved: Path,
@@ -214,28 +196,28 @@ class Switch:
         head: str | None = None,
         skipped: set[str] | None = None,
     ) -> Path | None:
-        """Move aside what `move` would overwrite, and return the folder that has it then.
+        """Move away the files that `move` would overwrite, and return the folder with them.
 
         Args:
-            move: what is to be made.
-            saved: a folder below the work tree.
-            head: the commit that the work tree was at, by default the current one.
-            skipped: tracked paths that the work tree did not show, by default the current ones.
+            move: the move.
+            saved: the folder to move them to, below the work tree.
+            head: the commit that the work tree was at; the current one by default.
+            skipped: tracked paths that were not checked out; the current ones by default.
         """
         root = self._git.work_tree
         if skipped is None:
             head, skipped = self._git.resolve("HEAD"), self._skipped()
-        strangers = self._plan(move, head, skipped).strangers
-        if not strangers:
+        foreign = self._plan(move, head, skipped).foreign
+        if not foreign:
             return None
-        folder = fresh(saved, time.strftime("%Y%m%dT%H%M%S"))
-        for path in strangers:
+        folder = unused_path(saved, time.strftime("%Y%m%dT%H%M%S"))
+        for path in foreign:
             place = worktree.make_parents(root, f"{folder.relative_to(root).as_posix()}/{path}")
             (root / path).rename(place)
         return folder
 
     def _plan(self, move: Move, head: str | None, skipped: set[str]) -> _Plan:
-        """Compare what stands in the work tree with what the commits involved have there."""
+        """Compare the work tree with the commits involved."""
         shows = self._shows(move, skipped)
         sides = [self._git.entries(side) for side in (head, *move.known) if side]
         target = {p: e for p, e in self._git.entries(move.target).items() if shows(p)}
@@ -249,10 +231,10 @@ class Switch:
         for path in sorted(set(target).union(*shown)):
             if not shown or any(side.get(path) != target.get(path) for side in shown):
                 self._plan_path(plan, path, target.get(path), kept, fold)
-        # Where case does not count, a file can be another's old name.
+        # On a file system that ignores case, a file can be the old name of another.
         removed = {fold(path) for path in plan.removed}
         plan.written += [p for p in target if fold(p) in removed and p not in plan.written]
-        plan.strangers = sorted(set(plan.strangers))
+        plan.foreign = sorted(set(plan.foreign))
         return plan
 
     def _plan_path(
@@ -270,7 +252,7 @@ class Switch:
             if wanted:
                 plan.written.append(path)
                 if blocked and fold(blocked) not in kept:
-                    plan.strangers.append(blocked)
+                    plan.foreign.append(blocked)
             return
 
         def holds(entry: Entry) -> bool:
@@ -284,17 +266,17 @@ class Switch:
             if wanted:
                 plan.written.append(path)
                 inside = worktree.below(root, path)
-                plan.strangers += [other for other in inside if fold(other) not in kept]
+                plan.foreign += [other for other in inside if fold(other) not in kept]
         elif any(holds(entry) for entry in kept[fold(path)]):
             (plan.written if wanted else plan.removed).append(path)
         else:
-            plan.strangers.append(path)
+            plan.foreign.append(path)
             if wanted:
                 plan.written.append(path)
 
     def _shows(self, move: Move, skipped: set[str]) -> Callable[[str], bool]:
-        """Return whether the work tree will show a path, as a function of it."""
-        if not self.is_ours:
+        """Return a function that tells whether the work tree will contain a path."""
+        if not self.owns_patterns:
             return lambda path: path not in skipped
         patterns = move.patterns
         if patterns is None:
@@ -303,7 +285,7 @@ class Switch:
         return lambda path: matches(path, patterns)
 
     def _skipped(self) -> set[str]:
-        """Return the tracked paths that the work tree does not show."""
+        """Return the tracked paths that are not checked out."""
         listing = self._git.out("ls-files", "-t", "-z").split("\0")
         return {line[2:] for line in listing if line.startswith("S ")}
 
@@ -312,18 +294,18 @@ class Switch:
         return str.casefold if ignores == "true" else str
 
     @property
-    def is_ours(self) -> bool:
-        """Whether we say which files the work tree shows, and not the user."""
+    def owns_patterns(self) -> bool:
+        """Whether mfn-patch determines which paths are checked out, and not the user."""
         return self._sparse.exists() and self._sparse.read_bytes().startswith(_SPARSE_MARK.encode())
 
-    def begin_patterns(self) -> None:
-        """Have the work tree of a new workspace show what we say."""
+    def own_patterns(self) -> None:
+        """Let mfn-patch determine which paths of a new workspace are checked out."""
         self._git.run("config", "core.sparseCheckout", "true")
         self._sparse.parent.mkdir(exist_ok=True)
         self._sparse.write_text(_SPARSE_MARK)
 
     def _write_patterns(self, patterns: Iterable[str] | None) -> None:
-        if patterns is not None and self.is_ours:
+        if patterns is not None and self.owns_patterns:
             lines = (_SPARSE_MARK, *(f"{line}\n" for line in patterns))
             self._sparse.write_bytes(os.fsencode("".join(lines)))
 

@@ -1,8 +1,7 @@
-"""git's unified diffs, parsed to the byte, by the rules of ``git apply``.
+"""Parsing of git's unified diffs, byte for byte, by the rules of ``git apply``, without git.
 
-What git would skip over in silence (lines after the end of a hunk, names that contradict one
-another) is refused here: a reviewer may have taken it for part of the change. This module knows no
-git.
+Lines that git would silently skip (after the end of a hunk, or with contradicting names) are
+errors here, because a reviewer may have taken them for part of the change.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-ABSENT = "0" * 40  # the blob id of a file that is not there
+ABSENT = "0" * 40  # the blob id of a file that does not exist
 
 _HUNK = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
 _INDEX = re.compile(rb"index ([0-9a-f]+)\.\.([0-9a-f]+)")
@@ -32,7 +31,7 @@ _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 
 
 class DiffError(Exception):
-    """A diff that is not in the documented form; `line` counts from 1 in the file it is part of."""
+    """A diff that does not have the documented format; `line` is that of the patch file, from 1."""
 
     def __init__(self, line: int, message: str) -> None:
         super().__init__(message)
@@ -41,14 +40,18 @@ class DiffError(Exception):
 
 @dataclass(frozen=True)
 class Hunk:
-    """One hunk: what it expects to find and what it leaves, as lines with their line ends.
+    """One hunk.
 
     Attributes:
-        number: its place among the patch's hunks of the file, from 1.
-        source_start, target_start: the lines, from 1, at which `source` stood and `target` will
-            stand; 0 where there is nothing.
-        leading, trailing: lines of context before the first and after the last change.
-        line: the line of the patch file on which the hunk's header stands, from 1.
+        number: its number among the patch's hunks of the file, from 1.
+        header: its header, such as ``@@ -1,7 +1,8 @@``.
+        source_start: the line, from 1, of the pre-image; 0 for a new file.
+        target_start: the line, from 1, of the post-image; 0 for a removed file.
+        source: the pre-image, as lines with their line ends.
+        target: the post-image, likewise.
+        leading: the number of context lines before the first change.
+        trailing: the number of context lines after the last change.
+        line: the line of the header in the patch file, from 1.
     """
 
     number: int
@@ -64,12 +67,15 @@ class Hunk:
 
 @dataclass(frozen=True)
 class FilePatch:
-    """What a patch does to one file; blob ids are 40 hex digits, or `ABSENT`.
+    """The changes of a patch to one file.
 
     Attributes:
         path: the file; bytes that are not UTF-8 are surrogates, as in `os.fsdecode`.
-        mode: the mode that it gives the file, six octal digits; None where that stays.
-        line: the line of the patch file on which its diff begins, from 1.
+        source_blob: the blob id before, 40 hex digits, or `ABSENT`.
+        target_blob: the blob id after, likewise.
+        mode: the new mode, six octal digits; None if it does not change.
+        hunks: the hunks, in order.
+        line: the first line of the diff in the patch file, from 1.
     """
 
     path: str
@@ -84,11 +90,11 @@ def parse(diff: bytes, first_line: int) -> tuple[FilePatch, ...]:
     """Parse a diff of one or several files.
 
     Args:
-        diff: from its first ``diff --git`` on; the same file may come more than once.
-        first_line: the line, from 1, at which that stands in the patch file.
+        diff: the diff, which starts with ``diff --git``; a file may appear more than once.
+        first_line: the line of its start in the patch file, from 1.
 
     Raises:
-        DiffError: it is not in the documented form.
+        DiffError: the diff does not have the documented format.
     """
     lines = diff.split(b"\n")
     if lines.pop():
@@ -99,7 +105,7 @@ def parse(diff: bytes, first_line: int) -> tuple[FilePatch, ...]:
 
 
 class _Parser:
-    """Reads lines, which are without their line feeds, from the first to the last."""
+    """Parses lines, which have no line feeds, from first to last."""
 
     def __init__(self, lines: Sequence[bytes], first_line: int) -> None:
         self._lines = lines
@@ -114,7 +120,7 @@ class _Parser:
         return tuple(files)
 
     def _rest_counts(self) -> bool:
-        """Skip empty lines, as git does; return whether more than the end of a mail follows."""
+        """Skip empty lines, as git does, and return whether more than a mail signature follows."""
         while self._at < len(self._lines) and not self._peek():
             self._at += 1
         rest = list(filter(None, self._lines[self._at :]))
@@ -142,7 +148,7 @@ class _Parser:
         ]
         for number, line in enumerate(frame):
             if line.endswith(b"\r"):
-                raise self._wrong("a line of the diff's frame ends in CRLF", start + number)
+                raise self._wrong("a header line of the diff ends in CRLF", start + number)
         self._at += len(frame)
         name, missing = _names(frame, lambda message: self._wrong(message, start))
         shown = name.decode(errors="backslashreplace")
@@ -152,25 +158,25 @@ class _Parser:
 
         _check_path(name, wrong)
         if any(line.startswith((b"GIT binary patch", b"Binary files ")) for line in frame):
-            raise wrong("a binary patch cannot be reviewed")
+            raise wrong("binary patches are not supported")
         if any(line.startswith((b"rename ", b"copy ")) for line in frame):
-            raise wrong("renames are not supported; remove the one file and add the other")
+            raise wrong("renames are not supported; remove one file and add the other")
         hunks: list[Hunk] = []
         while self._peek().startswith(b"@@ "):
             self._hunks[name] += 1
             hunks.append(self._hunk(self._hunks[name]))
         if not hunks:
-            raise wrong("no hunks")
+            raise wrong("the diff has no hunks")
         index = next(filter(None, map(_INDEX.match, frame)), None)
         if not index or {len(index[1]), len(index[2])} != {len(ABSENT)}:
-            raise wrong("full blob ids are missing; export with `git diff --full-index`")
+            raise wrong("full blob ids are missing; use `git diff --full-index`")
         source, target = index[1].decode(), index[2].decode()
         if (source == ABSENT, target == ABSENT) != missing:
             raise wrong("blob ids and names disagree on whether the file is new or removed")
         if (source == ABSENT and any(hunk.source for hunk in hunks)) or (
             target == ABSENT and any(hunk.target for hunk in hunks)
         ):
-            raise wrong("a file that is not there cannot have lines")
+            raise wrong("a file that does not exist cannot have lines")
         modes = [found[1].decode() for found in map(_MODE.match, frame) if found]
         if any(mode not in _FILE_MODES for mode in modes):
             raise wrong("only regular files are supported, not links or submodules")
@@ -227,7 +233,7 @@ class _Parser:
     def _end_without_newline(
         self, kinds: Sequence[bytes], source: list[bytes], target: list[bytes]
     ) -> None:
-        """Take the line break from the line that "No newline at end of file" speaks of."""
+        """Remove the line break of the line that "No newline at end of file" refers to."""
         if not kinds:
             raise self._wrong("the diff does not parse: no line before 'No newline at end of file'")
         for side, of_side in ((source, b" -"), (target, b" +")):
@@ -238,16 +244,16 @@ class _Parser:
 def _names(
     frame: Sequence[bytes], wrong: Callable[[str], DiffError]
 ) -> tuple[bytes, tuple[bool, bool]]:
-    """Return the file's name, and whether it is not there before, and after."""
+    """Return the file's name, and whether it is absent before and after."""
     sides = []
     for mark, prefix in ((b"--- ", b"a/"), (b"+++ ", b"b/")):
         named = [line[len(mark) :] for line in frame if line.startswith(mark)]
         if len(named) > 1:
             raise wrong("the diff does not parse: a file is named twice")
-        # Behind a name with blanks, git writes a tab.
+        # git writes a tab after a name with blanks.
         text = _unquote(named[0].removesuffix(b"\t")) if named else None
         if text not in (None, b"/dev/null") and not (text or b"").startswith(prefix):
-            raise wrong("the names lack a/ and b/; export with `git diff`, without --no-prefix")
+            raise wrong("the names lack a/ and b/; use `git diff` without --no-prefix")
         sides.append(text)
     first = frame[0][len(b"diff --git ") :]
     missing = (sides[0] == b"/dev/null", sides[1] == b"/dev/null")
@@ -262,7 +268,7 @@ def _names(
 
 
 def _split(line: bytes, name: bytes) -> list[bytes]:
-    """Return the two names of a ``diff --git`` line, which are the same but for their prefix."""
+    """Return the two names of a ``diff --git`` line, which differ only in their prefixes."""
     if line.startswith(b'"'):
         found = _QUOTED.findall(line)
         return [_unquote(each) for each in found] if b" ".join(found) == line else []
@@ -276,7 +282,7 @@ def _first_name(line: bytes) -> bytes:
 
 
 def _unquote(text: bytes) -> bytes:
-    """Undo git's quoting of names with unusual characters; which names these are is configured."""
+    """Undo git's quoting of names with unusual characters."""
     if not _QUOTED.fullmatch(text):
         return text
     return _ESCAPE.sub(_unescape, text[1:-1])
@@ -295,18 +301,20 @@ def _check_path(name: bytes, wrong: Callable[[str], DiffError]) -> None:
     if any(part.lower() == b".git" for part in parts):
         raise wrong("the path leaves the tree: .git is git's own")
     if _CONTROL.search(name):
-        raise wrong("the path has a control character")
+        raise wrong("the path contains a control character")
 
 
 def _check_order(files: Sequence[FilePatch]) -> None:
-    """Check that what several diffs do to one file follows from one another."""
+    """Check that several diffs of one file build on one another."""
     there: dict[str, bool] = {}
     for file in files:
         if file.target_blob == ABSENT and file.path in there:
-            # git removes before it writes, and so would keep what was to go.
-            raise DiffError(file.line, f"{file.path}: an earlier diff changes what this removes")
+            # git removes before it writes, so it would keep the file.
+            raise DiffError(
+                file.line, f"{file.path}: an earlier diff changes the file that this one removes"
+            )
         expected = file.source_blob != ABSENT
         if there.get(file.path, expected) != expected:
-            was = "not there" if expected else "there"
-            raise DiffError(file.line, f"{file.path}: after the diff before, the file is {was}")
+            was = "does not exist" if expected else "exists"
+            raise DiffError(file.line, f"{file.path}: after the previous diff, the file {was}")
         there[file.path] = file.target_blob != ABSENT

@@ -1,42 +1,26 @@
-"""Bringing the pinned commit, and only what training reads of it, into a repository."""
+"""Fetching commits of upstream, and only the blobs that are needed, into a repository."""
 
 from __future__ import annotations
 
 import os
 import re
 import tempfile
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.patching.address import Address, AddressError, as_address, redact
 from mfn_patcher.patching.git import GitError, Repository, version
+from mfn_patcher.patching.sparse import matches
 from mfn_patcher.patching.worktree import SUBMODULE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-REMOTE = "mfn-patch"  # a remote of our own: a user's clone may use the common names
+REMOTE = "mfn-patch"  # a remote of our own, because the user's clone may use the common names
 
-# Sparse checkout patterns: what training, verification and model_slim read, and the licence.
-# Upstream's detector models and face arrays, some 13 MB, are neither fetched nor checked out.
-PATHS = (
-    "/.gitignore",
-    "/LICENSE",
-    "/README.md",
-    "/datasets/",
-    "/models/",
-    "/deploy/*.py",
-    "/src/*.py",
-    "/src/common/",
-    "/src/eval/",
-    "/src/losses/",
-    "/src/symbols/",
-)
-
-# A repository on this machine serves single commits and filtered fetches only if told to. Its
-# owner's configuration need not be touched for that: we start the serving side ourselves.
+# A local repository serves single commits and filtered fetches only if configured to. We start the
+# serving side ourselves, so the owner's configuration need not change.
 _LOCAL_UPLOAD_PACK = (
     "git -c uploadpack.allowFilter=true -c uploadpack.allowAnySHA1InWant=true upload-pack"
 )
@@ -49,33 +33,37 @@ _FETCH = (
     "--refmap=",
     "--no-write-fetch-head",
 )
-# git reads these from the index wherever it checks something out, whether it shows them or not.
+# git reads these from the index at each checkout, even outside of the sparse patterns.
 _READ_BY_GIT = (".gitattributes", ".gitignore", ".gitmodules")
 
 _COMMIT = re.compile(r"[0-9a-f]{40}", re.IGNORECASE)
 _ABBREVIATION = re.compile(r"[0-9a-f]{4,39}", re.IGNORECASE)
-_ANSWER = 120  # seconds that a host has to list its branches
-_FOR_SECRETS = (2, 31)  # reads settings from GIT_CONFIG_COUNT and its like
+_TIMEOUT = 120  # seconds for a host to list its branches
+_FOR_SECRETS = (2, 31)  # the first version that reads GIT_CONFIG_COUNT
 
 
 class FetchError(MfnPatchError):
-    """A commit of upstream could not be brought here."""
+    """A commit of upstream could not be fetched."""
 
 
-def fetch_pin(
-    repository: Repository, address: str, pin: str, patterns: tuple[str, ...] = PATHS
-) -> None:
-    """Make the commit `pin`, its trees and the blobs of `patterns` available in `repository`.
+def fetch_pin(repository: Repository, address: str, pin: str, patterns: tuple[str, ...]) -> None:
+    """Fetch a commit, its trees and the blobs that match `patterns`.
 
-    One commit is asked for, without history and without blobs; then the blobs of `patterns` in
-    one request. A host that refuses single commits is asked for its branches instead, one that
-    does not filter sends every blob of the commit.
+    The first request asks for one commit, without history and blobs; the second for the blobs. If
+    the host refuses single commits, its branches are fetched instead. If it cannot filter, it
+    sends every blob of the commit.
+
+    Args:
+        repository: the repository to fetch into.
+        address: the address of upstream.
+        pin: the id of the commit.
+        patterns: sparse checkout patterns.
 
     Raises:
-        FetchError: the address cannot be reached or does not hold the commit.
+        FetchError: the address cannot be reached or does not have the commit.
     """
     address = _configure_remote(repository, address)
-    # A user's whole clone must stay whole.
+    # A full clone of the user's must not become shallow.
     whole = repository.resolve("HEAD") and not (repository.git_dir / "shallow").exists()
     depth = () if whole else ("--depth=1",)
     attempts = (
@@ -100,18 +88,18 @@ def fetch_pin(
 def fetch_revision(
     repository: Repository, address: str, revision: str, patterns: tuple[str, ...]
 ) -> str:
-    """Make a revision of upstream available, as `fetch_pin` does, and return its commit id.
+    """Fetch a revision of upstream as `fetch_pin` does, and return its commit id.
 
     Args:
-        repository: to fetch into.
-        address: where upstream is.
-        revision: a commit id, whole or abbreviated, the name of a branch or tag, its full name
-            (``refs/tags/v1``), or ``upstream`` for the default branch.
-        patterns: the paths whose blobs are wanted.
+        repository: the repository to fetch into.
+        address: the address of upstream.
+        revision: a full or abbreviated commit id, a branch or tag, a full ref name such as
+            ``refs/tags/v1``, or ``upstream`` for the default branch.
+        patterns: sparse checkout patterns of the blobs to fetch.
 
     Raises:
-        FetchError: the address cannot be reached or does not hold the revision, or the name
-            could mean one commit or another.
+        FetchError: the address cannot be reached, does not have the revision, or the name is
+            ambiguous.
     """
     commit = _resolve(repository, address, revision)
     fetch_pin(repository, address, commit, patterns)
@@ -121,15 +109,15 @@ def fetch_revision(
 def fetch_history(
     repository: Repository, address: str, revisions: Sequence[str]
 ) -> tuple[str, ...]:
-    """Make the whole history of `revisions` available, without blobs; return their commit ids.
+    """Fetch the full history of `revisions`, without blobs, and return their commit ids.
 
     Args:
-        repository: to fetch into; it must not be shallow.
-        address: where upstream is.
-        revisions: as `fetch_revision` takes them.
+        repository: the repository to fetch into; it must not be shallow.
+        address: the address of upstream.
+        revisions: names of revisions, as for `fetch_revision`.
 
     Raises:
-        FetchError: the address cannot be reached or does not hold a revision.
+        FetchError: the address cannot be reached or does not have a revision.
     """
     address = _configure_remote(repository, address)
     commits = tuple(_resolve(repository, address, revision) for revision in revisions)
@@ -141,10 +129,10 @@ def fetch_history(
 
 
 def fetch_missing(repository: Repository, address: str, blobs: Iterable[str]) -> None:
-    """Fetch those of `blobs` that `repository` lacks; without any, nobody is asked.
+    """Fetch those of `blobs` that `repository` lacks; nothing is requested if there are none.
 
     Raises:
-        FetchError: the address cannot be reached or does not hold one of them.
+        FetchError: the address cannot be reached or does not have a blob.
     """
     missing = repository.missing(blobs)
     if not missing:
@@ -160,7 +148,7 @@ def fetch_missing(repository: Repository, address: str, blobs: Iterable[str]) ->
 
 
 def fetch_blobs(repository: Repository, blobs: Iterable[str]) -> None:
-    """Fetch blobs from `REMOTE`, all at once."""
+    """Fetch blobs from `REMOTE` in one request."""
     ids = "\n".join(sorted(blobs))
     if ids:
         repository.run(
@@ -175,13 +163,13 @@ def fetch_blobs(repository: Repository, blobs: Iterable[str]) -> None:
 
 
 def _resolve(repository: Repository, address: str, revision: str) -> str:
-    """Return the commit id that `revision` names at `address`; names match as a whole."""
+    """Return the commit id of `revision` at `address`; only full names match."""
     if _COMMIT.fullmatch(revision):
         return revision.lower()
     address = _configure_remote(repository, address)
     try:
-        # All of them: patterns given to git match the tails of names, and globs.
-        listing = repository.out("ls-remote", "--", REMOTE, seconds=_ANSWER)
+        # List everything: a pattern given to git would match the ends of names, and globs.
+        listing = repository.out("ls-remote", "--", REMOTE, seconds=_TIMEOUT)
     except GitError as error:
         raise FetchError(_reason(address, revision, [error]), remedy=_remedy([error])) from error
     there = {name: commit for commit, name in map(str.split, listing.splitlines())}
@@ -195,23 +183,26 @@ def _resolve(repository: Repository, address: str, revision: str) -> str:
     found = {name: there.get(f"{name}^{{}}", there[name]) for name in names if name in there}
     if len(set(found.values())) > 1:
         raise FetchError(
-            f"{address} has both a branch and a tag {revision!r}, and they are different commits",
-            remedy=f"Name one of: {', '.join(found)}.",
+            f"{address} has both a branch and a tag {revision!r}, at different commits",
+            remedy=f"Use one of: {', '.join(found)}.",
         )
     if found:
         return next(iter(found.values()))
     commits = _complete(address, revision) if _ABBREVIATION.fullmatch(revision) else []
     if len(commits) != 1:
-        what = f"{len(commits)} commits that begin with" if commits else "no branch, tag or commit"
+        what = f"{len(commits)} commits that start with" if commits else "no branch, tag or commit"
         raise FetchError(
             f"{address} has {what} {revision!r}",
-            remedy="Name a branch or tag that `git ls-remote` lists, or a commit by its id.",
+            remedy="Use a branch or tag that `git ls-remote` lists, or a commit id.",
         )
     return commits[0]
 
 
 def _complete(address: str, abbreviation: str) -> list[str]:
-    """Return the commits of upstream's branches whose ids begin so; no host can be asked that."""
+    """Return upstream's commits whose ids start with `abbreviation`.
+
+    A host cannot complete an id, so the ids of all commits on its branches are fetched.
+    """
     with tempfile.TemporaryDirectory(prefix="mfn-patch-") as folder:
         commits = Repository(Path(folder, "commits"))
         commits.init()
@@ -227,7 +218,7 @@ def _complete(address: str, abbreviation: str) -> list[str]:
 
 
 def _configure_remote(repository: Repository, address: str) -> Address:
-    """Have `REMOTE` mean `address`, whose secrets are kept in no file; return it, checked."""
+    """Point `REMOTE` to `address`, and return it checked. Secrets are written to no file."""
     address = as_address(address)
     repository.variables = _secrets(address)
     repository.run("config", f"remote.{REMOTE}.url", address)
@@ -240,42 +231,42 @@ def _configure_remote(repository: Repository, address: str) -> Address:
 
 
 def _refuse_plain_files(repository: Repository, address: Address) -> None:
-    """Raise if a host only serves the files of a repository, the "dumb" protocol.
+    """Refuse a host that speaks only the "dumb" HTTP protocol.
 
-    It can neither leave out blobs nor send a single commit, and git would fetch a clone without
-    all blobs from it by one process for each of them.
+    It can neither leave out blobs nor send a single commit, and git would start one process for
+    each blob that a partial clone lacks.
 
     Raises:
-        FetchError: it does so, or it cannot be reached.
+        FetchError: the host speaks only this protocol, or cannot be reached.
     """
     trace = {"GIT_TRACE_PACKET": "1"}
     try:
-        asked = repository.run("ls-remote", "--", REMOTE, "HEAD", env=trace, seconds=_ANSWER)
+        asked = repository.run("ls-remote", "--", REMOTE, "HEAD", env=trace, seconds=_TIMEOUT)
     except GitError as error:
         without = re.sub(rb"(?m)^.*\bpacket: .*\n?", b"", error.stderr)
         raise FetchError(
             f"{address} could not be reached: {_shown(without)}", remedy=_remedy([error])
         ) from error
-    # Only who speaks git's own protocol answers in packets.
+    # Only git's own protocol consists of packets.
     if b"packet:" not in asked.stderr:
         raise FetchError(
-            f"{address} serves a repository as plain files, which cannot be fetched from in part",
-            remedy="Clone it with git and name the clone: --upstream PATH, or "
+            f"{address} serves a repository as plain files, which does not allow partial fetches",
+            remedy="Clone it with git, then use the clone: --upstream PATH, or "
             "MFN_PATCH_UPSTREAM=PATH.",
         )
 
 
 def _secrets(address: Address) -> dict[str, str]:
-    """Return variables by which git uses the whole of `address` where it reads the rest of it.
+    """Return environment variables that give git the secrets of `address`.
 
-    Command lines can be read by every user of the machine, and files stay.
+    Every user of the machine can read command lines, and files persist.
     """
     if address.url == address:
         return {}
     if version() < _FOR_SECRETS:
         raise AddressError(
-            "this git is too old to be given a password in an address",
-            remedy="Install git 2.31 or newer, or have a credential helper tell git the password.",
+            "this version of git cannot be given the password of an address safely",
+            remedy="Install git 2.31 or later, or set up a credential helper.",
         )
     count = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
     return {
@@ -295,27 +286,9 @@ def _fetch_files(repository: Repository, pin: str, patterns: tuple[str, ...]) ->
     fetch_blobs(repository, repository.missing(wanted))
 
 
-def pattern(path: str) -> str:
-    """Return the pattern that the file `path` alone matches."""
-    return "/" + re.sub(r"([\\*?\[]| \Z)", r"\\\1", path)
-
-
-def matches(path: str, patterns: Iterable[str]) -> bool:
-    """Return whether one of `patterns` covers `path`, or a folder that it is in."""
-    return any(_expression(pattern).match(f"/{path}") for pattern in patterns)
-
-
-@lru_cache
-def _expression(pattern: str) -> re.Pattern[str]:
-    """Translate a pattern: ``*`` is any part of a name, and a backslash quotes."""
-    parts = re.findall(r"\\.|.", pattern, re.DOTALL)
-    text = "".join("[^/]*" if part == "*" else re.escape(part[-1]) for part in parts)
-    return re.compile(text if pattern.endswith("/") else rf"{text}(?:/|\Z)", re.DOTALL)
-
-
 def _reason(address: str, pin: str, errors: list[GitError]) -> str:
     if not errors:
-        return f"{address} does not hold the commit {pin}"
+        return f"{address} does not have the commit {pin}"
     said = _shown(errors[0].stderr)
     return f"commit {pin[:12]} could not be fetched from {address}: {said}"
 
@@ -328,10 +301,10 @@ def _remedy(errors: list[GitError]) -> str:
     said = b" ".join(error.stderr for error in errors)
     if b"dubious ownership" in said:
         return (
-            "The repository belongs to another user; if you trust it, run the command that git "
-            "names: git config --global --add safe.directory <path>."
+            "The repository belongs to another user. If you trust it, run the command that git "
+            "suggests: git config --global --add safe.directory <path>."
         )
     return (
-        "Check the network and the address. A clone or mirror will do as well: "
+        "Check the network and the address, or use a clone or mirror: "
         "--upstream PATH, or MFN_PATCH_UPSTREAM=PATH."
     )

@@ -1,7 +1,7 @@
-"""What stands in a folder, looked at and changed without following a link below it.
+"""Files below a folder, read and written without following links.
 
-git trusts its index, replaces ignored files and removes links that are in its way. Before
-anything moves, this module says what really is there.
+git trusts its index, overwrites ignored files and removes links that are in its way. This module
+tells what the work tree really contains, before anything moves.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from mfn_patcher.errors import MfnPatchError
-from mfn_patcher.patching.blobs import blob_id
+from mfn_patcher.patching.objects import blob_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,33 +25,33 @@ PROGRAM = "100755"
 LINK = "120000"
 SUBMODULE = "160000"
 FOLDER = "040000"
-OTHER = ""  # a device, a socket, a named pipe: nothing that git keeps
+OTHER = ""  # a device, a socket or a pipe, which git cannot store
 
 
 class OutsideError(MfnPatchError):
-    """A path would be written through a link or a file; nothing was changed."""
+    """A path leads through a link or a file; nothing was changed."""
 
 
 @dataclass(frozen=True)
-class Standing:
-    """What stands at a path.
+class Found:
+    """What a path contains.
 
     Attributes:
-        mode: the mode that git would give it, or `FOLDER`, or `OTHER`.
-        content: the bytes of a file, or of a link's target; nothing else has any.
+        mode: the mode that git would store, or `FOLDER`, or `OTHER`.
+        content: the bytes of a file, or the target of a link; else empty.
     """
 
     mode: str
     content: bytes = b""
 
     def is_blob(self, repository: Repository, path: str, mode: str, blob: str) -> bool:
-        """Return whether it holds what git keeps as `blob` with `mode`, but for permissions.
+        """Return whether it is what git stores as `blob` with `mode`, except for permissions.
 
         Args:
-            repository: whose attributes say how a file's content is kept.
-            path: where it stands.
-            mode: six octal digits.
-            blob: the id.
+            repository: the repository, whose attributes determine how a content is stored.
+            path: the path.
+            mode: the mode, six octal digits.
+            blob: the blob id.
         """
         if self.mode in (FOLDER, OTHER):
             return self.mode == FOLDER and mode == SUBMODULE
@@ -61,13 +61,13 @@ class Standing:
             return True
         if self.mode == LINK:
             return False
-        # Line ends and the like: upstream's attributes may keep another content than stands here.
+        # Attributes of upstream may convert contents, for example line ends.
         kept = repository.out("hash-object", "--stdin", f"--path={path}", stdin=self.content)
         return kept == blob
 
 
-def look(root: Path, path: str) -> Standing | None:
-    """Return what stands at `path` below `root`; nothing stands below a link or a file."""
+def look(root: Path, path: str) -> Found | None:
+    """Return what `path` below `root` contains; None if it does not exist."""
     if obstacle(root, path):
         return None
     try:
@@ -75,18 +75,18 @@ def look(root: Path, path: str) -> Standing | None:
     except FileNotFoundError:
         return None
     if stat.S_ISLNK(found.st_mode):
-        # Path.readlink would leave out a "./" of the target.
-        return Standing(LINK, os.fsencode(os.readlink(root / path)))  # noqa: PTH115
+        # Path.readlink would drop a "./" of the target.
+        return Found(LINK, os.fsencode(os.readlink(root / path)))  # noqa: PTH115
     if stat.S_ISDIR(found.st_mode):
-        return Standing(FOLDER)
+        return Found(FOLDER)
     if not stat.S_ISREG(found.st_mode):
-        return Standing(OTHER)
+        return Found(OTHER)
     mode = PROGRAM if found.st_mode & stat.S_IXUSR else FILE
-    return Standing(mode, (root / path).read_bytes())
+    return Found(mode, (root / path).read_bytes())
 
 
 def obstacle(root: Path, path: str) -> str | None:
-    """Return the first part of the way to `path` that is there and is no real folder."""
+    """Return the first parent of `path` that exists and is not a real folder."""
     for parent in _ancestors(path):
         try:
             found = (root / parent).lstat()
@@ -98,7 +98,7 @@ def obstacle(root: Path, path: str) -> str | None:
 
 
 def below(root: Path, path: str) -> Iterator[str]:
-    """Yield the paths of all that is no folder below the folder at `path`."""
+    """Yield the paths of everything below the folder at `path`, except folders."""
     for folder, folders, files in os.walk(root / path):
         links = [name for name in folders if (Path(folder) / name).is_symlink()]
         for name in sorted(files + links):
@@ -106,24 +106,24 @@ def below(root: Path, path: str) -> Iterator[str]:
 
 
 def refuse_detour(root: Path, path: str) -> None:
-    """Raise unless the way to `path` below `root` leads through real folders alone.
+    """Check that all parents of `path` below `root` are real folders.
 
     Raises:
-        OutsideError: a link or a file is on the way.
+        OutsideError: one is a link or a file.
     """
     blocked = obstacle(root, path)
     if blocked:
         raise OutsideError(
-            f"{root / blocked} is not a real folder, so nothing is written below it",
-            remedy="Put a folder in its place and run the command again.",
+            f"cannot write below {root / blocked}: it is not a real folder",
+            remedy="Replace it by a folder and run the command again.",
         )
 
 
 def make_parents(root: Path, path: str) -> Path:
-    """Make the folders on the way to `path` below `root`, and return where it is to be.
+    """Create the parents of `path` below `root`, and return the absolute path.
 
     Raises:
-        OutsideError: a link or a file is on the way.
+        OutsideError: a parent is a link or a file.
     """
     refuse_detour(root, path)
     place = root / path
@@ -132,7 +132,7 @@ def make_parents(root: Path, path: str) -> Path:
 
 
 def remove(root: Path, path: str) -> None:
-    """Remove a file or link, if it is there, and the folders that it leaves empty."""
+    """Remove a file or link, if it exists, and folders that become empty."""
     if obstacle(root, path):
         return
     (root / path).unlink(missing_ok=True)
@@ -144,5 +144,5 @@ def remove(root: Path, path: str) -> None:
 
 
 def _ancestors(path: str) -> list[str]:
-    """Return the folders on the way to `path`, the outermost first."""
+    """Return the parents of `path`, the outermost first."""
     return [str(parent) for parent in reversed(PurePosixPath(path).parents)][1:]

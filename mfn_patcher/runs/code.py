@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import ast
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 from mfn_patcher.patching.workspace import Workspace
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,7 @@ class Code:
 
 def read_code(workspace: Path) -> Code:
     """Return the code in a workspace; an empty record for a folder that is no clone of ours."""
-    place = Workspace(workspace, _log.info)
+    place = Workspace(workspace)
     if place.chain_commit() is None:
         return Code()
     status = place.status()

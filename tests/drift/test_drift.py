@@ -43,7 +43,7 @@ def test_the_pin_must_match_to_the_byte(check: Check, stand_in: StandIn, later: 
     (stand_in.project / "pinned_commit.txt").write_text(commit(later, "Another pin"))
     ran = check()
     assert ran.code == 3
-    assert f"{SHAPES}: hunk 1: the text fits, but the file is not the one" in ran.out
+    assert f"{SHAPES}: hunk 1: the text fits, but the patch was made for another version" in ran.out
     assert check("--against", "later").code == 0
 
 
@@ -132,7 +132,7 @@ def test_file_gone(check: Check, later: Path) -> None:
     patch = judged(check, later, 3)[ITEMS]
     assert [hunk["verdict"] for hunk in patch["hunks"]] == ["file-gone"]
     date = git(later, "log", "-1", "--format=%cs", gone).decode().strip()
-    told = f"the file is gone since {gone[:12]} ({date}): Drop sphere\u00adnet"
+    told = f"the file was removed in {gone[:12]} ({date}): Drop sphere\u00adnet"
     assert told in check("--against", "later").out
     history = validated("check", check("--history", "pin..later", "--format", "json").out)
     last = history["history"]["to"]["patches"]
@@ -148,7 +148,7 @@ def test_a_file_that_a_side_branch_took(check: Check, later: Path) -> None:
     (later / "README.md").write_text("no patched file\n")
     commit(later, "Go on")
     git(later, "merge", "--quiet", "--no-edit", "side")
-    assert f"the file is gone since {gone[:12]} (" in check("--against", "later").out
+    assert f"the file was removed in {gone[:12]} (" in check("--against", "later").out
 
 
 def test_a_file_that_a_merge_took(check: Check, later: Path) -> None:
@@ -159,7 +159,7 @@ def test_a_file_that_a_merge_took(check: Check, later: Path) -> None:
     git(later, "merge", "--quiet", "--no-ff", "--no-commit", "side")
     git(later, "rm", "--quiet", TABLE)
     gone = commit(later, "Merge, and drop it")
-    assert f"the file is gone since {gone[:12]} (" in check("--against", "later").out
+    assert f"the file was removed in {gone[:12]} (" in check("--against", "later").out
 
 
 def test_a_file_that_is_not_there_yet(check: Check, later: Path) -> None:
@@ -168,7 +168,7 @@ def test_a_file_that_is_not_there_yet(check: Check, later: Path) -> None:
     commit(later, "Before it was written")
     ran = check("--against", "before")
     assert ran.code == 3
-    assert "src/table.py: hunk 1: the file is gone\n" in ran.out
+    assert "src/table.py: hunk 1: the file does not exist\n" in ran.out
 
 
 def test_drift_is_told_where_history_cannot_be_had(check: Check, later: Path) -> None:
@@ -179,8 +179,8 @@ def test_drift_is_told_where_history_cannot_be_had(check: Check, later: Path) ->
     (later / ".git" / "objects" / gone[:2] / gone[2:]).unlink()
     ran = check("--against", "later")
     assert ran.code == 3
-    assert "src/table.py: hunk 1: the file is gone\n" in ran.out
-    assert "who took files away cannot be named" in ran.err
+    assert "src/table.py: hunk 1: the file does not exist\n" in ran.out
+    assert "cannot find the commits that removed files" in ran.err
 
 
 def test_a_subject_that_is_not_utf_8(check: Check, later: Path) -> None:
@@ -243,7 +243,7 @@ def test_a_branch_and_a_tag_of_one_name(check: Check, stand_in: StandIn, later: 
     git(later, "tag", "--annotate", "--message", "a tag", "release", stand_in.pin)
     ran = check("--against", "release")
     assert (ran.code, "both a branch and a tag 'release'" in ran.err) == (1, True)
-    assert "Name one of: refs/heads/release, refs/tags/release." in ran.err
+    assert "Use one of: refs/heads/release, refs/tags/release." in ran.err
     assert drifted[:12] in check("--against", "refs/heads/release").out
     assert stand_in.pin[:12] in check("--against", "refs/tags/release").out
     git(later, "tag", "--force", "release", drifted)
@@ -290,7 +290,7 @@ def test_history_names_the_commit(check: Check, later: Path) -> None:
     text = check("--history", "pin..later").out
     assert f"port/0002-items.patch: conflict since {broken[:12]} (" in text
     assert "): View the items" in text
-    assert "fixes/0001-no-bias.patch: clean all along" in text
+    assert "fixes/0001-no-bias.patch: clean throughout" in text
 
 
 def test_a_merge_that_brings_verdicts_together_is_no_change(check: Check, later: Path) -> None:

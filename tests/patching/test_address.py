@@ -63,7 +63,7 @@ def test_what_is_no_address_never_reaches_git(
     with pytest.raises(AddressError):
         fetch_revision(repository, address, "master", ())
     with pytest.raises(AddressError):
-        fetch_pin(repository, address, stand_in.pin)
+        fetch_pin(repository, address, stand_in.pin, ("/",))
 
 
 def test_a_fifo_is_no_address(tool: Tool, stand_in: StandIn, tmp_path: Path) -> None:

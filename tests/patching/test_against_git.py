@@ -21,11 +21,13 @@ from pathlib import Path
 
 import pytest
 
-from mfn_patcher.drift.judge import HunkState, Judge, PatchState, Tree
+from mfn_patcher.drift.judge import Judge
+from mfn_patcher.drift.tree import Tree
+from mfn_patcher.drift.verdicts import HunkState, PatchState
 from mfn_patcher.patching import unified
-from mfn_patcher.patching.blobs import Blobs
 from mfn_patcher.patching.git import Repository
-from mfn_patcher.patching.series import Header, Patch
+from mfn_patcher.patching.objects import Blobs
+from mfn_patcher.patching.patchfile import Header, Patch
 from tests.support.repositories import git
 
 COUNT = int(os.environ.get("MFN_PATCH_RANDOM_PATCHES", "120"))

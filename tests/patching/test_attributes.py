@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from mfn_patcher.patching.series import load_series
-from tests.patching.test_chain import DIFF, write_project
-from tests.support.repositories import git
+from tests.support.repositories import DIFF, git, write_project, write_upstream
 from tests.support.tool import Tool
 
 LINES = b"".join(b"line %d $Id$\n" % number for number in range(40))
@@ -58,6 +57,7 @@ def test_attributes(
     git(upstream, "add", ".gitattributes", "src/.gitattributes")
     pin = commit_index(upstream)
     (project / "pinned_commit.txt").write_text(f"{pin}\n")
+    write_upstream(project)
     places = ("-w", workspace, "--project", project)
 
     ran = tool("apply", *places, "--upstream", upstream)

@@ -6,26 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from mfn_patcher.patching.blobs import MissingBlobError
 from mfn_patcher.patching.chain import PatchConflictError, build_chain, commit_patch
 from mfn_patcher.patching.git import Repository
+from mfn_patcher.patching.objects import MissingBlobError
 from mfn_patcher.patching.series import load_series
-from tests.support.repositories import StandIn, commit, git
-
-DIFF = ("diff", "--full-index", "--no-ext-diff", "--no-color")
-
-
-def write_project(folder: Path, pin: str, diffs: list[bytes], author: str = "A <a@b>") -> None:
-    (folder / "patches" / "stack").mkdir(parents=True)
-    (folder / "pinned_commit.txt").write_text(f"{pin}\n")
-    names = [f"stack/{number:04}-change-it.patch" for number in range(1, len(diffs) + 1)]
-    (folder / "patches" / "series").write_text("".join(f"{name}\n" for name in names))
-    header = (
-        f"From: {author}\nDate: Tue, 24 Nov 2026 00:00:00 +0130\nSubject: Change it\n\n"
-        "Why: it\nOrigin: it\nEffect: ü\n---\n"
-    )
-    for name, diff in zip(names, diffs):
-        (folder / "patches" / name).write_bytes(header.encode() + diff)
+from tests.support.repositories import DIFF, StandIn, commit, git, write_project
 
 
 def expect_gits_commits(project: Path, upstream: Path) -> None:
@@ -107,7 +92,7 @@ def test_a_new_file_where_something_is(tmp_path: Path, upstream: Path, path: str
     )
     write_project(tmp_path / "project", pin, [diff.encode()])
     series = load_series(tmp_path / "project")
-    with pytest.raises(PatchConflictError, match=f"{path}: is there already"):
+    with pytest.raises(PatchConflictError, match=f"{path}: already exists"):
         build_chain(Repository(upstream), series, series.patches)
 
 
@@ -118,7 +103,7 @@ def test_a_patch_that_leaves_another_blob(stand_in: StandIn) -> None:
     left = series.patches[0].files[0].target_blob
     path.write_bytes(data.replace(left.encode(), b"1" * 40))
     series = load_series(stand_in.project)
-    with pytest.raises(PatchConflictError, match=f"leaves blob {left}, not {'1' * 40}"):
+    with pytest.raises(PatchConflictError, match=f"becomes blob {left}, not {'1' * 40}"):
         build_chain(Repository(stand_in.upstream), series, series.patches)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from mfn_patcher.patching.lint import lint
 from mfn_patcher.patching.series import load_series
-from tests.support.repositories import StandIn, commit, git
+from tests.support.repositories import StandIn, commit, edit, git
 from tests.support.tool import Bench, Ran, Tool
 
 
@@ -23,29 +23,18 @@ def refresh(bench: Bench, *patch: str) -> Ran:
     return bench.tool("refresh", "-w", bench.workspace, "--project", bench.stand_in.project, *patch)
 
 
-def patches(bench: Bench) -> dict[str, bytes]:
-    return {patch.name: patch.data for patch in load_series(bench.stand_in.project).patches}
-
-
-def edit(bench: Bench, path: str, old: bytes, new: bytes) -> None:
-    file = bench.workspace / path
-    data = file.read_bytes()
-    assert old in data
-    file.write_bytes(data.replace(old, new, 1))
-
-
 def test_without_edits_nothing_changes(bench: Bench) -> None:
-    before, head = patches(bench), bench.head()
+    before, head = bench.patches(), bench.head()
     ran = refresh(bench)
     assert (ran.code, ran.out.startswith("Nothing to do")) == (0, True)
-    assert (patches(bench), bench.head()) == (before, head)
+    assert (bench.patches(), bench.head()) == (before, head)
 
 
 def test_patches_of_other_files_stay(bench: Bench) -> None:
-    before = patches(bench)
-    edit(bench, "src/table.py", b"# filler 1\n", b"# mine\n")
+    before = bench.patches()
+    edit(bench.workspace, "src/table.py", b"# filler 1\n", b"# mine\n")
     assert refresh(bench, "port/0002").code == 0
-    after = patches(bench)
+    after = bench.patches()
     series = load_series(bench.stand_in.project).patches
     touched = [patch.name for patch in series if "src/table.py" in patch.paths]
     own = touched.index("port/0002-items.patch")
@@ -53,12 +42,12 @@ def test_patches_of_other_files_stay(bench: Bench) -> None:
 
 
 def test_into_a_patch_in_the_middle(bench: Bench) -> None:
-    before = patches(bench)
-    edit(bench, "src/train.py", b"The rate of the last layer.", b"Its own rate.")
+    before = bench.patches()
+    edit(bench.workspace, "src/train.py", b"The rate of the last layer.", b"Its own rate.")
     made = bench.files()
     ran = refresh(bench, "fixes/0002")
     assert ran.code == 0, ran.err
-    after = patches(bench)
+    after = bench.patches()
     changed = {name for name in after if after[name] != before[name]}
     assert "fixes/0002-rate-of-the-last-layer.patch" in changed
     assert "fixes/0001-no-bias.patch" not in changed
@@ -72,7 +61,7 @@ def test_into_a_patch_in_the_middle(bench: Bench) -> None:
 
 
 def test_the_refreshed_series_makes_the_edited_tree_elsewhere(bench: Bench, tmp_path: Path) -> None:
-    edit(bench, "src/table.py", b".items()", b".entries()")
+    edit(bench.workspace, "src/table.py", b".items()", b".entries()")
     commit(bench.workspace, "My change")
     (bench.workspace / "src" / "new.py").write_text("new\n")
     git(bench.workspace, "add", "src/new.py")
@@ -84,22 +73,22 @@ def test_the_refreshed_series_makes_the_edited_tree_elsewhere(bench: Bench, tmp_
 
 
 def test_edits_that_a_later_patch_made_room_for(bench: Bench) -> None:
-    before, made = patches(bench), bench.files()
-    edit(bench, "src/table.py", b".items()", b".entries()")
+    before, made = bench.patches(), bench.files()
+    edit(bench.workspace, "src/table.py", b".items()", b".entries()")
     ran = refresh(bench, "port/0001")
     assert ran.code == 1
-    assert "touch what a patch after port/0001-ranges.patch made" in ran.err
-    assert patches(bench) == before
+    assert "change lines that a patch after port/0001-ranges.patch adds" in ran.err
+    assert bench.patches() == before
     assert bench.files() != made, "the edit is still there"
 
 
 def test_edits_that_undo_a_patch(bench: Bench) -> None:
-    before = patches(bench)
-    edit(bench, "src/table.py", b".items()", b".iteritems()")
+    before = bench.patches()
+    edit(bench.workspace, "src/table.py", b".items()", b".iteritems()")
     ran = refresh(bench, "port/0002")
     assert ran.code == 1
-    assert "leave nothing of port/0002-items.patch" in ran.err
-    assert patches(bench) == before
+    assert "undo all changes of port/0002-items.patch" in ran.err
+    assert bench.patches() == before
 
 
 def test_the_series_must_be_applied(bench: Bench) -> None:
@@ -110,9 +99,9 @@ def test_the_series_must_be_applied(bench: Bench) -> None:
 
 
 def test_binary_content_is_refused(bench: Bench) -> None:
-    before = patches(bench)
+    before = bench.patches()
     (bench.workspace / "src" / "table.py").write_bytes(bytes(range(256)))
     ran = refresh(bench)
     assert ran.code == 1
     assert "binary" in ran.err
-    assert patches(bench) == before
+    assert bench.patches() == before

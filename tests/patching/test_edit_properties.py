@@ -12,11 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mfn_patcher.errors import MfnPatchError
-from mfn_patcher.patching import edit as mend
+from mfn_patcher.patching import edit
+from mfn_patcher.patching.applying import apply
 from mfn_patcher.patching.lint import lint
 from mfn_patcher.patching.series import load_series
 from mfn_patcher.patching.workspace import Workspace
-from tests.support.repositories import commit, git
+from tests.support.repositories import commit, git, write_upstream
 
 SIZE = 24
 TEXTS = [b"mine\n", b"line 3\n", b"one\n", b"", b"two\nlines\n", b"no end"]
@@ -68,6 +69,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pin = commit(upstream, "The pin")
     (project / "patches" / "it").mkdir(parents=True)
     (project / "pinned_commit.txt").write_text(f"{pin}\n")
+    write_upstream(project)
     changes = [
         [("a", b"line 5\n", b"one\nand\n")],
         [("a", b"line 6\n", b"two\n"), ("b", b"line 0\n", b"")],
@@ -89,7 +91,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (project / "patches" / "series").write_text("".join(f"{name}\n" for name in names))
     assert lint(project) == []
     series = load_series(project)
-    Workspace(folder / "workspace").apply(series, series.patches, str(upstream))
+    apply(Workspace(folder / "workspace"), series, series.patches, str(upstream))
     return folder
 
 
@@ -122,17 +124,17 @@ def refresh_and_apply(origin: Path, edits: Edits, number: int) -> str:
         series = load_series(folder / "project")
         before = [patch.data for patch in series.patches]
         try:
-            mend.refresh(workspace, series, series.patches[number])
+            edit.refresh(workspace, series, series.patches[number])
         except MfnPatchError:
             assert [patch.data for patch in load_series(series.root).patches] == before
             assert contents(workspace.path) == wanted
             return "refused"
         assert contents(workspace.path) == wanted
-        assert not workspace.edits()
+        assert not workspace.edits.find()
         assert lint(series.root) == []
         elsewhere = Workspace(folder / "elsewhere")
         now = load_series(series.root)
-        elsewhere.apply(now, now.patches, str(origin / "upstream"))
+        apply(elsewhere, now, now.patches, str(origin / "upstream"))
         assert contents(elsewhere.path) == wanted
         assert [patch.data for patch in now.patches[:number]] == before[:number]
         return "refreshed"

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mfn_patcher.patching.hunks import apply_fits, fit
-from mfn_patcher.patching.series import parse_patch
+from mfn_patcher.patching.patchfile import parse_patch
 from mfn_patcher.patching.unified import Hunk
 from tests.support.repositories import git
 

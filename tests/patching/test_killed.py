@@ -19,10 +19,9 @@ from mfn_patcher.cli import run
 from mfn_patcher.patching import draft
 from mfn_patcher.patching.git import Repository
 from mfn_patcher.patching.series import series_entries
-from tests.patching.test_nothing_lost import NEW
 from tests.support.repositories import commit, git
 from tests.support.tool import Tool
-from tests.support.toy import Toy, make_toy
+from tests.support.toy import NEW, Toy, make_toy
 
 STEP = 10
 
@@ -194,9 +193,9 @@ def test_killed_at_every_moment(
         else:
             assert after[0] in (before[0], wanted[0])
         again = toy(*command)
-        if "is under way" in again.err:
+        if "is in progress" in again.err:
             assert toy("rebase", "--continue").code == 1
-        elif "no rebase is under way" not in again.err:
+        elif "no rebase is in progress" not in again.err:
             assert again.code == code, again.err
         assert state(toy) == wanted
         if prepared is aborted:

@@ -8,8 +8,7 @@ import pytest
 
 from mfn_patcher.patching.lint import lint
 from mfn_patcher.patching.series import load_series
-from tests.patching.test_edit import edit, patches
-from tests.support.repositories import StandIn, git
+from tests.support.repositories import StandIn, edit, git
 from tests.support.tool import Bench, Ran, Tool
 
 WHY = "The reason, in so many words that the paragraph does not fit into one line of a mail."
@@ -29,14 +28,14 @@ def new(bench: Bench, *options: str) -> Ran:
 
 
 def test_at_the_end_in_a_stack_of_its_own(bench: Bench, tmp_path: Path) -> None:
-    before = patches(bench)
-    edit(bench, "src/table.py", b".items()", b".entries()")
+    before = bench.patches()
+    edit(bench.workspace, "src/table.py", b".items()", b".entries()")
     (bench.workspace / "src" / "extra.py").write_text("extra\n")
     git(bench.workspace, "add", "src/extra.py")
     made = bench.files()
     ran = new(bench, "start-at-two", "--stack", "local", "--subject", "Start at two", *HEADER)
     assert ran.code == 0, ran.err
-    after = patches(bench)
+    after = bench.patches()
     name = "local/0001-start-at-two.patch"
     assert list(after) == [*before, name]
     assert {key: after[key] for key in before} == before
@@ -52,12 +51,12 @@ def test_at_the_end_in_a_stack_of_its_own(bench: Bench, tmp_path: Path) -> None:
 
 
 def test_in_the_middle(bench: Bench) -> None:
-    before = patches(bench)
-    edit(bench, "src/train.py", b"# filler 2\n", b"# filler 2\n# mine\n")
+    before = bench.patches()
+    edit(bench.workspace, "src/train.py", b"# filler 2\n", b"# filler 2\n# mine\n")
     made = bench.files()
     ran = new(bench, "mine", "--stack", "fixes", "--subject", "Add a line", *HEADER)
     assert ran.code == 0, ran.err
-    after = patches(bench)
+    after = bench.patches()
     assert list(after)[2] == "fixes/0003-mine.patch"
     changed = {name for name in before if after[name] != before[name]}
     assert changed == {
@@ -73,28 +72,28 @@ def test_in_the_middle(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (("Bad_Name", "--stack", "local", "--subject", "x"), 1, "small letters"),
-        (("fine", "--stack", "not/one", "--subject", "x"), 1, "small letters"),
+        (("Bad_Name", "--stack", "local", "--subject", "x"), 1, "lower case letters"),
+        (("fine", "--stack", "not/one", "--subject", "x"), 1, "lower case letters"),
         (("fine", "--stack", "local", "--subject", "x" * 73), 1, "72 characters"),
         (("fine", "--stack", "local"), 2, "--subject"),
         (("fine",), 2, "--stack"),
     ],
 )
 def test_refused(bench: Bench, options: tuple[str, ...], code: int, message: str) -> None:
-    edit(bench, "src/table.py", b".items()", b".entries()")
-    before = patches(bench), bench.files(), bench.head()
+    edit(bench.workspace, "src/table.py", b".items()", b".entries()")
+    before = bench.patches(), bench.files(), bench.head()
     ran = new(bench, *options, *HEADER)
     assert (ran.code, message in ran.err) == (code, True), ran.err
-    assert (patches(bench), bench.files(), bench.head()) == before
+    assert (bench.patches(), bench.files(), bench.head()) == before
 
 
 def test_without_edits(bench: Bench) -> None:
     ran = new(bench, "nothing", "--stack", "local", "--subject", "x", *HEADER)
-    assert (ran.code, "nothing was edited" in ran.err) == (1, True)
+    assert (ran.code, "there are no edits" in ran.err) == (1, True)
 
 
 def test_who_git_says(bench: Bench, hermetic: Path) -> None:
-    edit(bench, "src/table.py", b".items()", b".entries()")
+    edit(bench.workspace, "src/table.py", b".items()", b".entries()")
     options = ("fine", "--stack", "local", "--subject", "x", *HEADER[:6])
     ran = new(bench, *options)
     assert (ran.code, "git config user.name" in ran.err) == (1, True)

@@ -8,7 +8,8 @@ import pytest
 
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.patching.lint import lint
-from mfn_patcher.patching.series import PatchFormatError, load_series, parse_patch
+from mfn_patcher.patching.patchfile import PatchFormatError, parse_patch
+from mfn_patcher.patching.series import load_series
 from tests.support.repositories import StandIn
 from tests.support.tool import Tool, validated
 from tests.support.toy_series import NO_BIAS, PATCHES, RANGES, ROUNDS
@@ -66,10 +67,10 @@ def test_selecting(project: Path) -> None:
         (b"Why: ", b"Because: ", "a paragraph 'Why: ...'"),
         (b"Origin: ", b"From there: ", "a paragraph 'Origin: ...'"),
         (b"Effect: None", b"None", "a paragraph 'Effect: ...'"),
-        (b"\n---\n", b"\n", "a line '---' right before the diff"),
+        (b"\n---\n", b"\n", "a line '---' directly before the diff"),
         (b"Why: The", b"Why: \xff\xfe", "UTF-8"),
         (b"Subject: Leave", b"Subject: \r\nLeave", "CRLF"),
-        (b"diff --git", b"dif", "holds no git diff"),
+        (b"diff --git", b"dif", "contains no git diff"),
         (b"\nindex ", b"\nindex 0", "full blob ids"),
         (b"@@ -17,8 +17,7 @@", b"@@ -17,9 +17,7 @@", "does not parse"),
         (
@@ -108,10 +109,10 @@ def test_the_order_and_the_chain(project: Path) -> None:
     series.write_text("".join(f"{lines[number]}\n" for number in (1, 2, 0, 3, 2)))
     found = "\n".join(messages(project))
     assert "patches/series:1: fixes/0002" in found
-    assert "number 1 of its stack by order" in found
-    assert "stack fixes is in more than one piece" in found
+    assert "must be numbered 0001, by its position" in found
+    assert "stack fixes is not contiguous" in found
     assert "patches/fixes/notes.txt: is not in the series" in found
-    assert "port/0001-ranges.patch stands 2 times" in found
+    assert "port/0001-ranges.patch appears 2 times" in found
     assert "expects blob" in found
 
 
@@ -120,7 +121,7 @@ def test_files_that_are_missing(project: Path) -> None:
     (project / "pinned_commit.txt").write_text("master\n")
     found = "\n".join(messages(project))
     assert "0001-no-bias.patch: cannot be read: No such file" in found
-    assert "pinned_commit.txt:1: must hold a commit id" in found
+    assert "pinned_commit.txt:1: must contain a commit id" in found
     (project / "patches" / "series").unlink()
     assert any("patches/series: cannot be read" in message for message in messages(project))
 
@@ -133,7 +134,7 @@ def test_the_command(tool: Tool, project: Path) -> None:
     ran = tool("lint", "--project", project)
     assert ran.code == 1
     assert ran.out.startswith(
-        f"{project}/patches/{NO_BIAS}:1: the header needs a paragraph 'Why: ...'"
+        f"{project}/patches/{NO_BIAS}:1: the header must contain a paragraph 'Why: ...'"
     )
     command = ("lint", "--project", project, "--json")
     as_json = tool(*command)

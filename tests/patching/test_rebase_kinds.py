@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from mfn_patcher.patching.lint import lint
-from tests.patching.test_nothing_lost import NEW
 from tests.support.repositories import commit, git
 from tests.support.tool import Tool
-from tests.support.toy import LINES, Toy, make_toy
+from tests.support.toy import LINES, NEW, Toy, make_toy
 
 FILE = "src/a.py"
 
@@ -57,9 +56,9 @@ def test_upstreams_stays(toy: Toy, change: Callable[[Toy], None], kind: str) -> 
     wanted = git(toy.upstream, "ls-tree", "HEAD", FILE)
     stopped = toy("rebase", "--onto", "newer")
     assert stopped.code == 1
-    assert f"{FILE}: first/0001-a.patch changes lines of it, but it is {kind} now" in stopped.err
+    assert f"{FILE}: first/0001-a.patch changes lines of it, but it is now {kind}" in stopped.err
     undecided = toy("rebase", "--continue")
-    assert (undecided.code, f"{FILE}: `git add` it" in undecided.err) == (1, True)
+    assert (undecided.code, f"{FILE}: run `git add`" in undecided.err) == (1, True)
     git(toy.workspace, "add", FILE)
     done = toy("rebase", "--continue")
     assert done.code == 0, done.err
@@ -108,8 +107,8 @@ def test_a_new_file_whose_place_is_taken(toy: Toy, path: str) -> None:
     ran = toy("rebase", "--onto", "newer")
     assert ran.code == 1
     blocking = "src/new/" if path == "src/new" else "src/new"
-    assert f"{path}: local/0001-mine.patch needs its place, where {blocking} stands" in ran.err
-    assert "give the file another name" in ran.err
+    assert f"{path}: local/0001-mine.patch adds it, but {blocking} is in the way" in ran.err
+    assert "rename the file" in ran.err
     assert (toy.work_tree(), toy.patches()) == before
     assert "rebase" not in toy("status").out
     # The way on that the message names:
@@ -149,7 +148,7 @@ def test_an_edit_that_undoes_a_later_patch_is_not_lost(toy: Toy) -> None:
     toy.change("src/b.py", 3, "line 3", where=toy.workspace)
     edited, before = toy.work_tree(), toy.patches()
     ran = toy("refresh", "first/0001")
-    assert (ran.code, "would not make what you have" in ran.err) == (1, True), ran.err
+    assert (ran.code, "would not give the edited files" in ran.err) == (1, True), ran.err
     assert (toy.work_tree(), toy.patches()) == (edited, before)
 
 
@@ -159,7 +158,7 @@ def test_a_conflict_beside_new_files_that_are_not_fetched(toy: Toy) -> None:
     toy.change(FILE, 9, "upstream's")
     commit(toy.upstream, "newer")
     ran = toy("rebase", "--onto", "newer")
-    assert (ran.code, "needs a decision: first/0001-a.patch" in ran.err) == (1, True), ran.err
+    assert (ran.code, "conflicts: first/0001-a.patch" in ran.err) == (1, True), ran.err
     assert not (toy.workspace / "big").exists()
     assert git(toy.workspace, "status", "--porcelain") == f"UU {FILE}\n".encode()
     (toy.workspace / FILE).write_text("decided\n")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from unidiff.patch import PatchSet
 
+from mfn_patcher.patching.applying import apply
 from mfn_patcher.patching.chain import PatchConflictError, build_chain
 from mfn_patcher.patching.lint import lint
-from mfn_patcher.patching.series import Patch, Series, load_series
+from mfn_patcher.patching.patchfile import Patch
+from mfn_patcher.patching.series import Series, load_series
 from mfn_patcher.patching.workspace import Workspace
 from tests.support.repositories import ROOT, StandIn
 from tests.support.shipped import SERIES
@@ -60,7 +63,7 @@ def _prove(workspace: Workspace, series: Series) -> None:
     for stack in series.stacks:
         assert _applies(workspace, series, (stack,)), stack
         # And nothing is declared that is not needed.
-        bare = Series(series.root, series.pin, series.patches)
+        bare = replace(series, requires={})
         for left_out in series.requires.get(stack, ()):
             kept = series.required([stack]).keys() - {left_out, *series.required([left_out])}
             assert not _applies(workspace, bare, (stack, *kept)), (stack, left_out)
@@ -69,11 +72,11 @@ def _prove(workspace: Workspace, series: Series) -> None:
 def test_every_stack_applies_with_what_it_requires(shipped: StandIn, tmp_path: Path) -> None:
     series = load_series(shipped.project)
     workspace = Workspace(tmp_path / "workspace")
-    workspace.apply(series, (), str(shipped.upstream))
+    apply(workspace, series, (), str(shipped.upstream))
     _prove(workspace, series)
 
 
 def test_every_stack_applies_to_upstream(upstream_address: str, tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "workspace")
-    workspace.apply(SERIES, (), upstream_address)
+    apply(workspace, SERIES, (), upstream_address)
     _prove(workspace, SERIES)

@@ -40,8 +40,8 @@ def declare(toy: Toy, *lines: str) -> None:
 def test_what_a_stack_requires_is_applied_too_and_said(toy: Toy) -> None:
     ran = toy("apply", "--stack", "third")
     assert ran.code == 0, ran.err
-    assert "stack third requires second, so that is applied too" in ran.err
-    assert "stack second requires first, so that is applied too" in ran.err
+    assert "stack third requires stack second, which is applied, too" in ran.err
+    assert "stack second requires stack first, which is applied, too" in ran.err
     assert [line.split()[-1] for line in ran.out.splitlines()[:-1]] == [
         "first/0001-a.patch",
         "second/0001-a.patch",
@@ -59,17 +59,20 @@ def test_without_it_the_stack_does_not_apply(toy: Toy) -> None:
     series = toy.project / "patches" / "series"
     series.write_text(series.read_text().replace("second requires first\n", ""))
     ran = toy("apply", "--stack", "second")
-    assert (ran.code, "builds on what you left out: first/0001-a.patch" in ran.err) == (1, True)
+    assert (ran.code, "builds on patches that you left out: first/0001-a.patch" in ran.err) == (
+        1,
+        True,
+    )
 
 
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("first requires second", "first requires second, which does not come before it"),
-        ("first requires first", "first requires first, which does not come before it"),
+        ("first requires second", "first requires second, which is not an earlier stack"),
+        ("first requires first", "first requires first, which is not an earlier stack"),
         ("third requires nothing", "there is no stack nothing"),
         ("nothing requires first", "there is no stack nothing"),
-        ("third requires first", "stack third declares twice what it requires"),
+        ("third requires first", "the requirements of stack third appear twice"),
     ],
 )
 def test_lint(toy: Toy, line: str, problem: str) -> None:

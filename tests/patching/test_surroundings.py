@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.patching.test_nothing_lost import NEW, snapshot
 from tests.support.repositories import git
 from tests.support.tool import Tool
-from tests.support.toy import Toy, make_toy
+from tests.support.toy import NEW, Toy, make_toy, snapshot
 
 
 @pytest.fixture
@@ -40,7 +39,7 @@ def test_closed_streams(toy: Toy, closed: tuple[int, ...]) -> None:
     assert ran(toy, "apply", *upstream, "--stack", "first", closed=closed) == 0
     toy.change("src/a.py", 30, "mine", where=toy.workspace)
     asking = ("new", "mine", "--stack", "local", "--author", "Me <me@example.org>")
-    assert ran(toy, *asking, closed=closed) == 2, "nobody can be asked"
+    assert ran(toy, *asking, closed=closed) == 2, "this is not a terminal"
     assert ran(toy, "new", *NEW, closed=closed) == 0
     assert "Nothing to do" in toy("apply").out
     # Nothing that was printed got into a file that was opened under a stream's number.
@@ -139,7 +138,7 @@ def test_a_repository_without_its_head_is_completed(toy: Toy) -> None:
     before = toy.work_tree()
     (toy.workspace / ".git" / "HEAD").unlink()
     said = toy("status")
-    assert (said.code, "mfn-patch apply`: it completes it" in said.err) == (1, True)
+    assert (said.code, "mfn-patch apply` to complete it" in said.err) == (1, True)
     ran = toy("apply")
     assert ran.code == 0, ran.err
     assert toy.work_tree() == before

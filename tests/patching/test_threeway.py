@@ -12,8 +12,7 @@ import pytest
 from mfn_patcher.patching.git import Repository
 from mfn_patcher.patching.threeway import merge
 from mfn_patcher.patching.unified import ABSENT, FilePatch, Hunk
-from tests.patching.test_chain import DIFF, write_project
-from tests.support.repositories import commit, git
+from tests.support.repositories import DIFF, commit, git, write_project
 from tests.support.tool import Ran, Tool
 
 BLOCK = "entry(\n  k=1\n  s=2\n  r=3\n  flag=no\n  a=0\n  b=0\n  c=0\n)\n"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+# What the workspaces of tests contain, besides patched files.
+PATHS = ("/.gitignore", "/LICENSE", "/README.md", "/models/", "/src/*.py", "/src/common/")
 IDENTITY = ("-c", "user.name=Upstream", "-c", "user.email=upstream@example.invalid")
+# A diff as patch files have it.
+DIFF = ("diff", "--full-index", "--no-ext-diff", "--no-color")
 
 
 @dataclass(frozen=True)
@@ -40,3 +45,28 @@ def edit(folder: Path, path: str, old: bytes, new: bytes) -> None:
     data = file.read_bytes()
     assert old in data
     file.write_bytes(data.replace(old, new, 1))
+
+
+def write_upstream(
+    project: Path,
+    address: object = "https://upstream.invalid/it.git",
+    paths: tuple[str, ...] = PATHS,
+) -> None:
+    """Write the ``upstream.toml`` of a project."""
+    text = f"address = {json.dumps(str(address))}\npaths = {json.dumps(paths)}\n"
+    (project / "upstream.toml").write_text(text)
+
+
+def write_project(folder: Path, pin: str, diffs: list[bytes], author: str = "A <a@b>") -> None:
+    """Write a project with one stack, which has a patch for each of `diffs`."""
+    (folder / "patches" / "stack").mkdir(parents=True)
+    (folder / "pinned_commit.txt").write_text(f"{pin}\n")
+    write_upstream(folder)
+    names = [f"stack/{number:04}-change-it.patch" for number in range(1, len(diffs) + 1)]
+    (folder / "patches" / "series").write_text("".join(f"{name}\n" for name in names))
+    header = (
+        f"From: {author}\nDate: Tue, 24 Nov 2026 00:00:00 +0130\nSubject: Change it\n\n"
+        "Why: it\nOrigin: it\nEffect: ü\n---\n"
+    )
+    for name, diff in zip(names, diffs):
+        (folder / "patches" / name).write_bytes(header.encode() + diff)

@@ -42,6 +42,7 @@ def make_shipped(folder: Path) -> StandIn:
     commit(upstream, "Later")
     shutil.copytree(ROOT / "patches", project / "patches")
     (project / "pinned_commit.txt").write_text(f"{pin}\n")
+    shutil.copy(ROOT / "upstream.toml", project)
     rewrite_blob_ids(upstream, project, pin)
     return StandIn(upstream, project, pin)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import jsonschema
 
+from mfn_patcher.patching.series import load_series
 from tests.support.repositories import ROOT, StandIn, git
 
 
@@ -64,6 +65,10 @@ class Bench:
             for path in self.workspace.rglob("*")
             if path.is_file() and ".git" not in path.relative_to(self.workspace).parts
         }
+
+    def patches(self) -> dict[str, bytes]:
+        """The patch files of the project, by name and in order."""
+        return {patch.name: patch.data for patch in load_series(self.stand_in.project).patches}
 
     def head(self) -> str:
         return git(self.workspace, "rev-parse", "HEAD").decode().strip()

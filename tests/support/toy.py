@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.repositories import commit, git
+from tests.support.repositories import commit, git, write_upstream
 from tests.support.tool import Ran, Tool
 
 _HEADER = """\
@@ -18,6 +19,12 @@ Origin: a test.
 Effect: none.
 ---
 """
+# Options of `new`.
+HEADER_OPTIONS = (
+    *("--subject", "Do it", "--why", "w", "--origin", "o", "--effect", "none"),
+    *("--author", "Me <me@example.org>"),
+)
+NEW = ("mine", "--stack", "local", *HEADER_OPTIONS)
 LINES = [f"line {number}\n" for number in range(40)]
 
 
@@ -115,6 +122,23 @@ def make_toy(tool: Tool, folder: Path) -> Toy:
     git(toy.upstream, "tag", "pin")
     toy.project.mkdir()
     (toy.project / "pinned_commit.txt").write_text(f"{pin}\n")
+    write_upstream(toy.project)
     toy.change("src/a.py", 9, "LINE 9")
     toy.take("first/0001-a.patch")
     return toy
+
+
+def snapshot(folder: Path) -> list[tuple[str, int, bytes]]:
+    """Everything in a folder but git's own folder: paths, kinds and contents."""
+    entries = []
+    for path in sorted(folder.rglob("*")):
+        if path.relative_to(folder).parts[0] == ".git":
+            continue
+        found = path.lstat()
+        content = b""
+        if path.is_symlink():
+            content = os.fsencode(path.readlink())
+        elif path.is_file():
+            content = path.read_bytes()
+        entries.append((str(path.relative_to(folder)), found.st_mode, content))
+    return entries

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.repositories import StandIn, commit, edit, git
+from tests.support.repositories import StandIn, commit, edit, git, write_upstream
 
 HEADER = """\
 From: mfn-patch maintainers <maintainers@mfn-patch.invalid>
@@ -164,6 +164,7 @@ def make_stand_in(folder: Path) -> StandIn:
     names = "".join(f"{patch.name}\n" for patch in PATCHES)
     (project / "patches" / "series").write_text(names)
     (project / "pinned_commit.txt").write_text(f"{pin}\n")
+    write_upstream(project)
     git(upstream, "checkout", "--quiet", "-b", "master", pin)
     git(upstream, "branch", "--quiet", "-D", "patched")
     (upstream / "README.md").write_text("later\n")

@@ -7,10 +7,11 @@ from typing import NoReturn
 
 import pytest
 
-from mfn_patcher.patching.project import PUBLIC_ADDRESS
+from mfn_patcher.patching.project import read_upstream
+from tests.support.repositories import ROOT
 
 REQUIRED = os.environ.get("MFN_PATCH_REQUIRE_UPSTREAM") == "1"
-ADDRESS = os.environ.get("MFN_PATCH_UPSTREAM") or PUBLIC_ADDRESS
+ADDRESS = os.environ.get("MFN_PATCH_UPSTREAM") or read_upstream(ROOT).address
 
 
 def unproven(message: str) -> NoReturn:

@@ -14,6 +14,7 @@ from mfn_patcher.cli import run as run_tool
 from mfn_patcher.data.synth import synthesise
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.export import formats
+from mfn_patcher.patching.applying import apply
 from mfn_patcher.patching.git import Repository
 from mfn_patcher.patching.series import load_series
 from mfn_patcher.patching.unified import ABSENT
@@ -93,7 +94,7 @@ def whole_upstream(upstream_address: str, history: Repository) -> str:
 def _patched_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     series = load_series(ROOT)
     workspace = Workspace(tmp_path_factory.mktemp("upstream") / "insightface")
-    workspace.apply(series, series.patches, ADDRESS)
+    apply(workspace, series, series.patches, ADDRESS)
     return workspace.path
 
 

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from mfn_patcher.drift.judge import HunkState, Judge, PatchState, RevisionVerdict, Tree
-from mfn_patcher.patching.blobs import Blobs
+from mfn_patcher.drift.judge import Judge
+from mfn_patcher.drift.tree import Tree
+from mfn_patcher.drift.verdicts import HunkState, PatchState, RevisionVerdict
 from mfn_patcher.patching.git import GitError, Repository
+from mfn_patcher.patching.objects import Blobs
 from mfn_patcher.patching.unified import ABSENT
 from mfn_patcher.patching.upstream import fetch_blobs
-from tests.drift.formats import test_junit, test_sarif
+from tests.support.formats import validated_junit, validated_sarif
 from tests.support.repositories import ROOT
 from tests.support.shipped import SERIES
 from tests.support.tool import Tool
@@ -71,7 +73,7 @@ def test_every_revision_as_git_says(history: Repository, tmp_path: Path) -> None
 def test_against_the_default_branch(tool: Tool, whole_upstream: str) -> None:
     ran = tool("check", "--upstream", whole_upstream, "--against", "upstream")
     assert ran.code == 3, ran.err
-    gone = "the file is gone since b774d6a1b7c6 (2020-11-06): refine repo structure"
+    gone = "the file was removed in b774d6a1b7c6 (2020-11-06): refine repo structure"
     assert f"src/train_softmax.py: hunk 1: {gone}" in ran.out
 
 
@@ -99,9 +101,9 @@ def test_the_commit_that_took_the_script_away(tool: Tool, whole_upstream: str) -
 
 def test_the_documents_of_a_real_drift(tool: Tool, whole_upstream: str) -> None:
     places = ("--upstream", whole_upstream, "--against", "upstream", "--history")
-    suites = test_junit.validated(tool("check", *places, "--format", "junit").out)
+    suites = validated_junit(tool("check", *places, "--format", "junit").out)
     assert suites.attrib["failures"] == str(len(SERIES.patches))
-    results = test_sarif.validated(tool("check", *places, "--format", "sarif").out)["results"]
+    results = validated_sarif(tool("check", *places, "--format", "sarif").out)["results"]
     texts = [it["message"]["text"] for it in results]
     # What the patches themselves add was never upstream's to take away.
     added = {
@@ -109,7 +111,7 @@ def test_the_documents_of_a_real_drift(tool: Tool, whole_upstream: str) -> None:
     }
     texts = [text for text in texts if text.partition(":")[0] not in added]
     assert texts
-    assert all("the file is gone since b774d6a1b7c6 (2020-11-06)" in text for text in texts)
+    assert all("the file was removed in b774d6a1b7c6 (2020-11-06)" in text for text in texts)
 
 
 def test_the_example_in_the_documents(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mfn_patcher.patching.project import PUBLIC_ADDRESS
+from mfn_patcher.patching.project import read_upstream
 from mfn_patcher.patching.series import load_series
 from tests.support.repositories import ROOT, git
 from tests.support.tool import Tool
@@ -66,4 +66,4 @@ def test_each_stack_applies_alone(
 
 
 def test_the_default_address_is_upstreams() -> None:
-    assert PUBLIC_ADDRESS == "https://github.com/deepinsight/insightface.git"
+    assert read_upstream(ROOT).address == "https://github.com/deepinsight/insightface.git"

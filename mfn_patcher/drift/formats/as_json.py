@@ -1,4 +1,4 @@
-"""For programs: JSON by ``docs/schema/check.json``."""
+"""JSON for programs, as in ``docs/schema/check.json``."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from mfn_patcher.drift.findings import text_of
 from mfn_patcher.printable import json_text
 
 if TYPE_CHECKING:
-    from mfn_patcher.drift.findings import Finding, Report
-    from mfn_patcher.drift.judge import Commit, History, RevisionVerdict
+    from mfn_patcher.drift.findings import DriftFinding, DriftReport
+    from mfn_patcher.drift.history import History
+    from mfn_patcher.drift.verdicts import Commit, RevisionVerdict
 
 
-def render(report: Report) -> str:
+def render(report: DriftReport) -> str:
     """Return a report as JSON."""
     document = {
         "problems": [_problem(report.problem(problem)) for problem in report.problems],
@@ -22,7 +23,7 @@ def render(report: Report) -> str:
     return json_text(document) + "\n"
 
 
-def _problem(finding: Finding) -> dict[str, Any]:
+def _problem(finding: DriftFinding) -> dict[str, Any]:
     return {"file": finding.file, "line": finding.line or None, "message": finding.text}
 
 

@@ -1,37 +1,37 @@
-"""For a GitHub workflow: annotations on the lines of the patch files, and a job summary."""
+"""Annotations on patch files and a job summary, for GitHub workflows."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
-from mfn_patcher.drift.findings import Level, describe_history, title_of
+from mfn_patcher.drift.findings import Severity, describe_history, title_of
 from mfn_patcher.printable import visible
 
 if TYPE_CHECKING:
-    from mfn_patcher.drift.findings import Finding, Report
+    from mfn_patcher.drift.findings import DriftFinding, DriftReport
 
-_LEVELS = {Level.NOTE: "notice", Level.WARNING: "warning", Level.ERROR: "error"}
+_COMMANDS = {Severity.NOTE: "notice", Severity.WARNING: "warning", Severity.ERROR: "error"}
 
 
-def render(report: Report) -> str:
-    """Return the workflow commands that GitHub makes annotations of."""
+def render(report: DriftReport) -> str:
+    """Return a report as workflow commands, which GitHub shows as annotations."""
     lines = [_annotation(report.problem(problem), "lint", []) for problem in report.problems]
     for verdict in report.revisions:
         for patch in verdict.patches:
             title = f"{patch.state.value} at {title_of(verdict)}"
             remarks = report.remarks(verdict, patch)
             lines += [_annotation(it, title, remarks) for it in report.findings(patch)]
-    # For the log alone: GitHub shows few annotations, and each tells since when already.
+    # Not as annotations: GitHub shows few, and each already names its commit.
     lines += describe_history(report.history) if report.history else []
     return visible("".join(f"{line}\n" for line in lines))
 
 
-def summary(report: Report) -> str:
-    """Return the job summary: a table a revision, then the history; Markdown."""
+def summary(report: DriftReport) -> str:
+    """Return the job summary in Markdown: a table per revision, then the history."""
     lines = []
     if report.problems:
-        lines += ["### Problems of the patch files", "", "| file | problem |", "|---|---|"]
+        lines += ["### Problems in the patch files", "", "| file | problem |", "|---|---|"]
         for it in map(report.problem, report.problems):
             lines.append(f"| `{it.place}` | {_markdown(it.text)} |")
     for verdict in report.revisions:
@@ -47,19 +47,19 @@ def summary(report: Report) -> str:
     return visible("\n".join(lines))
 
 
-def _annotation(finding: Finding, title: str, remarks: list[str]) -> str:
+def _annotation(finding: DriftFinding, title: str, remarks: list[str]) -> str:
     place = {"file": finding.file, "line": finding.line or 1, "title": title}
     properties = ",".join(f"{name}={_escape(str(value), ':,')}" for name, value in place.items())
     differences = [f"expected: {a}\nfound:    {b}" for a, b in finding.differences]
     text = _escape("\n".join([finding.text, *remarks, *differences]))
-    return f"::{_LEVELS[finding.level]} {properties}::{text}"
+    return f"::{_COMMANDS[finding.severity]} {properties}::{text}"
 
 
 def _escape(text: str, special: str = "") -> str:
-    """Escape what has a meaning in workflow commands; `special` in their properties only."""
+    """Escape special characters of workflow commands; those in `special` only in properties."""
     return re.sub(f"[%\r\n{special}]", lambda found: f"%{ord(found[0]):02X}", text)
 
 
 def _markdown(text: str) -> str:
-    """Escape what has a meaning in a table's cell; subjects and paths are upstream's words."""
+    """Escape special characters of a table cell; subjects and paths come from upstream."""
     return re.sub(r"[\\`*_\[\]<>|~]", r"\\\g<0>", text)

@@ -1,7 +1,7 @@
-"""For test reports of CI servers: a suite a revision, a test a patch.
+"""JUnit's XML for CI servers: a test suite per revision, a test per patch.
 
-JUnit's XML has no standard; this keeps to ``junit-10.xsd`` of Jenkins's xUnit plugin, as pytest
-does, and GitLab reads it as well.
+The format has no standard. As pytest does, this follows ``junit-10.xsd`` of Jenkins's xUnit plugin,
+which GitLab reads, too.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from mfn_patcher.printable import visible
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mfn_patcher.drift.findings import Finding, Report
+    from mfn_patcher.drift.findings import DriftFinding, DriftReport
 
-_ILLEGAL = re.compile("[\ufffe\uffff]")  # what XML cannot hold, beside control characters
+_ILLEGAL = re.compile("[\ufffe\uffff]")  # not allowed in XML, besides control characters
 
 
-def render(report: Report) -> str:
+def render(report: DriftReport) -> str:
     """Return a report as JUnit's XML."""
     suites = ET.Element("testsuites", name="mfn-patch check")
     if report.problems:
         suite = ET.SubElement(suites, "testsuite", name=LINT)
-        files: dict[str, list[Finding]] = {}
+        files: dict[str, list[DriftFinding]] = {}
         for problem in map(report.problem, report.problems):
             files.setdefault(problem.file, []).append(problem)
         for file, problems in files.items():
@@ -49,12 +49,12 @@ def _add_test(
     suite: ET.Element,
     group: str,
     name: str,
-    findings: Sequence[Finding],
+    findings: Sequence[DriftFinding],
     remarks: Sequence[str],
     *,
     failure: str,
 ) -> None:
-    """Add a test; it fails where the kind of its failure is given."""
+    """Add a test, which fails if the kind of `failure` is given."""
     test = ET.SubElement(suite, "testcase", classname=group, name=name)
     lines = []
     for finding in findings:

@@ -1,4 +1,4 @@
-"""For code scanning and editors: SARIF 2.1.0, whose results stand on lines of the patch files."""
+"""SARIF 2.1.0 for code scanning and editors, with results on lines of the patch files."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from mfn_patcher.drift.findings import LINT
-from mfn_patcher.drift.judge import HunkState
+from mfn_patcher.drift.verdicts import HunkState
 from mfn_patcher.printable import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mfn_patcher.drift.findings import Finding, Report
-    from mfn_patcher.drift.judge import PatchVerdict, RevisionVerdict
+    from mfn_patcher.drift.findings import DriftFinding, DriftReport
+    from mfn_patcher.drift.verdicts import PatchVerdict, RevisionVerdict
 
 _SCHEMA = (
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 )
 
 _RULES = {
-    HunkState.OFFSET.value: "The hunk fits some lines away, and nowhere else.",
-    HunkState.ALREADY_APPLIED.value: "What the hunk would leave stands there already.",
-    HunkState.AMBIGUOUS.value: "The hunk would move, and its context stands in several places.",
-    HunkState.CONFLICT.value: "Other lines stand where the hunk expects its own.",
-    HunkState.FILE_MOVED.value: "The file is elsewhere, or one like it that has its name.",
-    HunkState.FILE_GONE.value: "The file is not in its place.",
-    LINT: "The patch file, the series or the pin is not in the documented form.",
+    HunkState.OFFSET.value: "The hunk fits at another line, and only there.",
+    HunkState.ALREADY_APPLIED.value: "Upstream already has the post-image of the hunk.",
+    HunkState.AMBIGUOUS.value: "The hunk would move, and its context is in several places.",
+    HunkState.CONFLICT.value: "The lines at the hunk's place are not those that it expects.",
+    HunkState.FILE_MOVED.value: "The file is at another path, or a similar file of its name is.",
+    HunkState.FILE_GONE.value: "The file does not exist.",
+    LINT: "A file of the project does not have the documented format.",
 }
 
 
-def render(report: Report) -> str:
+def render(report: DriftReport) -> str:
     """Return a report as SARIF."""
     results = []
     for problem in map(report.problem, report.problems):
@@ -55,7 +55,9 @@ def render(report: Report) -> str:
     return json_text(document) + "\n"
 
 
-def _properties(report: Report, verdict: RevisionVerdict, patch: PatchVerdict) -> dict[str, Any]:
+def _properties(
+    report: DriftReport, verdict: RevisionVerdict, patch: PatchVerdict
+) -> dict[str, Any]:
     properties = {
         "patch": patch.patch.name,
         "verdict": patch.state.value,
@@ -67,7 +69,7 @@ def _properties(report: Report, verdict: RevisionVerdict, patch: PatchVerdict) -
 
 
 def _result(
-    finding: Finding, remarks: Sequence[str], revision: str, properties: dict[str, Any]
+    finding: DriftFinding, remarks: Sequence[str], revision: str, properties: dict[str, Any]
 ) -> dict[str, Any]:
     place: dict[str, Any] = {"artifactLocation": {"uri": quote(finding.file)}}
     if finding.line:
@@ -76,10 +78,10 @@ def _result(
     return {
         "ruleId": finding.rule,
         "ruleIndex": list(_RULES).index(finding.rule),
-        "level": finding.level.value,
+        "level": finding.severity.value,
         "message": {"text": "\n".join([finding.text, *remarks, *differences])},
         "locations": [{"physicalLocation": place}],
-        # Stays the same when lines of the patch file move, and when upstream does.
+        # Independent of lines of the patch file and of commits of upstream.
         "partialFingerprints": {"hunk/v1": f"{revision}:{finding.file}:{finding.subject}"},
         "properties": properties,
     }

@@ -1,4 +1,4 @@
-"""For people: a table a revision, then every hunk that does not fit as it is."""
+"""Text for people: a table per revision, then each hunk that does not fit exactly."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from mfn_patcher.printable import one_line
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mfn_patcher.drift.findings import Report
-    from mfn_patcher.drift.judge import RevisionVerdict
+    from mfn_patcher.drift.findings import DriftReport
+    from mfn_patcher.drift.verdicts import RevisionVerdict
 
 _COLOURS = {"clean": "green", "offset": "yellow", "merged": "yellow"}
 
@@ -21,11 +21,11 @@ def _plain(text: str, **_styles: Any) -> str:
     return text
 
 
-def render(report: Report, style: Callable[..., str] = _plain) -> str:
-    """Return a report for people.
+def render(report: DriftReport, style: Callable[..., str] = _plain) -> str:
+    """Return a report as text.
 
     Args:
-        report: what was found.
+        report: the report.
         style: makes text bold or coloured, as `click.style` does.
     """
     lines = [one_line(str(problem)) for problem in report.problems]
@@ -35,7 +35,9 @@ def render(report: Report, style: Callable[..., str] = _plain) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _lines(report: Report, verdict: RevisionVerdict, style: Callable[..., str]) -> Iterator[str]:
+def _lines(
+    report: DriftReport, verdict: RevisionVerdict, style: Callable[..., str]
+) -> Iterator[str]:
     yield one_line(title_of(verdict))
     rows = [("verdict", "patch", "hunks")]
     for patch in verdict.patches:

@@ -56,7 +56,7 @@ def test_a_file_that_is_gone_is_told_once(check: Check, later: Path) -> None:
     commit(later, "A later revision")
     ran = check("--against", "later", "--format", "github")
     (line,) = (line for line in ran.out.splitlines() if SHAPES in line)
-    assert f"{SHAPES}: hunks 1 to 3: the file is gone" in line
+    assert f"{SHAPES}: hunks 1 to 3: the file was removed" in line
 
 
 def test_lint(
@@ -67,7 +67,7 @@ def test_lint(
     monkeypatch.chdir(stand_in.project.parent)
     ran = check("--format", "github")
     assert (ran.code, ran.err) == (1, "")
-    message = "the header needs a paragraph 'Why: ...'"
+    message = "the header must contain a paragraph 'Why: ...'"
     assert ran.out == f"::error file=project/{ITEMS},line=1,title=lint::{message}\n"
     assert f"| `project/{ITEMS}:1` | {message} |" in summary.read_text()
 

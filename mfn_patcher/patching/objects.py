@@ -1,4 +1,4 @@
-"""Contents of files as git keeps them: blobs, and their ids."""
+"""Contents of files as git stores them: blobs and their ids."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 
 class MissingBlobError(MfnPatchError):
-    """A repository lacks a blob."""
+    """A repository does not have a blob."""
 
 
 class Blobs:
-    """Reads contents of files from a repository, each once.
+    """Blobs of a repository, each of which is read once.
 
     Args:
-        repository: which.
-        fetch: brings the blobs with the given ids into it.
+        repository: the repository to read from.
+        fetch: fetches the blobs with the given ids into the repository.
     """
 
     def __init__(
@@ -40,10 +40,10 @@ class Blobs:
         return self._contents[blob]
 
     def load(self, blobs: Iterable[str]) -> None:
-        """Read many at once, and fetch at once those that are missing.
+        """Read blobs in one go, after fetching those that are missing.
 
         Raises:
-            MissingBlobError: one of them cannot be had.
+            MissingBlobError: the repository lacks a blob, even after fetching.
         """
         wanted = set(blobs) - set(self._contents)
         missing = self.repository.missing(wanted)
@@ -53,7 +53,7 @@ class Blobs:
         if missing:
             raise MissingBlobError(
                 f"{self.repository.git_dir} lacks the content of blob {min(missing)}",
-                remedy="Fetch it, or name another workspace with --workspace.",
+                remedy="Fetch it, or use --workspace to name another workspace.",
             )
 
         ids = "".join(f"{blob}\n" for blob in sorted(wanted))
@@ -67,7 +67,7 @@ class Blobs:
             start += int(size) + 1
 
     def add(self, content: bytes) -> str:
-        """Keep a content that is not in the repository; return its id."""
+        """Remember a content that is not in the repository, and return its id."""
         blob = self._ids.get(content)
         if blob is None:
             blob = self._ids[content] = blob_id(content)
@@ -76,5 +76,5 @@ class Blobs:
 
 
 def blob_id(content: bytes) -> str:
-    """Return git's id of a file's content."""
+    """Return git's id of the blob with this content."""
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()

@@ -1,0 +1,84 @@
+"""The files of a workspace: the clone, and the notes that mfn-patch keeps in it.
+
+mfn-patch has these refs, besides the branch ``mfn-patch``: ``refs/mfn-patch/pin`` and
+``refs/mfn-patch/applied`` are the two ends of the chain that was applied last (commits beyond it
+are the user's), and ``refs/mfn-patch/saved/*`` are commits of the user's that were moved away.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mfn_patcher.errors import MfnPatchError
+from mfn_patcher.patching.git import Repository
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+BRANCH = "refs/heads/mfn-patch"
+PIN = "refs/mfn-patch/pin"
+APPLIED = "refs/mfn-patch/applied"
+SAVED = "refs/mfn-patch/saved"
+
+
+class WorkspaceError(MfnPatchError):
+    """The workspace is missing, or is not in the state that the command requires."""
+
+
+class Layout:
+    """Where the files of a workspace are.
+
+    Attributes:
+        path: the workspace.
+        repository: the clone in it.
+        notes: the folder of our notes.
+        saved: the folder of what was moved out of the way.
+        transaction: the note of a move of the work tree that is in progress.
+        adoption: the note of a changed series that the work tree must follow.
+        rebase: the state of a rebase in progress.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.resolve()
+        self.repository = Repository(self.path)
+        self.notes = self.repository.git_dir / "mfn-patch"
+        self.saved = self.path / "saved"
+        self.transaction = self.notes / "transaction.json"
+        self.adoption = self.notes / "adoption.json"
+        self.rebase = self.notes / "rebase.json"
+
+    def rebase_target(self) -> str | None:
+        """Return the commit that the rebase in progress moves to, if there is one."""
+        return json.loads(self.rebase.read_text())["onto"] if self.rebase.exists() else None
+
+    def refuse_rebase(self) -> None:
+        """Raise WorkspaceError if a rebase is in progress."""
+        onto = self.rebase_target()
+        if onto:
+            raise WorkspaceError(
+                f"a rebase onto {onto[:12]} is in progress in {self.path}",
+                remedy="Finish it with `mfn-patch rebase --continue`, or cancel it with "
+                "`mfn-patch rebase --abort`.",
+            )
+
+
+def write_note(path: Path, note: Mapping[str, Any]) -> None:
+    """Write a note for the command that follows a killed one, completely or not at all."""
+    new = path.with_suffix(".new")
+    with new.open("w") as file:
+        json.dump(note, file)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+
+
+def unused_path(folder: Path, name: str, suffix: str = "") -> Path:
+    """Return a path in `folder` that does not exist: `name`, or `name` with a number."""
+    path, number = folder / f"{name}{suffix}", 1
+    while os.path.lexists(path):
+        number += 1
+        path = folder / f"{name}-{number}{suffix}"
+    return path

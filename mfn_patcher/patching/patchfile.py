@@ -1,0 +1,226 @@
+"""Parsing of patch files, without git.
+
+A patch file is a mail as ``git am`` reads it: ``From``, ``Date`` and ``Subject``, a body with
+the paragraphs ``Why:``, ``Origin:`` and ``Effect:``, a line ``---``, and a git diff with full
+blob ids. ``docs/patches.md`` describes the format.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import hashlib
+import re
+from dataclasses import dataclass
+from email.parser import HeaderParser
+from typing import TYPE_CHECKING
+
+from mfn_patcher import files
+from mfn_patcher.errors import MfnPatchError
+from mfn_patcher.patching import mail, unified
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from email.message import Message
+    from pathlib import Path
+
+    from mfn_patcher.patching.unified import FilePatch
+
+PARAGRAPHS = ("Why", "Origin", "Effect")
+SUBJECT_LENGTH = 72
+
+_NAME = re.compile(r"[a-z][a-z0-9]*/\d{4}-[a-z0-9]+(-[a-z0-9]+)*\.patch")
+
+
+class PatchFormatError(MfnPatchError):
+    """A file of the project does not have the documented format.
+
+    Attributes:
+        problem: what is wrong, and where.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(str(problem), remedy="Run `mfn-patch lint` to list all problems.")
+        self.problem = problem
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that is wrong in a file of the project.
+
+    Attributes:
+        path: the file.
+        line: the line, from 1; 0 means the whole file.
+        message: what is wrong.
+    """
+
+    path: Path
+    line: int
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.path}:{self.line}" if self.line else f"{self.path}"
+        return f"{place}: {self.message}"
+
+
+@dataclass(frozen=True)
+class Header:
+    """The header of a patch.
+
+    Attributes:
+        author: the author's name.
+        address: the author's mail address.
+        date: when the patch was written, with a time zone.
+        subject: the subject, without ``[PATCH]``.
+        body: the text below the subject.
+    """
+
+    author: str
+    address: str
+    date: datetime
+    subject: str
+    body: str
+
+    def paragraph(self, name: str) -> str:
+        """Return the text of the paragraph `name`, one of `PARAGRAPHS`, on one line."""
+        found = re.search(rf"^{name}:(.*(?:\n .*)*)", self.body, re.MULTILINE)
+        return " ".join(found.group(1).split()) if found else ""
+
+
+@dataclass(frozen=True)
+class Patch:
+    """One patch file, parsed.
+
+    Attributes:
+        name: the name in ``patches/series``, such as ``recipe/0001-fc7-without-bias.patch``.
+        path: the patch file.
+        header: the parsed header.
+        data: the content of the patch file.
+        diff: the part of `data` that starts at the first ``diff --git`` line.
+        files: the changes, in the order of the diff.
+    """
+
+    name: str
+    path: Path
+    header: Header
+    data: bytes
+    diff: bytes
+    files: tuple[FilePatch, ...]
+
+    @property
+    def stack(self) -> str:
+        """The stack that the patch belongs to: the folder it is in."""
+        return self.name.partition("/")[0]
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the patch file, in hex."""
+        return hashlib.sha256(self.data).hexdigest()
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The paths of the files that the patch changes, without duplicates."""
+        return tuple(dict.fromkeys(file.path for file in self.files))
+
+
+def parse_patch(folder: Path, name: str) -> Patch:
+    """Parse a patch file.
+
+    Args:
+        folder: the ``patches`` folder.
+        name: the name in ``patches/series``.
+
+    Raises:
+        PatchFormatError: the file is missing or does not have the documented format.
+    """
+    path = folder / name
+    if not _NAME.fullmatch(name):
+        raise PatchFormatError(
+            Problem(
+                folder / "series", 0, f"{name!r} must have the form stack/NNNN-what-it-does.patch"
+            )
+        )
+    data = read_bytes(path)
+    head, _, _ = data.partition(b"\ndiff --git ")
+    first_line = head.count(b"\n") + 2
+    diff = data[len(head) + 1 :]
+    if not diff:
+        raise PatchFormatError(Problem(path, 0, "contains no git diff"))
+    header = _parse_header(path, head)
+    try:
+        changes = unified.parse(diff, first_line)
+    except unified.DiffError as error:
+        raise PatchFormatError(Problem(path, error.line, str(error))) from error
+    return Patch(name, path, header, data, diff, changes)
+
+
+def read_text(path: Path) -> str:
+    """Return the content of a file of the project.
+
+    Raises:
+        PatchFormatError: the file cannot be read or is not UTF-8.
+    """
+    try:
+        return read_bytes(path).decode()
+    except UnicodeDecodeError as error:
+        raise PatchFormatError(Problem(path, 0, f"not UTF-8 text: {error}")) from error
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a file of the project.
+
+    Raises:
+        PatchFormatError: the file cannot be read.
+    """
+    try:
+        return files.read(path)
+    except OSError as error:
+        raise PatchFormatError(Problem(path, 0, f"cannot be read: {error.strerror}")) from error
+
+
+def _parse_header(path: Path, head: bytes) -> Header:
+    def wrong(message: str) -> PatchFormatError:
+        return PatchFormatError(Problem(path, 1, message))
+
+    if b"\r" in head:
+        raise wrong(
+            "the header has CRLF line endings; only lines quoted from upstream may have them"
+        )
+    try:
+        text = head.decode()
+    except UnicodeDecodeError as error:
+        raise wrong(f"the header is not UTF-8 text: {error}") from error
+    text, mark, after = text.rpartition("\n---")
+    if not mark or after.strip():
+        raise wrong("the header must end with a line '---' directly before the diff")
+    fields = HeaderParser().parsestr(text)
+    if not _readable(fields):
+        raise wrong("the mail is encoded; save it as UTF-8 with Content-Transfer-Encoding: 8bit")
+    try:
+        author, address = mail.parse_person(fields["From"] or "")
+        subject = mail.subject(fields["Subject"] or "")
+    except mail.MailError as error:
+        raise wrong(str(error)) from error
+    if not author or not address:
+        raise wrong("the header must contain 'From: Name <address>'")
+    try:
+        date = email.utils.parsedate_to_datetime(fields["Date"] or "")
+    except (TypeError, ValueError):
+        raise wrong("the header must contain 'Date:' in mail format") from None
+    if date.tzinfo is None:
+        raise wrong("the date must have a UTC offset such as +0000")
+    if not subject or len(subject) > SUBJECT_LENGTH or subject.endswith("."):
+        raise wrong(
+            f"the subject must have 1 to {SUBJECT_LENGTH} characters and no full stop at its end"
+        )
+    header = Header(author, address, date, subject, str(fields.get_payload()).strip())
+    for name in PARAGRAPHS:
+        if not header.paragraph(name):
+            raise wrong(f"the header must contain a paragraph '{name}: ...'")
+    return header
+
+
+def _readable(fields: Message) -> bool:
+    """Return whether the body, and with it the diff, is not encoded."""
+    encoding = str(fields.get("Content-Transfer-Encoding", "8bit")).strip().lower()
+    charset = (fields.get_content_charset() or "utf-8").lower()
+    return encoding in ("7bit", "8bit", "binary") and charset in ("utf-8", "us-ascii")

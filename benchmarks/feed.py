@@ -29,6 +29,8 @@ from turns import TOOL, print_table, run, seconds, take_turns
 
 from mfn_patcher.data.recordio import RecordWriter, pack
 from mfn_patcher.patching.project import project_root, read_upstream
+from mfn_patcher.trainer.mfn_trainer.feed import Feed, Settings
+from mfn_patcher.trainer.mfn_trainer.order import UpstreamOrder
 
 IMAGES, ROUNDS, SIDE = 4096, 3, 112
 ENCODED: list[bytes] = []
@@ -89,9 +91,7 @@ def main() -> None:
         workspace = Path(place, "insightface")
         run(TOOL, "apply", "--workspace", str(workspace), "--upstream", address)
         sys.path[:0] = [str(workspace / "src")]
-        image_feed, image_iter, mx = map(
-            importlib.import_module, ("image_feed", "image_iter", "mxnet")
-        )
+        image_iter, mx = map(importlib.import_module, ("image_iter", "mxnet"))
         logging.disable(logging.INFO)
         records = draw(Path(place))
         options = {
@@ -102,8 +102,12 @@ def main() -> None:
         }
         size = records.stat().st_size / IMAGES / 1000
 
+        def make_feed(batch: int, workers: int) -> Feed:
+            source = image_iter.FaceImageIter(batch, **options)
+            return Feed(source, UpstreamOrder(source), Settings(str(records), workers, 4))
+
         before = resident()
-        feed = quietly(lambda: image_feed.ImageFeed(512, workers=2, prefetch=4, **options))
+        feed = quietly(lambda: make_feed(512, 2))
         grown = [most_in_epoch(feed) - before for _ in range(10)]
         feed.close()
 
@@ -111,9 +115,7 @@ def main() -> None:
         for batch in (128, 512):
             upstream = quietly(partial(image_iter.FaceImageIter, batch, **options))
             for workers in (1, 2, 4):
-                feed = quietly(
-                    partial(image_feed.ImageFeed, batch, workers=workers, prefetch=4, **options)
-                )
+                feed = quietly(partial(make_feed, batch, workers))
                 record = mx.io.ImageRecordIter(
                     path_imgidx=str(records.with_suffix(".idx")),
                     batch_size=batch,

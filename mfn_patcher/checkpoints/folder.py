@@ -1,19 +1,13 @@
 """The checkpoints of a prefix: finding them, checking them, and setting them aside.
 
-A checkpoint is ``PREFIX-NNNN.params``; all of a prefix share ``PREFIX-symbol.json``. A training
-that can be resumed also saves ``PREFIX-NNNN.states``, the momentum, and ``PREFIX-NNNN.json``, a
-manifest with size and SHA-256 of both. The manifest is written last: a checkpoint is complete if it
-has one that fits its files.
+The files of a checkpoint are described in `mfn_patcher.trainer.mfn_trainer.layout`.
 """
 
 from __future__ import annotations
 
 import filecmp
-import hashlib
-import json
 import math
 import os
-import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,11 +16,20 @@ from pathlib import Path
 from typing import Any
 
 from mfn_patcher.engine import MXNET
+from mfn_patcher.trainer.mfn_trainer.layout import (
+    KINDS,
+    MANIFEST,
+    MOMENTUM,
+    PARAMETERS,
+    PARTIAL,
+    digest,
+    find_files,
+    partial_file,
+    read_manifest,
+    symbol_file,
+)
 
 STAMP = "%Y%m%dT%H%M%S"
-_PARTS = ("params", "states", "json")
-_PARTIAL = ".partial"
-_CHUNK = 1 << 20  # bytes
 
 
 @dataclass(frozen=True)
@@ -66,29 +69,16 @@ class Archive:
 def find(prefix: Path) -> dict[int, Path]:
     """Return the path of each checkpoint of a prefix, by number, in order."""
     return {
-        number: parts["params"]
-        for number, parts in _find_parts(prefix).items()
-        if "params" in parts
+        number: parts[PARAMETERS]
+        for number, parts in find_files(prefix).items()
+        if PARAMETERS in parts
     }
-
-
-def _find_parts(prefix: Path, ending: str = "") -> dict[int, dict[str, Path]]:
-    """Return the files of each checkpoint by kind, by number, in order."""
-    if not prefix.parent.is_dir():
-        return {}
-    kinds = "|".join(_PARTS)
-    pattern = re.compile(rf"{re.escape(prefix.name)}-(\d{{4,}})\.({kinds}){re.escape(ending)}")
-    found: dict[int, dict[str, Path]] = {}
-    for path in prefix.parent.iterdir():
-        if match := pattern.fullmatch(path.name):
-            found.setdefault(int(match[1]), {})[match[2]] = path
-    return dict(sorted(found.items()))
 
 
 def largest(prefix: Path) -> int:
     """Return the size in bytes of the largest checkpoint of a prefix, all of its files together."""
     return max(
-        (sum(map(_size, parts.values())) for parts in _find_parts(prefix).values()), default=0
+        (sum(map(_size, parts.values())) for parts in find_files(prefix).values()), default=0
     )
 
 
@@ -125,12 +115,12 @@ class Complete:
 def last_complete(prefix: Path) -> Complete | None:
     """Return the complete checkpoint of a prefix that was saved last."""
     found = []
-    for number, parts in _find_parts(prefix).items():
-        manifest = _read_manifest(parts["json"]) if parts.keys() == set(_PARTS) else None
+    for number, parts in find_files(prefix).items():
+        manifest = _read_manifest(parts[MANIFEST]) if parts.keys() == set(KINDS) else None
         if manifest:
             checkpoint = Complete(
                 number,
-                parts["params"],
+                parts[PARAMETERS],
                 manifest.step,
                 manifest.saved,
                 manifest.arguments,
@@ -138,7 +128,7 @@ def last_complete(prefix: Path) -> Complete | None:
             )
             found.append((manifest, checkpoint, parts))
     for manifest, checkpoint, parts in sorted(found, key=lambda each: -each[0].saved):
-        if all(_fits(parts[kind], *file) for kind, file in manifest.files.items()):
+        if all(_fits(parts[kind], file) for kind, file in manifest.files.items()):
             return checkpoint
     return None
 
@@ -151,13 +141,13 @@ class _Manifest:
     step: int
     arguments: Mapping[str, Any]
     engine: str
-    files: Mapping[str, tuple[int, str]]
+    files: Mapping[str, Mapping[str, Any]]
 
 
 def _read_manifest(path: Path) -> _Manifest | None:
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
-        files = {kind: held["files"][kind] for kind in ("params", "states")}
+        held = read_manifest(path)
+        files = {kind: dict(held["files"][kind]) for kind in (PARAMETERS, MOMENTUM)}
         saved = float(held["saved"])
         # A training that has diverged cannot be resumed usefully.
         figures = dict(held.get("verification", {})).values()
@@ -169,35 +159,22 @@ def _read_manifest(path: Path) -> _Manifest | None:
             dict(held.get("arguments", {})),
             # Manifests from before there was a second engine do not name it.
             str(held.get("engine", MXNET)),
-            {kind: (file["bytes"], file["sha256"]) for kind, file in files.items()},
+            files,
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def _fits(path: Path, size: int, sha256: str) -> bool:
-    if _size(path) != size:
-        return False
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest() == sha256
+def _fits(path: Path, described: Mapping[str, Any]) -> bool:
+    # The size is compared first, which costs nothing.
+    return _size(path) == described.get("bytes") and digest(path) == described
 
 
 def clean(prefix: Path) -> None:
     """Remove the partial files that killed runs have left."""
-    leftovers = [
-        path for parts in _find_parts(prefix, _PARTIAL).values() for path in parts.values()
-    ]
-    symbol = symbol_path(prefix)
-    for path in (*leftovers, symbol.with_name(symbol.name + _PARTIAL)):
+    leftovers = [path for parts in find_files(prefix, PARTIAL).values() for path in parts.values()]
+    for path in (*leftovers, partial_file(symbol_file(prefix))):
         path.unlink(missing_ok=True)
-
-
-def symbol_path(prefix: Path) -> Path:
-    """Return the path of the symbol file that the checkpoints of a prefix share."""
-    return prefix.with_name(f"{prefix.name}-symbol.json")
 
 
 def state(prefix: Path) -> dict[int, tuple[int, int, int]]:
@@ -226,14 +203,14 @@ def set_aside(prefix: Path, keep: int | None, now: datetime | None = None) -> Ar
     Returns:
         None if there was nothing to set aside.
     """
-    parts = _find_parts(prefix)
+    parts = find_files(prefix)
     files = [path for kinds in parts.values() for path in kinds.values()]
-    files += filter(Path.exists, [symbol_path(prefix)])
+    files += filter(Path.exists, [symbol_file(prefix)])
     if not files:
         return None
     stamp = (now or datetime.now(timezone.utc)).strftime(STAMP)
     folder = make_folder(prefix.with_name(f"{prefix.name}.{stamp}"))
-    kept = [*parts.get(keep, {}).values(), symbol_path(prefix)] if keep is not None else []
+    kept = [*parts.get(keep, {}).values(), symbol_file(prefix)] if keep is not None else []
     copies = [path for path in files if path in kept]
     for path in copies:
         _copy(path, folder / path.name)
@@ -257,7 +234,7 @@ def make_folder(wanted: Path) -> Path:
 
 
 def _copy(source: Path, target: Path) -> None:
-    partial = target.with_name(target.name + _PARTIAL)
+    partial = partial_file(target)
     shutil.copy2(source, partial)
     with partial.open("rb+") as file:
         os.fsync(file.fileno())

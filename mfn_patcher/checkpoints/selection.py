@@ -10,6 +10,7 @@ from pathlib import Path
 from mfn_patcher.checkpoints import folder as checkpoints
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.files import absolute
+from mfn_patcher.trainer.mfn_trainer.layout import symbol_file
 
 _ONE = re.compile(r"(?P<prefix>.+)(,(?P<epoch>\d+)|-(?P<file>\d{4,})\.params)", re.DOTALL)
 _FORM = "MODELS/model-y1-arcface,80 is MODELS/model-y1-arcface-0080.params."
@@ -55,7 +56,7 @@ class Model:
     @property
     def symbol(self) -> Path:
         """Path of the symbol file that the checkpoints share."""
-        return checkpoints.symbol_path(self.prefix)
+        return symbol_file(self.prefix)
 
 
 def find(

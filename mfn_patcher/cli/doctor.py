@@ -107,7 +107,7 @@ def doctor(
         cpu=cpu,
         batch_size=batch_size,
         # As for training, whose checkpoints then contain the momentum, too.
-        seed=DEFAULT_SEED if code.can_resume else None,
+        seed=DEFAULT_SEED if code.has_hooks else None,
         visible_devices=environment.get("CUDA_VISIBLE_DEVICES"),
     )
     request = Request(

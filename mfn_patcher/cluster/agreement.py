@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from mfn_patcher.arguments import pairs
 from mfn_patcher.children.interpreter import Interpreter
 from mfn_patcher.runs.code import Code
+from mfn_patcher.trainer.mfn_trainer.arguments import may_differ_between_workers
 from mfn_patcher.training.plan import StagePlan
 
 HostFacts = Mapping[str, str]
@@ -33,19 +34,20 @@ def collect_facts(
     facts = {
         "mfn-patch": importlib.metadata.version("mfn-patcher"),
         "chain commit": code.commit or "",
+        "training package": code.trainer_sha256,
         "edits of the patched code": hashlib.sha256(code.edits).hexdigest() if code.edits else "",
         "Python": ".".join(interpreter.python.split(".")[:2]) if interpreter else "",
         **{name: versions[name] for name in _PACKAGES if name in versions},
         "data set": data_set,
     }
     for plan in plans:
-        facts |= {f"{plan.stage.title} {name}": value for name, value in _arguments(plan, code)}
+        facts |= {f"{plan.stage.title} {name}": value for name, value in _arguments(plan)}
     return facts
 
 
-def _arguments(plan: StagePlan, code: Code) -> Iterator[tuple[str, str]]:
+def _arguments(plan: StagePlan) -> Iterator[tuple[str, str]]:
     for name, value in pairs(plan.arguments):
-        if not code.is_own(name):
+        if not may_differ_between_workers(name):
             yield name, value
 
 

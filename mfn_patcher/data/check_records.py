@@ -105,10 +105,10 @@ def _check_index(index: Index, reader: RecordReader) -> Iterator[Finding]:
 def _check_end(index: Index, reader: RecordReader) -> Finding:
     """Check that the last record ends at the end of the record file."""
     try:
-        reader.read(int(index.positions.max()))
+        _, end = reader.read_to_end(int(index.positions.max()))
     except RecordIOError as error:
         return _error("train.idx", f"the last record can't be read: {error}")
-    behind = reader.size - reader.tell()
+    behind = reader.size - end
     if behind:
         return _warning(
             "train.idx",

@@ -14,10 +14,11 @@ from mfn_patcher.data.images import ImageProblem, load_image, spread
 from mfn_patcher.data.making.training_files import IDENTITIES
 from mfn_patcher.data.property_file import IMAGE_SIDE
 from mfn_patcher.data.record_layout import read_layout
-from mfn_patcher.data.recordio import Index, Record, RecordIOError, RecordReader, unpack
+from mfn_patcher.data.recordio import Index, RecordIOError, RecordReader, unpack
 from mfn_patcher.data.verification_set import read_verification_set, set_names
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.printable import one_line
+from mfn_patcher.trainer.mfn_trainer.recordio import Record
 
 COLUMNS = 8
 _IDENTITIES = 8

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from mfn_patcher.data.pixels import Pixels, decode
+from mfn_patcher.trainer.mfn_trainer.pixels import Pixels, decode
 
 
 @dataclass(frozen=True)

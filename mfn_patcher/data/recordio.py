@@ -1,40 +1,25 @@
-"""RecordIO as MXNet writes it: a file of records, and an index of their positions.
+"""RecordIO as MXNet writes it: writing a record file and its index, and reading both.
 
-A record is one part, or several where its payload holds the file's magic number. A part is
-the magic, a word with a 3-bit continuation flag and a 29-bit length, and the data, padded
-with zeros to four bytes. All numbers are little-endian. The payload of a record is a header
-(`Record`), which carries the labels, and the content, here an encoded image.
+The format of records, and how they are read, is in `mfn_patcher.trainer.mfn_trainer.recordio`.
 """
 
 from __future__ import annotations
 
 import io
-import os
-import struct
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Union
 
 import numpy as np
 import numpy.typing as npt
 
 from mfn_patcher.errors import MfnPatchError
-
-MAGIC = struct.pack("<I", 0xCED7230A)
-_PART = struct.Struct("<4sI")
-_HEADER = struct.Struct("<IfQQ")
-_LENGTH_BITS = 29
-_LENGTH_MASK = (1 << _LENGTH_BITS) - 1
-# Continuation flags: the whole record, or its first, a middle or its last part.
-_WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
-_ALIGNMENT = 4
+from mfn_patcher.trainer.mfn_trainer import recordio
+from mfn_patcher.trainer.mfn_trainer.recordio import MAGIC, PathLike, Record
 
 Int64Array = npt.NDArray[np.int64]
-PathLike = Union[str, "os.PathLike[str]"]
-
 
 COPY_AGAIN = "Copy or download the record file and its index again, both from one source."
 
@@ -44,23 +29,6 @@ class RecordIOError(MfnPatchError):
 
     def __init__(self, message: str, *, remedy: str = COPY_AGAIN) -> None:
         super().__init__(message, remedy=remedy)
-
-
-@dataclass(frozen=True)
-class Record:
-    """The payload of a record, taken apart.
-
-    Attributes:
-        flag: 0 for one label; otherwise the number of labels.
-        labels: The labels, float32 in the file.
-        id: The record's key, as its writer noted it; nothing reads it.
-        content: What follows the header: an encoded image, or nothing.
-    """
-
-    flag: int
-    labels: tuple[float, ...]
-    id: int
-    content: bytes
 
 
 def pack(label: float | Sequence[float], key: int, content: bytes = b"") -> bytes:
@@ -76,8 +44,8 @@ def pack(label: float | Sequence[float], key: int, content: bytes = b"") -> byte
     """
     if isinstance(label, Sequence):
         labels = np.asarray(label, dtype="<f4").tobytes()
-        return _HEADER.pack(len(label), 0.0, key, 0) + labels + content
-    return _HEADER.pack(0, label, key, 0) + content
+        return recordio.HEADER.pack(len(label), 0.0, key, 0) + labels + content
+    return recordio.HEADER.pack(0, label, key, 0) + content
 
 
 def unpack(payload: bytes) -> Record:
@@ -86,16 +54,10 @@ def unpack(payload: bytes) -> Record:
     Raises:
         RecordIOError: The payload is shorter than its header says.
     """
-    if len(payload) < _HEADER.size:
-        raise RecordIOError(f"a payload of {len(payload)} bytes has no room for a header")
-    flag, label, key, _ = _HEADER.unpack_from(payload)
-    if flag == 0:
-        return Record(0, (label,), key, payload[_HEADER.size :])
-    end = _HEADER.size + 4 * flag
-    if len(payload) < end:
-        raise RecordIOError(f"a payload of {len(payload)} bytes has no room for {flag} labels")
-    labels = struct.unpack_from(f"<{flag}f", payload, _HEADER.size)
-    return Record(flag, labels, key, payload[end:])
+    try:
+        return recordio.unpack(payload)
+    except recordio.RecordError as error:
+        raise RecordIOError(str(error)) from None
 
 
 def _split_at_magic(payload: bytes) -> list[bytes]:
@@ -104,7 +66,7 @@ def _split_at_magic(payload: bytes) -> list[bytes]:
     start = 0
     found = payload.find(MAGIC)
     while found >= 0:
-        if found % _ALIGNMENT:
+        if found % recordio.ALIGNMENT:
             found = payload.find(MAGIC, found + 1)
             continue
         parts.append(payload[start:found])
@@ -112,10 +74,6 @@ def _split_at_magic(payload: bytes) -> list[bytes]:
         found = payload.find(MAGIC, start)
     parts.append(payload[start:])
     return parts
-
-
-def _padding(length: int) -> int:
-    return -length % _ALIGNMENT
 
 
 class RecordWriter:
@@ -167,115 +125,44 @@ class RecordWriter:
         self._records.seek(end)
 
     def _write_parts(self, key: int, payload: bytes) -> None:
-        if len(payload) > _LENGTH_MASK:
+        if len(payload) > recordio.LENGTH_MASK:
             raise RecordIOError(f"record {key} is too long for RecordIO: {len(payload)} bytes")
         parts = _split_at_magic(payload)
         for number, part in enumerate(parts):
             if len(parts) == 1:
-                flag = _WHOLE
+                flag = recordio.WHOLE
             elif number == 0:
-                flag = _FIRST
+                flag = recordio.FIRST
             else:
-                flag = _LAST if number == len(parts) - 1 else _MIDDLE
-            self._records.write(_PART.pack(MAGIC, flag << _LENGTH_BITS | len(part)))
-            self._records.write(part + bytes(_padding(len(part))))
+                flag = recordio.LAST if number == len(parts) - 1 else recordio.MIDDLE
+            self._records.write(recordio.PART.pack(MAGIC, flag << recordio.LENGTH_BITS | len(part)))
+            self._records.write(part + bytes(recordio.padding(len(part))))
 
 
-class RecordReader:
+class RecordReader(recordio.RecordReader):
     """Reads records by their positions, or one after the other; a context manager.
 
     Args:
-        path: The record file.
-
-    Attributes:
-        size: Size of the file in bytes.
+        path: path of the record file.
 
     Raises:
-        OSError: The file can't be opened.
+        OSError: The file cannot be opened.
     """
 
     def __init__(self, path: PathLike) -> None:
+        super().__init__(path)
         self._path = Path(path)
-        self._file = self._path.open("rb")
-        self.size = os.fstat(self._file.fileno()).st_size
 
-    def __enter__(self) -> RecordReader:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._file.close()
-
-    def __iter__(self) -> Iterator[tuple[int, bytes]]:
-        """Yield position and payload of every record, from the start of the file."""
-        position = 0
-        while position < self.size:
-            payload = self.read(position)
-            following = self.tell()
-            yield position, payload
-            position = following
-
-    def tell(self) -> int:
-        """Return the position behind the record read last, its padding included."""
-        return self._file.tell()
-
-    def read(self, position: int) -> bytes:
-        """Read the record at a position.
-
-        Args:
-            position: Bytes from the start of the file, as the index has it.
-
-        Returns:
-            The payload; see `unpack`.
+    def read_to_end(self, position: int) -> tuple[bytes, int]:
+        """Read a record; errors name the file and have a remedy.
 
         Raises:
             RecordIOError: No record starts there, or the file ends within it.
         """
-        if not 0 <= position < self.size:
-            raise RecordIOError(
-                f"{self._path}: position {position} is outside the file, which has "
-                f"{self.size:,} bytes"
-            )
-        self._file.seek(position)
-        flag, data = self._read_part(position)
-        if flag == _WHOLE:
-            return data
-        if flag != _FIRST:
-            raise RecordIOError(f"{self._path}: position {position} is within a record")
-        parts = [data]
-        while flag != _LAST:
-            flag, data = self._read_part(position)
-            if flag not in (_MIDDLE, _LAST):
-                raise RecordIOError(f"{self._path}: the record at {position} has no last part")
-            parts.append(data)
-        return MAGIC.join(parts)
-
-    def _read_part(self, position: int) -> tuple[int, bytes]:
-        head = self._read_exactly(_PART.size, position)
-        magic, word = _PART.unpack(head)
-        if magic != MAGIC:
-            at = self._file.tell() - _PART.size
-            raise RecordIOError(
-                f"{self._path}: no magic number at {at}, in the record at {position}"
-            )
-        length = word & _LENGTH_MASK
-        data = self._read_exactly(length + _padding(length), position)
-        return word >> _LENGTH_BITS, data[:length]
-
-    def _read_exactly(self, count: int, position: int) -> bytes:
-        # Asked first, so that a corrupt length costs no memory.
-        left = self.size - self._file.tell()
-        data = self._file.read(count) if count <= left else b""
-        if len(data) != count:
-            raise RecordIOError(
-                f"{self._path}: the record at {position} is cut short: "
-                f"the file ends at {self.size}, {count - left} bytes too early"
-            )
-        return data
+        try:
+            return super().read_to_end(position)
+        except recordio.RecordError as error:
+            raise RecordIOError(f"{self._path}: {error}") from None
 
 
 @dataclass(frozen=True)

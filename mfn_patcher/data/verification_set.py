@@ -65,7 +65,7 @@ def read_verification_set(path: Path) -> VerificationSet:
         UnsafePickleError: The file refers to a global that no verification set needs.
         VerificationSetError: The file is missing, damaged or not a verification set.
     """
-    from mfn_patcher.data import bin_pickle  # noqa: PLC0415  (imports NumPy)
+    from mfn_patcher.trainer.mfn_trainer import bin_pickle  # noqa: PLC0415  (imports NumPy)
 
     try:
         with path.open("rb") as file:

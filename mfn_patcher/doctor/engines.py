@@ -10,7 +10,7 @@ from mfn_patcher.children import interpreter, libraries
 from mfn_patcher.doctor.examination import Examination, error_finding, failed, passed
 from mfn_patcher.engine import AUTO, MXNET, TITLES, TORCH
 from mfn_patcher.engine.choice import Engines
-from mfn_patcher.engine.environment import without_package
+from mfn_patcher.engine.environment import without_packages
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.finding import Finding
 
@@ -26,7 +26,7 @@ def check_interpreter(examination: Examination) -> Iterator[Finding]:
     """Check that the training interpreter can be queried."""
     try:
         path = interpreter.find(examination.request.python)
-        environment = without_package(examination.request.environment)
+        environment = without_packages(examination.request.environment)
         found = interpreter.inspect(path, environment)
     except MfnPatchError as error:
         yield error_finding("interpreter", error)

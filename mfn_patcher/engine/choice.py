@@ -15,7 +15,7 @@ from mfn_patcher.children.interpreter import Interpreter, InterpreterError
 from mfn_patcher.engine import AUTO, MXNET, TITLES, TORCH
 from mfn_patcher.engine.candidates import Candidate, dotted, inspect, unsuitable_python
 from mfn_patcher.engine.devices import install_gpu_build, problem_on_gpus, refusal
-from mfn_patcher.engine.environment import PACKAGE, engine_environment, without_package
+from mfn_patcher.engine.environment import engine_environment, packages, without_packages
 from mfn_patcher.remedies import install
 
 
@@ -41,9 +41,9 @@ class Engine:
         return f"{TITLES[self.name]} ({self.build})"
 
     @property
-    def modules(self) -> Path | None:
-        """The folder that Python must search first for packages; None if there is none."""
-        return PACKAGE if self.name == TORCH else None
+    def packages(self) -> tuple[Path, ...]:
+        """The folders that Python must search first for packages."""
+        return packages(self.name)
 
     def describe(self) -> str:
         """Return one line that says which engine it is and why it was chosen."""
@@ -84,7 +84,7 @@ def choose(
         InterpreterError: The interpreter is unusable, or no engine in it can compute on these
             devices.
     """
-    found = interpreters.inspect(python, without_package(environment))
+    found = interpreters.inspect(python, without_packages(environment))
     return Engines(found, environment, visible_devices).choose(wanted, distributed=distributed)
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from mfn_patcher import trainer
 from mfn_patcher.children.environment import child_environment
 from mfn_patcher.children.interpreter import Interpreter
 from mfn_patcher.engine import MXNET, TORCH
@@ -27,22 +28,28 @@ def engine_environment(
     """
     # PyTorch finds NVIDIA's libraries itself, and those for MXNet are of another CUDA version.
     folders = interpreter.libraries if name == MXNET else ()
-    environment = child_environment(without_package(base), visible_devices, folders)
-    if name == TORCH:
-        others = environment.get("PYTHONPATH")
-        environment["PYTHONPATH"] = os.pathsep.join([str(PACKAGE), *([others] if others else [])])
+    environment = child_environment(without_packages(base), visible_devices, folders)
+    others = environment.get("PYTHONPATH")
+    path = [*map(str, packages(name)), *([others] if others else [])]
+    environment["PYTHONPATH"] = os.pathsep.join(path)
     return environment
 
 
-def without_package(environment: Mapping[str, str]) -> dict[str, str]:
+def packages(name: str) -> tuple[Path, ...]:
+    """Return the folders that Python must search first for packages, with an engine."""
+    return (PACKAGE, trainer.FOLDER) if name == TORCH else (trainer.FOLDER,)
+
+
+def without_packages(environment: Mapping[str, str]) -> dict[str, str]:
     """Return an environment in which ``import mxnet`` finds MXNet itself, or nothing.
 
-    A shell that evaluated the output of ``mfn-patch env`` may have our package on its path.
+    A shell that evaluated the output of ``mfn-patch env`` may have our packages on its path.
     """
     cleaned = dict(environment)
     path = cleaned.get("PYTHONPATH")
-    if path is not None and str(PACKAGE) in (entries := path.split(os.pathsep)):
+    ours = set(map(str, packages(TORCH)))
+    if path is not None and ours.intersection(entries := path.split(os.pathsep)):
         del cleaned["PYTHONPATH"]
-        if others := [entry for entry in entries if entry != str(PACKAGE)]:
+        if others := [entry for entry in entries if entry not in ours]:
             cleaned["PYTHONPATH"] = os.pathsep.join(others)
     return cleaned

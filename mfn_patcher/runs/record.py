@@ -72,6 +72,7 @@ class RunRecord:
         chain_commit: the end of the chain, which identifies the code that was trained.
         patches: the patches of the chain.
         edited: whether the user had edited that code; the edits are in ``edits.patch``.
+        trainer_sha256: SHA-256 of the package that the script calls, `mfn_patcher.trainer.digest`.
         data_set: fingerprint of the data set.
         seed: random seed; None if unseeded.
         resumed_from: name of the run that it resumes; None if it started from the beginning.
@@ -106,6 +107,7 @@ class RunRecord:
     chain_commit: str | None
     patches: tuple[AppliedPatch, ...]
     edited: bool
+    trainer_sha256: str | None
     data_set: Fingerprint
     seed: int | None
     resumed_from: str | None

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from mfn_patcher.training.plan import StagePlan
 
 
-def shell_line(plan: StagePlan, python: str = "python", modules: Path | None = None) -> str:
+def shell_line(plan: StagePlan, python: str = "python", packages: Sequence[Path] = ()) -> str:
     """Return the command for a shell: the documented line, then what is added.
 
     Args:
         plan: plan of the stage.
         python: the training interpreter.
-        modules: folder that must come first on the interpreter's module path; None if there is
-            none.
+        packages: folders that must come first on the interpreter's module path.
     """
     words = [shlex.quote(python), "-u", *map(shlex.quote, (plan.script, *plan.arguments))]
     devices = f"CUDA_VISIBLE_DEVICES='{plan.visible_devices}'"
-    path = [f"PYTHONPATH={shlex.quote(str(modules))}"] if modules else []
-    return " ".join([*path, devices, *words])
+    path = shlex.quote(os.pathsep.join(map(str, packages)))
+    return " ".join([*([f"PYTHONPATH={path}"] if packages else []), devices, *words])
 
 
 def explain(
@@ -28,7 +29,7 @@ def explain(
     folder: Path,
     python: str,
     engine: str,
-    modules: Path | None = None,
+    packages: Sequence[Path] = (),
 ) -> str:
     """Return the command with comments: where it runs, and the reason for each difference.
 
@@ -37,7 +38,7 @@ def explain(
         folder: folder of the script.
         python: the interpreter that ``python`` stands for in the line.
         engine: the engine, and the reason for its choice.
-        modules: as for `shell_line`.
+        packages: as for `shell_line`.
     """
     lines = [f"{plan.stage.title}, runs in {folder}, python is {python}"]
     lines.append(f"engine: {engine}")
@@ -48,4 +49,4 @@ def explain(
     lines += [f"note: {note}" for note in plan.notes]
     # A line break inside a path would end the comment and begin a command.
     first, *others = ("# " + line.replace("\n", " ") for line in lines)
-    return "\n".join([first, shell_line(plan, modules=modules), *others])
+    return "\n".join([first, shell_line(plan, packages=packages), *others])

@@ -13,10 +13,11 @@ from mfn_patcher.arguments import as_mapping
 from mfn_patcher.checkpoints.folder import Complete
 from mfn_patcher.data.fingerprint import fingerprint
 from mfn_patcher.engine import AUTO, MXNET
+from mfn_patcher.trainer.mfn_trainer.arguments import may_change_on_resume
 from mfn_patcher.training.context import RunContext
 from mfn_patcher.training.plan import StagePlan
 
-# Compared as images per step, beside the options that may change: `Code.free` has those.
+# Compared as images per step, beside the options that may change.
 _PER_DEVICE = "--per-batch-size"
 # The tool's options for the script's arguments; all others come from the recipe or after --.
 _OPTIONS = {
@@ -47,7 +48,7 @@ def differences_from_record(
     if start != entry.get("start"):
         yield f"started from {entry.get('start')}, now from {start} (--pretrained)"
     for name in dict.fromkeys([*former, *now]):
-        if name == _PER_DEVICE or context.code.is_free(name):
+        if name == _PER_DEVICE or may_change_on_resume(name):
             continue
         if former.get(name) != now.get(name):
             values = (former.get(name, "not given"), now.get(name, "not given"))
@@ -64,7 +65,7 @@ def differences_from_manifest(
     yield from _engine_differences(plan, checkpoint.engine, context)
     for name, value in as_mapping(plan.arguments).items():
         key = name.removeprefix("--").replace("-", "_")
-        if context.code.is_free(name) or key not in checkpoint.arguments:
+        if may_change_on_resume(name) or key not in checkpoint.arguments:
             continue
         if not _same(value, checkpoint.arguments[key]):
             yield f"{name} {checkpoint.arguments[key]}, now {value} ({_origin(name)})"

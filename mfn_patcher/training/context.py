@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mfn_patcher import trainer
 from mfn_patcher.children.interpreter import InterpreterError
 from mfn_patcher.engine import AUTO
 from mfn_patcher.engine.choice import Engine, choose
@@ -64,13 +65,13 @@ class RunContext:
             )
         return self._engines[key]
 
-    def describe_engine(self, plan: StagePlan) -> tuple[str, Path | None]:
-        """Return the engine for a stage, or why there is none, and its `Engine.modules`."""
+    def describe_engine(self, plan: StagePlan) -> tuple[str, tuple[Path, ...]]:
+        """Return the engine for a stage, or why there is none, and its `Engine.packages`."""
         try:
             engine = self.engine(plan)
         except InterpreterError as error:
-            return f"none: {error}. {error.remedy}", None
-        return engine.describe(), engine.modules
+            return f"none: {error}. {error.remedy}", (trainer.FOLDER,)
+        return engine.describe(), engine.packages
 
     @functools.cached_property
     def _engines(self) -> dict[tuple[str, bool], Engine]:

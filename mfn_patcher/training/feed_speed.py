@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +11,10 @@ from mfn_patcher.children import interpreter
 from mfn_patcher.data.property_file import read_property
 from mfn_patcher.engine import AUTO, choice
 from mfn_patcher.errors import MfnPatchError
+from mfn_patcher.trainer.mfn_trainer import threads
 
 _PROGRAM = "feed"
 _MEMORY = Path("/proc/meminfo")
-_MOST_WORKERS = 8  # as the script's own default
 _ROUNDS = 3
 # Of what the same threads decode when they do nothing else; the rest is the hand-over of batches.
 _MOSTLY_DECODING = 0.5
@@ -73,7 +72,7 @@ class FeedRates:
 
 def default_workers() -> tuple[int, ...]:
     """Return the numbers of threads to try: 1, 2, 4 and so on, up to the script's default."""
-    most = min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
+    most = threads.default_workers()
     return tuple(sorted({most, *(1 << power for power in range(most.bit_length()))} - {0}))
 
 
@@ -106,11 +105,10 @@ def measure(
         InterpreterError: no engine can compute in the interpreter.
     """
     source = workspace.resolve() / "src"
-    if not (source / "image_feed.py").is_file():
+    if not (source / "image_iter.py").is_file():
         raise FeedError(
-            f"there is no {source / 'image_feed.py'}",
-            remedy="Run `mfn-patch apply`, with the stack speed, or name the workspace with "
-            "--workspace.",
+            f"there is no {source / 'image_iter.py'}",
+            remedy="Run `mfn-patch apply`, or name the workspace with --workspace.",
         )
     records = data_dir.resolve() / "train.rec"
     for path in (records, records.with_suffix(".idx")):

@@ -13,6 +13,7 @@ from mfn_patcher.data.property_file import PropertyError, read_property
 from mfn_patcher.data.verification_set import NAMES
 from mfn_patcher.engine.choice import Engine
 from mfn_patcher.runs import output, record
+from mfn_patcher.trainer.mfn_trainer.layout import symbol_file
 from mfn_patcher.training.context import RunContext
 from mfn_patcher.training.errors import TrainingError
 from mfn_patcher.training.plan import StagePlan, Start
@@ -83,7 +84,7 @@ def check_start(
     if start.stage is not None and prefix in saved:
         return
     existing = checkpoints.find(prefix)
-    if start.number not in existing or not checkpoints.symbol_path(prefix).exists():
+    if start.number not in existing or not symbol_file(prefix).exists():
         raise _missing_start(plan, start, prefix, list(existing))
     if start.stage is not None:
         file = existing[start.number]

@@ -118,8 +118,9 @@ def _resume_run(
     if differences:
         raise _another_training(plan, f"run {run.folder.name}", differences)
     _report_engine_change(plan, engine_of(run.entry), context)
-    if _code_of(run) != (context.code.commit, context.code.edits):
-        _log.info(
+    code = context.code
+    if _code_of(run) != (code.commit, code.edits, code.trainer_sha256):
+        _log.warning(
             "%s resumes with other code than run %s was trained with",
             plan.stage.title,
             run.folder.name,
@@ -192,7 +193,7 @@ def _left_by(
         if writer and _is_of(plan, writer[1]):
             raise ResumeError(
                 f"cannot resume {plan.stage.title}: its checkpoint {path} is incomplete, or was "
-                "saved without stack resume and so without its momentum",
+                "saved without a seed and so without its momentum",
                 remedy=f"Train without --resume; --pretrained {prefix},{number} starts from its "
                 "parameters, at the first step.",
             )
@@ -240,9 +241,13 @@ def _is_of(plan: StagePlan, entry: Mapping[str, Any]) -> bool:
     return (entry["recipe"], entry["stage"]) == (plan.recipe, plan.stage.number)
 
 
-def _code_of(run: _RecordedRun) -> tuple[str | None, bytes]:
+def _code_of(run: _RecordedRun) -> tuple[str | None, bytes, str | None]:
     edits = run.folder / record.EDITS
-    return run.entry.get("chain_commit"), edits.read_bytes() if edits.exists() else b""
+    return (
+        run.entry.get("chain_commit"),
+        edits.read_bytes() if edits.exists() else b"",
+        run.entry.get("trainer_sha256"),
+    )
 
 
 def _timestamp(started: str) -> float:

@@ -87,7 +87,7 @@ def prepare(request: TrainingRequest, *, resume: bool) -> Session:
     code = read_code(request.workspace)
     _check_stacks(request, code, resume=resume)
     options = request.options
-    if code.can_resume and options.seed is None:
+    if code.has_hooks and options.seed is None:
         options = dataclasses.replace(options, seed=DEFAULT_SEED)
     recipe = loading.load(request.recipe)
     plans = plan_chain(recipe, recipe.choose(request.stages), options)
@@ -98,12 +98,10 @@ def prepare(request: TrainingRequest, *, resume: bool) -> Session:
 
 def _check_stacks(request: TrainingRequest, code: Code, *, resume: bool) -> None:
     options = request.options
-    if options.workers is not None and not (code.can_cluster and code.can_resume):
-        needed = "--cluster and --hosts require the patches of stacks resume and cluster"
-    elif not code.can_resume and (resume or options.keep or options.seed is not None):
-        needed = "--resume, --seed and --keep require the patches of stack resume"
-    else:
-        return
-    raise TrainingError(
-        f"{needed}, which are not applied in {request.workspace}", remedy="Run `mfn-patch apply`."
-    )
+    asked = resume or options.keep or options.seed is not None or options.workers is not None
+    if asked and not code.has_hooks:
+        raise TrainingError(
+            "--resume, --seed, --keep, --cluster and --hosts require stack hooks, which is not "
+            f"applied in {request.workspace}",
+            remedy="Run `mfn-patch apply`.",
+        )

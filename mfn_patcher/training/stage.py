@@ -136,7 +136,7 @@ class StageRun:
             stage=plan.stage.number,
             name=plan.stage.name,
             command=(context.python, "-u", plan.script, *plan.arguments, *added),
-            shell_line=shell_line(plan, context.python, self._engine.modules),
+            shell_line=shell_line(plan, context.python, self._engine.packages),
             folder=str(context.source),
             environment={
                 name: value
@@ -159,6 +159,7 @@ class StageRun:
             chain_commit=context.code.commit,
             patches=context.code.patches,
             edited=bool(context.code.edits),
+            trainer_sha256=context.code.trainer_sha256,
             data_set=data_set,
             seed=plan.seed,
             resumed_from=plan.resumption.run if plan.resumption else None,

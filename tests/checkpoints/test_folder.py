@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mfn_patcher.checkpoints import folder as checkpoints
+from mfn_patcher.trainer.mfn_trainer.layout import symbol_file
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
 
@@ -56,10 +57,10 @@ def test_the_start_stays_and_writing_into_it_spares_the_archive(prefix: Path) ->
     archive = checkpoints.set_aside(prefix, 2, NOW)
     assert archive
     assert list(checkpoints.find(prefix)) == [2]
-    assert checkpoints.symbol_path(prefix).read_text() == "symbol"
+    assert symbol_file(prefix).read_text() == "symbol"
     with checkpoints.find(prefix)[2].open("r+") as file:
         file.write("NEW!")
-    checkpoints.symbol_path(prefix).write_text("new")
+    symbol_file(prefix).write_text("new")
     assert contents(archive.folder)["model+y1-0002.params"] == "0002"
     assert contents(archive.folder)["model+y1-symbol.json"] == "symbol"
 
@@ -195,7 +196,7 @@ def test_restore_overwrites_nothing(prefix: Path) -> None:
     archive = checkpoints.set_aside(prefix, 2, NOW)
     assert archive
     checkpoints.find(prefix)[2].write_text("new")
-    checkpoints.symbol_path(prefix).write_text("new")
+    symbol_file(prefix).write_text("new")
     Path(f"{prefix}-0001.params").write_text("new")
     assert not archive.restore()
     assert contents(archive.folder) == {
@@ -247,7 +248,7 @@ def test_killed_at_any_moment(prefix: Path, moment: int, monkeypatch: pytest.Mon
     monkeypatch.undo()
     assert died == (moment < 7)  # mkdir, two copies renamed into place, two moves
     assert checkpoints.find(prefix)[2].read_text() == "0002"
-    assert checkpoints.symbol_path(prefix).read_text() == "symbol"
+    assert symbol_file(prefix).read_text() == "symbol"
     kept = {
         path.name: path.read_text()
         for path in prefix.parent.rglob("model+y1-*")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mfn_patcher.checkpoints import folder as checkpoints
 from mfn_patcher.checkpoints.selection import Runtime, SelectionError, find
+from mfn_patcher.trainer.mfn_trainer.layout import symbol_file
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_those_of_the_workspace_are_named(models: Path, tmp_path: Path) -> None:
 
 
 def test_without_the_network(models: Path) -> None:
-    checkpoints.symbol_path(models / "m").unlink()
+    symbol_file(models / "m").unlink()
     message, _ = failure("m,1", models)
     assert re.search(r"m-symbol\.json, .*, is missing$", message)
 

@@ -11,8 +11,7 @@ from tests.support.plans import plans
 
 def test_facts_leave_out_paths() -> None:
     machine = Interpreter("/usr/bin/python3", "3.11.7", {"mxnet": "1.9.1", "scipy": "1.9"}, ())
-    own = frozenset({"--data-dir", "--prefix", "--pretrained", "--data-workers"})
-    code = Code("a" * 40, "c" * 40, own=own)
+    code = Code("a" * 40, "c" * 40)
     here = collect_facts(code, plans(data_dir=Path("/a"), models_dir=Path("/m")), machine, "d")
     script = ("--data-workers", "9")
     there = collect_facts(

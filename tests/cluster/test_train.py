@@ -86,10 +86,10 @@ def test_without_launcher_or_stack(tool: Tool, shipped: StandIn, tmp_path: Path)
     ran = tool("train", "-w", workspace, "--stage", "2", "--rendezvous", "a")
     assert ran.code == 2
     assert "--rendezvous requires --cluster or --hosts" in ran.err
-    before = takewhile(lambda name: name != "cluster", SERIES.stacks)
+    before = takewhile(lambda name: name != "hooks", SERIES.stacks)
     stacks = [token for name in before for token in ("--stack", name)]
     workspace = applied(tool, shipped, tmp_path / "less", *stacks)
     (tmp_path / "hosts").write_text("localhost\n")
     ran = tool("train", "-w", workspace, "--stage", "2", "--hosts", tmp_path / "hosts")
     assert ran.code == 1
-    assert "require the patches of stacks resume and cluster" in ran.err
+    assert "--cluster and --hosts require stack hooks" in ran.err

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mfn_patcher.data.recordio import MAGIC, Index, RecordReader, RecordWriter, pack, unpack
+from mfn_patcher.data.recordio import Index, RecordReader, RecordWriter, pack, unpack
+from mfn_patcher.trainer.mfn_trainer.recordio import MAGIC
 
 pytestmark = [
     pytest.mark.mxnet,

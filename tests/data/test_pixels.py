@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mfn_patcher.data import pixels
 from mfn_patcher.engine.environment import PACKAGE
+from mfn_patcher.trainer.mfn_trainer import pixels
 from tests.support.odd_images import encode, face, odd_images, undecodable_images
 
 needs_mxnet = [

@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mfn_patcher.data.recordio import (
-    MAGIC,
     Index,
     RecordIOError,
     RecordReader,
@@ -18,6 +17,7 @@ from mfn_patcher.data.recordio import (
     pack,
     unpack,
 )
+from mfn_patcher.trainer.mfn_trainer.recordio import MAGIC
 
 payloads = st.lists(
     st.one_of(st.just(MAGIC), st.binary(max_size=9), st.sampled_from([MAGIC[:3], b"\0\0\0\0"])),

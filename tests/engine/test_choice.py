@@ -15,7 +15,8 @@ from mfn_patcher.children.interpreter import Interpreter, InterpreterError
 from mfn_patcher.engine import AUTO, MXNET, TORCH
 from mfn_patcher.engine.cards import MXNET_WHEELS, has_code
 from mfn_patcher.engine.choice import Engine, choose
-from mfn_patcher.engine.environment import PACKAGE, without_package
+from mfn_patcher.engine.environment import PACKAGE, without_packages
+from mfn_patcher.trainer import FOLDER
 
 COMMON = {
     "numpy": "1.23.5",
@@ -291,24 +292,24 @@ def engine(name: str) -> Engine:
 def test_the_environment_of_each() -> None:
     base = {"PYTHONPATH": "/mine"}
     assert engine(MXNET).environment(base, "0") == {
-        "PYTHONPATH": "/mine",
+        "PYTHONPATH": f"{FOLDER}:/mine",
         "CUDA_VISIBLE_DEVICES": "0",
         "LD_LIBRARY_PATH": "/nvidia/lib",
     }
     assert engine(TORCH).environment(base, "0") == {
-        "PYTHONPATH": f"{PACKAGE}:/mine",
+        "PYTHONPATH": f"{PACKAGE}:{FOLDER}:/mine",
         "CUDA_VISIBLE_DEVICES": "0",
     }
-    assert engine(TORCH).environment({}, "")["PYTHONPATH"] == str(PACKAGE)
+    assert engine(TORCH).environment({}, "")["PYTHONPATH"] == f"{PACKAGE}:{FOLDER}"
 
 
 def test_the_other_engine_is_taken_off_the_path() -> None:
     """A shell may have it there, by the lines of `mfn-patch env`."""
     for name in (MXNET, TORCH):
-        base = {"PYTHONPATH": f"{PACKAGE}:/mine"}
+        base = {"PYTHONPATH": f"{PACKAGE}:{FOLDER}:/mine"}
         assert engine(name).environment(base, "0") == engine(name).environment(
             {"PYTHONPATH": "/mine"}, "0"
         )
-    assert without_package({"PYTHONPATH": str(PACKAGE)}) == {}
-    assert without_package({"PYTHONPATH": "/a:"}) == {"PYTHONPATH": "/a:"}
+    assert without_packages({"PYTHONPATH": str(PACKAGE)}) == {}
+    assert without_packages({"PYTHONPATH": "/a:"}) == {"PYTHONPATH": "/a:"}
     assert PACKAGE.name == "pytorch"

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from mfn_patcher.engine.environment import PACKAGE
+from mfn_patcher.trainer import FOLDER
 from tests.support.tool import Tool
 
 NAMES = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "PATH", "PYTHONPATH")
@@ -61,7 +62,7 @@ def test_the_other_engine_is_taken_off_again() -> None:
         'eval "$(mfn-patch env --engine mxnet --cpu)"\necho "${PYTHONPATH-none}"',
         PYTHONPATH=str(PACKAGE),
     )
-    assert said == "none\n"
+    assert said == f"{FOLDER}\n"
 
 
 def test_values_are_quoted(tmp_path: Path) -> None:
@@ -74,7 +75,7 @@ def test_values_are_quoted(tmp_path: Path) -> None:
         'printf "%s" "$PYTHONPATH"',
         PYTHONPATH=str(odd),
     )
-    assert said == f"{PACKAGE}:{odd}"
+    assert said == f"{PACKAGE}:{FOLDER}:{odd}"
     assert list(tmp_path.iterdir()) == [odd]
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mfn_patcher.data import pixels
 from mfn_patcher.data.synth import synthesise
 from mfn_patcher.export import images
 from mfn_patcher.export.images import ImageError
+from mfn_patcher.trainer.mfn_trainer import pixels
 from tests.support.odd_images import odd_images
 
 

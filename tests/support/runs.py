@@ -38,6 +38,7 @@ RECORD = RunRecord(
     chain_commit=None,
     patches=(),
     edited=False,
+    trainer_sha256="0" * 64,
     data_set=Fingerprint("0" * 64, {}),
     seed=None,
     resumed_from=None,

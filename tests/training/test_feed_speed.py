@@ -82,10 +82,10 @@ def test_memory(tmp_path: Path) -> None:
 def test_refused(tool: Tool, tmp_path: Path) -> None:
     refused = tool("bench", "feed", tmp_path, "--workspace", tmp_path)
     assert refused.code == ExitCode.ERROR
-    assert "no " + str(tmp_path / "src" / "image_feed.py") in refused.err
+    assert "no " + str(tmp_path / "src" / "image_iter.py") in refused.err
     assert "mfn-patch apply" in refused.err
     (tmp_path / "src").mkdir()
-    (tmp_path / "src" / "image_feed.py").touch()
+    (tmp_path / "src" / "image_iter.py").touch()
     refused = tool("bench", "feed", tmp_path, "--workspace", tmp_path)
     assert refused.code == ExitCode.ERROR
     assert f"{tmp_path / 'train.rec'} does not exist" in refused.err

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from mfn_patcher import trainer
 from mfn_patcher.cli.train import train
 from mfn_patcher.errors import ExitCode
 from mfn_patcher.recipes import loading
@@ -79,7 +80,9 @@ def test_dry_run_needs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert list(tmp_path.iterdir()) == []
     words = [split(part) for part in ran.output.split("\n\n")]
     for documented, tokens, steps in zip(DOCUMENTED, words, ("40000", "160000", "50000")):
-        assert tokens == [*shlex.split(documented), "--max-steps", steps]
+        path, *line = tokens
+        assert path == f"PYTHONPATH={trainer.FOLDER}"
+        assert line == [*shlex.split(documented), "--max-steps", steps]
     assert f"# stage 2 (softmax), runs in {tmp_path}/insightface/src, python is /" in ran.output
     assert "# added: --max-steps 50000 — the document gives no number" in ran.output
 

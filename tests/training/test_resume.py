@@ -60,22 +60,6 @@ for number in range(begin + 1, int(value["--max-steps"]) // verbose + 1):
 """
 
 
-# As the real script lists them.
-FREE = frozenset(
-    [
-        "--data-dir",
-        "--prefix",
-        "--pretrained",
-        "--max-steps",
-        "--target",
-        "--resume",
-        "--keep",
-        "--keep-always",
-        "--data-workers",
-    ]
-)
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "faces"
@@ -144,9 +128,7 @@ def bench(
     options = Options(
         data_dir=data, cpu=True, batch_size=4, max_steps=15, checkpoint_every=5, seed=3
     )
-    return Bench(
-        RunContext(workspace, sys.executable, dict(os.environ), Code(free=FREE)), options, caplog
-    )
+    return Bench(RunContext(workspace, sys.executable, dict(os.environ), Code()), options, caplog)
 
 
 def numbers(plans: tuple[StagePlan, ...]) -> list[tuple[int, int | None]]:
@@ -304,9 +286,10 @@ def test_other_code_is_told(bench: Bench) -> None:
     bench.stop("2", 0, 3)
     assert numbers(bench.left("2")) == [(2, 2)]
     assert bench.log.messages == []
-    other = dataclasses.replace(bench.context, code=Code(edits=b"a diff", free=FREE))
-    remaining(bench.plans("2"), other)
-    assert "resumes with other code than run" in bench.log.messages[0]
+    for changed in (Code(edits=b"a diff"), Code(trainer_sha256="another")):
+        bench.log.clear()
+        remaining(bench.plans("2"), dataclasses.replace(bench.context, code=changed))
+        assert "resumes with other code than run" in bench.log.messages[0]
 
 
 # -- manifests alone ----------------------------------------------------------------------

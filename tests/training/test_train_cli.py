@@ -1,4 +1,4 @@
-"""``mfn-patch train`` where stack resume is applied, and where it is not."""
+"""``mfn-patch train`` where stack hooks is applied, and where it is not."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_training_has_a_seed(tool: Tool, workspace: Path) -> None:
 
 def test_without_the_stack_there_is_none(tool: Tool, shipped: StandIn, tmp_path: Path) -> None:
     # Later stacks build on it.
-    before = takewhile(lambda name: name != "resume", SERIES.stacks)
+    before = takewhile(lambda name: name != "hooks", SERIES.stacks)
     stacks = [token for name in before for token in ("--stack", name)]
     workspace = apply(tool, shipped, tmp_path / "less", *stacks)
     ran = tool("train", "-w", workspace, "--stage", "2", "--dry-run")
@@ -59,7 +59,7 @@ def test_without_the_stack_there_is_none(tool: Tool, shipped: StandIn, tmp_path:
     for option in (["--resume"], ["--seed", "0"], ["--keep", "1"]):
         ran = tool("train", "-w", workspace, "--stage", "2", *option)
         assert ran.code == 1
-        assert "require the patches of stack resume" in ran.err
+        assert "require stack hooks" in ran.err
         assert "mfn-patch apply" in ran.err
 
 

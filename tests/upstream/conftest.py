@@ -20,6 +20,7 @@ from mfn_patcher.patching.series import load_series
 from mfn_patcher.patching.unified import ABSENT
 from mfn_patcher.patching.upstream import fetch_blobs, fetch_history
 from mfn_patcher.patching.workspace import Workspace
+from mfn_patcher.trainer import FOLDER
 from tests.support.repositories import ROOT
 from tests.support.shipped import SERIES
 from tests.support.upstream import ADDRESS, unproven
@@ -46,8 +47,8 @@ ENGINES = [
 def engine_environment(engine: str) -> dict[str, str]:
     """Return the environment in which `import mxnet` is an engine, on the CPU."""
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
-    if engine == "torch":
-        environment["PYTHONPATH"] = str(ENGINE_ON_TORCH)
+    path = [FOLDER] if engine == "mxnet" else [ENGINE_ON_TORCH, FOLDER]
+    environment["PYTHONPATH"] = os.pathsep.join(map(str, path))
     return environment
 
 
@@ -181,4 +182,4 @@ def workspace(patched: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def training_environment() -> dict[str, str]:
-    return {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    return engine_environment("mxnet")

@@ -20,6 +20,7 @@ import pytest
 
 from mfn_patcher.checkpoints import folder as checkpoints
 from mfn_patcher.data.synth import synthesise
+from mfn_patcher.trainer import FOLDER
 from tests.upstream.test_speed import spoil
 
 pytestmark = pytest.mark.mxnet
@@ -71,6 +72,7 @@ class Script:
             if name != "PORT" and not name.startswith("DMLC_")
         }
         # Sums over several threads could come out in another order.
+        environment["PYTHONPATH"] = str(FOLDER)
         return {**environment, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", **variables}
 
     def alone(self, *options: str, devices: str = "", without_statistics: bool = False) -> str:
@@ -318,7 +320,9 @@ def test_workers_that_would_train_differently_end(script: Script) -> None:
         for rank in (0, 1):
             told, reason = talk.log(f"worker {rank}").splitlines()[-2:]
             assert told == "[['é', 0], ['éé', 1]] [1.0, 21.0]"
-            assert reason == "worker 1 would train differently: wd is 1, and 0 for worker 0"
+            assert (
+                reason == "worker 1 was started with other arguments: wd is 1, but 0 for worker 0"
+            )
             assert f"rank {rank} of 2" in talk.log(f"worker {rank}")
 
 
@@ -327,15 +331,16 @@ def test_a_worker_that_cannot_begin_ends_at_once(script: Script) -> None:
     with script.start([script.command(0, "--kvstore", "dist_sync", "--resume", "1")]) as training:
         assert training.processes["worker 0"].wait(timeout=60) == 1
         log = training.log("worker 0")
-    assert re.search("checkpoint 1 of .* cannot be gone on from", log.splitlines()[-1])
+    assert re.search("cannot resume from checkpoint 1 of ", log.splitlines()[-1])
     assert "Traceback" not in log
 
 
 def test_a_cluster_needs_a_seed_and_a_launcher(script: Script) -> None:
     program = """
-import sys, cluster, train_softmax
+import sys, train_softmax
+from mfn_trainer import workers
 sys.argv = ["train_softmax.py", "--kvstore", "dist_sync"]
-for attempt in (train_softmax.main, lambda: cluster.Workers("dist_sync", "")):
+for attempt in (train_softmax.main, lambda: workers.join("dist_sync", "")):
     try:
         attempt()
     except SystemExit as end:
@@ -350,10 +355,13 @@ for attempt in (train_softmax.main, lambda: cluster.Workers("dist_sync", "")):
         text=True,
         check=True,
     )
-    assert "--kvstore dist_sync needs --seed" in ran.stderr
+    assert "--kvstore dist_sync requires --seed" in ran.stderr
     usage, reason = ran.stdout.splitlines()
     assert usage == "2"
-    assert "needs what a launcher sets in the environment: DMLC_ROLE, DMLC_PS_ROOT_URI" in reason
+    assert (
+        "requires the environment variables that a launcher sets: DMLC_ROLE, DMLC_PS_ROOT_URI"
+        in reason
+    )
 
 
 # -- shards -----------------------------------------------------------------------------------

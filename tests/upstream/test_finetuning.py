@@ -98,7 +98,7 @@ def spoil(checkpoint: Path, kind: str) -> None:
     ("kind", "script", "reason"),
     [
         ("network", ("--network", "m1"), "it is of another network: "),
-        ("torn", (), "it is missing, torn or no checkpoint: "),
+        ("torn", (), "it is missing, torn or not a checkpoint: "),
         ("diverged", (), "fc1_weight has values that are NaN or infinite"),
     ],
 )

@@ -192,8 +192,8 @@ def test_other_arguments_are_refused_by_the_script_itself(
     code, output = script.run(prefix, "--resume", "3", "--wd", "0.01", "--margin-s", "32")
     assert code == 1
     last = output.splitlines()[-1]
-    assert f"checkpoint 3 of {prefix} cannot be gone on from" in last
-    assert "margin_s is 32.0, and was 64.0; wd is 0.01, and was 0.0005" in last
+    assert f"cannot resume from checkpoint 3 of {prefix}: " in last
+    assert "margin_s was 64.0 and is now 32.0; wd was 0.0005 and is now 0.01" in last
     assert "Traceback" not in output
     assert {path.name: path.stat().st_mtime_ns for path in prefix.parent.iterdir()} == before
 
@@ -232,13 +232,14 @@ def test_two_devices_go_on(patched: Path, data: Path, tmp_path: Path) -> None:
 
 def test_dropout_is_the_same_from_a_checkpoint_on(script: Script) -> None:
     program = """
-import checkpoint, mxnet as mx
+import mxnet as mx
+from mfn_trainer.seeds import reseed
 module = mx.mod.Module(mx.sym.Dropout(mx.sym.Variable("data"), p=0.5), label_names=None)
 module.bind([("data", (4, 50))])
 module.init_params()
 batch = mx.io.DataBatch([mx.nd.ones((4, 50))])
 def draw(*begin):
-    checkpoint.reseed(*begin)
+    reseed(*begin)
     drawn = []
     for _ in range(3):
         module.forward(batch, is_train=True)
@@ -259,12 +260,12 @@ assert draw(7, 4) != draw(8, 4)
 def test_without_the_new_arguments_nothing_is_new(
     script: Script, tool: Tool, upstream_address: str, data: Path, tmp_path: Path
 ) -> None:
-    """Without the stacks after gradients, the script makes the same parameters to the bit."""
+    """Without stack hooks, the script makes the same parameters to the bit."""
     before = tmp_path / "before"
     stacks = ("recipe", "python3", "gradients")
     options = [token for stack in stacks for token in ("--stack", stack)]
     assert tool("apply", "-w", before, "--upstream", upstream_address, *options).code == 0
-    assert not (before / "src" / "checkpoint.py").exists()
+    assert b"mfn_trainer" not in (before / "src" / "train_softmax.py").read_bytes()
     prefixes = []
     for name, source in (("now", script.source), ("then", before / "src")):
         prefix = tmp_path / name / "model"
@@ -311,31 +312,6 @@ def test_the_batches_of_a_seed(script: Script, data: Path) -> None:
     assert not set(unseeded) & set(another) - {None}
 
 
-# -- keeping --------------------------------------------------------------------------------
-
-
-def test_what_is_kept(script: Script, tmp_path: Path) -> None:
-    """The last two, the best of each set (of equals the last), one by name, and what is not its."""
-    prefix = tmp_path / "model+"
-    accuracies = {1: (0.5, 0.5), 2: (0.9, 0.5), 3: (0.6, 0.7), 4: (0.6, 0.7), 5: (0.5, 0.6)}
-    for number in range(1, 10):
-        for kind in ("params", "states"):
-            Path(f"{prefix}-{number:04d}.{kind}").write_text("x")
-        lfw, agedb = accuracies.get(number, (0.5, 0.5))
-        manifest = json.dumps({"verification": {"lfw": lfw, "agedb_30": agedb}})
-        if number != 6:
-            Path(f"{prefix}-{number:04d}.json").write_text(manifest)
-    Path(f"{tmp_path}/model+x-0001.json").write_text(manifest)
-    program = f"import checkpoint; checkpoint.prune({str(prefix)!r}, 8, 2, [3])"
-    subprocess.run(
-        [sys.executable, "-c", program], cwd=script.source, env=script.environment, check=True
-    )
-    assert list(checkpoints.find(prefix)) == [2, 3, 4, 6, 7, 8, 9]
-    assert len(list(tmp_path.glob("model+-*.states"))) == 7
-    assert len(list(tmp_path.glob("model+-*.json"))) == 6
-    assert (tmp_path / "model+x-0001.json").exists()
-
-
 # -- a full disk ----------------------------------------------------------------------------
 
 
@@ -373,7 +349,7 @@ def test_a_file_that_may_not_grow(script: Script, tmp_path: Path) -> None:
 def assert_only_the_first_is_left(folder: Path, code: int, output: str) -> None:
     assert code == 1
     assert "checkpoint 2 of" in output
-    assert "cannot be saved, the former ones are as they were" in output
+    assert "cannot be saved, earlier ones are as they were" in output
     assert "Traceback" not in output
     names = {"model-0001.params", "model-0001.states", "model-0001.json", "model-symbol.json"}
     assert {path.name for path in folder.iterdir()} == names
@@ -387,7 +363,8 @@ def test_the_last_bytes_find_no_room(patched: Path, data: Path, tmp_path: Path) 
     """MXNet notices a full disk only when it empties its buffer, but for the last time."""
     program = """
 import os, resource, sys
-import mxnet as mx, checkpoint
+import mxnet as mx
+from mfn_trainer.checkpoint import Content, State, save
 arrays = {"a": mx.nd.ones((100, 100))}
 mx.nd.save(sys.argv[1], arrays)
 size = os.path.getsize(sys.argv[1])
@@ -395,7 +372,8 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (size - 1, size - 1))
 mx.nd.save(sys.argv[1], arrays)
 assert os.path.getsize(sys.argv[1]) == size - 1, "MXNet would have noticed"
 symbol = mx.sym.Variable("a")
-checkpoint.save(sys.argv[2], 1, symbol, arrays, {}, None)
+state = State(1, 0.1, [0.0, 0.0], {}, 4, {})
+save(sys.argv[2], 1, symbol, Content(arrays, {}, None), state)
 """
     arguments = [str(tmp_path / "torn"), str(tmp_path / "m" / "model")]
     (tmp_path / "m").mkdir()

@@ -23,8 +23,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,78 +35,42 @@ from mfn_patcher.children.programs.embedders import (
     last_line,
 )
 
+if TYPE_CHECKING:
+    from mfn_patcher.trainer.mfn_trainer.verification import VerificationSet
+
 FOLDS = 10  # as the training script has it
 
 
-def measure(verification: Any, data_set: Any, model: Any, batch_size: int) -> dict[str, Any]:
+def measure(pairs: VerificationSet, model: Any, batch_size: int) -> dict[str, Any]:
     """Return the figures of a model on a verification set.
 
-    Upstream's test() computes them as it does during training. What it drops is kept on the way,
-    or computed by the functions that it consists of.
-
     Args:
-        verification: upstream's module.
-        data_set: the set, as upstream's load_bin() returns it.
+        pairs: the set.
         model: a model with `forward` and `get_outputs`.
-        batch_size: number of images; test() fills up the last batch with images before it.
+        batch_size: number of images; the last batch is filled up with images before it.
     """
-    evaluate = verification.evaluate
-    kept: list[Any] = []
+    # What imports MXNet is imported once `main` has set its environment variables.
+    from sklearn.preprocessing import normalize
 
-    def keep(embeddings: Any, same: Any, **options: Any) -> Any:
-        kept[:] = [embeddings, evaluate(embeddings, same, **options)]
-        return kept[1]
+    from mfn_patcher.trainer.mfn_trainer import protocol, verification
 
-    verification.evaluate = keep
-    try:
-        _, _, accuracy, std, xnorm, (plain, _) = verification.test(
-            data_set, model, batch_size, FOLDS
-        )
-    finally:
-        verification.evaluate = evaluate
-    embeddings, (tpr, fpr, _, tar, tar_std, far) = kept
-
-    same = np.asarray(data_set[1])
-    # The thresholds of upstream's evaluate().
-    thresholds = np.arange(0, 4, 0.01)
-    plain = verification.sklearn.preprocessing.normalize(plain)
-    _, _, plain_accuracies = verification.calculate_roc(
-        thresholds, plain[0::2], plain[1::2], same, nrof_folds=FOLDS
-    )
+    result = verification.test(pairs, model, batch_size, FOLDS)
+    plain, mirrored = result.embeddings
+    curve, rate = protocol.measure(normalize(plain + mirrored), pairs.same, FOLDS)
+    without_flip = protocol.measure_curve(normalize(plain), pairs.same, FOLDS).accuracies
     return {
-        "pairs": len(same),
-        "accuracy": float(accuracy),
-        "std": float(std),
-        "accuracy_without_flip": float(np.mean(plain_accuracies)),
-        "std_without_flip": float(np.std(plain_accuracies)),
-        "threshold": float(np.mean(best_thresholds(verification, thresholds, embeddings, same))),
-        "tar": float(tar),
-        "tar_std": float(tar_std),
-        "far": float(far),
-        "xnorm": float(xnorm),
-        "roc": {"fpr": fpr.tolist(), "tpr": tpr.tolist()},
+        "pairs": len(pairs.same),
+        "accuracy": result.accuracy,
+        "std": result.std,
+        "accuracy_without_flip": float(np.mean(without_flip)),
+        "std_without_flip": float(np.std(without_flip)),
+        "threshold": float(np.mean(curve.thresholds)),
+        "tar": rate.tar,
+        "tar_std": rate.std,
+        "far": rate.far,
+        "xnorm": result.xnorm,
+        "roc": {"fpr": curve.fpr.tolist(), "tpr": curve.tpr.tolist()},
     }
-
-
-def best_thresholds(verification: Any, thresholds: Any, embeddings: Any, same: Any) -> list[float]:
-    """Return the threshold of each fold, which calculate_roc() chooses and drops.
-
-    Args:
-        verification: upstream's module.
-        thresholds: the thresholds to choose from (array of float).
-        embeddings: embeddings of all images, normalised (2 x pairs, length).
-        same: whether each pair matches (array of bool).
-    """
-    distances = np.sum(np.square(np.subtract(embeddings[0::2], embeddings[1::2])), 1)
-    folds = verification.LFold(n_splits=FOLDS, shuffle=False)
-    best = []
-    for train, _ in folds.split(np.arange(len(same))):
-        accuracies = [
-            verification.calculate_accuracy(threshold, distances[train], same[train])[2]
-            for threshold in thresholds
-        ]
-        best.append(float(thresholds[np.argmax(accuracies)]))
-    return best
 
 
 class StopError(Exception):
@@ -133,9 +96,7 @@ class Evaluation:
         Raises:
             StopError: That is not possible.
         """
-        # Upstream's modules find one another by the search path.
-        sys.path[:0] = [str(Path.cwd()), str(Path.cwd() / "eval")]
-        import verification
+        from mfn_patcher.trainer.mfn_trainer import verification
 
         embedder = self._make_embedder()
         self._read_checkpoints(embedder)
@@ -144,13 +105,13 @@ class Evaluation:
                 break
             self._tell(loading=name)
             try:
-                data_set = verification.load_bin(path, self._request["image"])
-            except SystemExit as error:  # upstream ends so on an image that it cannot decode
+                pairs = verification.load(path, self._request["image"])
+            except SystemExit as error:  # this ends a training, on a damaged image for instance
                 self._tell(error=str(error))
                 raise StopError from error
-            self._evaluate_set(verification, embedder, name, data_set)
+            self._evaluate_set(embedder, pairs)
             # It takes gigabytes, which must not be there twice while the next set is loaded.
-            del data_set
+            del pairs
 
     def _make_embedder(self) -> Embedder:
         import mxnet as mx
@@ -181,20 +142,18 @@ class Evaluation:
                 self._tell(missing=str(error))
                 raise StopError from error
 
-    def _evaluate_set(
-        self, verification: Any, embedder: Embedder, name: str, data_set: Any
-    ) -> None:
+    def _evaluate_set(self, embedder: Embedder, pairs: VerificationSet) -> None:
         import mxnet as mx
 
-        batch_size = min(self._request["batch_size"], data_set[0][0].shape[0])
+        batch_size = min(self._request["batch_size"], pairs.images[0].shape[0])
         for number, parameters in list(self._usable.items()):
             embedder.use(parameters)
             try:
-                figures = measure(verification, data_set, embedder, batch_size)
+                figures = measure(pairs, embedder, batch_size)
             except (UnusableError, mx.base.MXNetError) as error:
                 self._fail(number, error)
             else:
-                self._tell(checkpoint=number, set=name, result=figures)
+                self._tell(checkpoint=number, set=pairs.name, result=figures)
 
     def _fail(self, number: int, error: Exception) -> None:
         self._usable.pop(number, None)

@@ -118,7 +118,7 @@ class Sample:
 
 def decode_turn(images: Sequence[bytes], pool: ThreadPoolExecutor) -> Turn:
     """Return a turn that decodes images in the threads of a pool, and drops them."""
-    import pixels
+    from mfn_patcher.trainer.mfn_trainer import pixels
 
     def decode(begin: int) -> int:
         piece = images[begin : begin + PIECE]
@@ -163,9 +163,12 @@ def take_turns(
 def measure(request: Mapping[str, Any]) -> dict[str, Any]:
     """Return the answer to a request."""
     sys.path.insert(0, request["source"])
-    import image_feed
-    import pixels
     from image_iter import FaceImageIter
+
+    from mfn_patcher.trainer.mfn_trainer import threads
+    from mfn_patcher.trainer.mfn_trainer.feed import Feed, Settings
+    from mfn_patcher.trainer.mfn_trainer.order import UpstreamOrder
+    from mfn_patcher.trainer.mfn_trainer.recordio import RecordReader, unpack
 
     path, size = Path(request["records"]), request["batch_size"]
     options = {
@@ -179,12 +182,13 @@ def measure(request: Mapping[str, Any]) -> dict[str, Any]:
         return {"error": f"there are {len(upstream.imgidx)} images, too few for a batch of {size}"}
     sample = Sample(path, upstream.imgrec.idx, upstream.imgidx)
     disk = sample.read_from_disk(max(request["workers"]))
-    reader = image_feed.Reader(str(path))
-    encoded = [reader.read_at(offset)[1] for offset, _ in sample.places]
+    with RecordReader(path) as reader:
+        encoded = [unpack(reader.read(offset)).content for offset, _ in sample.places]
     with contextlib.ExitStack() as stack:
         turns: dict[tuple[str, int], Turn] = {}
         for workers in request["workers"]:
-            feed = image_feed.ImageFeed(size, workers=workers, prefetch=AHEAD, **options)
+            source = FaceImageIter(size, **options)
+            feed = Feed(source, UpstreamOrder(source), Settings(str(path), workers, AHEAD))
             stack.callback(feed.close)
             turns["feed", workers] = IteratorTurn(feed, AHEAD)
             pool = stack.enter_context(ThreadPoolExecutor(workers))
@@ -199,7 +203,7 @@ def measure(request: Mapping[str, Any]) -> dict[str, Any]:
             {"workers": workers, "feed": found["feed", workers], "decode": found["decode", workers]}
             for workers in request["workers"]
         ],
-        "cores": pixels.cores(),
+        "cores": threads.cores(),
         "image_bytes": sample.mean_size,
     }
 

@@ -22,8 +22,9 @@ import numpy as np
 from PIL import Image
 
 from mfn_patcher import files
-from mfn_patcher.data.pixels import Pixels, cores, decode
 from mfn_patcher.data.property_file import IMAGE_SIDE
+from mfn_patcher.trainer.mfn_trainer.pixels import Pixels, decode
+from mfn_patcher.trainer.mfn_trainer.threads import cores
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif")
 """Suffixes that are tried to find an image that is named without one."""

@@ -20,10 +20,11 @@ from mfn_patcher.data.making.data_set import MadeDataSet, MakeError, Request
 from mfn_patcher.data.making.pairs import PairError
 from mfn_patcher.data.making.photo import LeftOut, Photo, Reason
 from mfn_patcher.data.making.source import Source, SourceError
-from mfn_patcher.data.recordio import Index, Record, RecordReader, unpack
+from mfn_patcher.data.recordio import Index, RecordReader, unpack
 from mfn_patcher.data.synth import synthesise
 from mfn_patcher.data.verification_set import read_verification_set
 from mfn_patcher.finding import Level
+from mfn_patcher.trainer.mfn_trainer.recordio import Record
 
 
 def make(directory: Path, source: Path, *pairs: str, resize: bool = False) -> MadeDataSet:

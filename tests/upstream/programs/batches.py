@@ -1,10 +1,10 @@
-"""The batches of the script's data iterator, as digests: a program for the src folder.
+"""The batches of the script's iterators, as digests: a program for the src folder.
 
     python batches.py DATA_DIR BATCH_SIZE < CASES
 
-CASES is a JSON list of objects: keyword arguments of the iterator, and beside them "count", how
-many batches to take, "python", what to seed Python's random with, and "go_to". Prints a JSON list:
-for each case the batches, and null where an epoch ends.
+CASES is a JSON list of objects: keyword arguments of the iterator, and beside them "seed", "count",
+how many batches to take, "python", what to seed Python's random with, "go_to", and "workers" of a
+feed. Prints a JSON list: for each case the batches, and null where an epoch ends.
 """
 
 import hashlib
@@ -15,19 +15,21 @@ import sys
 
 sys.path.insert(0, ".")
 from image_iter import FaceImageIter
+from mfn_trainer.feed import Feed, Settings
+from mfn_trainer.order import SeededOrder
 
 
 def take(case, folder, batch_size):
     """Return the digests of a case."""
     count, go_to = case.pop("count"), case.pop("go_to", None)
+    seed, workers = case.pop("seed", None), case.pop("workers", 0)
     random.seed(case.pop("python", None))
+    path = os.path.join(folder, "train.rec")
     iterator = FaceImageIter(
-        batch_size=batch_size,
-        data_shape=(3, 112, 112),
-        path_imgrec=os.path.join(folder, "train.rec"),
-        shuffle=True,
-        **case,
+        batch_size=batch_size, data_shape=(3, 112, 112), path_imgrec=path, shuffle=True, **case
     )
+    if seed is not None:
+        iterator = Feed(iterator, SeededOrder(iterator, seed), Settings(path, workers, 2))
     if go_to:
         iterator.go_to(*go_to)
     digests = []

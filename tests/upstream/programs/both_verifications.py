@@ -1,12 +1,11 @@
-"""Verification before and after the patch that makes it fast; a program for the src folder.
+"""Verification by upstream's code and by ours; a program for the src folder.
 
-    python both_verifications.py BEFORE SETS...
+    python both_verifications.py SETS...
 
-BEFORE is eval/verification.py as it was, and SETS are .bin files. Prints JSON: for each case, what
-either computes, floating-point numbers as hexadecimal text; and whether the images are equal.
+SETS are .bin files. Prints JSON: for each case, what either computes, floating-point numbers as
+hexadecimal text; and whether the images are equal.
 """
 
-import importlib.util
 import json
 import sys
 
@@ -14,15 +13,9 @@ sys.path[:0] = [".", "eval"]
 
 import mxnet as mx
 import numpy as np
-import verification as after
-
-
-def load(path):
-    """Return a module that stands anywhere."""
-    specification = importlib.util.spec_from_file_location("before", path)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+import verification as theirs
+from mfn_trainer import protocol
+from mfn_trainer import verification as ours
 
 
 def cases():
@@ -46,7 +39,6 @@ def cases():
     yield "numbers for truth", embeddings, same.astype(int) * 2, {}
     yield "single precision", embeddings.astype(np.float32), same, {}
     yield "more pairs than answers", embeddings, same[:500], {}
-    yield "principal components", embeddings, same, {"pca": 4}
     for folds in (0, 1, 2, 3, 7, 601):
         yield "%d folds" % folds, embeddings, same, {"nrof_folds": folds}
     # Squares of eighths are exact, and many of them are thresholds.
@@ -67,26 +59,33 @@ def cases():
     yield "halves", embeddings, np.arange(600) >= 300, {"nrof_folds": 2}
 
 
-def outcome(module, embeddings, same, options):
-    """Return what evaluate() returns, or the name of what it raises."""
+def evaluate(embeddings, same, nrof_folds=10):
+    """Return what upstream's evaluate() returns."""
+    curve, rate = protocol.measure(embeddings, same, nrof_folds)
+    return curve.tpr, curve.fpr, curve.accuracies, rate.tar, rate.std, rate.far
+
+
+def outcome(function, embeddings, same, options):
+    """Return what it returns, or the name of what it raises."""
     try:
-        figures = module.evaluate(embeddings, same, **options)
+        figures = function(embeddings, same, **options)
     except Exception as error:
         return type(error).__name__
     return [[float(x).hex() for x in np.atleast_1d(figure)] for figure in figures]
 
 
-before = load(sys.argv[1])
-result = {name: [outcome(module, *case) for module in (before, after)] for name, *case in cases()}
+functions = (theirs.evaluate, evaluate)
+result = {name: [outcome(each, *case) for each in functions] for name, *case in cases()}
 result["images"] = []
-for path in sys.argv[2:]:
-    images = [module.load_bin(path, [112, 112]) for module in (before, after)]
+for path in sys.argv[1:]:
+    arrays, same = theirs.load_bin(path, [112, 112])
+    pairs = ours.load(path, [112, 112])
     result["images"] += [
-        bool(images[0][1] == images[1][1]),
-        all(isinstance(d, mx.nd.NDArray) for d in images[1][0]),
+        bool(same == pairs.same),
+        all(isinstance(array, mx.nd.NDArray) for array in pairs.images),
         *(
             (a.dtype == b.dtype) and bool((a.asnumpy() == b.asnumpy()).all())
-            for a, b in zip(*(i[0] for i in images))
+            for a, b in zip(arrays, pairs.images)
         ),
     ]
 sys.stdout.write("\n" + json.dumps(result) + "\n")

@@ -14,23 +14,26 @@ import sys
 
 sys.path.insert(0, ".")
 
-import image_feed
 import mxnet as mx
 from image_iter import FaceImageIter
+from mfn_trainer.feed import Feed, Settings
+from mfn_trainer.order import SeededOrder, Shard
+from seeded import SeededIter
+
+RECORDS, SEED = sys.argv[1] + "/train.rec", 3
+
+
+def feed(size, shape, shard, **options):
+    """Return a feed."""
+    source = FaceImageIter(size, shape, **options)
+    settings = Settings(RECORDS, workers=2, prefetch=3, replace=shard[1] > 1)
+    return Feed(source, SeededOrder(source, SEED, Shard(*shard)), settings)
 
 
 def take(make, size, shard, begin=None):
     """Return the rest of two epochs, and how much of them was skipped."""
-    iterator = make(
-        size,
-        (3, 112, 112),
-        path_imgrec=sys.argv[1] + "/train.rec",
-        shuffle=True,
-        rand_mirror=True,
-        cutoff=20,
-        seed=3,
-        shard=shard,
-    )
+    options = {"path_imgrec": RECORDS, "shuffle": True, "rand_mirror": True, "cutoff": 20}
+    iterator = make(size, (3, 112, 112), shard=shard, **options)
     if begin:
         iterator.go_to(*begin)
     given = []
@@ -47,8 +50,7 @@ def take(make, size, shard, begin=None):
 
 
 result = {}
-feed = functools.partial(image_feed.ImageFeed, workers=2, prefetch=3)
-for make in (FaceImageIter, feed):
+for make in (functools.partial(SeededIter, seed=SEED), feed):
     try:
         both = [(0, 2), (1, 2)]
         parts = [take(make, 3, shard) for shard in both]

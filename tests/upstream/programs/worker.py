@@ -21,20 +21,20 @@ if without_statistics:
     mx.sym.BatchNorm = mx.symbol.BatchNorm = functools.partial(
         mx.sym.BatchNorm, use_global_stats=True
     )
-import cluster
 import train_softmax
+from mfn_trainer.hooks import Hooks
 
 modules = []
-make = cluster.Workers.module
+make = Hooks.Module
 
 
-def module(workers, **options):
+def module(hooks, **options):
     """Make the module, and keep it."""
-    modules.append(make(workers, **options))
+    modules.append(make(hooks, **options))
     return modules[0]
 
 
-cluster.Workers.module = module
+Hooks.Module = module
 try:
     train_softmax.main()
 except SystemExit as end:

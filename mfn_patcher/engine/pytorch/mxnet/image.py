@@ -14,7 +14,8 @@ from .ndarray import NDArray, from_numpy
 __getattr__ = out_of_scope("mxnet.image")
 
 # The tool's decoder, by its path: the tool need not be installed in the training interpreter.
-_LOADER = SourceFileLoader("pixels", str(Path(__file__).parents[3] / "data" / "pixels.py"))
+_PLACE = Path(__file__).parents[3] / "trainer" / "mfn_trainer" / "pixels.py"
+_LOADER = SourceFileLoader("pixels", str(_PLACE))
 _PIXELS = ModuleType(_LOADER.name)
 _LOADER.exec_module(_PIXELS)
 

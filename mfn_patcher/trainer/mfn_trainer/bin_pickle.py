@@ -1,7 +1,5 @@
 """Unpickle verification sets, the ``.bin`` files, without running anything that they name.
 
-The patched script has this file as ``src/common/verification_set.py``, to the byte.
-
 A pickle is a program, and these files travel between strangers. The names that files of images and
 truth values need are answered by stand-ins of this module, which build bytes and numbers and call
 nothing else; any other name is refused before anything is called.
@@ -11,8 +9,8 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Iterable
-from typing import IO, Any, Callable
+from collections.abc import Callable, Iterable
+from typing import IO, Any
 
 import numpy as np
 

@@ -1,8 +1,7 @@
-"""Decode images exactly as MXNet 1.9.1 does: the one decoder of the tool and of the script.
+"""Decode images exactly as MXNet 1.9.1 does: the one decoder of tool, training and engine.
 
-The patched script has this file as ``src/common/pixels.py``, to the byte, and a test compares it
-with MXNet's own ``mx.image.imdecode``. MXNet calls a static OpenCV 3.4.2 built with few formats,
-through a code path that depends on the file's first bytes:
+A test compares it with MXNet's own ``mx.image.imdecode``. MXNet calls a static OpenCV 3.4.2 built
+with few formats, through a code path that depends on the file's first bytes:
 
 * JPEG, PNG, BMP and TIFF are decoded to three channels of 8 bits. Alpha is dropped, 16 bits keep
   the upper 8, gray, palette and CMYK are converted. WebP, GIF and everything else is refused, and
@@ -19,8 +18,7 @@ OpenCV, NumPy and Pillow release Python's lock while they work, so threads can s
 from __future__ import annotations
 
 import io
-import os
-from typing import Any, Union
+from typing import Any
 
 import cv2
 import numpy as np
@@ -29,7 +27,7 @@ from PIL import Image
 
 Pixels = npt.NDArray[np.uint8]
 """An image: height, width, channels (blue, green, red)."""
-Encoded = Union[bytes, memoryview]
+Encoded = bytes | memoryview
 
 _JPEG, _PNG, _BMP, _TIFF = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", (b"II*\0", b"MM\0*")
 _END_OF_JPEG = b"\xff\xd9"
@@ -37,11 +35,6 @@ _UPRIGHT = cv2.IMREAD_COLOR
 _AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 _ORIENTATION, _COMPRESSION = 0x112, 0x103
 _PLAIN_TIFF = (1, 2, 3, 4, 5, 32773)  # raw, CCITT, LZW and PackBits
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def decode(encoded: Encoded) -> Pixels | None:

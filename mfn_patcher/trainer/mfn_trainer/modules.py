@@ -1,0 +1,55 @@
+"""MXNet's Module, with what a cluster needs of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mxnet as mx
+
+from .progress import ProgressFile
+
+
+class ReportingModule(mx.mod.Module):
+    """A Module that reports its steps."""
+
+    def __init__(self, progress: ProgressFile, **options: Any) -> None:
+        """Take what MXNet's Module takes."""
+        super().__init__(**options)
+        self._progress = progress
+
+    def update(self) -> None:
+        """Update the parameters by the gradients of the last step."""
+        group = self._exec_group
+        # The gradient of the first layer is computed last. It is copied, for the sum over all
+        # workers takes its place.
+        gradient = group.grad_arrays[0][0].reshape(-1)[:1].copy()
+        super().update()
+        parameters = [arrays[0] for arrays in group.param_arrays]
+        changed = mx.nd.multi_sum_sq(*parameters, num_arrays=len(parameters))
+        self._progress.begin_step(gradient, changed)
+
+
+def start_from_first_worker(module: Any, store: Any) -> None:
+    """Give a module the moving averages of the first worker; parameters come with the store."""
+    parameters, averages = module.get_params()
+    for name in sorted(averages):
+        store.init(name, averages[name])
+    module.set_params(parameters, averages)
+
+
+class WorkerModule(mx.mod.Module):
+    """A Module that starts from the parameters and moving averages of the first worker."""
+
+    def init_optimizer(self, kvstore: Any = "local", **options: Any) -> None:
+        """Take what MXNet's method takes."""
+        super().init_optimizer(kvstore=kvstore, **options)
+        start_from_first_worker(self, kvstore)
+
+
+class ReportingWorkerModule(ReportingModule):
+    """Both in one."""
+
+    def init_optimizer(self, kvstore: Any = "local", **options: Any) -> None:
+        """Take what MXNet's method takes."""
+        super().init_optimizer(kvstore=kvstore, **options)
+        start_from_first_worker(self, kvstore)

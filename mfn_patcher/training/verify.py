@@ -64,7 +64,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Verification:
+class CodeVerification:
     """The result of verifying a workspace.
 
     Attributes:
@@ -86,7 +86,7 @@ def verify(
     recipe: Recipe,
     python: str | None = None,
     wanted: str = AUTO,
-) -> Verification:
+) -> CodeVerification:
     """Run the code in a workspace up to training, and compare it with a recipe.
 
     Args:
@@ -132,7 +132,7 @@ def verify(
     for (network, _), values in zip(losses, arguments):
         by_network.setdefault(network, values)
     checks += _check_slopes(source, engine, devices, by_network)
-    return Verification(engine, tuple(checks))
+    return CodeVerification(engine, tuple(checks))
 
 
 def _choose_engine(recipe: Recipe, wanted: str, python: str) -> tuple[Engine, str]:

@@ -9,6 +9,7 @@ from mfn_patcher.recipes.model import Recipe, RecipeError, Stage
 
 # The options that the tool reads from every stage.
 _REQUIRED = ("--network", "--loss-type", "--lr-steps", "--per-batch-size", "--data-dir", "--prefix")
+_CHECKPOINT = re.compile(r"[^,]+,[0-9]+")
 _OPTION = re.compile(r"-(?![\d.])")  # a hyphen that does not begin a negative number
 
 
@@ -102,8 +103,7 @@ def _check_lr_steps(stage: Stage, where: str) -> None:
 def _check_start(stage: Stage, earlier: Sequence[Stage], checkpoint_every: int, where: str) -> None:
     start, pretrained = stage.starts_from, stage.value("--pretrained")
     if start is None:
-        if pretrained is not None:
-            raise RecipeError(f"{where}: has --pretrained but no starts_from")
+        _check_pretrained(pretrained, earlier, where)
         return
     source = next((other for other in earlier if other.number == start.stage), None)
     if source is None:
@@ -125,3 +125,19 @@ def _check_start(stage: Stage, earlier: Sequence[Stage], checkpoint_every: int, 
         raise RecipeError(
             f"{where}: --pretrained is {pretrained}, but starts_from makes it {expected}"
         )
+
+
+def _check_pretrained(pretrained: str | None, earlier: Sequence[Stage], where: str) -> None:
+    """Check the checkpoint of another training that a stage starts from by default."""
+    if pretrained is None:
+        return
+    if not _CHECKPOINT.fullmatch(pretrained):
+        raise RecipeError(
+            f"{where}: --pretrained must be a prefix, a comma and a number, got {pretrained!r}"
+        )
+    for other in earlier:
+        if pretrained.partition(",")[0] == other.value("--prefix"):
+            raise RecipeError(
+                f"{where}: --pretrained is a checkpoint of {other.title}, but there is no "
+                "starts_from"
+            )

@@ -216,15 +216,19 @@ class _Planner:
 
     def _choose_start(self) -> Start | None:
         options, draft, needed = self._options, self._draft, self._stage.starts_from
+        documented = self._stage.value("--pretrained")
         if options.pretrained:
             start = Start(*options.pretrained, stage=None)
             reason = "given as --pretrained"
-            if not needed:
+            if not needed and not documented:
                 reason += "; the recipe starts from random parameters"
             draft.put("--pretrained", f"{start.prefix},{start.number}", reason)
             return start
         if not needed:
-            return None
+            if documented is None:
+                return None
+            beginning, _, epoch = documented.partition(",")
+            return Start(beginning, int(epoch), stage=None)
         source = self._recipe.stage(needed.stage)
         step = self._step_of(needed)
         number = step // self._checkpoint_every

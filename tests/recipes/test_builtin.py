@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from mfn_patcher.data.making.data_set import DRAWN
 from mfn_patcher.recipes import loading
 from mfn_patcher.recipes.model import Expectations, StageCheckpoint
 from tests.support.repositories import ROOT
@@ -53,6 +54,21 @@ def test_issue_214() -> None:
     assert (softmax.steps, softmax.value("--max-steps")) == (140002, "140002")
     assert arcface.starts_from == StageCheckpoint(1, 140000)
     assert str(arcface.value("--pretrained")).endswith(",70")
+
+
+def test_finetune_own_is_the_documented_last_stage_at_another_scale() -> None:
+    own, documented = loading.load("finetune-own"), loading.load().stages[-1]
+    (stage,) = own.stages
+    given = dict(zip(stage.arguments[::2], stage.arguments[1::2]))
+    before = dict(zip(documented.arguments[::2], documented.arguments[1::2]))
+    assert {option for option in given if given[option] != before.get(option)} == {
+        "--lr-steps", "--per-batch-size", "--margin-s", "--target", "--data-dir", "--pretrained",
+        "--prefix",
+    }  # fmt: skip
+    # It starts where that stage ends.
+    last = documented.steps // loading.load().checkpoint_every
+    assert given["--pretrained"] == f"{before['--prefix']},{last}"
+    assert given["--target"] == DRAWN
 
 
 @pytest.mark.parametrize("name", loading.names())

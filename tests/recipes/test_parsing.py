@@ -63,6 +63,11 @@ from tests.support.recipes import TEXT
         ),
         ("softmax,20", "softmax,19", "--pretrained is ../models"),
         ("starts_from = { stage = 2, step = 40000 }", "", "no starts_from"),
+        (
+            '"--lr-steps", "80000,120000"',
+            '"--lr-steps", "80000,120000", "--pretrained", "../models/x"',
+            "--pretrained must be a prefix, a comma and a number, got '../models/x'",
+        ),
         ("number = 3", "number = 2", "follows stage 2"),
         (
             'name = "arcface"',

@@ -292,6 +292,18 @@ def test_folders() -> None:
             make(3, **options)
 
 
+def test_a_recipe_names_the_checkpoint_of_another_training() -> None:
+    recipe = loading.load("finetune-own")
+    made = plan(recipe, recipe.stage(1), Options(models_dir=Path("/models")))
+    assert made.start == Start(f"{MODELS}/model-y1-arcface", 25, stage=None)
+    assert "--pretrained" not in changes(made)
+    made = plan(recipe, recipe.stage(1), Options(pretrained=("/m/model", 7)))
+    assert made.start == Start("/m/model", 7, stage=None)
+    assert changes(made) == {"--pretrained": "/m/model,7"}
+    (change,) = made.changed
+    assert "random" not in change.reason
+
+
 def test_pretrained() -> None:
     made = make(3, pretrained=("/m/model", 7))
     assert changes(made) == {"--pretrained": "/m/model,7"}

@@ -26,6 +26,8 @@ from mfn_patcher.data.verification_set import read_verification_set
 from mfn_patcher.finding import Level
 from mfn_patcher.trainer.mfn_trainer.recordio import Record
 
+IN_A_PAIR = "has the same bytes as an image of someone in a verification pair"
+
 
 def make(directory: Path, source: Path, *pairs: str, resize: bool = False) -> MadeDataSet:
     return data_set.make(directory, Request(source, pairs, resize), on_progress=lambda *_: None)
@@ -192,10 +194,7 @@ def test_people_in_pairs_are_not_trained_on(people: Path, tmp_path: Path) -> Non
 
     made = make(tmp_path / "made", people, "24")
     assert (made.identities, made.images, made.held_out) == (4, 24, 2)
-    assert left_out(tmp_path / "made") == {
-        f"{min(trained)}/leak.jpg": "has the same bytes as an image of someone in a verification "
-        "pair"
-    }
+    assert left_out(tmp_path / "made") == {f"{min(trained)}/leak.jpg": IN_A_PAIR}
     pairs = read_verification_set(tmp_path / "made" / "own.bin")
     assert sum(pairs.same) == 12
     owners = {
@@ -211,6 +210,15 @@ def test_people_in_pairs_are_not_trained_on(people: Path, tmp_path: Path) -> Non
     assert len(together) == 24
     for fold in np.array_split(pairs.same, 10):
         assert 0 < np.sum(fold) < len(fold)
+
+
+def test_nobody_is_paired_with_a_copy(people: Path, tmp_path: Path) -> None:
+    for person in people.iterdir():
+        shutil.copy(person / "0.jpg", person / "copy.jpg")
+    make(tmp_path / "made", people, "60")
+    assert sorted(left_out(tmp_path / "made").values()).count(IN_A_PAIR) == 2
+    pairs = read_verification_set(tmp_path / "made" / "own.bin")
+    assert len(set(pairs.images)) == 12
 
 
 def test_progress_counts_every_file_to_the_end(people: Path, tmp_path: Path) -> None:
@@ -309,7 +317,11 @@ def test_memory_does_not_grow_with_the_images(
         tracemalloc.start()
         made = make(tmp_path / f"{count}", people)
         assert made.images == count
-        return tracemalloc.get_traced_memory()[1]
+        most = tracemalloc.get_traced_memory()[1]
+        lines = (tmp_path / f"{count}" / "train.lst").read_text().splitlines()
+        expected = [f"{n + 1}\t{n // 20}\t{n // 20}/{n % 20}" for n in range(count)]
+        assert lines == expected
+        return most
 
     def check_photo(path: str, *, resize: bool) -> Photo | LeftOut:
         assert not resize

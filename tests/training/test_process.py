@@ -127,14 +127,14 @@ def test_large_output_is_complete(log: Path) -> None:
     assert [line.split()[0] for line in ended.tail] == [str(n) for n in range(19985, 20000)]
 
 
-def test_bytes_that_are_no_text(log: Path) -> None:
+def test_bytes_that_are_not_text(log: Path) -> None:
     output = io.BytesIO()
     ended = run(log, r"import sys; sys.stdout.buffer.write(b'\xff\n')", output=output)
     assert output.getvalue() == b"\xff\n"
     assert ended.tail == ("\N{REPLACEMENT CHARACTER}",)
 
 
-def test_nobody_reads_any_more(log: Path) -> None:
+def test_the_reader_of_the_output_is_gone(log: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     code = "import time\nfor i in range(4): print(i); time.sleep(.1)"
@@ -245,7 +245,7 @@ def test_no_child_outlives_an_exception(log: Path) -> None:
     assert not is_written(log)
 
 
-def test_a_watcher_sees_what_is_written_also_when_nobody_else_can(log: Path) -> None:
+def test_a_watcher_sees_the_output_even_if_its_reader_is_gone(log: Path) -> None:
     watcher = Heard()
     reading, writing = os.pipe()
     os.close(reading)
@@ -333,7 +333,7 @@ def test_a_guard_ends_the_run_though_a_watcher_has_failed(log: Path) -> None:
     assert len(started) == 1
 
 
-def test_signals_are_told_as_they_come(log: Path) -> None:
+def test_signals_are_passed_to_the_listener(log: Path) -> None:
     output = Recorder()
     output.on_write = lambda seen: (
         os.kill(os.getpid(), signal.SIGTERM) if seen == b"ready\n" else None

@@ -1,6 +1,6 @@
-"""What is left of a chain after an interruption, and what can't be gone on from.
+"""What remains of a chain of stages after an interruption, and what cannot be resumed.
 
-A small script stands in for the training script; the real one goes on in `tests/upstream`.
+A small script stands in for the training script; the real one resumes in `tests/upstream`.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def numbers(plans: tuple[StagePlan, ...]) -> list[tuple[int, int | None]]:
     return [(plan.stage.number, plan.resumed_from) for plan in plans]
 
 
-def test_a_stage_goes_on(bench: Bench) -> None:
+def test_a_stage_resumes(bench: Bench) -> None:
     bench.stop("2", 0, 3)
     former = read_record(next(bench.context.runs.iterdir()))
     assert (former["seed"], former["resumed_from"], former["resumed_checkpoint"]) == (3, None, None)
@@ -152,7 +152,7 @@ def test_a_stage_goes_on(bench: Bench) -> None:
     assert not list(bench.models.glob("*.partial"))
 
 
-def test_the_command_says_where_it_goes_on(bench: Bench) -> None:
+def test_the_command_names_the_checkpoint_to_resume_from(bench: Bench) -> None:
     bench.stop("2", 0, 3)
     (plan,) = bench.left("2")
     assert plan.arguments[-2:] == ("--resume", "2")
@@ -172,7 +172,7 @@ def test_stopped_again_and_again(bench: Bench) -> None:
     assert read_record(folder)["resumed_checkpoint"] == 2
 
 
-def test_before_the_first_checkpoint_it_begins_anew(bench: Bench) -> None:
+def test_before_the_first_checkpoint_it_starts_over(bench: Bench) -> None:
     bench.stop("2", 0, 1)
     (folder,) = bench.resume("2")
     entry = read_record(folder)
@@ -182,14 +182,14 @@ def test_before_the_first_checkpoint_it_begins_anew(bench: Bench) -> None:
     assert (folder / record.LOG).read_text() == "begin after 0\n"
 
 
-def test_a_stage_that_is_done(bench: Bench) -> None:
+def test_a_complete_stage(bench: Bench) -> None:
     bench.train("2")
     assert bench.left("2") == ()
     assert "stage 2 (softmax) is complete" in bench.log.messages[0]
     assert numbers(bench.left("2", max_steps=25)) == [(2, 3)], "it may be made longer"
 
 
-def test_a_chain_goes_on_at_the_right_stage(bench: Bench) -> None:
+def test_a_chain_resumes_at_the_right_stage(bench: Bench) -> None:
     bench.stop("all", 0, 2)
     assert numbers(bench.left("all")) == [(2, 1), (3, None), (4, None)]
     bench.resume("2")
@@ -219,7 +219,7 @@ def test_a_later_stage_has_saved_there_since(bench: Bench) -> None:
     assert "--stage 4" in error.value.remedy
 
 
-def test_no_run_to_go_on_from(bench: Bench, tmp_path: Path) -> None:
+def test_no_run_to_resume(bench: Bench, tmp_path: Path) -> None:
     with pytest.raises(ResumeError, match=r"no run of stage 2 \(softmax\) to resume"):
         bench.left("2")
     bench.stop("2", 0, 2)
@@ -251,7 +251,7 @@ def test_another_training_is_refused(bench: Bench, data: Path, tmp_path: Path) -
         assert str(error.value).count("\n") == 1, "and for no other reason"
 
 
-def test_a_copy_of_the_data_set_elsewhere_will_do(bench: Bench, data: Path, tmp_path: Path) -> None:
+def test_a_copy_of_the_data_set_is_accepted(bench: Bench, data: Path, tmp_path: Path) -> None:
     bench.stop("2", 0, 3)
     moved = tmp_path / "moved"
     shutil.copytree(data, moved)
@@ -260,7 +260,7 @@ def test_a_copy_of_the_data_set_elsewhere_will_do(bench: Bench, data: Path, tmp_
     assert numbers(bench.left("2", **others)) == [(2, 2)]
 
 
-def test_what_is_torn_or_has_no_manifest_is_passed_over(bench: Bench) -> None:
+def test_incomplete_checkpoints_are_skipped(bench: Bench) -> None:
     bench.stop("2", 0, 3)
     prefix = bench.models / "model-y1-softmax"
     Path(f"{prefix}-0002.states").write_text("torn")
@@ -282,7 +282,7 @@ def test_a_failure_that_saved_nothing_does_not_hide_the_run_before(bench: Bench)
     assert numbers(bench.left("2")) == [(2, 2)]
 
 
-def test_other_code_is_told(bench: Bench) -> None:
+def test_other_code_is_reported(bench: Bench) -> None:
     bench.stop("2", 0, 3)
     assert numbers(bench.left("2")) == [(2, 2)]
     assert bench.log.messages == []
@@ -305,7 +305,7 @@ def lose(bench: Bench, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["cut short", "removed"])
-def test_without_a_record_the_manifests_will_do(bench: Bench, how: str) -> None:
+def test_without_a_record_the_manifests_are_enough(bench: Bench, how: str) -> None:
     bench.stop("2", 0, 3)
     lose(bench, how)
     (folder,) = bench.resume("2", keep=2, script_arguments=("--data-workers", "1"))
@@ -336,7 +336,7 @@ def test_without_a_record_another_training_is_refused(bench: Bench) -> None:
     assert numbers(bench.left("2", script_arguments=("--lr", "0.10"))) == [(2, 2)]
 
 
-def test_without_records_a_chain_goes_on_at_the_right_stage(bench: Bench) -> None:
+def test_without_records_a_chain_resumes_at_the_right_stage(bench: Bench) -> None:
     bench.train("2")
     bench.stop("3,4", 4, 3)
     lose(bench, "removed")
@@ -373,7 +373,7 @@ def test_the_other_engine_is_refused_unless_asked_for(bench: Bench) -> None:
     assert read_record(folder)["engine"]["name"] == "mxnet"
 
 
-def test_without_a_record_the_manifest_tells_the_engine(bench: Bench) -> None:
+def test_without_a_record_the_manifest_names_the_engine(bench: Bench) -> None:
     bench.stop("2", 0, 3)
     for path in bench.models.glob("*-000?.json"):
         path.write_text(json.dumps({**json.loads(path.read_text()), "engine": "torch"}))

@@ -1,4 +1,4 @@
-"""Running stages: what is looked at before, kept during and said after.
+"""Running stages: the checks before, the records, and the errors after.
 
 A small script stands in for the training script; the real one is trained in `tests/upstream`.
 """
@@ -227,7 +227,7 @@ def test_a_checkpoint_that_stayed_counts_only_when_saved_anew(
         train(context, data, "4")
 
 
-def test_a_tool_that_fails_itself_closes_the_record(
+def test_a_bug_of_the_tool_closes_the_record(
     context: RunContext, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any, **__: Any) -> None:
@@ -253,7 +253,7 @@ def test_two_runs_never_save_to_one_prefix(context: RunContext, data: Path) -> N
         train(context, data, "3")
 
 
-def test_models_that_cannot_be_saved(
+def test_a_models_folder_that_is_not_writable(
     context: RunContext, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
@@ -285,12 +285,12 @@ def test_a_nan_loss_stops_the_run(
     assert warned[0].startswith("loss is nan")
 
 
-def test_or_not_if_so_told(context: RunContext, data: Path) -> None:
+def test_keep_going_trains_on(context: RunContext, data: Path) -> None:
     (folder,) = train(context, data, "2", "--says", NAN, supervision=Supervision(keep_going=True))
     assert read_record(folder)["outcome"] == "completed"
 
 
-def test_no_stage_starts_from_one_at_chance(context: RunContext, data: Path) -> None:
+def test_the_accuracy_gate(context: RunContext, data: Path) -> None:
     with pytest.raises(AccuracyGateError) as error:
         train(context, data, "all", "--says", verified(0.512))
     assert "51.20% is at chance level" in str(error.value)

@@ -179,6 +179,12 @@ def test_every_command_takes_verbosity(tool: Tool, command: str) -> None:
     assert "-q, --quiet" in out
 
 
+@pytest.mark.parametrize("group", ["", *GROUPS])
+def test_no_summary_of_a_command_is_cut(tool: Tool, group: str) -> None:
+    out = tool(*group.split(), "--help").out
+    assert "..." not in out.partition("\nOptions:")[2], out
+
+
 def test_usage(tool: Tool) -> None:
     assert tool("apply", "--nonsense").code == ExitCode.USAGE
     assert tool("nonsense").code == ExitCode.USAGE

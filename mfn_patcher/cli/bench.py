@@ -117,7 +117,7 @@ def model(files: tuple[Path, ...], threads: tuple[int, ...], runs: int, *, as_js
     default=1.0,
     show_default=True,
     metavar="S",
-    help="Seconds per turn; each contender has three.",
+    help="Seconds per turn.",
 )
 @python_option
 @engine_option

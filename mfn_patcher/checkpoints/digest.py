@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-_CHUNK = 1 << 20  # bytes
+from mfn_patcher.trainer.mfn_trainer import layout
 
 
 @dataclass(frozen=True)
@@ -30,9 +29,4 @@ def digest(path: Path) -> FileDigest:
     Raises:
         OSError: The file cannot be read.
     """
-    sha256, size = hashlib.sha256(), 0
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            sha256.update(chunk)
-            size += len(chunk)
-    return FileDigest(path.name, size, sha256.hexdigest())
+    return FileDigest(path.name, **layout.digest(path))

@@ -32,7 +32,7 @@ _FOLDER = PathType(file_okay=False, path_type=Path)
 
 _HELP = f"""Evaluate checkpoints on verification sets, as the script does during training.
 
-Upstream's own 10-fold protocol measures accuracy with and without flip, the threshold, the true
+The script's 10-fold protocol measures accuracy with and without flip, the threshold, the true
 accept rate at a false accept rate of 0.001, and the mean length of the embeddings.
 
 MODEL is PREFIX,EPOCH for one checkpoint; PREFIX for all of its checkpoints, of which the best is

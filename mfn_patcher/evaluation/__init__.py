@@ -1,1 +1,1 @@
-"""Evaluating checkpoints on verification sets by upstream's own protocol."""
+"""Evaluating checkpoints on verification sets by the protocol of the training script."""

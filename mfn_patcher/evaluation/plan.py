@@ -50,7 +50,6 @@ class Plan:
     """What an evaluation will do.
 
     Attributes:
-        source: folder of upstream's code.
         model: checkpoints to evaluate.
         data_dir: folder of the verification sets.
         sets: number of images of each set by its name, in order.
@@ -59,7 +58,6 @@ class Plan:
         notes: defaults that were chosen, and missing sets, as sentences for the user.
     """
 
-    source: Path
     model: Model
     data_dir: Path
     sets: Mapping[str, int]
@@ -87,21 +85,15 @@ def plan(workspace: Path, recipe: Recipe, model: Model, settings: Settings) -> P
     that saved the newest checkpoint. If its record is not in the workspace, they are the recipe's.
 
     Args:
-        workspace: absolute path of the patched clone.
+        workspace: absolute path of the workspace, whose runs are searched.
         recipe: the recipe.
         model: checkpoints to evaluate.
         settings: what the user asks for.
 
     Raises:
-        EvaluationError: Code or sets are missing or unsuitable, or the batch is too small.
+        EvaluationError: Sets are missing or unsuitable, or the batch is too small.
         UnsafePickleError: A set carries code.
     """
-    source = workspace / "src"
-    if not (source / "eval" / "verification.py").is_file():
-        raise EvaluationError(
-            f"no such file: {source / 'eval' / 'verification.py'}",
-            remedy="Run `mfn-patch apply`, or name the workspace with --workspace.",
-        )
     devices = settings.visible_devices
     gpus = devices.count(",") + 1
     if settings.batch_size and settings.batch_size < gpus:
@@ -110,8 +102,9 @@ def plan(workspace: Path, recipe: Recipe, model: Model, settings: Settings) -> P
     run, entry = record.find_writer(workspace / "runs", newest, model.prefix) or (None, {})
     notes: list[str] = []
 
-    documented = str(recipe.stages[-1].value("--data-dir"))
-    data_dir = settings.data_dir or Path(entry.get("data_dir") or (source / documented).resolve())
+    # The script runs in this folder.
+    documented = workspace / "src" / str(recipe.stages[-1].value("--data-dir"))
+    data_dir = settings.data_dir or Path(entry.get("data_dir") or documented.resolve())
     if run and not settings.data_dir:
         notes.append(f"the data set is {data_dir}, as in {run}")
     sets = _check_sets(data_dir, _choose_sets(data_dir, settings.targets, notes))
@@ -120,7 +113,7 @@ def plan(workspace: Path, recipe: Recipe, model: Model, settings: Settings) -> P
     if not batch_size:
         batch_size = _default_batch_size(recipe, entry, devices)
         notes.append(f"batches of {batch_size} images" + (f", as in {run}" if run else ""))
-    return Plan(source, model, data_dir, sets, devices, batch_size, tuple(notes))
+    return Plan(model, data_dir, sets, devices, batch_size, tuple(notes))
 
 
 def _default_batch_size(recipe: Recipe, entry: Mapping[str, Any], visible_devices: str) -> int:

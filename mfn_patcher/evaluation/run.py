@@ -51,7 +51,7 @@ def run(
     """
     engine = choice.choose(wanted, python, environment, plan.visible_devices)
     variables = engine.environment(environment, plan.visible_devices)
-    # Not even byte code is written beside upstream's files.
+    # No file is written, not even byte code.
     variables["PYTHONDONTWRITEBYTECODE"] = "1"
     if plan.model.runtime:
         # By default, ncnn's threads wait by spinning: on a busy machine, ten times longer.
@@ -71,7 +71,6 @@ def _run_program(results: _Results, environment: Mapping[str, str]) -> None:
     with tempfile.TemporaryFile() as said:
         child = subprocess.Popen(
             programs.command(results.python, _PROGRAM),
-            cwd=plan.source,
             env=dict(environment),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -192,7 +191,7 @@ def _failure(plan: Plan, status: int, said: IO[bytes]) -> EvaluationError:
     said.seek(0)
     lines = said.read().decode("utf-8", "replace").splitlines()[-_TAIL:]
     reason = f"exit status {status}"
-    remedy = "Check with `mfn-patch status` that all patches are applied."
+    remedy = "`mfn-patch doctor` checks the training interpreter."
     if status < 0:
         reason = f"killed by {signal.Signals(-status).name}"
     if status == -signal.SIGKILL or any("memory" in line for line in lines):

@@ -38,13 +38,13 @@ def workspace(tmp_path: Path) -> Path:
     models.mkdir(parents=True)
     for name in ("m-0001.params", "m-0002.params", "m-symbol.json"):
         (models / name).touch()
-    (folder / "src" / "eval").mkdir(parents=True)
-    (folder / "src" / "eval" / "verification.py").touch()
     return folder
 
 
 @pytest.fixture
-def ready(workspace: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+def ready(workspace: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+    """A plan, and the folder of the test as the current one, which is the child's too."""
+    monkeypatch.chdir(tmp_path)
     facts = Interpreter(sys.executable, "3.11.0", {}, ())
     monkeypatch.setattr(choice, "choose", lambda *_: Engine(**ENGINE, interpreter=facts))
     return plan(workspace, data_dir=data, targets="lfw")

@@ -20,8 +20,7 @@ def result(number: int, name: str, accuracy: float) -> str:
 
 
 @pytest.fixture
-def arguments(ready: Plan, tmp_path: Path) -> list[Any]:
-    workspace = ready.source.parent
+def arguments(ready: Plan, workspace: Path, tmp_path: Path) -> list[Any]:
     python = child(
         tmp_path,
         result(1, "lfw", 0.99),
@@ -79,7 +78,7 @@ def test_an_exported_model_is_computed_on_the_cpu(
     model = tmp_path / "m.param"
     model.touch()
     python = child(tmp_path, result(0, "lfw", 0.99))
-    command = ("eval", "-w", ready.source.parent, "--model", model, "--python", python)
+    command = ("eval", "-w", tmp_path / "none", "--model", model, "--python", python)
     options = ("--data-dir", ready.data_dir, "--target", "lfw", "--json")
     report = validated("eval", tool(*command, *options).out)
     assert (report["devices"], report["exported"]) == ("", str(model))

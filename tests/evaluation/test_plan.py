@@ -86,9 +86,9 @@ def test_a_batch_that_is_too_small(workspace: Path, data: Path) -> None:
     assert plan(workspace, devices="0,1", **settings).devices == 2
 
 
-def test_no_code(workspace: Path, data: Path) -> None:
-    (workspace / "src" / "eval" / "verification.py").unlink()
-    assert "mfn-patch apply" in refused(EvaluationError, workspace, data_dir=data).remedy
+def test_without_a_workspace(workspace: Path, data: Path, tmp_path: Path) -> None:
+    found = plan(tmp_path / "nowhere", which=str(workspace / "models" / "m"), data_dir=data)
+    assert list(found.model.checkpoints) == [1, 2]
 
 
 def test_targets(workspace: Path, data: Path) -> None:

@@ -44,7 +44,7 @@ def test_events(ready: Plan, tmp_path: Path, caplog: pytest.LogCaptureFixture) -
         "lfw: 40 images",
         "lfw: checkpoint 2: 99.50%",
     ]
-    request = json.loads((ready.source / "request.json").read_text())
+    request = json.loads((tmp_path / "request.json").read_text())
     assert [number for number, _ in request["checkpoints"]] == [1, 2]
     assert request["devices"] == 0
 
@@ -65,7 +65,7 @@ def ended(ready: Plan, python: str) -> EvaluationError:
 def test_a_child_that_fails(ready: Plan, tmp_path: Path) -> None:
     error = ended(ready, child(tmp_path, "echo a reason >&2", "exit 3"))
     assert str(error) == "the evaluation failed: exit status 3\na reason"
-    assert "mfn-patch status" in error.remedy
+    assert "mfn-patch doctor" in error.remedy
     traceback = 'Traceback (most recent call last):\\n  File "x", line 1\\nKeyError: 1'
     error = ended(ready, child(tmp_path, f"printf '{traceback}' >&2", "exit 1"))
     assert str(error) == "the evaluation failed: KeyError: 1"
@@ -81,7 +81,7 @@ def test_an_exported_model_whose_runtime_is_missing(ready: Plan, tmp_path: Path)
     error = ended(exported, python)
     assert "cannot run m.param: there is no ncnn" in str(error)
     assert install("ncnn", python) in error.remedy
-    request = json.loads((ready.source / "request.json").read_text())
+    request = json.loads((tmp_path / "request.json").read_text())
     assert (request["symbol"], request["checkpoints"]) == (None, [[0, str(path)]])
     assert request["runtime"] == "mfn_patcher.export.formats"
 
@@ -103,7 +103,7 @@ def test_no_child_is_left_behind(ready: Plan, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run.run(ready, python, os.environ, on_batch=interrupt)
     with pytest.raises(ProcessLookupError):
-        os.kill(int((ready.source / "number").read_text()), 0)
+        os.kill(int((tmp_path / "number").read_text()), 0)
 
 
 def test_failed_checkpoints_are_an_error(ready: Plan) -> None:

@@ -193,10 +193,11 @@ def test_an_image_that_cannot_be_decoded(tool: Tool, trained: Path, tmp_path: Pa
     assert "Traceback" not in ran.err
 
 
-def test_code_of_python_2(tool: Tool, trained: Path, workspace: Path) -> None:
-    assert tool("apply", "-w", workspace, "--stack", "recipe").code == 0
-    model = trained / "models" / "MobileFaceNet" / "model-y1-softmax"
-    data = str(trained.parent / "data")
-    ran = tool("eval", "-w", workspace, "--model", model, "--cpu", "--data-dir", data)
-    assert (ran.code, ran.out) == (1, "")
-    assert "Check with `mfn-patch status` that all patches are applied." in ran.err
+def test_without_a_workspace(tool: Tool, trained: Path, tmp_path: Path) -> None:
+    model = f"{trained}/models/MobileFaceNet/model-y1-softmax,1"
+    options = ("--cpu", "--data-dir", trained.parent / "data", "--target", "lfw", "--json")
+    ran = tool("eval", "-w", tmp_path / "none", "--model", model, "--batch-size", BATCH, *options)
+    assert ran.code == 0, ran.err
+    report = validated("eval", ran.out)
+    assert report["commit"] is None
+    assert lines(report) <= printed(trained)

@@ -1,6 +1,4 @@
-"""Evaluate checkpoints on verification sets by upstream's own protocol.
-
-Runs in the workspace's src folder:
+"""Evaluate checkpoints on verification sets by the protocol of the training script.
 
     evaluate < REQUEST
 
@@ -12,7 +10,7 @@ is a number of GPUs (0 for the CPU), and "batch_size" is over all of them.
 Standard output has one event per line, a JSON object. "failed" is a checkpoint that can't be
 evaluated, and why; "loading" is a set; "batch" counts one; "result" has the figures of "checkpoint"
 on "set"; "missing" is a package that can't be imported; "error" says why nothing can be evaluated.
-What upstream prints goes to standard error.
+Whatever else is printed goes to standard error.
 """
 
 from __future__ import annotations

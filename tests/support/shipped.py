@@ -17,6 +17,8 @@ from mfn_patcher.patching.unified import ABSENT, Hunk
 from tests.support.repositories import ROOT, StandIn, commit, git
 
 SERIES = load_series(ROOT)
+PATHS = sorted({path for patch in SERIES.patches for path in patch.paths})
+"""The files that patches change."""
 
 
 @dataclass

@@ -20,36 +20,11 @@ from mfn_patcher.patching.series import load_series
 from mfn_patcher.patching.unified import ABSENT
 from mfn_patcher.patching.upstream import fetch_blobs, fetch_history
 from mfn_patcher.patching.workspace import Workspace
-from mfn_patcher.trainer import FOLDER
+from tests.support.engines import engine_environment
 from tests.support.repositories import ROOT
-from tests.support.shipped import SERIES
+from tests.support.shipped import PATHS
+from tests.support.trained import BATCH, INTERVAL, MODELS
 from tests.support.upstream import ADDRESS, unproven
-
-# The files that patches change.
-PATHS = sorted({path for patch in SERIES.patches for path in patch.paths})
-
-# Of the training that tests of its checkpoints share; it is no part of the first one's time.
-BATCH, INTERVAL = 6, 2
-SHARING = pytest.mark.timeout(300, func_only=True)
-
-# What is exported of it, for all tests that only read that: the models of each format by its name.
-NAME = "model-y1-softmax-0001"
-MODELS = {form.name: f"{NAME}{form.suffix}" for form in formats.runnable()}
-
-ENGINE_ON_TORCH = ROOT / "mfn_patcher" / "engine" / "pytorch"
-ENGINES = [
-    pytest.param("mxnet", marks=pytest.mark.mxnet),
-    pytest.param("torch", marks=pytest.mark.torch),
-]
-"""The parameters of a fixture whose tests run on both engines."""
-
-
-def engine_environment(engine: str) -> dict[str, str]:
-    """Return the environment in which `import mxnet` is an engine, on the CPU."""
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
-    path = [FOLDER] if engine == "mxnet" else [ENGINE_ON_TORCH, FOLDER]
-    environment["PYTHONPATH"] = os.pathsep.join(map(str, path))
-    return environment
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -21,7 +21,7 @@ import pytest
 from mfn_patcher.checkpoints import folder as checkpoints
 from mfn_patcher.data.synth import synthesise
 from mfn_patcher.trainer import FOLDER
-from tests.upstream.test_speed import spoil
+from tests.support.records import spoil_image
 
 pytestmark = pytest.mark.mxnet
 
@@ -405,7 +405,7 @@ def test_shards_are_the_batches_of_one_machine(script: Script, tmp_path: Path) -
     assert intact.later == [part[4:] for part in intact.parts]
 
     # What cannot be decoded is replaced, so that all other images are where they were.
-    spoil(tmp_path / "faces", 5)
+    spoil_image(tmp_path / "faces", 5)
     both = shards(script, tmp_path / "faces")
     assert "iterator" not in both, "it ends there, on one machine too"
     replaced = 0

@@ -18,9 +18,8 @@ from mfn_patcher.patching.unified import ABSENT
 from mfn_patcher.patching.upstream import fetch_blobs
 from tests.support.formats import validated_junit, validated_sarif
 from tests.support.repositories import ROOT
-from tests.support.shipped import SERIES
+from tests.support.shipped import PATHS, SERIES
 from tests.support.tool import Tool
-from tests.upstream.conftest import PATHS
 
 
 def applied_by_git(repository: Repository, commit: str, index: Path) -> list[bool]:

@@ -15,7 +15,7 @@ import pytest
 from mfn_patcher.data.verification_set import read_verification_set, write_verification_set
 from tests.support.odd_images import undecodable_images
 from tests.support.tool import Tool, validated
-from tests.upstream.conftest import BATCH, INTERVAL, SHARING
+from tests.support.trained import BATCH, INTERVAL, SHARING
 
 pytestmark = [pytest.mark.mxnet, SHARING]
 

@@ -20,7 +20,7 @@ from mfn_patcher.export.images import proof_images
 from mfn_patcher.export.runtime import load
 from mfn_patcher.patching.workspace import Workspace
 from tests.support.tool import Tool, validated
-from tests.upstream.conftest import INTERVAL, MODELS, NAME, SHARING
+from tests.support.trained import INTERVAL, MODELS, NAME, SHARING
 
 pytestmark = [pytest.mark.mxnet, SHARING]
 

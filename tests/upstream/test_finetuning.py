@@ -13,7 +13,7 @@ import pytest
 from mfn_patcher.data.synth import synthesise
 from mfn_patcher.errors import ExitCode
 from tests.support.tool import Tool
-from tests.upstream.conftest import SHARING
+from tests.support.trained import SHARING
 
 pytestmark = [pytest.mark.mxnet, SHARING]
 

@@ -18,9 +18,10 @@ from mfn_patcher.export.formats.base import SINGLE
 from mfn_patcher.export.onnx_graph import fold_batch_norms, translate
 from mfn_patcher.export.proof import agreement
 from tests.support import engine_children as children
+from tests.support.engines import ENGINES
 from tests.support.networks import drawn, run
 from tests.support.tool import Tool, validated
-from tests.upstream.conftest import ENGINES, MODELS, SHARING
+from tests.support.trained import MODELS, SHARING
 
 pytestmark = SHARING
 

@@ -16,7 +16,7 @@ from PIL import Image
 from mfn_patcher.export.images import proof_images
 from mfn_patcher.export.runtime import load
 from tests.support.repositories import ROOT
-from tests.upstream.conftest import MODELS, NAME, SHARING
+from tests.support.trained import MODELS, NAME, SHARING
 
 pytestmark = [pytest.mark.mxnet, SHARING]
 

@@ -21,9 +21,9 @@ import pytest
 from mfn_patcher.checkpoints import folder as checkpoints
 from mfn_patcher.data.synth import synthesise
 from mfn_patcher.runs.output import is_written
+from tests.support.engines import ENGINES, engine_environment
 from tests.support.tool import Tool
 from tests.support.training import wait_until
-from tests.upstream.conftest import ENGINES, engine_environment
 
 PROGRAMS = Path(__file__).parent / "programs"
 BATCH, STEPS, KILLS = 4, 14, 10

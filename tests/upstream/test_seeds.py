@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mfn_patcher.data.synth import synthesise
-from tests.upstream.conftest import engine_environment
+from tests.support.engines import engine_environment
 
 pytestmark = [pytest.mark.mxnet, pytest.mark.torch]
 

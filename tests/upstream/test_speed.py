@@ -17,6 +17,7 @@ from mfn_patcher.data.synth import synthesise
 from mfn_patcher.data.verification_set import write_verification_set
 from mfn_patcher.errors import ExitCode
 from tests.support.odd_images import odd_images
+from tests.support.records import spoil_image
 from tests.support.tool import Tool, validated
 
 pytestmark = pytest.mark.mxnet
@@ -96,7 +97,7 @@ def test_batches_where_references_are_counted_differently(
 def test_batches_with_a_broken_image(
     data: Path, patched: Path, training_environment: dict[str, str]
 ) -> None:
-    spoil(data, 20)
+    spoil_image(data, 20)
     assert compare_batches(data, 20, patched, training_environment) == 24
 
 
@@ -131,15 +132,6 @@ def test_batches_of_a_file_without_identities(
     assert compare_batches(flat, 0, patched, training_environment) == 32
 
 
-def spoil(data: Path, key: int) -> None:
-    """Make a record's image one that can't be decoded."""
-    position = Index.read(data / "train.idx").position(key)
-    assert position is not None
-    with (data / "train.rec").open("r+b") as file:
-        file.seek(position + 8 + 24)
-        file.write(bytes(1000))
-
-
 def tear(data: Path) -> str:
     """Take away what marks the beginning of records, from the tenth image on."""
     index = Index.read(data / "train.idx")
@@ -159,7 +151,7 @@ def relabel(data: Path) -> str:
 def blank(data: Path) -> str:
     """Make every image one that can't be decoded."""
     for key in range(1, 46):
-        spoil(data, key)
+        spoil_image(data, key)
     return r"train.rec cannot be trained on: \d+ of 45 images cannot be decoded"
 
 

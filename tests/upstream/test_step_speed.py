@@ -8,8 +8,8 @@ import pytest
 
 from mfn_patcher.data.synth import synthesise
 from mfn_patcher.errors import ExitCode
+from tests.support.engines import ENGINES
 from tests.support.tool import Tool, validated
-from tests.upstream.conftest import ENGINES
 
 SMALL = ("--cpu", "--batch-size", "4", "--seconds", "0.1")
 

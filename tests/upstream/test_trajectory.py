@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.upstream.conftest import ENGINES, engine_environment
+from tests.support.engines import ENGINES, engine_environment
 
 FIGURES = json.loads(
     (Path(__file__).parents[1] / "recorded" / "legacy_trajectory.json").read_text()

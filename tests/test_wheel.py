@@ -30,5 +30,5 @@ def test_an_installed_wheel(tmp_path: Path) -> None:
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout.endswith("no problems.\n")
     bundled = site / "mfn_patcher" / "bundled"
-    for path in [*ROOT.glob("patches/**/*.patch"), ROOT / "patches" / "series"]:
+    for path in [*ROOT.glob("patches/**/*.patch"), ROOT / "patches/series", ROOT / "upstream.toml"]:
         assert (bundled / path.relative_to(ROOT)).read_bytes() == path.read_bytes()

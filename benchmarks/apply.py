@@ -96,6 +96,8 @@ def synthetic(folder: Path, count: int) -> tuple[Path, Series]:
     pin = git(upstream, "rev-parse", "HEAD").strip()
     (project / "patches" / "stack").mkdir(parents=True)
     (project / "pinned_commit.txt").write_text(f"{pin}\n")
+    paths = [f"/{file.name}" for file in files]
+    (project / "upstream.toml").write_text(f"address = '{upstream}'\npaths = {paths}\n")
     names = [f"stack/{number:04}-change-it.patch" for number in range(1, count + 1)]
     (project / "patches" / "series").write_text("".join(f"{name}\n" for name in names))
     for number, name in enumerate(names):

@@ -20,11 +20,12 @@ def project(tmp_path: Path) -> Path:
     root = tmp_path / "project"
     shutil.copytree(ROOT / "patches", root / "patches")
     shutil.copy(ROOT / "pinned_commit.txt", root)
+    shutil.copy(ROOT / "upstream.toml", root)
     return root
 
 
-def mend(workspace: Path) -> None:
-    """Decide as a maintainer would: upstream's side, in Python 3, but fc7 without its bias."""
+def resolve_conflicts(workspace: Path) -> None:
+    """Resolve conflicts as a maintainer would: upstream's side, in Python 3, but fc7 without its bias."""
     for path in git(workspace, "diff", "--name-only", "--diff-filter=U").decode().split():
         file = workspace / path
         side = rb"\2" if path == "src/train_softmax.py" else rb"\1"
@@ -43,7 +44,7 @@ def test_to_a_conflict_and_on(
     stops = 0
     while ran.code == 1 and stops < len(list(project.rglob("*.patch"))):
         stops += 1
-        mend(tmp_path / "insightface")
+        resolve_conflicts(tmp_path / "insightface")
         ran = tool("rebase", *where, "--continue")
     assert ran.code == 0, ran.err
     assert (project / "pinned_commit.txt").read_text().startswith(ONTO)

@@ -25,7 +25,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def resolve_conflicts(workspace: Path) -> None:
-    """Resolve conflicts as a maintainer would: upstream's side, in Python 3, but fc7 without its bias."""
+    """Take upstream's side, in Python 3, but fc7 without its bias, as a maintainer would."""
     for path in git(workspace, "diff", "--name-only", "--diff-filter=U").decode().split():
         file = workspace / path
         side = rb"\2" if path == "src/train_softmax.py" else rb"\1"

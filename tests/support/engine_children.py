@@ -1,4 +1,4 @@
-"""Programs as children, on MXNet itself or on the engine: a process can have but one of them."""
+"""Running programs on MXNet itself or on the engine, which cannot be imported in one process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 ENGINE = ROOT / "mfn_patcher" / "engine" / "pytorch"
 PROGRAMS, DATA = ROOT / "tests/engine/programs", ROOT / "tests/engine/data"
-# Those that answer in JSON and need nothing but the package.
+# The programs that print JSON and need nothing but the package mxnet.
 ANSWERING = ("arrays", "compositions", "files", "fit", "sgd")
 
 
@@ -23,19 +23,18 @@ def run(
     given: object = None,
     folder: Path | None = None,
 ) -> str:
-    """Run a program, one of these or another's path, with what is given as JSON.
+    """Run a program, named by its module or its path, with a value as JSON on standard input.
 
     Returns:
-        What it prints.
+        The standard output.
 
     Raises:
-        AssertionError: It fails; with all that it says of it.
+        AssertionError: The program failed; the message contains its standard error.
     """
     path = program if isinstance(program, Path) else PROGRAMS / f"{program}.py"
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    environment.pop("PYTHONPATH", None)
-    if engine:
-        environment["PYTHONPATH"] = os.pathsep.join(map(str, (ENGINE, ROOT)))
+    folders = (ENGINE, ROOT) if engine else (ROOT,)
+    environment["PYTHONPATH"] = os.pathsep.join(map(str, folders))
     ran = subprocess.run(
         [sys.executable, str(path), *map(str, arguments)],
         cwd=folder,
@@ -56,11 +55,11 @@ def answer(
     given: object = None,
     folder: Path | None = None,
 ) -> Any:
-    """Return what a program prints as JSON in its last line; arguments are those of `run`."""
+    """Return the JSON value in a program's last line of output; arguments are those of `run`."""
     printed = run(program, *arguments, engine=engine, given=given, folder=folder)
     return json.loads(printed.splitlines()[-1])
 
 
 def recorded(name: str) -> Any:
-    """Return what MXNet answered when it was recorded."""
+    """Return the recorded output of a program on MXNet."""
     return json.loads((DATA / f"{name}.json").read_text())

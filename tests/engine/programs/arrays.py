@@ -1,10 +1,14 @@
-"""What the script does with arrays outside of symbols; a program for whichever package is mxnet.
+"""What the script does with arrays outside of symbols; runs on whichever package is called mxnet.
 
-Prints JSON: for each case type, shape and numbers of what comes out, or what `main` says of it.
+Prints a JSON object with the type, shape and numbers of each case's result, and what `main` adds.
 """
+
+from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import mxnet as mx
 import numpy as np
@@ -13,13 +17,13 @@ nd = mx.nd
 RAMP = np.arange(12, dtype="f4").reshape(3, 4) / 2
 
 
-def ramp():
+def ramp() -> Any:
     """Return a new array."""
     return nd.array(RAMP)
 
 
-def written():
-    """Return an array after writes through views of it."""
+def written() -> Any:
+    """Return an array after writes through its views."""
     x = nd.zeros((4, 3, 2))
     x[1][:] = 7.0
     x[2:4] = nd.ones((2, 3, 2)) * 2
@@ -28,8 +32,8 @@ def written():
     return x
 
 
-def changed():
-    """Return an array changed in place, and one that was a copy of it before."""
+def changed() -> list[Any]:
+    """Return a copy of an array, and the array after changes in place."""
     x = ramp()
     before, shared = x.copy(), x
     x -= 1
@@ -39,16 +43,16 @@ def changed():
     return [before, shared]
 
 
-def copied():
-    """Return what copyto fills, and whether as_in_context makes another object."""
+def copied() -> list[Any]:
+    """Return the target of copyto, and whether as_in_context returns the same object."""
     target = nd.empty((3, 4))
     ramp().copyto(target)
     same = target.as_in_context(mx.cpu())
     return [target, np.array(same is target)]
 
 
-def shared_memory():
-    """Return an array over memory of NumPy, and whether it holds that, and lets it go."""
+def shared_memory() -> list[Any]:
+    """Return an array over memory of NumPy, and whether it holds and releases that memory."""
     memory = np.ones((2, 2), dtype="f4")
     free = sys.getrefcount(memory)
     array = nd.from_numpy(memory, zero_copy=True)
@@ -62,7 +66,7 @@ def shared_memory():
     ]
 
 
-CASES = {
+CASES: dict[str, Callable[[], Any]] = {
     "array of a list": lambda: nd.array([[1, 2], [3, 4]]),
     "array of double precision": lambda: nd.array(RAMP.astype("f8")),
     "array of whole numbers": lambda: nd.array(np.arange(3)),
@@ -94,17 +98,17 @@ CASES = {
 }
 
 
-def tell(value):
-    """Return a result as JSON can tell it."""
+def tell(value: Any) -> list[Any]:
+    """Return a result in a form that JSON has."""
     if isinstance(value, list):
         return [tell(each) for each in value]
     numbers = value if isinstance(value, np.ndarray) else value.asnumpy()
     return [str(np.dtype(value.dtype)), list(value.shape), numbers.astype("f8").ravel().tolist()]
 
 
-def main():
-    """Print all."""
-    answers = {name: tell(case()) for name, case in CASES.items()}
+def main() -> None:
+    """Print all results."""
+    answers: dict[str, Any] = {name: tell(case()) for name, case in CASES.items()}
     x = ramp()
     x.wait_to_read()
     nd.waitall()

@@ -1,29 +1,33 @@
-"""Small symbols, as text and as their methods tell them; a program for whichever package is mxnet.
+"""Small symbols, their text and what their methods return; runs on either package called mxnet.
 
-Prints JSON: for each symbol what `describe` returns.
+Prints a JSON object with what `describe` returns for each symbol.
 """
+
+from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import mxnet as mx
 
 sym = mx.sym
 
 
-def scalars():
-    """Operators with numbers from either side, named by counters."""
+def scalars() -> Any:
+    """Operators with numbers on either side, named by counters."""
     x = sym.Variable("x")
     return (1.0 - (x - 127.5) * 0.0078125) / 64.0 + 2 * x - 3 + (0.5 + x * -0.1)
 
 
-def pairs():
+def pairs() -> Any:
     """Sums, differences and products of symbols; one of a symbol with itself."""
     x, y = sym.Variable("x"), sym.Variable("y")
     return x * x + (x - y) * y + sym.elemwise_add(x, y, name="last")
 
 
-def variables():
+def variables() -> Any:
     """Attributes of variables: shapes, unknown extents, multipliers."""
     weight = sym.Variable("w", shape=(4, 0), lr_mult=2.0, wd_mult=10.0)
     bias = sym.Variable("b", lr_mult=1, wd_mult=0.0)
@@ -32,8 +36,8 @@ def variables():
     )
 
 
-def own_variables():
-    """Variables that operators make, with and without a name, and what they carry."""
+def own_variables() -> Any:
+    """Variables that operators create, with and without a name, and their attributes."""
     x = sym.Convolution(
         sym.Variable("data"), num_filter=4, kernel=(3, 3), pad=(1, 1), workspace=256
     )
@@ -45,25 +49,25 @@ def own_variables():
     return sym.FullyConnected(x, num_hidden=3)
 
 
-def normalised_weight():
+def normalised_weight() -> Any:
     """A weight that is itself computed."""
     weight = sym.L2Normalization(sym.Variable("w", shape=(5, 8)), mode="instance")
     data = sym.L2Normalization(sym.Variable("data"), mode="instance", name="n") * 64.0
     return sym.FullyConnected(data=data, weight=weight, no_bias=True, num_hidden=5, name="f")
 
 
-def parts():
-    """A symbol of several outputs, by index and by iteration."""
+def parts() -> Any:
+    """A symbol with several outputs, by index and by iteration."""
     split = sym.SliceChannel(sym.Variable("data"), num_outputs=3, axis=1)
     return sym.Concat(*[part * 2.0 for part in split], split[1], dim=1, name="all")
 
 
-def split_alone():
-    """All outputs of a symbol of several."""
+def split_alone() -> Any:
+    """All outputs of a symbol with several."""
     return sym.SliceChannel(sym.Variable("data"), num_outputs=3, axis=1, name="s")
 
 
-def shapes():
+def shapes() -> Any:
     """Operators that only move numbers."""
     x = sym.Variable("data")
     x = sym.Pad(x, mode="constant", constant_value=0, pad_width=(0, 0, 0, 0, 1, 0, 1, 0))
@@ -74,7 +78,7 @@ def shapes():
     return sym.Dropout(data=sym.Flatten(data=x), p=0.4)
 
 
-def sums():
+def sums() -> Any:
     """Sums of many, and concatenations with and without a dimension."""
     x, y, z = (sym.Variable(name) for name in "xyz")
     return sym.Concat(
@@ -82,8 +86,8 @@ def sums():
     )
 
 
-def head():
-    """What a loss is made of."""
+def head() -> Any:
+    """The operators of a loss."""
     data, label = sym.Variable("data"), sym.Variable("softmax_label")
     cosine = sym.pick(data, label, axis=1) / 64.0
     sine = sym.sqrt(1.0 - cosine * cosine)
@@ -97,7 +101,7 @@ def head():
     return sym.Group([sym.BlockGrad(data), softmax])
 
 
-def excitation():
+def excitation() -> Any:
     """A weight for each channel."""
     x = sym.Variable("data")
     y = sym.Pooling(data=x, global_pool=True, kernel=(7, 7), pool_type="avg", name="pool")
@@ -105,7 +109,7 @@ def excitation():
     return sym.broadcast_mul(x, sym.Activation(data=y, act_type="sigmoid", name="sigmoid"))
 
 
-def slopes():
+def slopes() -> Any:
     """PReLU as the patched networks compose it."""
     x = sym.Convolution(sym.Variable("data"), num_filter=4, kernel=(3, 3), name="c")
     (shape,) = x.infer_shape(data=(1, 3, 8, 8))[1]
@@ -117,12 +121,12 @@ def slopes():
     return sym.elemwise_add(above, below, name="p")
 
 
-def blocks():
-    """What gluon's blocks make of a symbol, and how they count."""
+def blocks() -> Any:
+    """Symbols that gluon's blocks compose, and how these are numbered."""
     nn = mx.gluon.nn
 
     class Unit(mx.gluon.HybridBlock):
-        def __init__(self, channels):
+        def __init__(self, channels: int) -> None:
             super().__init__()
             with self.name_scope():
                 self.body = nn.HybridSequential()
@@ -132,7 +136,7 @@ def blocks():
                 self.deep = nn.Conv2D(channels, kernel_size=5, padding=2, groups=channels)
                 self.pool = nn.MaxPool2D(pool_size=3, strides=2, padding=1)
 
-        def hybrid_forward(self, F, x):  # noqa: N803, as gluon calls it
+        def hybrid_forward(self, F: Any, x: Any) -> Any:  # noqa: N803, gluon's name
             x = self.body(x)
             return F.concat(self.deep(x), self.deep(x) * 0.5, F.elemwise_add(x, x), dim=1)
 
@@ -143,7 +147,7 @@ def blocks():
     return net(sym.Variable("data"))
 
 
-CASES = {
+CASES: dict[Callable[[], Any], dict[str, tuple[int, ...]]] = {
     scalars: {"x": (2, 3)},
     pairs: {"x": (2, 3), "y": (2, 3)},
     variables: {"data": (2, 3)},
@@ -160,8 +164,8 @@ CASES = {
 }
 
 
-def describe(symbol, shapes):
-    """Return what a symbol says of itself, and whether its text reads back as the same."""
+def describe(symbol: Any, shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
+    """Return what the methods of a symbol return, and its text after reading it back."""
     text = symbol.tojson()
     read = mx.sym.load_json(text)
     internals = symbol.get_internals()
@@ -180,14 +184,14 @@ def describe(symbol, shapes):
     }
 
 
-def main():
-    """Describe all."""
-    answers = {}
+def main() -> None:
+    """Describe all symbols."""
+    answers: dict[str, Any] = {}
     for build, shapes in CASES.items():
         with mx.name.NameManager():
             symbol = build()
         answers[build.__name__] = describe(symbol, shapes)
-    # Counters go on from one symbol to the next unless a manager of names is new.
+    # Counters continue from one symbol to the next until a new manager of names begins.
     x = mx.sym.Variable("x")
     names = [
         (x + 1).name,

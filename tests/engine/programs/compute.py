@@ -1,18 +1,23 @@
-"""The outputs of symbols, in inference and single precision, from whichever package is mxnet.
+"""Compute the outputs of symbols in inference and single precision, on either package mxnet.
 
     python compute.py CASES.npz FOUND.npz
 
-CASES.npz has arrays by the name of a case and of an argument or state, "case|argument", and the
-text of each symbol as "case|". FOUND.npz gets the first output of each by its name.
+CASES.npz contains the arguments and states of each case as "case|argument", and the text of its
+symbol as "case|". FOUND.npz receives the first output of each case by its name.
 """
 
+from __future__ import annotations
+
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 import mxnet as mx
 import numpy as np
+import numpy.typing as npt
 
 
-def compute(symbol, arrays):
+def compute(symbol: Any, arrays: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
     """Return the first output of a symbol for arrays by name."""
     states = symbol.list_auxiliary_states()
     given = {name: mx.nd.array(array, dtype="float32") for name, array in arrays.items()}
@@ -21,7 +26,8 @@ def compute(symbol, arrays):
     module.bind(data_shapes=[("data", given["data"].shape)], for_training=False)
     module.set_params(parameters, {name: given[name] for name in states})
     module.forward(mx.io.DataBatch([given["data"]]), is_train=False)
-    return module.get_outputs()[0].asnumpy()
+    output: npt.NDArray[Any] = module.get_outputs()[0].asnumpy()
+    return output
 
 
 found = {}

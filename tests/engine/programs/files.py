@@ -1,18 +1,22 @@
-"""Arrays in MXNet's format, written and read; a program for whichever package is mxnet.
+"""Arrays in MXNet's format, written and read; runs on whichever package is called mxnet.
 
-Prints JSON: the bytes of each file, in hexadecimal digits, and what reading each says.
+Prints a JSON object with the bytes of each file in hexadecimal digits, and the result of reading
+each.
 """
+
+from __future__ import annotations
 
 import json
 import struct
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import mxnet as mx
 import numpy as np
 
-# Not torn: their sizes are whole, and so are the names. The old formats are of MXNet before 1.0.
+# Complete files in formats of MXNet before 1.0.
 HEADER = struct.pack("<QQQ", 0x112, 0, 1)
 DATA = struct.pack("<iii2f", 1, 0, 0, 1.5, -2.0)
 NAME = struct.pack("<QQ", 1, 1) + b"x"
@@ -22,8 +26,8 @@ OLD = {
 }
 
 
-def arrays():
-    """Return what is saved, by the name of the case."""
+def arrays() -> dict[str, Any]:
+    """Return the arrays to save, by the name of the case."""
     ramp = np.arange(6).reshape(2, 3)
     kinds = ("float32", "float64", "float16", "uint8", "int32", "int8", "int64", "bool")
     made = {
@@ -48,8 +52,8 @@ def arrays():
     }
 
 
-def read(path):
-    """Return what loading a file gives, as far as JSON can tell, or the kind of error."""
+def read(path: Path) -> Any:
+    """Return the arrays in a file in a form that JSON has, or the name of the error."""
     try:
         loaded = mx.nd.load(str(path))
     except mx.MXNetError:
@@ -61,8 +65,8 @@ def read(path):
     ]
 
 
-def main():
-    """Write and read all."""
+def main() -> None:
+    """Write and read all files."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "file"
         written, found = {}, {}

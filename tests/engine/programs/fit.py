@@ -1,47 +1,52 @@
-"""What Module.fit tells and asks, step by step; a program for whichever package is mxnet.
+"""What Module.fit logs and calls, step by step; runs on whichever package is called mxnet.
 
-Prints JSON: the lines logged, with speeds and times left out, warnings, and the events in order.
+Prints a JSON object with the logged lines without speeds and times, the warnings, and the calls in
+order.
 """
+
+from __future__ import annotations
 
 import json
 import logging
 import re
 import sys
 import warnings
+from typing import Any
 
 import mxnet as mx
 import numpy as np
 
-LOG, EVENTS = [], []
+LOG: list[list[str]] = []
+EVENTS: list[Any] = []
 BATCHES, BATCH, CLASSES = 43, 4, 3
 
 
 class Lines(logging.Handler):
-    """Keeps what is logged, and what measures of time it has as a mark."""
+    """Keeps the logged lines, with every speed and time replaced by a mark."""
 
-    def emit(self, record):
+    def emit(self, record: logging.LogRecord) -> None:
         """Keep a line."""
         text = re.sub(r"(Speed: |Time cost=)[\d.]+", r"\1#", record.getMessage())
         LOG.append([record.levelname, text])
 
 
 class Images(mx.io.DataIter):
-    """Batches whose classes can be seen."""
+    """Batches whose class is visible in the data."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.batch_size = BATCH
         self.provide_data = [("data", (BATCH, CLASSES))]
         self.provide_label = [("softmax_label", (BATCH,))]
         self.reset()
 
-    def reset(self):
-        """Begin again."""
+    def reset(self) -> None:
+        """Start again."""
         EVENTS.append("reset")
         self.place = 0
 
-    def next(self):
-        """Return the next batch; some labels are wrong, in every fifth all."""
+    def next(self) -> Any:
+        """Return the next batch; in every fifth batch, all labels are wrong."""
         if self.place == BATCHES:
             EVENTS.append("end of data")
             raise StopIteration
@@ -54,12 +59,12 @@ class Images(mx.io.DataIter):
 
 
 class Accuracy(mx.metric.EvalMetric):
-    """The share of labels that are the largest output."""
+    """The share of samples whose largest output is their label."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__("acc", axis=1, output_names=None, label_names=None)
 
-    def update(self, labels, preds):
+    def update(self, labels: Any, preds: Any) -> None:
         """Add a batch."""
         found = mx.nd.argmax(preds[1], axis=1)
         EVENTS.append(
@@ -72,26 +77,26 @@ class Accuracy(mx.metric.EvalMetric):
 class Mean(mx.metric.EvalMetric):
     """The mean of the labels."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__("mean")
 
-    def update(self, labels, preds):
+    def update(self, labels: Any, preds: Any) -> None:
         """Add a batch."""
         self.sum_metric += labels[0].asnumpy().sum()
         self.num_inst += len(labels[0].asnumpy())
 
 
 class Module(mx.mod.Module):
-    """A module that tells when it updates."""
+    """A module that records its updates."""
 
-    def update(self):
-        """Tell, and update."""
+    def update(self) -> None:
+        """Keep the call, and update."""
         EVENTS.append("update")
         super().update()
 
 
-def main():
-    """Train a layer, and tell."""
+def main() -> None:
+    """Train one layer."""
     logger = logging.getLogger()
     logger.setLevel(logging.INFO)
     logger.handlers[:] = [Lines()]
@@ -101,9 +106,9 @@ def main():
     symbol = mx.sym.Group([mx.sym.BlockGrad(logits), softmax])
     module = Module(symbol=symbol, context=[mx.cpu()])
     show = mx.callback.Speedometer(BATCH, 20)
-    seen = []
+    seen: list[list[str]] = []
 
-    def callback(param):
+    def callback(param: Any) -> None:
         kept = param._replace(nbatch=param.nbatch + 100)
         if not seen:
             seen.append(list(param._fields))

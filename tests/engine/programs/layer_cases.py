@@ -1,7 +1,8 @@
-"""Layers of networks, as cases."""
+"""Cases: layers of networks, with the attributes that occur in the script's networks."""
 
 import numpy as np
-from operator_cases import case, data, permuted, prelu, sym
+
+from tests.engine.programs.operator_cases import case, data, permuted, prelu, sym
 
 IMAGE = {"data": (2, 3, 9, 8)}
 

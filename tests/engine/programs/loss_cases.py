@@ -1,8 +1,10 @@
-"""What moves numbers and what losses are made of, as cases."""
+"""Cases: operators that move numbers, and the operators of losses."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
-from operator_cases import case, data, label, sym
+from tests.engine.programs.operator_cases import case, data, label, sym
 
 # Shapes
 pair = [sym.Variable("a"), sym.Variable("b")]
@@ -60,7 +62,7 @@ case(
     {"condition": [0.0, 1.0, -2.0, 0.5, -0.0, 0.0]},
 )
 
-# Labels: fractions, and those that no class has.
+# Labels, including fractions and labels outside the classes.
 LABELS = [0.0, 2.9, -1.0, 4.0, 5.0, 1.0]
 for on, off in ((1.0, 0.0), (22.4, 0.0)):
     case(
@@ -95,7 +97,7 @@ case(
     "BlockGrad beside others", sym.Group([sym.BlockGrad(data * 2.0), data * data]), {"data": (2, 3)}
 )
 
-# Heads: a cosine of each class from normalised rows, a margin at the label, softmax.
+# Heads: cosines of normalized rows, a margin at the label, softmax.
 weight = sym.L2Normalization(sym.Variable("w"), mode="instance")
 cosines = sym.FullyConnected(
     sym.L2Normalization(data, mode="instance") * 16.0, weight, num_hidden=5, no_bias=True
@@ -105,20 +107,20 @@ HEAD_LABELS = {"label": [1.0, 0.0, 4.0, 2.0]}
 hot = sym.one_hot(label, depth=5, on_value=1.0, off_value=0.0)
 
 
-def head(logits):
-    """Return the outputs of a network that ends in such logits."""
+def head(logits: Any) -> Any:
+    """Return the outputs of a network that ends in given logits."""
     return sym.Group([sym.BlockGrad(data), sym.SoftmaxOutput(logits, label, normalization="valid")])
 
 
-def moved(change):
-    """Return the logits with that of the label changed, a function of its cosine."""
+def moved(change: Callable[[Any, Any], Any]) -> Any:
+    """Return the logits with the label's logit changed by a function of its cosine."""
     picked = sym.pick(cosines, label, axis=1)
     difference = sym.expand_dims(change(picked / 16.0, picked) - picked, 1)
     return cosines + sym.broadcast_mul(hot, difference)
 
 
-def by_sine(cosine, picked):
-    """Return 16 cos(t+0.5), or less a constant where that would not fall with t any more."""
+def by_sine(cosine: Any, picked: Any) -> Any:
+    """Return 16 cos(t+0.5), or the logit minus a constant where that no longer falls with t."""
     sine = sym.sqrt(1.0 - cosine * cosine)
     turned = (cosine * math.cos(0.5) - sine * math.sin(0.5)) * 16.0
     before = sym.Activation(cosine - math.cos(math.pi - 0.5), act_type="relu")

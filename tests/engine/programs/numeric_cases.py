@@ -1,6 +1,6 @@
-"""Arithmetic that no network of the script contains, as cases."""
+"""Cases: arithmetic that no network of the script contains. New operators get their cases here."""
 
-from operator_cases import case, data, permuted, sym
+from tests.engine.programs.operator_cases import case, data, permuted, sym
 
 # Different multiples of 1/8, shifted by 1/16 in one array, so that no two numbers are equal.
 pair = [sym.Variable("a"), sym.Variable("b")]

@@ -1,40 +1,58 @@
-"""The operators of the script's networks and losses, each with the attributes that occur there.
+"""How a case of an operator is declared, and what cases share.
 
-A case is a small symbol of one operator, or of a few, with what its inputs hold. Numbers that a
-case does not give are drawn by `record_operators.py`: multiples of 1/64 between 1/64 and 2, of both
-signs. So no input lies on a kink, and products of two of them are exact in single precision, to
-which MXNet rounds inside of some operators even where all arrays are of double precision.
+A case is a small symbol of one or a few operators, with its inputs. Inputs that a case does not
+give are drawn by `record_operators.py`: multiples of 1/64 between 1/64 and 2 with both signs. So no
+input lies on a kink, and the product of two of them is exact in single precision, to which MXNet
+rounds inside some operators even if all arrays are double precision.
 """
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 import mxnet as mx
 import numpy as np
+import numpy.typing as npt
 
 sym = mx.sym
-CASES = []
+CASES: list[dict[str, Any]] = []
 
 
-def case(name, symbol, shapes=None, arrays=None, **options):
+def case(
+    name: str,
+    symbol: Any,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    arrays: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> None:
     """Add a case.
 
-    shapes: of the inputs whose numbers are drawn, as far as MXNet does not infer them.
-    arrays: inputs by name, as nested lists or arrays.
-    options: `dtype`, float64 by default; `numeric`: inputs whose gradient MXNet gets wrong, so that
-        it is taken from differences of its outputs, which are linear in it; `tolerance`, relative,
-        where MXNet rounds to single precision on the way.
+    Args:
+        name: name of the case.
+        symbol: the symbol to compute.
+        shapes: shapes of the inputs that are drawn, unless MXNet infers them.
+        arrays: other inputs by name, as nested lists or arrays.
+        **options: `dtype`, by default float64; `numeric`, the inputs whose gradient MXNet computes
+            wrong, which is taken from differences of its outputs instead, as these are linear in
+            it; `tolerance`, relative, if MXNet rounds to single precision in between; `training`,
+            whether gradients are computed, by default True.
     """
     CASES.append(
         {"name": name, "symbol": symbol, "shapes": shapes or {}, "arrays": arrays or {}, **options}
     )
 
 
-def permuted(*shape, step=1 / 8, seed=3):
-    """Return different multiples of a step around 0 in random order: no two of them tie."""
+def permuted(*shape: int, step: float = 1 / 8, seed: int = 3) -> npt.NDArray[np.float64]:
+    """Return different multiples of a step around 0 in random order."""
     count = int(np.prod(shape))
-    return ((np.random.RandomState(seed).permutation(count) - count // 2) * step).reshape(shape)
+    order = np.random.RandomState(seed).permutation(count)
+    numbers: npt.NDArray[np.float64] = ((order - count // 2) * step).reshape(shape)
+    return numbers
 
 
-def prelu(data, name, shape=(1, -1, 1, 1)):
-    """Return PReLU as the patched networks compose it, for MXNet's own has wrong gradients."""
+def prelu(data: Any, name: str, shape: tuple[int, ...] = (1, -1, 1, 1)) -> Any:
+    """Return PReLU as the patched networks compose it, because MXNet's own has wrong gradients."""
     slopes = sym.Variable(f"{name}_gamma", shape=(3,), init=mx.init.Constant(0.25))
     slopes = sym.reshape(slopes, shape=shape, name=f"{name}_slopes")
     with mx.AttrScope(force_mirroring="True"):

@@ -1,51 +1,60 @@
-"""What MXNet computes for `operator_cases.py`, into one file; a program for MXNet on the CPU.
+"""Record what MXNet on the CPU computes for all cases of operators.
 
     python record_operators.py FILE.npz
 
-The file holds `cases`, JSON, and `numbers`, all arrays of all cases one after the other, in double
-precision. A case has name, symbol (the text of its tojson()), dtype and tolerance, and arrays, by
-name or in order, each as [place in numbers, shape]:
+The file contains `cases`, JSON, and `numbers`, all arrays of all cases one after the other in
+double precision. A case has a name, symbol (the text of its tojson()), dtype and tolerance, and
+arrays by name or in order, each as [offset in numbers, shape]:
 
-    arguments, auxiliary          what goes in
-    inference                     outputs; nothing else changes
+    arguments, auxiliary          inputs
+    inference                     outputs; inference changes nothing else
     heads                         gradients of the outputs
     training, gradients           outputs, and gradients of the arguments
     forward_auxiliary             auxiliary states after the forward pass of training
-    auxiliary_after, arguments_after  as the whole step leaves them, of the arguments only those
-                                  that it changes
+    auxiliary_after               auxiliary states after the whole step
+    arguments_after               arguments that the whole step changes
 """
+
+from __future__ import annotations
 
 import json
 import os
 import sys
+from collections.abc import Callable, Mapping
+from typing import Any
 
 os.environ.update(
     OMP_NUM_THREADS="1", MXNET_MKLDNN_ENABLED="0", MXNET_STORAGE_FALLBACK_LOG_VERBOSE="0"
 )
 
-import layer_cases  # noqa: F401, adds its cases
-import loss_cases  # noqa: F401
 import mxnet as mx
-import numeric_cases  # noqa: F401
 import numpy as np
-from operator_cases import CASES
+import numpy.typing as npt
+
+# These modules add their cases in this order, which the seeds of drawn inputs depend on.
+from tests.engine.programs import layer_cases, loss_cases, numeric_cases  # noqa: F401
+from tests.engine.programs.operator_cases import CASES
+
+Array = npt.NDArray[Any]
+Arrays = dict[str, Array]
 
 TOLERANCE = 1e-9
 
 
-def drawn(random, shape):
+def drawn(random: np.random.RandomState, shape: tuple[int, ...]) -> Array:
     """Return multiples of 1/64 between 1/64 and 2, of both signs."""
     signs = random.randint(0, 2, shape) * 2 - 1
-    return random.randint(1, 129, shape) * signs / 64.0
+    numbers: Array = random.randint(1, 129, shape) * signs / 64.0
+    return numbers
 
 
 class Case:
-    """A case on MXNet."""
+    """A case, as MXNet computes it."""
 
-    def __init__(self, described, seed):
+    def __init__(self, described: Mapping[str, Any], seed: int) -> None:
         self.dtype = described.get("dtype", "float64")
         self.symbol = described["symbol"]
-        # One hot vectors are of single precision unless told; their values are the same.
+        # One-hot vectors are single precision by default; their values are the same.
         graph = json.loads(self.symbol.tojson())
         if self.dtype == "float64":
             for node in graph["nodes"]:
@@ -56,18 +65,20 @@ class Case:
         given = {name: np.array(value, dtype="f8") for name, value in described["arrays"].items()}
         shapes = {**described["shapes"], **{name: value.shape for name, value in given.items()}}
         shapes, outputs, auxiliary = self.symbol.infer_shape(**shapes)
-        self.arguments = {
+        self.arguments: Arrays = {
             name: given[name] if name in given else drawn(random, shape)
             for name, shape in zip(self.symbol.list_arguments(), shapes)
         }
-        self.auxiliary = {
+        self.auxiliary: Arrays = {
             name: abs(drawn(random, shape))
             for name, shape in zip(self.symbol.list_auxiliary_states(), auxiliary)
         }
         self.heads = [drawn(random, shape) for shape in outputs]
 
-    def run(self, arguments, training):
-        """Return outputs, gradients, auxiliary states after each pass, and arguments at the end."""
+    def run(
+        self, arguments: Arrays, training: bool
+    ) -> tuple[list[Array], Arrays, Arrays, Arrays, Arrays]:
+        """Return outputs, states after the forward pass, gradients, states and arguments."""
         arrays, states, gradients = (
             {name: mx.nd.array(value, dtype=self.dtype) for name, value in values.items()}
             for values in (arguments, self.auxiliary, {n: v * 0 for n, v in arguments.items()})
@@ -78,13 +89,11 @@ class Case:
         if training:
             executor.backward([mx.nd.array(head, dtype=self.dtype) for head in self.heads])
         mx.nd.waitall()
-        as_numbers = [
-            {n: v.asnumpy() for n, v in them.items()} for them in (gradients, states, arrays)
-        ]
-        return (outputs, between, *as_numbers)
+        after = [{n: v.asnumpy() for n, v in them.items()} for them in (gradients, states, arrays)]
+        return outputs, between, after[0], after[1], after[2]
 
-    def slope(self, name):
-        """Return the gradient of an argument in which the outputs are linear, from differences."""
+    def slope(self, name: str) -> Array:
+        """Return the gradient of an argument in which the outputs are linear, by differences."""
         slope = np.zeros_like(self.arguments[name])
         for index in np.ndindex(slope.shape):
             totals = []
@@ -97,11 +106,13 @@ class Case:
         return slope
 
 
-def record(described, seed, keep):
-    """Return a case as it goes into the file; `keep` puts an array there."""
+def record(
+    described: Mapping[str, Any], seed: int, keep: Callable[[Array], list[Any]]
+) -> dict[str, Any]:
+    """Return a case as the file describes it; `keep` adds an array to the file."""
     case = Case(described, seed)
 
-    def named(arrays):
+    def named(arrays: Arrays) -> dict[str, Any]:
         return {name: keep(array) for name, array in arrays.items()}
 
     recorded = {
@@ -128,11 +139,11 @@ def record(described, seed, keep):
     return recorded
 
 
-def main():
+def main() -> None:
     """Record all cases."""
-    numbers = []
+    numbers: list[Array] = []
 
-    def keep(array):
+    def keep(array: Array) -> list[Any]:
         place = sum(part.size for part in numbers)
         numbers.append(np.asarray(array, dtype="f8").ravel())
         return [place, list(array.shape)]

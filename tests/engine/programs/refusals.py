@@ -1,31 +1,35 @@
-"""What the engine does not offer, and the error that says so; a program for the engine.
+"""The errors for what the engine does not offer; runs on the engine.
 
-Prints JSON: for each attempt the kind of the error and its text.
+Prints a JSON object with the type and the text of the error of each attempt.
 """
+
+from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import mxnet as mx
 
 x = mx.sym.Variable("x")
 
 
-def node(op, **attributes):
-    """Return a graph of one operator, as text."""
+def node(op: str, **attributes: str) -> str:
+    """Return the text of a graph with one operator."""
     graph = json.loads((x + 1).tojson())
     graph["nodes"][1].update(op=op, attrs=attributes)
     return json.dumps(graph)
 
 
-def module(symbol, **options):
-    """Return a module bound to a symbol of one input."""
+def module(symbol: Any, **options: Any) -> Any:
+    """Return a module bound to a symbol with one input."""
     made = mx.mod.Module(symbol, data_names=["x"], label_names=None, **options)
     made.bind([("x", (2, 3))], for_training=True)
     return made
 
 
-ATTEMPTS = {
+ATTEMPTS: dict[str, Callable[[], Any]] = {
     "operator when composed": lambda: mx.sym.Deconvolution(x),
     "operator of a file": lambda: module(mx.sym.load_json(node("Deconvolution"))),
     "attribute": lambda: module(mx.sym.LeakyReLU(x, act_type="elu")),
@@ -42,8 +46,8 @@ ATTEMPTS = {
 }
 
 
-def attempt(action):
-    """Return kind and text of the error that an action raises, or None."""
+def attempt(action: Callable[[], Any]) -> list[Any] | None:
+    """Return the type and text of the error that an action raises, or None."""
     try:
         action()
     except Exception as error:

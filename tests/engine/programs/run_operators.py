@@ -1,42 +1,46 @@
-"""What the engine computes for the recorded cases; a program for the engine.
+"""Compute the recorded cases with the engine.
 
     python run_operators.py RECORDED.npz FOUND.npz DTYPE [DEVICE]
 
-DTYPE is float64 or float32, DEVICE cpu or gpu. Each array goes into FOUND under "case|key|name",
-with the keys of the recording; "case|error" is what a case raises.
+DTYPE is float64 or float32, DEVICE is cpu or gpu. FOUND receives each array under "case|key|name",
+with the keys of the recording, and the error of a case under "case|error".
 """
 
+from __future__ import annotations
+
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import mxnet as mx
 import numpy as np
 from mxnet.executor import Executor
 
-from tests.support.operator_vectors import Case, load
+from tests.support.operator_vectors import Array, Case, load
 
 
-def on_device(arrays, context, dtype):
-    """Return arrays by name, as the engine's."""
+def on_device(arrays: Mapping[str, Array], context: Any, dtype: str) -> dict[str, Any]:
+    """Return arrays by name as arrays of the engine."""
     return {name: mx.nd.array(value, ctx=context, dtype=dtype) for name, value in arrays.items()}
 
 
-def to_numbers(arrays):
-    """Return arrays by name, as NumPy's."""
+def to_numbers(arrays: Mapping[str, Any]) -> dict[str, Array]:
+    """Return arrays by name as arrays of NumPy."""
     return {name: array.asnumpy() for name, array in arrays.items() if array is not None}
 
 
-def compute(case: Case, context, dtype):
-    """Return what the recording has of a case, by key and name."""
+def compute(case: Case, context: Any, dtype: str) -> dict[str, dict[str, Array]]:
+    """Return the results that the recording has of a case, by key and name."""
     text = mx.sym.load_json(case.symbol).tojson()
-    found = {}
+    found: dict[str, dict[str, Array]] = {}
 
-    def bind():
+    def bind() -> Any:
         arguments = on_device(case.named["arguments"], context, dtype)
         states = on_device(case.named["auxiliary"], context, dtype)
         return Executor(text, arguments, states, list(arguments))
 
-    def listed(outputs):
+    def listed(outputs: Sequence[Any]) -> dict[str, Array]:
         return {str(place): output.asnumpy() for place, output in enumerate(outputs)}
 
     found["inference"] = listed(bind().forward(is_train=False))
@@ -52,11 +56,11 @@ def compute(case: Case, context, dtype):
     return found
 
 
-def main():
+def main() -> None:
     """Compute all cases."""
     recorded, path, dtype, *device = sys.argv[1:]
     context = mx.gpu(0) if device == ["gpu"] else mx.cpu()
-    found = {}
+    found: dict[str, Any] = {}
     for name, case in load(Path(recorded)).items():
         try:
             computed = compute(case, context, dtype)

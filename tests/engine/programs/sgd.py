@@ -1,15 +1,18 @@
-"""SGD from given gradients, to the bit; a program for whichever package is mxnet.
+"""SGD on given gradients, to the bit; runs on whichever package is called mxnet.
 
     python sgd.py [DEVICE]
 
-DEVICE is cpu or gpu.
-Prints JSON: for each case the parameters and, where it keeps them, the momenta after each step, in
-hexadecimal digits, and the rates and decays that the optimizer reckons with.
+DEVICE is cpu or gpu. Prints a JSON object with, for each case, the parameters and momenta after
+each step in hexadecimal digits, and the learning rates and weight decays of the optimizer.
 """
+
+from __future__ import annotations
 
 import json
 import logging
 import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import mxnet as mx
 import numpy as np
@@ -17,8 +20,8 @@ import numpy as np
 logging.disable(logging.WARNING)
 CONTEXT = mx.gpu(0) if sys.argv[1:] == ["gpu"] else mx.cpu()
 STEPS = 5
-# Options of SGD, the learning rate of each step, and whether it is told the names of parameters.
-CASES = {
+# Options of SGD, the learning rate of each step, and whether SGD knows the parameters' names.
+CASES: dict[str, tuple[dict[str, float], list[float], bool]] = {
     "as the script": ({"momentum": 0.9, "wd": 4e-5}, [0.1] * STEPS, False),
     "another lr from step 3": ({"momentum": 0.9, "wd": 5e-4}, [0.1, 0.1, 0.01, 0.01, 0.001], False),
     "two devices": ({"momentum": 0.9, "wd": 5e-4, "rescale_grad": 0.5}, [0.1] * STEPS, False),
@@ -35,22 +38,22 @@ CASES = {
 
 
 class Recorder(mx.optimizer.SGD):
-    """SGD that keeps its momenta by name, as the script's own does."""
+    """SGD that keeps its momenta by name, as the script's own optimizer does."""
 
-    def __init__(self, **options):
+    def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.momenta = {}
+        self.momenta: dict[str, Any] = {}
 
-    def create_state(self, index, weight):
-        """Keep what is created."""
+    def create_state(self, index: Any, weight: Any) -> Any:
+        """Create a state, and keep it."""
         state = super().create_state(index, weight)
         if state is not None:
             self.momenta[self.idx2name.get(index, index)] = state
         return state
 
 
-def network():
-    """Return a symbol with parameters of all kinds that names tell apart, and with multipliers."""
+def network() -> Any:
+    """Return a symbol with all kinds of parameters that names distinguish, and multipliers."""
     weight = mx.sym.Variable("f_weight", shape=(2, 8), lr_mult=2.0, wd_mult=10.0)
     bias = mx.sym.Variable("f_bias", lr_mult=2.0, wd_mult=0.0)
     x = mx.sym.Convolution(mx.sym.Variable("data"), num_filter=2, kernel=(1, 1), name="c")
@@ -59,13 +62,13 @@ def network():
     return mx.sym.SoftmaxOutput(x, name="softmax")
 
 
-def hexadecimal(arrays):
+def hexadecimal(arrays: Mapping[str, Any]) -> dict[str, str]:
     """Return the bytes of arrays by name."""
     return {name: array.asnumpy().tobytes().hex() for name, array in sorted(arrays.items())}
 
 
-def train(options, rates, named):
-    """Return what a module holds after each step with drawn parameters and gradients."""
+def train(options: Mapping[str, Any], rates: Sequence[float], named: bool) -> dict[str, Any]:
+    """Return the state of a module after each step with random parameters and gradients."""
     symbol = network()
     module = mx.mod.Module(symbol, context=[CONTEXT])
     module.bind(data_shapes=[("data", (2, 2, 2, 2))], label_shapes=[("softmax_label", (2,))])
@@ -73,8 +76,8 @@ def train(options, rates, named):
     shapes = dict(zip(names, [(2, 2, 1, 1), (2,), (2,), (2,), (2,), (2, 8), (2,)]))
     random = np.random.RandomState(7)
 
-    def draw(name):
-        return mx.nd.array(random.standard_normal(shapes[name]).astype("f4"))
+    def draw(name: str) -> Any:
+        return mx.nd.array(random.standard_normal(shapes[name]), dtype="float32")
 
     averages = {"b_moving_mean": mx.nd.zeros((2,)), "b_moving_var": mx.nd.ones((2,))}
     module.init_params(arg_params={name: draw(name) for name in names}, aux_params=averages)
@@ -101,7 +104,7 @@ def train(options, rates, named):
     }
 
 
-def main():
+def main() -> None:
     """Run all cases."""
     answers = {}
     for name, case in CASES.items():

@@ -1,10 +1,14 @@
-"""The gradient of PReLU slopes against differences of the loss; a program for the engine.
+"""Compare the gradients of PReLU slopes with differences of the loss, on the engine.
 
-Prints JSON: for each of two layers the gradient and the slope of the loss, in double precision.
+Prints a JSON object with both for each of two layers, in double precision.
 """
+
+from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 import mxnet as mx
 import numpy as np
@@ -14,8 +18,8 @@ SLOPES = [0.25, 0.5, 0.1, 0.9, -0.3, 0.0]
 STEP = 1e-5
 
 
-def network():
-    """Return a small network in which each gradient of a PReLU's data is computed on the way."""
+def network() -> Any:
+    """Return a small network with a PReLU in the middle and another at the end."""
     x = mx.sym.Convolution(mx.sym.Variable("data"), num_filter=6, kernel=(3, 3), name="c")
     x = mx.sym.BatchNorm(x, fix_gamma=False, name="b")
     x = mx.sym.LeakyReLU(x, act_type="prelu", name="p")
@@ -26,7 +30,7 @@ def network():
     return mx.sym.SoftmaxOutput(x, name="softmax", normalization="valid")
 
 
-def main():
+def main() -> None:
     """Compare both layers."""
     symbol = network()
     random = np.random.RandomState(1)
@@ -35,12 +39,12 @@ def main():
     arguments = {
         name: random.standard_normal(shape) for name, shape in zip(symbol.list_arguments(), shapes)
     }
-    # Without shifts, each channel has inputs of both signs.
+    # Without biases, each channel has inputs of both signs.
     arguments |= {"b_beta": np.zeros(6), "f_bias": np.zeros(6), "softmax_label": labels}
     arguments |= {"p_gamma": np.array(SLOPES), "q_gamma": np.array(SLOPES[::-1])}
     moving = {n: np.ones(s) for n, s in zip(symbol.list_auxiliary_states(), states)}
 
-    def bind(changed):
+    def bind(changed: Mapping[str, Any]) -> Any:
         """Return an executor of the network with some arguments changed."""
         arrays, averages = (
             {name: mx.nd.array(value, dtype="float64") for name, value in them.items()}
@@ -48,12 +52,12 @@ def main():
         )
         return Executor(symbol.tojson(), arrays, averages, ["p_gamma", "q_gamma"])
 
-    def loss(name, place, change):
+    def loss(name: str, place: int, change: float) -> float:
         """Return the loss with one slope changed."""
         slopes = np.array(arguments[name])
         slopes[place] += change
         probabilities = bind({name: slopes}).forward(is_train=True)[0].asnumpy()
-        return -np.log(probabilities[np.arange(len(labels)), labels]).mean()
+        return float(-np.log(probabilities[np.arange(len(labels)), labels]).mean())
 
     executor = bind({})
     executor.forward(is_train=True)

@@ -1,31 +1,37 @@
-"""One training step of a network of the script in double precision; for the src folder.
+"""One training step of a network of the script in double precision; runs in the src folder.
 
     python step.py COMMAND SIZE BATCH START.npz FOUND.npz
 
-COMMAND is the script's arguments, SIZE the edge of the images. START holds what the step begins
-with; if it is missing it is drawn and written. FOUND gets outputs, gradients and moving averages
-after the step, and the outputs of inference then. It runs on whichever package is called mxnet.
+COMMAND contains the script's arguments, SIZE is the side of the images. START contains the
+arguments and states before the step; if it is missing, they are drawn and written. FOUND receives
+the outputs, gradients and moving averages of the step, and the outputs of inference after it. It
+runs on whichever package is called mxnet.
 
-Dropout drops nothing, and MXNet's one hot vectors are told that they are of double precision.
+Dropout drops nothing, and MXNet's one-hot vectors are made double precision.
 """
+
+from __future__ import annotations
 
 import contextlib
 import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 os.environ.update(MXNET_MKLDNN_ENABLED="0", MXNET_STORAGE_FALLBACK_LOG_VERBOSE="0")
 
 import mxnet as mx
 import numpy as np
-import symbols
+
+from tests.engine.programs import symbols
 
 ON_TORCH = mx.engine == "torch"
 
 
-def prepare(text):
-    """Return the text of a symbol as it is computed here."""
+def prepare(text: str) -> str:
+    """Return the text of a symbol without dropout and in double precision."""
     graph = json.loads(text)
     for node in graph["nodes"]:
         if node["op"] == "Dropout":
@@ -35,12 +41,12 @@ def prepare(text):
     return json.dumps(graph)
 
 
-def draw(symbol, size, batch):
-    """Return arguments and auxiliary states for a step, by name."""
+def draw(symbol: Any, size: int, batch: int) -> list[dict[str, Any]]:
+    """Return random arguments and auxiliary states for a step, by name."""
     random = np.random.RandomState(batch)
     shapes, _, states = symbol.infer_shape(data=(batch, 3, size, size), softmax_label=(batch,))
 
-    def numbers(name, shape):
+    def numbers(name: str, shape: tuple[int, ...]) -> Any:
         if name == "data":
             return random.randint(0, 256, shape)
         if name == "softmax_label":
@@ -55,7 +61,7 @@ def draw(symbol, size, batch):
     return [{n: numbers(n, s) for n, s in zip(*both)} for both in zip(names, (shapes, states))]
 
 
-def bind(text, arguments, states):
+def bind(text: str, arguments: Mapping[str, Any], states: Mapping[str, Any]) -> Any:
     """Return an executor of the package, with gradients of all arguments."""
     if ON_TORCH:
         from mxnet.executor import Executor  # noqa: PLC0415, of the engine alone
@@ -65,8 +71,8 @@ def bind(text, arguments, states):
     return mx.sym.load_json(text).bind(mx.cpu(), arguments, gradients, "write", states)
 
 
-def main():
-    """Make the step."""
+def main() -> None:
+    """Compute the step."""
     command, size, batch, start, found = symbols.given[1:]
     with contextlib.redirect_stdout(sys.stderr):
         symbol = symbols.build(command)

@@ -1,17 +1,20 @@
-"""Digests of the symbols that the script builds; a program for the src folder of a workspace.
+"""Digests of the symbols that the script builds; runs in the src folder of a workspace.
 
     python symbols.py [--dump] < COMMANDS.json
 
 Reads a JSON list of the script's arguments, each a string such as "--network y1 --loss-type 4".
-Prints a JSON list: for each of them the SHA-256 of the text of tojson() and the number of nodes, or
-the error that building it raises. With --dump there is the text itself too, which is for looking at
-and not for keeping. It runs on whichever package is called mxnet.
+Prints a JSON list with the SHA-256 of the text of tojson() and the number of nodes for each of
+them, or the error of building it. With --dump it also prints the text itself, to look at it. It
+runs on whichever package is called mxnet.
 """
+
+from __future__ import annotations
 
 import contextlib
 import hashlib
 import json
 import sys
+from typing import Any
 
 sys.path.insert(0, ".")
 given, sys.argv = sys.argv, ["train_softmax.py"]
@@ -20,7 +23,7 @@ import train_softmax
 EMBEDDING, CLASSES, SHAPE = "128", 20, (3, 112, 112)
 
 
-def build(command):
+def build(command: str) -> Any:
     """Return the symbol that the script trains with the given arguments."""
     sys.argv = ["train_softmax.py", "--emb-size", EMBEDDING, *command.split()]
     arguments = train_softmax.parse_args()
@@ -30,8 +33,8 @@ def build(command):
         return train_softmax.get_symbol(arguments, None, None)[0]
 
 
-def describe(command, dump):
-    """Return the digest of a symbol, or why there is none."""
+def describe(command: str, dump: bool) -> dict[str, Any]:
+    """Return the digest of a symbol, or the error of building it."""
     try:
         with contextlib.redirect_stdout(sys.stderr):
             text = build(command).tojson()

@@ -1,12 +1,12 @@
 """The part of MXNet's API that the training script uses, computed by PyTorch.
 
-Whoever puts the folder above this one first on the Python path imports this package in MXNet's
-place: `train_softmax.py` and the programs of mfn-patch run on it unchanged. It reads and writes
-MXNet's files to the byte, composes symbols with the same names and the same JSON, and computes the
-same formulas; what it does not offer raises an error that names it.
+With the folder above this one first on the Python path, this package is imported instead of MXNet:
+`train_softmax.py` and the programs of mfn-patch run on it unchanged. It reads and writes MXNet's
+files to the byte, composes symbols with the same names and the same JSON, and computes the same
+formulas. Everything that it does not offer raises an error that names it.
 
-The symbol half (`symbol`, `operators`, `symbol_json`, `name`, `gluon`) needs no PyTorch, which is
-imported by the modules that compute.
+The modules of symbols (`symbol`, `operators`, `symbol_json`, `name`, `gluon`) do not import
+PyTorch; only the modules that compute do.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from .context import Context, cpu, current_context, gpu
 
 __version__ = "1.9.1"
 engine = "torch"
-"""Tells this package from MXNet itself, which has no such attribute."""
+"""Distinguishes this package from MXNet itself, which has no such attribute."""
 
 __all__ = ["AttrScope", "Context", "MXNetError", "cpu", "current_context", "engine", "gpu"]
 
-# MXNet's short names of its modules.
+# MXNet's short names for its modules.
 _ALIASES = {
     "init": "initializer",
     "kv": "kvstore",
@@ -56,7 +56,7 @@ _MODULES = (
 
 
 def __getattr__(attribute: str) -> Any:
-    """Import a module when it is first asked for, as ``import mxnet`` alone offers them all."""
+    """Import a module on first use, because ``import mxnet`` alone makes all of them available."""
     module = _ALIASES.get(attribute, attribute)
     if module in _MODULES:
         return importlib.import_module(f"{__name__}.{module}")

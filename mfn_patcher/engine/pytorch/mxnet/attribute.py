@@ -9,12 +9,12 @@ _scopes = threading.local()
 
 
 class AttrScope:
-    """Gives the symbols that are composed while it is entered more attributes."""
+    """Adds attributes to the symbols that are composed while the scope is entered."""
 
     def __init__(self, **attributes: str) -> None:
-        """Take the attributes, whose values are strings."""
+        """Create a scope with attributes, whose values are strings."""
         if not all(isinstance(value, str) for value in attributes.values()):
-            raise ValueError("attributes need to be strings")
+            raise ValueError("attributes must be strings")
         self._attributes = {f"__{key.strip('_')}__": value for key, value in attributes.items()}
 
     def __enter__(self) -> AttrScope:
@@ -31,7 +31,7 @@ class AttrScope:
 
 
 def current() -> dict[str, str]:
-    """Return the attributes of the scopes that are entered."""
+    """Return the attributes of the current scopes."""
     stack = _stack()
     return stack[-1] if stack else {}
 

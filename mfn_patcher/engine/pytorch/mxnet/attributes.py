@@ -1,4 +1,4 @@
-"""Attributes of operators: strings in a symbol, values where something is computed."""
+"""Attributes of operators: strings in a symbol, values for computing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from .base import MXNetError
 
 REQUIRED = object()
-"""The default of an attribute that has none."""
+"""The default of a required attribute."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class Attribute:
     Attributes:
         kind: ``int``, ``float``, ``bool``, ``shape`` (a tuple whose entries may be None), or the
             permitted words.
-        default: its value where it is not given; :data:`REQUIRED` if it must be.
-        only: the values that this engine computes; empty for all.
+        default: value if the attribute is not given; :data:`REQUIRED` if it must be given.
+        only: values that this engine can compute; empty for all.
     """
 
     kind: str | tuple[str, ...]
@@ -30,7 +30,7 @@ class Attribute:
     only: tuple[Any, ...] = ()
 
     def parse(self, text: str) -> Any:
-        """Return the value of a string in a symbol; raise ValueError if it is not of the kind."""
+        """Return the value of a string in a symbol; raise ValueError if it is invalid."""
         if isinstance(self.kind, tuple):
             if text not in self.kind:
                 raise ValueError(f"expected one of {', '.join(self.kind)}")
@@ -44,10 +44,10 @@ def parse(
     """Return the value of every attribute of a node.
 
     Args:
-        operator: the operator's name, for messages.
-        declared: its attributes.
-        given: the strings of a node. Names in double underscores belong to variables and are left
-            out.
+        operator: name of the operator, for messages.
+        declared: the operator's attributes.
+        given: the strings of the node. Names in double underscores belong to variables and are
+            ignored.
 
     Raises:
         MXNetError: An attribute is unknown, missing, malformed, or has a value that this engine
@@ -66,7 +66,7 @@ def parse(
             raise MXNetError(f"{operator}: {name}={text!r} is invalid: {error}") from None
         if attribute.only and values[name] not in attribute.only:
             raise MXNetError(
-                f"{operator} with {name}={text} is not part of the PyTorch engine, which computes "
+                f"{operator} with {name}={text} is not part of the PyTorch engine, which supports "
                 f"{name}={' or '.join(str(value) for value in attribute.only)}"
             )
     missing = [name for name, value in values.items() if value is REQUIRED]

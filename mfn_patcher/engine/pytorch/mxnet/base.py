@@ -1,4 +1,4 @@
-"""Errors, and the little that the script asks of MXNet's C library."""
+"""Errors, and the few things that the script uses of MXNet's C library."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any
 
 
 class MXNetError(RuntimeError):
-    """What MXNet raises for whatever goes wrong in its library."""
+    """The error that MXNet raises for every failure in its library."""
 
 
 class OutOfScopeError(MXNetError, AttributeError):
-    """Something of MXNet's that the engine on PyTorch does not offer."""
+    """A part of MXNet that the PyTorch engine does not offer."""
 
     def __init__(self, what: str) -> None:
-        """Name it.
+        """Create the error.
 
         Args:
-            what: The missing name, as the caller spells it.
+            what: the missing name, as the caller spells it.
         """
         super().__init__(
             f"{what} is not part of the PyTorch engine, which offers what upstream's "
@@ -26,11 +26,11 @@ class OutOfScopeError(MXNetError, AttributeError):
 
 
 def out_of_scope(module: str) -> Callable[[str], Any]:
-    """Return a module's ``__getattr__`` that names what the module does not offer."""
+    """Return a ``__getattr__`` for a module, whose errors name what the module does not offer."""
 
     def missing(attribute: str) -> Any:
         if attribute.startswith("__"):
-            # Python itself asks modules for such names.
+            # Python itself looks such names up.
             raise AttributeError(attribute)
         raise OutOfScopeError(f"{module}.{attribute}")
 
@@ -45,7 +45,7 @@ class _NullType:
 
 
 _Null = _NullType()
-"""Stands for an argument that was not given; spherenet imports it."""
+"""Marks an argument that was not given; spherenet imports it."""
 
 
 class _Library:
@@ -57,7 +57,7 @@ class _Library:
 
         Args:
             handle: ``MXRecordIO.handle``.
-            place: Offset in bytes, a ``ctypes.c_size_t``.
+            place: offset in bytes, a ``ctypes.c_size_t``.
         """
         handle.seek(place.value)
         return 0
@@ -67,6 +67,6 @@ _LIB = _Library()
 
 
 def check_call(status: int) -> None:
-    """Raise an error for a status other than 0 of a C function."""
+    """Raise an error unless the status of a C function is 0."""
     if status:
         raise MXNetError(f"a call into the library returned {status}")

@@ -1,4 +1,4 @@
-"""The line of the log that tells a training's speed."""
+"""The log line with the speed of a training."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ __getattr__ = out_of_scope("mxnet.callback")
 
 
 class Speedometer:
-    """Logs images a second and metrics, every so many batches.
+    """Logs images per second and metrics at regular intervals.
 
     Attributes:
-        init: whether it has begun to measure.
+        init: whether the current interval has started.
     """
 
     def __init__(self, batch_size: int, frequent: int = 50) -> None:
-        """Set it up.
+        """Create the callback.
 
         Args:
-            batch_size: images a batch.
-            frequent: batches from one line to the next.
+            batch_size: images per batch.
+            frequent: batches per log line.
         """
         self.batch_size, self.frequent = batch_size, frequent
         self.init = False
@@ -31,10 +31,10 @@ class Speedometer:
         self._last = 0
 
     def __call__(self, param: Any) -> None:
-        """Take a batch into account: a ``BatchEndParam``."""
+        """Count a batch, given as a ``BatchEndParam``."""
         count = param.nbatch
         if count < self._last:
-            self.init = False  # another epoch
+            self.init = False  # a new epoch
         self._last = count
         if not self.init:
             self.init = True

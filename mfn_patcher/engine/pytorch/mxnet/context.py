@@ -11,7 +11,7 @@ class Context:
 
     Attributes:
         device_type: ``cpu`` or ``gpu``.
-        device_id: its number among those of its type.
+        device_id: number among the devices of its type.
     """
 
     device_type: str
@@ -24,22 +24,22 @@ class Context:
 
 
 def cpu(device_id: int = 0) -> Context:
-    """Return the CPU, whose cores all numbers share."""
+    """Return the CPU; all numbers mean the same one."""
     return Context("cpu", device_id)
 
 
 def gpu(device_id: int = 0) -> Context:
-    """Return a GPU, counted among those that ``CUDA_VISIBLE_DEVICES`` lets the process see."""
+    """Return a GPU by its number among those that ``CUDA_VISIBLE_DEVICES`` makes visible."""
     return Context("gpu", device_id)
 
 
 def current_context() -> Context:
-    """Return the device on which arrays are made where none is named."""
+    """Return the default device of arrays."""
     return cpu()
 
 
 def num_gpus() -> int:
-    """Return how many GPUs PyTorch sees."""
+    """Return the number of GPUs that PyTorch sees."""
     import torch
 
     return int(torch.cuda.device_count())

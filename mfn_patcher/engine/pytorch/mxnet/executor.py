@@ -1,4 +1,4 @@
-"""A graph with arrays: forward, backward, and the moving averages."""
+"""Executing a graph: forward, backward, and updating the moving averages."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from .base import MXNetError
 from .ndarray import NDArray
 from .program import Program, compile_graph
 
-# Single precision is what MXNet computed in, and a training that is resumed must be the same.
+# MXNet computes in single precision without TF32, and resumed trainings must be deterministic.
 torch.backends.cuda.matmul.allow_tf32 = False
 torch.backends.cudnn.allow_tf32 = False
 torch.backends.cudnn.deterministic = True
 
 
 class Executor:
-    """Computes a graph.
+    """Executes a graph on given arrays.
 
     Attributes:
-        arg_dict: the arguments by name; a step reads them where they are.
-        aux_dict: the moving averages by name.
-        grad_dict: the gradients by name; None for arguments without.
-        outputs: what was computed last.
+        arg_dict: arguments by name, which are read in place.
+        aux_dict: moving averages by name, which are updated in place.
+        grad_dict: gradients by name; None for arguments without a gradient.
+        outputs: outputs of the last forward pass.
     """
 
     def __init__(
@@ -42,10 +42,10 @@ class Executor:
             json: the graph, as the text of a symbol file.
             arguments: data, labels and parameters by name.
             states: moving averages by name.
-            gradients: the arguments whose gradients backward computes.
+            gradients: names of the arguments whose gradients backward computes.
 
         Raises:
-            MXNetError: The graph can't be computed, or an array is missing.
+            MXNetError: The graph cannot be computed, or an array is missing.
         """
         self._graph = symbol_json.loads(json)
         self._programs: dict[bool, Program] = {}
@@ -57,7 +57,7 @@ class Executor:
         missing = [n for n in program.arguments if n not in self.arg_dict]
         missing += [n for n in program.states if n not in self.aux_dict]
         if missing:
-            raise MXNetError(f"the graph needs {', '.join(missing)}")
+            raise MXNetError(f"the graph requires {', '.join(missing)}")
         self.outputs: list[NDArray] = []
         self._heads: tuple[Tensor, ...] = ()
         self._leaves: dict[str, Tensor] = {}
@@ -72,7 +72,7 @@ class Executor:
         """Compute the outputs.
 
         Args:
-            is_train: whether as in a training step, after which backward can follow.
+            is_train: whether this is a training step, which backward can follow.
         """
         program = self._program(is_train)
         self._heads, self._statistics, self._leaves = (), (), {}
@@ -91,14 +91,13 @@ class Executor:
         return self.outputs
 
     def backward(self, out_grads: Sequence[NDArray | None] | None = None) -> None:
-        """Compute the gradients of the last training step, and change the moving averages.
+        """Compute the gradients of the last training step, and update the moving averages.
 
         Args:
-            out_grads: the gradient of each output; ones by default, which is what outputs that
-                are losses want.
+            out_grads: gradient of each output; by default ones, which is right for losses.
         """
         if not self._heads:
-            raise MXNetError("backward needs a forward with is_train=True before it")
+            raise MXNetError("call forward with is_train=True before backward")
         wanted = [i for i, head in enumerate(self._heads) if head.requires_grad]
         heads = [self._heads[i] for i in wanted]
         if out_grads is None:
@@ -118,11 +117,11 @@ class Executor:
         self._heads, self._leaves = (), {}
 
     def _move_averages(self) -> None:
-        """Move the averages of all batch norms towards the statistics of the last step."""
+        """Update the moving averages of all batch norms with the statistics of the last step."""
         program = self._program(True)
         tensors = [self.aux_dict[name].tensor for name in program.states]
         means = [mean for mean, _ in self._statistics]
-        # MXNet averages the biased variance, which is what the batch is normalized by.
+        # MXNet averages the biased variance, by which it also normalizes the batch.
         variances = [deviation for _, deviation in self._statistics]
         self._statistics = ()
         if not means:

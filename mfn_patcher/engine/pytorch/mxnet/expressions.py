@@ -1,7 +1,7 @@
-"""The PyTorch code of operators: expressions over the names of their inputs.
+"""The PyTorch code of operators, as expressions over their inputs.
 
-A function takes the values of a node's attributes, the names of its inputs, and whether a training
-step is computed.
+Each function takes the attribute values of a node, the expressions of its inputs, and whether a
+training step is computed; it returns a Python expression.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Code = Callable[[Attributes, Sequence[str], bool], str]
 
 
 def expression(template: str) -> Callable[[Attributes, Sequence[str], bool], str]:
-    """Return code that fills the inputs, and the attributes by their names, into a template."""
+    """Return code from a template, which inserts inputs by position and attributes by name."""
 
     def code(values: Attributes, inputs: Sequence[str], _: bool) -> str:
         return template.format(*inputs, **{name: repr(value) for name, value in values.items()})
@@ -30,7 +30,7 @@ def _pair(value: tuple[int, ...], default: int) -> tuple[int, int]:
 
 
 def convolution(values: Attributes, inputs: Sequence[str], _: bool) -> str:
-    """A convolution; with one group a channel it is depthwise."""
+    """Convolution; depthwise with one group per channel."""
     bias = "None" if values["no_bias"] else inputs[2]
     stride, pad = _pair(values["stride"], 1), _pair(values["pad"], 0)
     dilate = _pair(values["dilate"], 1)
@@ -39,7 +39,7 @@ def convolution(values: Attributes, inputs: Sequence[str], _: bool) -> str:
 
 
 def batch_norm(values: Attributes, inputs: Sequence[str], training: bool) -> str:
-    """Batch normalization by the batch's statistics, or by the moving ones."""
+    """Batch normalization with the statistics of the batch, or with the moving averages."""
     data, gamma, beta, mean, variance = inputs
     if values["fix_gamma"]:
         gamma = "None"
@@ -65,19 +65,19 @@ ACTIVATIONS = {
 
 
 def activation(values: Attributes, inputs: Sequence[str], _: bool) -> str:
-    """A function of each number."""
+    """Elementwise activation function."""
     return ACTIVATIONS[values["act_type"]].format(inputs[0])
 
 
 def fully_connected(values: Attributes, inputs: Sequence[str], _: bool) -> str:
-    """A matrix product over what is flattened."""
+    """Matrix product with the flattened data."""
     data = f"{inputs[0]}.flatten(1)" if values["flatten"] else inputs[0]
     bias = "" if values["no_bias"] else f", {inputs[2]}"
     return f"F.linear({data}, {inputs[1]}{bias})"
 
 
 def pooling(values: Attributes, inputs: Sequence[str], _: bool) -> str:
-    """Maxima or averages of windows, or of whole images."""
+    """Maximum or average of windows, or of whole images."""
     data, average = inputs[0], values["pool_type"] == "avg"
     if values["global_pool"]:
         return f"{data}.mean((2, 3), True)" if average else f"{data}.amax((2, 3), True)"
@@ -91,7 +91,7 @@ def pooling(values: Attributes, inputs: Sequence[str], _: bool) -> str:
 
 
 def dropout(values: Attributes, inputs: Sequence[str], training: bool) -> str:
-    """Zeros in place of a share, in training."""
+    """Dropout, in training only."""
     return f"F.dropout({inputs[0]}, {values['p']!r}, True)" if training else inputs[0]
 
 
@@ -107,7 +107,7 @@ def pad(values: Attributes, inputs: Sequence[str], _: bool) -> str:
     """Padding of height and width."""
     width = values["pad_width"]
     if any(width[:4]):
-        raise MXNetError("Pad is computed over height and width only")
+        raise MXNetError("Pad is only supported for height and width")
     ends = (width[6], width[7], width[4], width[5])
     modes = {"constant": "constant", "edge": "replicate", "reflect": "reflect"}
     value = f", {values['constant_value']!r}" if values["mode"] == "constant" else ""
@@ -115,7 +115,7 @@ def pad(values: Attributes, inputs: Sequence[str], _: bool) -> str:
 
 
 def slice(values: Attributes, inputs: Sequence[str], _: bool) -> str:
-    """Ranges of several axes."""
+    """Ranges of the first axes."""
     steps = values["step"] or (None,) * len(values["begin"])
     parts = [
         ":".join("" if part is None else str(part) for part in bounds)
@@ -125,13 +125,13 @@ def slice(values: Attributes, inputs: Sequence[str], _: bool) -> str:
 
 
 def slice_axis(values: Attributes, inputs: Sequence[str], _: bool) -> str:
-    """A range of one axis."""
+    """Returns a range of one axis."""
     axis, begin, end = values["axis"], values["begin"], values["end"]
     return f"slice_axis({inputs[0]}, {axis}, {begin}, {end})"
 
 
 def slice_channel(values: Attributes, inputs: Sequence[str], _: bool) -> str:
-    """An axis in equal parts."""
+    """Split of an axis into equal parts."""
     axis, parts = values["axis"], values["num_outputs"]
     pieces = f"{inputs[0]}.tensor_split({parts}, {axis})"
     if values["squeeze_axis"]:
@@ -140,22 +140,22 @@ def slice_channel(values: Attributes, inputs: Sequence[str], _: bool) -> str:
 
 
 def concat(values: Attributes, inputs: Sequence[str], _: bool) -> str:
-    """Arrays joined on an axis."""
+    """Concatenation along an axis."""
     return f"torch.cat(({', '.join(inputs)},), {values['dim']})"
 
 
 def l2_normalization(values: Attributes, inputs: Sequence[str], _: bool) -> str:
-    """Rows divided by their norm."""
+    """Rows divided by their norms."""
     return f"l2_normalize({inputs[0]}, {values['eps']!r})"
 
 
 def one_hot(values: Attributes, inputs: Sequence[str], _: bool) -> str:
-    """A row of zeros and a one for each index."""
+    """One-hot encoding."""
     return (
         f"one_hot({inputs[0]}, {values['depth']}, {values['on_value']!r}, {values['off_value']!r})"
     )
 
 
 def reshape(values: Attributes, inputs: Sequence[str], _: bool) -> str:
-    """Another shape."""
+    """Change of shape."""
     return f"{inputs[0]}.reshape({shapes.torch_shape(values['shape'])})"

@@ -1,4 +1,4 @@
-"""Several operators that are computed as one."""
+"""Fusing several operators into one."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 from .symbol_json import Graph, GraphNode
 
-# What the patched networks write for a PReLU, for MXNet computes the gradient of its own wrongly:
-# relu(data) + minimum(data, 0) * slopes. An operator, the attributes that matter, and its inputs.
+# How the patched networks write PReLU, because MXNet computes the gradient of its own wrong:
+# relu(data) + minimum(data, 0) * slopes. A pattern is an operator, its attributes, and its inputs.
 _PRELU: tuple[Any, ...] = (
     "elemwise_add",
     {},
@@ -19,9 +19,9 @@ _Entry = tuple[int, int]
 
 
 def fuse(graph: Graph) -> Graph:
-    """Return a graph with each composed PReLU as one operator.
+    """Return a graph in which each composed PReLU is one operator.
 
-    It has the same arguments, states and outputs, and the same gradients.
+    Arguments, states, outputs and gradients are the same.
     """
     nodes = list(graph.nodes)
     for position, inputs in find_prelus(graph).items():
@@ -31,7 +31,7 @@ def fuse(graph: Graph) -> Graph:
 
 
 def find_prelus(graph: Graph) -> dict[int, tuple[_Entry, _Entry]]:
-    """Return where a PReLU is composed: the inputs of each, data and slopes, by its last node."""
+    """Return data and slopes of each composed PReLU, by the position of its last node."""
     prelus = {}
     for position in range(len(graph.nodes)):
         found: dict[str, _Entry] = {}
@@ -43,7 +43,7 @@ def find_prelus(graph: Graph) -> dict[int, tuple[_Entry, _Entry]]:
 def _matches(
     nodes: tuple[GraphNode, ...], entry: _Entry, pattern: Any, found: dict[str, _Entry]
 ) -> bool:
-    """Return whether an output is computed as a pattern says; keep what the pattern names."""
+    """Return whether an output matches a pattern; collect the entries that the pattern names."""
     if isinstance(pattern, str):
         return found.setdefault(pattern, entry) == entry
     operator, attributes, *inputs = pattern
@@ -57,7 +57,7 @@ def _matches(
 
 
 def _is_vector(graph: Graph, position: int) -> bool:
-    """Return whether the slopes of a composed PReLU run along axis 1."""
+    """Return whether the slopes of a composed PReLU belong to axis 1."""
     product = graph.nodes[graph.nodes[position].inputs[1][0]]
     shape = graph.nodes[product.inputs[1][0]].attributes.get("shape", "")
     return shape.replace(" ", "").startswith("(1,-1") and "-1" not in shape.replace(" ", "")[5:]
@@ -69,7 +69,7 @@ def _without_dead_ends(graph: Graph) -> Graph:
     for position in range(len(graph.nodes) - 1, -1, -1):
         node = graph.nodes[position]
         if node.op == "null":
-            needed.add(position)  # an argument stays one
+            needed.add(position)  # arguments are kept even if they are unused
         elif position in needed:
             needed |= {source for source, _ in node.inputs}
     kept = sorted(needed)

@@ -1,6 +1,6 @@
-"""The first values of parameters.
+"""Initializers of parameters.
 
-The distributions are MXNet's; the random numbers are PyTorch's, so a seed gives other values here.
+The distributions are MXNet's, but the random numbers are PyTorch's, so a seed gives other values.
 """
 
 from __future__ import annotations
@@ -13,33 +13,33 @@ from typing import TYPE_CHECKING, Any
 from .base import MXNetError, out_of_scope
 
 if TYPE_CHECKING:
-    # Symbols name initializers, and composing them needs no PyTorch.
+    # Composing symbols uses initializers but must not need PyTorch.
     from .ndarray import NDArray
 
 __getattr__ = out_of_scope("mxnet.initializer")
 
 
 class Initializer:
-    """Fills arrays; subclasses say how weights are drawn."""
+    """Fills arrays; subclasses define how weights are drawn."""
 
     def __init__(self, **settings: Any) -> None:
         """Keep the settings, for :meth:`dumps`."""
         self._settings = settings
 
     def dumps(self) -> str:
-        """Return name and settings as JSON."""
+        """Return the name and settings as JSON."""
         return json.dumps([type(self).__name__.lower(), self._settings])
 
     def fill(self, name: str, attributes: Mapping[str, str], array: NDArray) -> None:
         """Fill the array of a parameter or state.
 
         Args:
-            name: its name, whose end tells what it is.
-            attributes: of its variable; ``__init__`` names an initializer of its own.
-            array: filled in place.
+            name: name, whose suffix determines the kind of parameter.
+            attributes: attributes of its variable; ``__init__`` names its own initializer.
+            array: the array, which is filled in place.
 
         Raises:
-            MXNetError: The name ends in nothing that is known.
+            MXNetError: The suffix of the name is unknown.
         """
         own = attributes.get("__init__")
         if own:
@@ -56,15 +56,15 @@ class Initializer:
             )
 
     def draw(self, name: str, array: NDArray) -> None:
-        """Fill an array as weights are filled."""
+        """Fill an array of weights."""
         raise NotImplementedError
 
 
 class Constant(Initializer):
-    """One value for all."""
+    """Fills arrays with one value."""
 
     def __init__(self, value: float) -> None:
-        """Take the value."""
+        """Create the initializer with its value."""
         super().__init__(value=value)
         self._value = value
 
@@ -74,28 +74,28 @@ class Constant(Initializer):
 
 
 class Zero(Constant):
-    """Zeros."""
+    """Fills arrays with zeros."""
 
     def __init__(self) -> None:
-        """Take no settings."""
+        """Create the initializer."""
         super().__init__(0.0)
         self._settings = {}
 
 
 class One(Constant):
-    """Ones."""
+    """Fills arrays with ones."""
 
     def __init__(self) -> None:
-        """Take no settings."""
+        """Create the initializer."""
         super().__init__(1.0)
         self._settings = {}
 
 
 class Uniform(Initializer):
-    """Uniform on [-scale, scale)."""
+    """Draws from the uniform distribution on [-scale, scale)."""
 
     def __init__(self, scale: float = 0.07) -> None:
-        """Take the bound."""
+        """Create the initializer with its bound."""
         super().__init__(scale=scale)
         self._scale = scale
 
@@ -105,28 +105,28 @@ class Uniform(Initializer):
 
 
 class Xavier(Initializer):
-    """Random numbers whose variance keeps that of the data (Glorot and Bengio, 2010).
+    """Draws numbers whose variance preserves that of the data (Glorot and Bengio, 2010).
 
-    Their scale is the root of ``magnitude`` over the fan: of inputs, outputs, or their average.
+    Their scale is sqrt(``magnitude`` / fan), with the fan of the inputs, the outputs, or the mean.
     """
 
     def __init__(
         self, rnd_type: str = "uniform", factor_type: str = "avg", magnitude: float = 3
     ) -> None:
-        """Describe the distribution.
+        """Create the initializer.
 
         Args:
-            rnd_type: ``uniform`` on [-scale, scale), or ``gaussian`` of that deviation.
+            rnd_type: ``uniform`` on [-scale, scale), or ``gaussian`` with that standard deviation.
             factor_type: ``in``, ``out`` or ``avg``.
             magnitude: see the class.
         """
         if rnd_type not in ("uniform", "gaussian") or factor_type not in ("in", "out", "avg"):
-            raise ValueError(f"Xavier knows no {rnd_type} by {factor_type}")
+            raise ValueError(f"Xavier does not have {rnd_type} with {factor_type}")
         super().__init__(rnd_type=rnd_type, factor_type=factor_type, magnitude=magnitude)
         self._kind, self._factor, self._magnitude = rnd_type, factor_type, float(magnitude)
 
     def draw(self, name: str, array: NDArray) -> None:
-        """Fill an array of at least two axes: outputs, inputs, kernel."""
+        """Fill an array with at least two axes: outputs, inputs, kernel."""
         shape = array.shape
         if len(shape) < 2:
             raise ValueError(f"Xavier needs at least two axes; {name} is of shape {shape}")
@@ -149,7 +149,7 @@ _KNOWN: dict[str, type[Initializer]] = {
 
 
 def _draw(kind: str, array: NDArray, scale: float) -> Any:
-    """Return numbers for an array: uniform on [-scale, scale), or gaussian of that deviation."""
+    """Return random numbers for an array: uniform on [-scale, scale), or Gaussian."""
     import torch
 
     drawn = torch.empty(array.shape)
@@ -157,7 +157,7 @@ def _draw(kind: str, array: NDArray, scale: float) -> Any:
 
 
 def _create(text: str) -> Initializer:
-    """Return the initializer that an attribute names: a name, or JSON of name and settings."""
+    """Return the initializer of an attribute: a name, or JSON with the name and settings."""
     name, settings = json.loads(text) if text.startswith("[") else (text, {})
     kind = _KNOWN.get(name.lower())
     if kind is None:

@@ -1,4 +1,4 @@
-"""Batches, and the iterators that give them."""
+"""Batches and their iterators."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class DataDesc(_Description):
     """Name and shape of data or a label.
 
     Attributes:
-        dtype: the type of its numbers.
+        dtype: NumPy type.
     """
 
     dtype: Any
 
     def __new__(cls, name: str, shape: Sequence[int], dtype: Any = "float32") -> DataDesc:
-        """Describe it."""
+        """Create a description."""
         made = super().__new__(cls, name, tuple(shape))
         made.dtype = dtype
         return made
@@ -37,9 +37,9 @@ class DataBatch:
     """A batch.
 
     Attributes:
-        data: the arrays of data.
-        label: the labels; None for none.
-        pad: how many of the last images only fill the batch up.
+        data: arrays of the data.
+        label: arrays of the labels; None if there are none.
+        pad: number of images at the end that are only padding.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class DataBatch:
         pad: int | None = None,
         index: Any = None,
     ) -> None:
-        """Take the arrays."""
+        """Create a batch."""
         self.data, self.label, self.pad, self.index = data, label, pad, index
 
 
@@ -57,7 +57,7 @@ class DataIter:
     """An iterator over batches; subclasses define :meth:`next` and :meth:`reset`."""
 
     def __init__(self, batch_size: int = 0) -> None:
-        """Set the number of images of a batch."""
+        """Create an iterator with a number of images per batch."""
         self.batch_size = batch_size
 
     def __iter__(self) -> DataIter:
@@ -71,4 +71,4 @@ class DataIter:
         raise NotImplementedError
 
     def reset(self) -> None:
-        """Begin an epoch."""
+        """Start a new epoch."""

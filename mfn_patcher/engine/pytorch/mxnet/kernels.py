@@ -32,15 +32,15 @@ def batch_norm(
 
 
 def l2_normalize(data: Tensor, epsilon: float) -> Tensor:
-    """Divide each row by its norm: the root of the sum of squares plus epsilon."""
+    """Divide each row by its norm, sqrt(sum of squares + epsilon)."""
     axes = tuple(range(1, data.dim()))
     return data / torch.sqrt(data.square().sum(axes, keepdim=True) + epsilon)
 
 
 def one_hot(indices: Tensor, depth: int, on: float, off: float) -> Tensor:
-    """Return (*indices.shape, depth): ``on`` where the index is the whole part, ``off`` elsewhere.
+    """Return an array of shape (*indices.shape, depth): ``on`` at each index, ``off`` elsewhere.
 
-    An index outside of the range has no ``on``.
+    Indices are truncated to integers; an index outside the range has no ``on``.
     """
     places = torch.arange(depth, device=indices.device)
     hit = indices.detach().long().unsqueeze(-1) == places
@@ -52,7 +52,7 @@ def one_hot(indices: Tensor, depth: int, on: float, off: float) -> Tensor:
 
 
 def pick(data: Tensor, index: Tensor, axis: int) -> Tensor:
-    """Return one number of each row along an axis; indices outside are moved to the ends."""
+    """Return one number of each row along an axis; indices outside the range are clipped."""
     places = index.detach().long().clamp(0, data.shape[axis] - 1)
     return data.gather(axis, places.unsqueeze(axis)).squeeze(axis)
 
@@ -64,7 +64,7 @@ def slice_axis(data: Tensor, axis: int, begin: int, end: int | None) -> Tensor:
 
 
 class _Prelu(torch.autograd.Function):
-    """PReLU on the CPU, where PyTorch's own gradient is computed number by number."""
+    """PReLU for the CPU, on which PyTorch's own backward pass is not vectorized."""
 
     @staticmethod
     def forward(ctx: Any, data: Tensor, slopes: Tensor) -> Tensor:
@@ -77,14 +77,14 @@ class _Prelu(torch.autograd.Function):
         positive = torch.ops.aten.threshold_backward(gradient, data, 0)
         negative = gradient - positive
         by_channel = slopes.reshape(1, -1, *[1] * (data.dim() - 2))
-        # Of the two one is always 0, so nothing is rounded that would not be otherwise.
+        # One of the two terms is always 0, so this adds no rounding.
         of_data = torch.addcmul(positive, negative, by_channel)
         axes = [0, *range(2, data.dim())] if len(slopes) > 1 else list(range(data.dim()))
         return of_data, negative.mul_(data).sum(axes).reshape(slopes.shape)
 
 
 def prelu(data: Tensor, slopes: Tensor) -> Tensor:
-    """Multiply what is not positive by the slope of its channel.
+    """Multiply the numbers that are not positive by the slope of their channel.
 
     Args:
         data: (N, C, ...).
@@ -97,7 +97,7 @@ def prelu(data: Tensor, slopes: Tensor) -> Tensor:
 
 
 class _SoftmaxOutput(torch.autograd.Function):
-    """Softmax whose gradient is that of the cross-entropy, whatever comes from above."""
+    """Softmax with the gradient of the cross-entropy, which ignores the gradient of its output."""
 
     @staticmethod
     def forward(
@@ -125,7 +125,7 @@ class _SoftmaxOutput(torch.autograd.Function):
         if use_ignore:
             gradient.masked_fill_((label == ignore_label).unsqueeze(1), 0.0)
         if normalization == "valid":
-            # MXNet leaves out of the count what would be ignored, even where it is not.
+            # MXNet does not count labels equal to ignore_label, even if they are not ignored.
             gradient *= scale / (label != ignore_label).sum().clamp(min=1)
         else:
             gradient *= scale / (len(label) if normalization == "batch" else 1)
@@ -140,16 +140,16 @@ def softmax_output(
     use_ignore: bool,
     ignore_label: float,
 ) -> Tensor:
-    """Return the softmax of rows, with the gradient of the cross-entropy with the labels.
+    """Return the softmax of each row, with the gradient of the cross-entropy with the labels.
 
     Args:
         data: (N, classes).
-        label: (N,), whole numbers; one outside of the classes has no share in the gradient.
-        scale: multiplies the gradient.
-        normalization: what the gradient is divided by: ``null`` 1, ``batch`` N, ``valid`` the
+        label: (N,), integers; a label outside the classes does not contribute to the gradient.
+        scale: factor of the gradient.
+        normalization: divisor of the gradient: ``null`` for 1, ``batch`` for N, ``valid`` for the
             number of labels other than ``ignore_label``.
-        use_ignore: whether rows with ``ignore_label`` have no gradient.
-        ignore_label: see above.
+        use_ignore: whether rows with the label ``ignore_label`` have no gradient.
+        ignore_label: label to ignore.
     """
     ignored = (use_ignore, ignore_label)
     probabilities: Tensor = _SoftmaxOutput.apply(

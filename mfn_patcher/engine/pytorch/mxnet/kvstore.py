@@ -1,4 +1,4 @@
-"""Stores that add up gradients of several workers: none of them is offered yet."""
+"""Key-value stores, which add up the gradients of several workers; this engine has none."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __getattr__ = out_of_scope("mxnet.kvstore")
 
 
 class KVStoreBase:
-    """What a store of the script's own derives from."""
+    """Base class of the script's own store."""
 
 
 def create(name: str = "local") -> KVStoreBase:

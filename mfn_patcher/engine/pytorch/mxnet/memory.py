@@ -1,4 +1,4 @@
-"""How much memory a network needs besides its parameters, reckoned from its shapes."""
+"""Estimates the memory that a network needs besides its parameters, from its shapes."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from .symbol import Symbol, from_graph
 
 
 def estimate(symbol: Symbol, known: Mapping[str, Shape], itemsize: int, training: bool) -> int:
-    """Return bytes of activations, with their gradients in training.
+    """Return the bytes of the activations, including gradients in training.
 
-    A training step keeps what backward reads again, and has at most the gradients of two
-    neighbouring layers at a time; inference has the largest two layers.
+    A training step keeps the activations that backward reads again, and needs the gradients of at
+    most two neighboring layers at a time; inference needs the largest two layers.
 
     Args:
         symbol: the network.
-        known: the shapes of data and labels.
-        itemsize: bytes a number.
-        training: whether backward follows.
+        known: shapes of data and labels.
+        itemsize: bytes per number.
+        training: whether to estimate a training step.
     """
     sizes: dict[Node, int] = {}
     kept: set[Node] = set()
@@ -29,7 +29,7 @@ def estimate(symbol: Symbol, known: Mapping[str, Shape], itemsize: int, training
         sizes[node] = sum(prod(shape) for shape in outputs if shape is not None)
         if node.operator is not None and node.operator.saves_input:
             kept.add(node.inputs[0][0])
-    # Data and labels are no operators, and counted elsewhere.
+    # Data and labels are not operators; they are counted elsewhere.
     held = sum(sizes.get(node, 0) for node in kept)
     largest = sorted(sizes.values())[-4 if training else -2 :]
     return itemsize * (sum(largest) + (held if training else 0))

@@ -1,4 +1,4 @@
-"""Metrics of a training."""
+"""Training metrics."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __getattr__ = out_of_scope("mxnet.metric")
 
 
 class EvalMetric:
-    """A number over what was trained since the last reset; subclasses define :meth:`update`.
+    """A mean over the batches since the last reset; subclasses define :meth:`update`.
 
     Attributes:
-        name: what it is called in logs.
-        sum_metric: what updates add to.
-        num_inst: what the sum is divided by.
+        name: name in logs.
+        sum_metric: sum that :meth:`update` adds to.
+        num_inst: count that the sum is divided by.
     """
 
     def __init__(
@@ -27,12 +27,12 @@ class EvalMetric:
         label_names: Sequence[str] | None = None,
         **_: Any,
     ) -> None:
-        """Name it, and begin at nothing.
+        """Create a metric.
 
         Args:
-            name: what it is called in logs.
-            output_names: the outputs that it gets; all by default.
-            label_names: the labels that it gets; all by default.
+            name: name in logs.
+            output_names: outputs to pass to :meth:`update`; all by default.
+            label_names: labels to pass to :meth:`update`; all by default.
         """
         self.name = str(name)
         self.output_names, self.label_names = output_names, label_names
@@ -41,19 +41,19 @@ class EvalMetric:
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew."""
+        """Start a new mean."""
         self.sum_metric, self.num_inst = 0.0, 0
 
     def reset_local(self) -> None:
-        """Begin anew after a line of the log."""
+        """Start a new mean after a log line."""
         self.reset()
 
     def update(self, labels: list[NDArray], preds: list[NDArray]) -> None:
-        """Take a batch into account."""
+        """Add a batch."""
         raise NotImplementedError
 
     def update_dict(self, label: Mapping[str, NDArray], pred: Mapping[str, NDArray]) -> None:
-        """Take a batch into account, whose labels and outputs are given by name."""
+        """Add a batch whose labels and outputs are given by name."""
         labels = [label[name] for name in self.label_names or label]
         outputs = [pred[name] for name in self.output_names or pred]
         self.update(labels, outputs)
@@ -72,25 +72,25 @@ class EvalMetric:
 
 
 class CompositeEvalMetric(EvalMetric):
-    """Several metrics as one."""
+    """Several metrics in one."""
 
     def __init__(self, metrics: Sequence[EvalMetric]) -> None:
-        """Take the metrics."""
+        """Create a metric of several."""
         self.metrics = list(metrics)
         super().__init__("composite")
 
     def reset(self) -> None:
-        """Begin anew."""
+        """Start a new mean."""
         for metric in self.metrics:
             metric.reset()
 
     def update(self, labels: list[NDArray], preds: list[NDArray]) -> None:
-        """Take a batch into account."""
+        """Add a batch."""
         for metric in self.metrics:
             metric.update(labels, preds)
 
     def update_dict(self, label: Mapping[str, NDArray], pred: Mapping[str, NDArray]) -> None:
-        """Take a batch into account."""
+        """Add a batch."""
         for metric in self.metrics:
             metric.update_dict(label, pred)
 
@@ -105,10 +105,10 @@ class CompositeEvalMetric(EvalMetric):
 
 
 def create(metric: EvalMetric | Sequence[EvalMetric]) -> EvalMetric:
-    """Return a metric as it is, or several as one.
+    """Return a metric itself, or a composite of several.
 
     Raises:
-        OutOfScopeError: It is named or a function, as MXNet would take it.
+        OutOfScopeError: The metric is a name or a function, which only MXNet supports.
     """
     if isinstance(metric, EvalMetric):
         return metric

@@ -1,4 +1,4 @@
-"""Checkpoints."""
+"""Reading and writing checkpoints."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def load_checkpoint(prefix: str, epoch: int) -> tuple[Symbol, Parameters, Parame
     """Read a checkpoint.
 
     Args:
-        prefix: what the paths of its files begin with.
-        epoch: its number.
+        prefix: path prefix of the checkpoint's files.
+        epoch: number of the checkpoint.
 
     Returns:
-        The symbol, the arguments and the states by name.
+        The symbol, and the arguments and states by name.
 
     Raises:
         MXNetError: A file is missing or damaged.

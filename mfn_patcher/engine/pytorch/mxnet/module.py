@@ -1,4 +1,4 @@
-"""Modules: a symbol that is trained."""
+"""Modules: training a symbol."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from . import metric as metrics
-from . import random  # noqa: F401 - seeds what is drawn
+from . import random  # noqa: F401 - seeds PyTorch
 from .base import MXNetError, OutOfScopeError, out_of_scope
 from .context import Context, cpu
 from .group import ExecutorGroup, ModuleExecutor, allocate, copy_parameter
@@ -27,13 +27,13 @@ Parameters = dict[str, NDArray]
 
 
 class BatchEndParam(NamedTuple):
-    """What a callback is told at the end of a batch.
+    """The argument of callbacks at the end of a batch.
 
     Attributes:
         epoch: number of the epoch.
-        nbatch: number of the batch in it.
+        nbatch: number of the batch in the epoch.
         eval_metric: the metrics so far.
-        locals: ``end_of_batch`` tells whether the batch is the last of the epoch.
+        locals: ``end_of_batch`` is whether the batch is the last of the epoch.
     """
 
     epoch: int
@@ -47,10 +47,10 @@ class Module:
 
     Attributes:
         symbol: the network.
-        logger: where the lines of a training go.
-        binded: whether it has memory.
-        params_initialized: whether it has parameters.
-        optimizer_initialized: whether it can be trained.
+        logger: logger of the training.
+        binded: whether :meth:`bind` has been called.
+        params_initialized: whether there are parameters.
+        optimizer_initialized: whether there is an optimizer.
     """
 
     def __init__(
@@ -61,14 +61,14 @@ class Module:
         logger: Any = logging,
         context: Context | Sequence[Context] | None = None,
     ) -> None:
-        """Describe the module.
+        """Create a module.
 
         Args:
             symbol: the network.
-            data_names: the arguments that are data.
-            label_names: the arguments that are labels; those that the symbol lacks are left out.
-            logger: where the lines of a training go.
-            context: the device; the CPU by default.
+            data_names: names of the arguments that are data.
+            label_names: names of the arguments that are labels; missing ones are ignored.
+            logger: logger of the training.
+            context: the device; by default the CPU.
 
         Raises:
             OutOfScopeError: There are several devices.
@@ -102,17 +102,17 @@ class Module:
         inputs_need_grad: bool = False,
         force_rebind: bool = False,
     ) -> None:
-        """Take memory for the network.
+        """Allocate memory for the network.
 
         Args:
-            data_shapes: name and shape of each argument that is data.
-            label_shapes: name and shape of each that is a label; may be left out.
-            for_training: whether gradients are computed.
-            inputs_need_grad: whether those of the data are, too.
-            force_rebind: whether to do it again, with the same parameters.
+            data_shapes: name and shape of each data argument.
+            label_shapes: name and shape of each label argument; None for no labels.
+            for_training: whether to compute gradients.
+            inputs_need_grad: whether to compute the gradients of the data, too.
+            force_rebind: whether to bind again, keeping the parameters.
 
         Raises:
-            MXNetError: Shapes do not fit, or the device can't hold the network.
+            MXNetError: Shapes do not match, or the device has too little memory.
         """
         if self.binded and not force_rebind:
             self.logger.warning("Already bound, ignoring bind()")
@@ -156,18 +156,18 @@ class Module:
         force_init: bool = False,
         allow_extra: bool = False,
     ) -> None:
-        """Set the first parameters and moving averages.
+        """Initialize parameters and moving averages.
 
         Args:
-            initializer: draws those that are not given; :class:`Uniform` by default.
+            initializer: initializer of those that are not given; by default :class:`Uniform`.
             arg_params: parameters by name.
             aux_params: moving averages by name.
-            allow_missing: whether some that are given may lack others, which are then drawn.
-            force_init: whether to do it again.
-            allow_extra: whether names that the network lacks may be given.
+            allow_missing: whether given parameters may be incomplete; missing ones are drawn.
+            force_init: whether to initialize again.
+            allow_extra: whether to accept names that the network lacks.
 
         Raises:
-            MXNetError: One that is needed is missing, or has another shape.
+            MXNetError: A parameter is missing, or has another shape.
         """
         if self.params_initialized and not force_init:
             warnings.warn("Parameters already initialized; init_params call ignored.", stacklevel=2)
@@ -214,11 +214,11 @@ class Module:
     # Steps.
 
     def forward(self, data_batch: DataBatch, is_train: bool | None = None) -> None:
-        """Compute the outputs of a batch, of whatever size.
+        """Compute the outputs of a batch of any size.
 
         Args:
-            data_batch: the batch; without labels those of the last one are used.
-            is_train: whether as in a training step; by default, whether the module is bound for
+            data_batch: the batch; if it has no labels, those of the last batch are used.
+            is_train: whether this is a training step; by default, whether the module is bound for
                 training.
         """
         executor = self._exec_group.execs[0]
@@ -257,12 +257,12 @@ class Module:
         """Set the optimizer.
 
         Args:
-            kvstore: ``local`` or ``device``: gradients stay in this process.
+            kvstore: ``local`` or ``device``, so gradients stay in this process.
             optimizer: the optimizer.
-            force_init: whether to replace one.
+            force_init: whether to replace an existing one.
 
         Raises:
-            OutOfScopeError: The store is one of several workers, or the optimizer is only named.
+            OutOfScopeError: The store is for several workers, or the optimizer is only a name.
         """
         if self.optimizer_initialized and not force_init:
             self.logger.warning("optimizer already initialized, ignoring...")
@@ -286,7 +286,7 @@ class Module:
         self.optimizer_initialized = True
 
     def update(self) -> None:
-        """Change the parameters by their gradients."""
+        """Update the parameters with their gradients."""
         optimizer, group = self._optimizer, self._exec_group
         if optimizer is None:
             raise MXNetError("call init_optimizer before the first update")
@@ -297,7 +297,7 @@ class Module:
         optimizer.update(range(len(weights)), weights, gradients, self._states)
 
     def update_metric(self, eval_metric: EvalMetric, labels: Sequence[NDArray]) -> None:
-        """Take the last batch into account."""
+        """Add the last batch to a metric."""
         outputs = dict(zip(self.output_names, self.get_outputs()))
         eval_metric.update_dict(dict(zip(self.label_names, labels)), outputs)
 
@@ -317,14 +317,14 @@ class Module:
         begin_epoch: int = 0,
         num_epoch: int = 1,
     ) -> None:
-        """Train.
+        """Train the module.
 
         Args:
-            train_data: gives batches, and is reset after each epoch.
-            eval_data: None.
-            eval_metric: metrics, as objects.
-            epoch_end_callback: called with epoch, symbol, parameters and moving averages.
-            batch_end_callback: called after each step.
+            train_data: iterator of batches, which is reset after each epoch.
+            eval_data: must be None.
+            eval_metric: metric objects.
+            epoch_end_callback: function of epoch, symbol, parameters and moving averages.
+            batch_end_callback: function that is called after each step.
             kvstore: see :meth:`init_optimizer`.
             optimizer: see :meth:`init_optimizer`.
             initializer: see :meth:`init_params`.
@@ -332,7 +332,7 @@ class Module:
             aux_params: see :meth:`init_params`.
             allow_missing: see :meth:`init_params`.
             begin_epoch: number of the first epoch.
-            num_epoch: number after that of the last.
+            num_epoch: number of the last epoch plus 1.
         """
         if eval_data is not None:
             raise OutOfScopeError("Module.fit with eval_data")

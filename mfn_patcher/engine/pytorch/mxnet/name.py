@@ -1,4 +1,4 @@
-"""Names of symbols that were given none: a counter for each kind of operator."""
+"""Default names of symbols: a counter for each kind of operator."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from types import TracebackType
 
 
 class NameManager:
-    """Names symbols while it is entered; MXNet's counters, for the names are in its files."""
+    """Names symbols while it is entered, with MXNet's counters, because files contain the names."""
 
     _current = threading.local()
 
     def __init__(self) -> None:
-        """Begin all counters at 0."""
+        """Create a manager with all counters at 0."""
         self._counters: dict[str, int] = {}
         self._previous: list[NameManager] = []
 
@@ -20,8 +20,8 @@ class NameManager:
         """Return the name of a new symbol.
 
         Args:
-            name: the name that it was given, if any.
-            hint: the kind of operator, in lower case.
+            name: the given name; None if there is none.
+            hint: kind of operator, in lower case.
         """
         if name:
             return name
@@ -44,10 +44,10 @@ class NameManager:
 
 
 class Prefix(NameManager):
-    """Names symbols with a prefix, those that were given a name too."""
+    """Adds a prefix to the names of symbols, including given names."""
 
     def __init__(self, prefix: str) -> None:
-        """Take the prefix."""
+        """Create a manager with a prefix."""
         super().__init__()
         self._prefix = prefix
 
@@ -57,7 +57,7 @@ class Prefix(NameManager):
 
 
 def current() -> NameManager:
-    """Return the manager of this thread that was entered last."""
+    """Return the current manager of this thread."""
     if not hasattr(NameManager._current, "value"):
         NameManager._current.value = NameManager()
     manager: NameManager = NameManager._current.value

@@ -1,4 +1,4 @@
-"""Arrays on a device, and the functions of them that the script calls."""
+"""Arrays on a device, and the array functions that the script calls."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _NUMPY_TYPES: dict[Any, Any] = {kind: numpy.type for numpy, kind in _TORCH_TYPES
 
 
 def torch_device(context: Context) -> torch.device:
-    """Return PyTorch's device of a context.
+    """Return the PyTorch device of a context.
 
     Raises:
         MXNetError: PyTorch sees no such GPU.
@@ -42,15 +42,15 @@ def torch_device(context: Context) -> torch.device:
         return torch.device("cpu")
     count = torch.cuda.device_count()
     if context.device_id >= count:
-        raise MXNetError(f"PyTorch {torch.__version__} sees {count} GPUs; there is no {context}")
+        raise MXNetError(f"PyTorch {torch.__version__} sees {count} GPUs; {context} does not exist")
     return torch.device("cuda", context.device_id)
 
 
 def torch_type(dtype: Any) -> torch.dtype:
-    """Return PyTorch's type of a NumPy type or its name.
+    """Return the PyTorch type of a NumPy type or its name.
 
     Raises:
-        MXNetError: MXNet has no arrays of it.
+        MXNetError: MXNet has no arrays of this type.
     """
     found = _TORCH_TYPES.get(np.dtype(dtype))
     if found is None:
@@ -61,22 +61,21 @@ def torch_type(dtype: Any) -> torch.dtype:
 class NDArray:
     """An array on a device.
 
-    A part that is indexed by whole axes or ranges is a view: what is written to it is written to
-    the array.
+    Indexing with integers or slices returns a view: writing to it changes the array.
     """
 
     def __init__(self, tensor: Tensor) -> None:
-        """Wrap a tensor, which is shared."""
+        """Wrap a tensor without copying it."""
         self._tensor = tensor
 
     @property
     def tensor(self) -> Tensor:
-        """The tensor; PyTorch's own view of the same memory."""
+        """The PyTorch tensor with the same memory."""
         return self._tensor
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The extents of the axes."""
+        """The shape."""
         return tuple(self._tensor.shape)
 
     @property
@@ -86,12 +85,12 @@ class NDArray:
 
     @property
     def size(self) -> int:
-        """The number of numbers."""
+        """The number of elements."""
         return int(self._tensor.numel())
 
     @property
     def dtype(self) -> Any:
-        """The type of the numbers, as NumPy's scalar type."""
+        """The type of the elements, as a scalar type of NumPy."""
         return _NUMPY_TYPES[self._tensor.dtype]
 
     @property
@@ -109,17 +108,17 @@ class NDArray:
         return self.shape[0]
 
     def asnumpy(self) -> npt.NDArray[Any]:
-        """Return a copy in the memory of the CPU, once all that it depends on is computed."""
+        """Wait until the array is computed, and return a NumPy copy."""
         return np.array(self._tensor.detach().cpu().numpy(), order="C", copy=True)
 
     def asscalar(self) -> Any:
-        """Return the only number."""
+        """Return the only element as a number."""
         if self.size != 1:
-            raise ValueError("the array has not exactly one number")
+            raise ValueError("the array does not have exactly one element")
         return self._tensor.item()
 
     def as_in_context(self, context: Context) -> NDArray:
-        """Return the array on a device: itself, if it is there."""
+        """Return the array on a device; itself if it is already there."""
         device = torch_device(context)
         return self if device == self._tensor.device else NDArray(self._tensor.to(device))
 
@@ -135,11 +134,11 @@ class NDArray:
         return other
 
     def astype(self, dtype: Any) -> NDArray:
-        """Return a copy with numbers of another type."""
+        """Return a copy of another type."""
         return NDArray(self._tensor.to(torch_type(dtype), copy=True))
 
     def reshape(self, *shape: Any) -> NDArray:
-        """Return the same numbers in another shape, of which one extent may be -1."""
+        """Return a view with another shape, of which one extent may be -1."""
         wanted = shape[0] if len(shape) == 1 and isinstance(shape[0], (list, tuple)) else shape
         return NDArray(self._tensor.reshape(tuple(wanted)))
 
@@ -149,7 +148,7 @@ class NDArray:
             torch.cuda.synchronize(self._tensor.device)
 
     def __getitem__(self, key: Any) -> NDArray:
-        # MXNet has no arrays without axes: one number of a vector is a vector of one.
+        # MXNet has no arrays without axes: an element of a vector is a vector of length 1.
         if self.ndim == 1 and isinstance(key, (int, np.integer)):
             return NDArray(self._tensor[key].reshape(1))
         return NDArray(self._tensor[key])
@@ -191,7 +190,7 @@ class NDArray:
 
 
 def _operand(value: Any, like: Tensor) -> Any:
-    """Return a number, or a tensor on the device and of the type of another."""
+    """Return a number itself, or an array as a tensor with the device and type of another."""
     if isinstance(value, (NDArray, Tensor)):
         tensor = value._tensor if isinstance(value, NDArray) else value
         return tensor.to(device=like.device, dtype=like.dtype)
@@ -201,26 +200,26 @@ def _operand(value: Any, like: Tensor) -> Any:
 
 
 def from_numpy(ndarray: npt.NDArray[Any], zero_copy: bool = True) -> NDArray:
-    """Return an array over the memory of a NumPy array, which it keeps alive.
+    """Return an array that shares the memory of a NumPy array.
 
     Args:
         ndarray: the NumPy array.
-        zero_copy: False for a copy.
+        zero_copy: whether to share the memory instead of copying it.
     """
     torch_type(ndarray.dtype)
     if not ndarray.flags["C_CONTIGUOUS"]:
-        raise ValueError("only C-contiguous arrays are shared")
+        raise ValueError("only C-contiguous arrays can be shared")
     tensor = torch.from_numpy(ndarray)
     return NDArray(tensor if zero_copy else tensor.clone())
 
 
 def array(source: Any, ctx: Context | None = None, dtype: Any = None) -> NDArray:
-    """Return a copy of numbers; of single precision unless the source is an NDArray.
+    """Return a new array, which is single precision unless the source is an NDArray.
 
     Args:
-        source: an NDArray, or whatever NumPy makes an array of.
-        ctx: the device; the CPU by default.
-        dtype: the type of the numbers.
+        source: an NDArray, or anything that NumPy converts to an array.
+        ctx: the device; by default the CPU.
+        dtype: the type of the elements.
     """
     if isinstance(source, NDArray):
         tensor = source._tensor.to(torch_type(dtype or source.dtype), copy=True)
@@ -232,7 +231,7 @@ def array(source: Any, ctx: Context | None = None, dtype: Any = None) -> NDArray
 def full(
     shape: int | Sequence[int], val: float, ctx: Context | None = None, dtype: Any = "float32"
 ) -> NDArray:
-    """Return an array of one number."""
+    """Return an array filled with one number."""
     extents = (shape,) if isinstance(shape, int) else tuple(shape)
     device = torch_device(ctx or cpu())
     return NDArray(torch.full(extents, val, dtype=torch_type(dtype), device=device))
@@ -253,24 +252,24 @@ def ones(shape: int | Sequence[int], ctx: Context | None = None, dtype: Any = "f
 def empty(
     shape: int | Sequence[int], ctx: Context | None = None, dtype: Any = "float32"
 ) -> NDArray:
-    """Return an array of any numbers."""
+    """Return an uninitialized array."""
     extents = (shape,) if isinstance(shape, int) else tuple(shape)
     device = torch_device(ctx or cpu())
     return NDArray(torch.empty(extents, dtype=torch_type(dtype), device=device))
 
 
 def zeros_like(data: NDArray) -> NDArray:
-    """Return zeros of the shape, type and device of an array."""
+    """Return zeros with the shape, type and device of an array."""
     return NDArray(torch.zeros_like(data.tensor))
 
 
 def ones_like(data: NDArray) -> NDArray:
-    """Return ones of the shape, type and device of an array."""
+    """Return ones with the shape, type and device of an array."""
     return NDArray(torch.ones_like(data.tensor))
 
 
 def argmax(data: NDArray, axis: int) -> NDArray:
-    """Return where the first maximum is along an axis, in single precision as MXNet does."""
+    """Return the index of the first maximum along an axis, in single precision as MXNet does."""
     return NDArray(data.tensor.argmax(axis).to(torch.float32))
 
 
@@ -303,21 +302,21 @@ def multi_sum_sq(*arrays: NDArray, num_arrays: int) -> NDArray:
 
 
 def waitall() -> None:
-    """Wait until all devices have computed all that they were given."""
+    """Wait until all devices have finished."""
     if torch.cuda.is_available():
         for device in range(torch.cuda.device_count()):
             torch.cuda.synchronize(device)
 
 
 def save(fname: str, data: NDArray | Sequence[NDArray] | Mapping[str, NDArray]) -> None:
-    """Write arrays into a file of MXNet's format.
+    """Write arrays to a file in MXNet's format.
 
     Args:
-        fname: its path; what was there is replaced.
-        data: an array, several, or several by name.
+        fname: path of the file, which is replaced if it exists.
+        data: an array, a list of arrays, or arrays by name.
 
     Raises:
-        OSError: The file can't be written.
+        OSError: The file cannot be written.
     """
     if isinstance(data, NDArray):
         data = [data]
@@ -330,10 +329,10 @@ def save(fname: str, data: NDArray | Sequence[NDArray] | Mapping[str, NDArray]) 
 
 
 def load(fname: str) -> dict[str, NDArray] | list[NDArray]:
-    """Read the arrays of a file in MXNet's format: by name if it has names, else in order.
+    """Read a file in MXNet's format; return arrays by name if it has names, otherwise a list.
 
     Raises:
-        MXNetError: The file can't be read, is torn, or is none.
+        MXNetError: The file cannot be read, is truncated, or has another format.
     """
     try:
         with open(fname, "rb") as file:

@@ -1,4 +1,4 @@
-"""The nodes of symbols: what they are, their order, and their shapes."""
+"""The nodes of symbols, their order and their shapes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from . import shapes
 from .attributes import parse
 from .base import MXNetError
-from .operators import Operator
+from .declaration import Operator
 from .shapes import Shape
 
 
@@ -17,10 +17,10 @@ class Node:
 
     Attributes:
         operator: the operator; None for a variable.
-        name: its name.
-        attributes: its attributes, as strings.
-        values: what the operator's attributes mean, defaults included.
-        inputs: the nodes that it reads from, each with which of its outputs.
+        name: name of the node.
+        attributes: attributes, as strings.
+        values: values of the operator's attributes, including defaults.
+        inputs: the nodes that it reads, each with the number of the output.
     """
 
     __slots__ = ("attributes", "inputs", "name", "operator", "values")
@@ -32,7 +32,7 @@ class Node:
         attributes: Mapping[str, str],
         inputs: Sequence[tuple[Node, int]] = (),
     ) -> None:
-        """Make a node, whose attributes must be the operator's."""
+        """Create a node; the attributes must be valid for the operator."""
         self.operator, self.name = operator, name
         self.attributes, self.inputs = dict(attributes), tuple(inputs)
         self.values: dict[str, Any] = (
@@ -44,18 +44,18 @@ class Node:
         return self.operator.count_outputs(self.values) if self.operator else 1
 
     def states(self) -> frozenset[int]:
-        """Return which of its inputs are states that it changes."""
+        """Return the positions of the inputs that are states, which the node updates."""
         if self.operator is None or not self.operator.auxiliary:
             return frozenset()
         return frozenset(range(len(self.inputs) - self.operator.auxiliary, len(self.inputs)))
 
 
 Output = tuple[Node, int]
-"""A node, and which of its outputs."""
+"""A node and the number of one of its outputs."""
 
 
 def visit(roots: Sequence[Output]) -> list[Node]:
-    """Return all nodes, each after those that it reads from, as MXNet visits them."""
+    """Return all nodes in MXNet's topological order."""
     order: list[Node] = []
     seen: set[Node] = set()
     for root, _ in roots:
@@ -76,14 +76,14 @@ def visit(roots: Sequence[Output]) -> list[Node]:
 
 
 def infer_shapes(nodes: Sequence[Node], known: Mapping[str, Shape]) -> dict[Output, Shape | None]:
-    """Return what is known of the shape of each output.
+    """Return the shape of each output, as far as it can be inferred.
 
     Args:
-        nodes: the nodes, in order.
+        nodes: the nodes in topological order.
         known: shapes of arguments by name; an extent of 0 is unknown.
 
     Raises:
-        MXNetError: Shapes contradict each other, or a name is of no argument.
+        MXNetError: Shapes contradict each other, or a name is not an argument.
     """
     names = {node.name for node in nodes if node.operator is None}
     unknown = sorted(set(known) - names)
@@ -95,7 +95,7 @@ def infer_shapes(nodes: Sequence[Node], known: Mapping[str, Shape]) -> dict[Outp
             declared = node.attributes.get("__shape__")
             own = _parse_shape(declared) if declared else None
             found[node, 0] = shapes.merge(own, known.get(node.name))
-    # A label's shape follows from what is computed later, so a second turn may find more.
+    # The shape of a label follows from a later node, so another pass may infer more.
     while True:
         before = dict(found)
         for node in nodes:

@@ -1,4 +1,4 @@
-"""Stochastic gradient descent with momentum, bit for bit as MXNet's."""
+"""Stochastic gradient descent with momentum, bit-identical to MXNet's."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ __getattr__ = out_of_scope("mxnet.optimizer")
 
 
 class Optimizer:
-    """What all optimizers share: rates, decays, and their multipliers.
+    """Base class of optimizers: learning rate, weight decay, and their multipliers.
 
     Attributes:
-        lr: the learning rate, which may be assigned to between steps.
-        wd: the weight decay.
-        rescale_grad: multiplies gradients.
-        lr_mult: multiplies the learning rate of parameters, by name.
-        wd_mult: multiplies the weight decay of parameters, by name.
-        idx2name: the names of the parameters, by the index under which they are updated.
+        lr: learning rate, which may be changed between steps.
+        wd: weight decay.
+        rescale_grad: factor of the gradients.
+        lr_mult: multipliers of the learning rate by parameter name.
+        wd_mult: multipliers of the weight decay by parameter name.
+        idx2name: names of the parameters by index.
     """
 
     def __init__(
@@ -36,19 +36,19 @@ class Optimizer:
         sym: Symbol | None = None,
         **others: Any,
     ) -> None:
-        """Set the rates.
+        """Create an optimizer.
 
         Args:
-            rescale_grad: multiplies gradients.
-            param_idx2name: names of parameters by index. Those given here have no weight decay
-                unless their name ends in ``_weight`` or ``_gamma``.
-            wd: the weight decay.
-            learning_rate: the learning rate.
-            sym: the symbol whose variables carry multipliers.
-            **others: MXNet's other settings, none of which is computed.
+            rescale_grad: factor of the gradients.
+            param_idx2name: names of the parameters by index. Parameters named here have no weight
+                decay unless their name ends in ``_weight`` or ``_gamma``.
+            wd: weight decay.
+            learning_rate: learning rate.
+            sym: symbol whose variables have multipliers.
+            **others: other settings of MXNet, none of which is supported.
 
         Raises:
-            OutOfScopeError: Another setting of MXNet's was given.
+            OutOfScopeError: Another setting of MXNet was given.
         """
         given = sorted(name for name, value in others.items() if value)
         if given:
@@ -63,11 +63,11 @@ class Optimizer:
         self.set_wd_mult({})
 
     def set_lr_mult(self, multipliers: Mapping[str, float]) -> None:
-        """Set multipliers of the learning rate by name, after those of the symbol."""
+        """Set multipliers of the learning rate by name, which override those of the symbol."""
         self.lr_mult = {**self._declared("__lr_mult__"), **multipliers}
 
     def set_wd_mult(self, multipliers: Mapping[str, float]) -> None:
-        """Set multipliers of the weight decay by name, after those of the symbol."""
+        """Set multipliers of the weight decay by name, which override those of the symbol."""
         exempt = {
             name: 0.0 for name in self.idx2name.values() if not name.endswith(("_weight", "_gamma"))
         }
@@ -86,7 +86,7 @@ class Optimizer:
         return [self.wd * self.wd_mult.get(name, 1.0) for name in names]
 
     def create_state(self, index: int, weight: NDArray) -> NDArray | None:
-        """Return what the optimizer keeps for a parameter between steps."""
+        """Return the state that the optimizer keeps for a parameter."""
         raise NotImplementedError
 
     def update(
@@ -96,26 +96,26 @@ class Optimizer:
         grad: Sequence[NDArray],
         state: Sequence[NDArray | None],
     ) -> None:
-        """Change parameters in place by their gradients."""
+        """Update parameters in place."""
         raise NotImplementedError
 
 
 class SGD(Optimizer):
     """Stochastic gradient descent.
 
-    With momentum each parameter has a velocity, which the learning rate is part of::
+    With momentum, each parameter has a velocity, which includes the learning rate::
 
         velocity = momentum * velocity - (lr * wd) * weight - (lr * rescale_grad) * gradient
         weight = weight + velocity
     """
 
     def __init__(self, momentum: float = 0.0, **kwargs: Any) -> None:
-        """Set the momentum, and what all optimizers share."""
+        """Create an optimizer with a momentum; the other settings are those of `Optimizer`."""
         super().__init__(**kwargs)
         self.momentum = momentum
 
     def create_state(self, index: int, weight: NDArray) -> NDArray | None:
-        """Return the velocity of a parameter, zeros; None without momentum."""
+        """Return a velocity of zeros; None without momentum."""
         return zeros_like(weight) if self.momentum else None
 
     def update(
@@ -125,19 +125,19 @@ class SGD(Optimizer):
         grad: Sequence[NDArray],
         state: Sequence[NDArray | None],
     ) -> None:
-        """Change parameters in place by their gradients.
+        """Update parameters in place.
 
         Args:
-            index: of the parameters.
+            index: indices of the parameters.
             weight: the parameters.
             grad: their gradients.
-            state: their velocities, as :meth:`create_state` made them.
+            state: their velocities, as :meth:`create_state` returned them.
         """
         weights = [item.tensor for item in weight]
         kind = np.float64 if weights and weights[0].dtype == torch.float64 else np.float32
         rates = [kind(rate) for rate in self._get_lrs(index)]
         decays = [rate * kind(decay) for rate, decay in zip(rates, self._get_wds(index))]
-        # What is in parentheses above is rounded before it multiplies an array, as in MXNet.
+        # As in MXNet, the products in parentheses above are rounded before they multiply an array.
         factors = [rate * kind(self.rescale_grad) for rate in rates]
         with torch.no_grad():
             gradients = [item.tensor for item in grad]

@@ -1,4 +1,4 @@
-"""Graphs as straight-line functions, one line of PyTorch a node: no step interprets a graph."""
+"""Compiles a graph to a straight-line Python function with one line of PyTorch per node."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import torch.nn.functional
 from . import kernels
 from .attributes import parse
 from .base import OutOfScopeError
+from .declaration import Operator
 from .fusion import fuse
-from .operators import OPERATORS, Operator
+from .operators import OPERATORS
 from .symbol_json import Graph
 
 Tensors = Sequence[Any]
@@ -23,13 +24,13 @@ Function = Callable[[Tensors, Tensors], "tuple[tuple[Any, ...], tuple[Statistics
 
 @dataclass(frozen=True)
 class Moving:
-    """The moving averages of a batch norm, which a training step changes.
+    """The moving averages of a batch norm, which a training step updates.
 
     Attributes:
         mean: position of the mean among the states.
         variance: position of the variance among the states.
-        momentum: the share of the old value.
-        epsilon: what the statistics contain besides the variance.
+        momentum: weight of the old value.
+        epsilon: number that the returned statistics add to the variance.
     """
 
     mean: int
@@ -40,15 +41,15 @@ class Moving:
 
 @dataclass(frozen=True)
 class Program:
-    """A graph, compiled.
+    """A compiled graph.
 
     Attributes:
-        arguments: the names of its arguments, in order.
-        states: the names of its states, in order.
-        ones: the arguments that every run sets to 1: gammas that are fixed.
-        moving: what the statistics that it returns belong to, in order.
-        source: the text of the function.
-        run: computes outputs and statistics from arguments and states.
+        arguments: names of the arguments, in order.
+        states: names of the states, in order.
+        ones: names of the arguments that every run sets to 1, which are fixed gammas.
+        moving: the moving averages that the returned statistics belong to, in order.
+        source: source code of the function.
+        run: function that returns outputs and statistics for arguments and states.
     """
 
     arguments: tuple[str, ...]
@@ -64,10 +65,11 @@ def compile_graph(graph: Graph, training: bool) -> Program:
 
     Args:
         graph: the graph.
-        training: whether batch norms use the batch's statistics, and dropout drops.
+        training: whether to compute a training step: batch norms use the statistics of the batch,
+            and dropout drops.
 
     Raises:
-        OutOfScopeError: The graph has an operator that this engine does not compute.
+        OutOfScopeError: The graph has an operator that this engine does not have.
         MXNetError: An attribute is invalid.
     """
     fused = fuse(graph)
@@ -87,7 +89,7 @@ def compile_graph(graph: Graph, training: bool) -> Program:
 
 
 class _Writer:
-    """Writes the function of a graph, line by line."""
+    """Writes the source code of a graph, line by line."""
 
     def __init__(self, graph: Graph, training: bool) -> None:
         self._graph, self._training = graph, training
@@ -104,7 +106,7 @@ class _Writer:
         self._lines: list[str] = []
 
     def write(self, position: int) -> None:
-        """Write the line of an operator, and forget what it was the last to read."""
+        """Write the line of an operator, and delete the variables that no later line reads."""
         node = self._graph.nodes[position]
         operator = OPERATORS.get(node.op)
         if operator is None:
@@ -115,13 +117,13 @@ class _Writer:
         if operator.auxiliary:
             target += self._normalize(position, values)
         self._lines.append(f"{target} = {code}")
-        # Without this, all that is computed would stay in memory until the function returns.
+        # Without this, all intermediate results would stay in memory until the function returns.
         done = [self._texts[i] for i in self._last.get(position, ())]
         if done:
             self._lines.append(f"del {', '.join(done)}")
 
     def _normalize(self, position: int, values: dict[str, Any]) -> str:
-        """Note what a batch norm changes; return the target of its statistics, if it has any."""
+        """Register the moving averages of a batch norm; return the target of its statistics."""
         inputs = [source for source, _ in self._graph.nodes[position].inputs]
         if values["fix_gamma"]:
             self.ones.append(self._graph.nodes[inputs[1]].name)
@@ -133,7 +135,7 @@ class _Writer:
         return f", m{position}"
 
     def finish(self) -> str:
-        """Return the text of the function."""
+        """Return the source code of the function."""
         outputs = "".join(f"{self._entry(*head)}, " for head in self._graph.heads)
         statistics = "".join(f"{name}, " for name in self._statistics)
         self._lines.append(f"return ({outputs}), ({statistics})")
@@ -146,7 +148,7 @@ class _Writer:
 
 
 def _find_states(graph: Graph) -> set[int]:
-    """Return the positions of the variables that operators change."""
+    """Return the positions of the variables that are states."""
     found = set()
     for node in graph.nodes:
         operator: Operator | None = OPERATORS.get(node.op)
@@ -156,7 +158,7 @@ def _find_states(graph: Graph) -> set[int]:
 
 
 def _find_last_uses(graph: Graph) -> dict[int, list[int]]:
-    """Return, for each node, the operators whose outputs no later node reads."""
+    """Return the nodes whose outputs are read for the last time, by the node that reads them."""
     last: dict[int, int] = {}
     for position, node in enumerate(graph.nodes):
         for source, _ in node.inputs:
@@ -172,6 +174,6 @@ def _find_last_uses(graph: Graph) -> dict[int, list[int]]:
 def _define(source: str) -> Function:
     names: dict[str, Any] = {"torch": torch, "F": torch.nn.functional}
     names |= {name: value for name, value in vars(kernels).items() if not name.startswith("_")}
-    exec(compile(source, "<program of a symbol>", "exec"), names)  # noqa: S102 - written above, from numbers and known words
+    exec(compile(source, "<program of a symbol>", "exec"), names)  # noqa: S102 - the source is generated above from numbers and known words
     function: Function = names["run"]
     return function

@@ -1,4 +1,4 @@
-"""The generators of random numbers."""
+"""Random numbers."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ __getattr__ = out_of_scope("mxnet.random")
 
 
 def seed(seed_state: int) -> None:
-    """Have all that is random follow from a number: first parameters and dropout."""
+    """Seed the random numbers of initialization and dropout."""
     torch.manual_seed(seed_state)
 
 
 def normal(loc: float = 0, scale: float = 1, shape: int | Sequence[int] = 1) -> NDArray:
-    """Return numbers of a normal distribution."""
+    """Return an array of normally distributed numbers."""
     extents = (shape,) if isinstance(shape, int) else tuple(shape)
     return NDArray(torch.empty(extents).normal_(loc, scale))
 
 
-# Where nobody seeds, MXNet gives the same numbers in each process; PyTorch would not.
+# Without a seed, MXNet draws the same numbers in every process; PyTorch would not.
 seed(0)

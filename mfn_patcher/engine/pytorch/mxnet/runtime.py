@@ -1,4 +1,4 @@
-"""What this build can do."""
+"""Features of this build."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Features:
     """The features of the build."""
 
     def is_enabled(self, feature: str) -> bool:
-        """Return whether there is a feature; ``CUDA`` is the only one that is known."""
+        """Return whether a feature is enabled; ``CUDA`` is the only known one."""
         import torch
 
         return feature == "CUDA" and bool(torch.version.cuda)

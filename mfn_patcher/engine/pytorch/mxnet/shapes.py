@@ -1,8 +1,8 @@
-"""How shapes follow from each other, operator by operator.
+"""Shape rules of the operators.
 
-A rule takes the attributes of a node and what is known of the shapes of its inputs, and returns
-the shapes of inputs and outputs. None is a shape that is unknown, 0 an extent that is. What does
-not fit together raises ValueError.
+A rule takes the attribute values of a node and the known shapes of its inputs, and returns the
+shapes of inputs and outputs. None is an unknown shape, 0 an unknown extent. A rule raises
+ValueError if shapes do not match.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Rule = Callable[[dict[str, Any], Known], "tuple[Known, Known]"]
 
 
 def merge(known: Shape | None, found: Shape | None) -> Shape | None:
-    """Return what two descriptions of one shape say together.
+    """Merge two partially known descriptions of one shape.
 
     Raises:
         ValueError: They contradict each other.
@@ -33,7 +33,7 @@ def merge(known: Shape | None, found: Shape | None) -> Shape | None:
 
 
 def is_whole(shape: Shape | None) -> bool:
-    """Return whether a shape is known in full."""
+    """Return whether a shape is completely known."""
     return shape is not None and 0 not in shape
 
 
@@ -42,18 +42,18 @@ def _nothing(shapes: Known) -> tuple[Known, Known]:
 
 
 def same(_: dict[str, Any], shapes: Known) -> tuple[Known, Known]:
-    """One input and one output of one shape."""
+    """One input, and one output of the same shape."""
     return shapes, [shapes[0]]
 
 
 def elementwise(_: dict[str, Any], shapes: Known) -> tuple[Known, Known]:
-    """Two inputs and an output of one shape."""
+    """Two inputs and one output of the same shape."""
     both = merge(shapes[0], shapes[1])
     return [both, both], [both]
 
 
 def add_n(_: dict[str, Any], shapes: Known) -> tuple[Known, Known]:
-    """Any number of inputs and an output of one shape."""
+    """Any number of inputs and one output of the same shape."""
     both: Shape | None = None
     for shape in shapes:
         both = merge(both, shape)
@@ -61,7 +61,7 @@ def add_n(_: dict[str, Any], shapes: Known) -> tuple[Known, Known]:
 
 
 def broadcast(_: dict[str, Any], shapes: Known) -> tuple[Known, Known]:
-    """Two inputs with as many axes, of which those of extent 1 are repeated."""
+    """Two inputs with the same number of axes; axes of extent 1 are broadcast."""
     left, right = shapes
     if left is None or right is None:
         return _nothing(shapes)
@@ -96,7 +96,7 @@ def convolution(values: dict[str, Any], shapes: Known) -> tuple[Known, Known]:
 
 
 def batch_norm(_: dict[str, Any], shapes: Known) -> tuple[Known, Known]:
-    """Data with channels on axis 1; all else (channels,)."""
+    """Data with channels on axis 1; all other inputs (channels,)."""
     data = shapes[0]
     if data is None:
         return _nothing(shapes)
@@ -104,7 +104,7 @@ def batch_norm(_: dict[str, Any], shapes: Known) -> tuple[Known, Known]:
 
 
 def prelu(_: dict[str, Any], shapes: Known) -> tuple[Known, Known]:
-    """Data with channels on axis 1, slopes (channels,) or one for all."""
+    """Data with channels on axis 1; slopes (channels,) or (1,)."""
     data, slopes = shapes
     if data is None:
         return _nothing(shapes)
@@ -114,7 +114,7 @@ def prelu(_: dict[str, Any], shapes: Known) -> tuple[Known, Known]:
 
 
 def fully_connected(values: dict[str, Any], shapes: Known) -> tuple[Known, Known]:
-    """Data (N, ...), weight (hidden, numbers of an image), bias (hidden,)."""
+    """Data (N, ...), weight (hidden, elements per sample), bias (hidden,)."""
     data, hidden = shapes[0], values["num_hidden"]
     width = 0
     if data is not None:
@@ -146,13 +146,13 @@ def pooling(values: dict[str, Any], shapes: Known) -> tuple[Known, Known]:
 
 
 def flatten(_: dict[str, Any], shapes: Known) -> tuple[Known, Known]:
-    """All axes but the first become one."""
+    """Flattens all axes but the first."""
     data = shapes[0]
     return shapes, [data and (data[0], prod(data[1:]))]
 
 
 def concat(values: dict[str, Any], shapes: Known) -> tuple[Known, Known]:
-    """Any number of inputs that differ on one axis alone."""
+    """Any number of inputs that only differ on one axis."""
     axis = values["dim"]
     if any(shape is None for shape in shapes):
         return _nothing(shapes)
@@ -166,7 +166,7 @@ def concat(values: dict[str, Any], shapes: Known) -> tuple[Known, Known]:
 
 
 def slice_channel(values: dict[str, Any], shapes: Known) -> tuple[Known, Known]:
-    """One axis in equal parts, each an output."""
+    """Splits one axis into equal parts, one per output."""
     data, parts, axis = shapes[0], values["num_outputs"], values["axis"]
     if data is None:
         return shapes, [None] * parts
@@ -178,7 +178,7 @@ def slice_channel(values: dict[str, Any], shapes: Known) -> tuple[Known, Known]:
 
 
 def slice_axis(values: dict[str, Any], shapes: Known) -> tuple[Known, Known]:
-    """A range of one axis."""
+    """Returns a range of one axis."""
     data, axis = shapes[0], values["axis"]
     if data is None:
         return _nothing(shapes)
@@ -189,7 +189,7 @@ def slice_axis(values: dict[str, Any], shapes: Known) -> tuple[Known, Known]:
 
 
 def slice_all(values: dict[str, Any], shapes: Known) -> tuple[Known, Known]:
-    """A range of each of the first axes."""
+    """Returns a range of each of the first axes."""
     data = shapes[0]
     if data is None:
         return _nothing(shapes)
@@ -202,7 +202,7 @@ def slice_all(values: dict[str, Any], shapes: Known) -> tuple[Known, Known]:
 
 
 def pad(values: dict[str, Any], shapes: Known) -> tuple[Known, Known]:
-    """Each axis with so many before and after it."""
+    """Pads each axis before and after."""
     data, width = shapes[0], values["pad_width"]
     if data is None:
         return _nothing(shapes)
@@ -212,7 +212,7 @@ def pad(values: dict[str, Any], shapes: Known) -> tuple[Known, Known]:
 
 
 def softmax_output(_: dict[str, Any], shapes: Known) -> tuple[Known, Known]:
-    """Data (N, classes) and a label each."""
+    """Data (N, classes), labels (N,)."""
     data = shapes[0]
     if data is None:
         return _nothing(shapes)
@@ -220,31 +220,31 @@ def softmax_output(_: dict[str, Any], shapes: Known) -> tuple[Known, Known]:
 
 
 def one_hot(values: dict[str, Any], shapes: Known) -> tuple[Known, Known]:
-    """A new last axis as long as ``depth``."""
+    """Appends an axis of extent ``depth``."""
     data = shapes[0]
     return shapes, [data and (*data, values["depth"])]
 
 
 def pick(values: dict[str, Any], shapes: Known) -> tuple[Known, Known]:
-    """One number of each row along an axis."""
+    """Removes one axis by picking one element."""
     data, axis = shapes[0], values["axis"]
     if data is None:
         return _nothing(shapes)
     if axis is None:
-        raise ValueError("pick from flattened data is not computed")
+        raise ValueError("pick from flattened data is not supported")
     axis %= len(data)
     rest = (*data[:axis], *data[axis + 1 :])
     return [data, merge(shapes[1], rest)], [rest]
 
 
 def where(_: dict[str, Any], shapes: Known) -> tuple[Known, Known]:
-    """A condition and two arrays of one shape."""
+    """A condition and two arrays of the same shape."""
     both = merge(merge(shapes[0], shapes[1]), shapes[2])
     return [both] * 3, [both]
 
 
 def expand_dims(values: dict[str, Any], shapes: Known) -> tuple[Known, Known]:
-    """A new axis of extent 1."""
+    """Inserts an axis of extent 1."""
     data = shapes[0]
     if data is None:
         return _nothing(shapes)
@@ -253,7 +253,7 @@ def expand_dims(values: dict[str, Any], shapes: Known) -> tuple[Known, Known]:
 
 
 def reshape(values: dict[str, Any], shapes: Known) -> tuple[Known, Known]:
-    """The same numbers in another shape, of which one extent may be -1."""
+    """Another shape, of which one extent may be -1."""
     data, wanted = shapes[0], torch_shape(values["shape"])
     if not is_whole(data) or data is None:
         return _nothing(shapes)
@@ -265,7 +265,7 @@ def reshape(values: dict[str, Any], shapes: Known) -> tuple[Known, Known]:
 
 
 def torch_shape(shape: Sequence[int]) -> tuple[int, ...]:
-    """Return the target of a reshape, of whose special codes only -1 is computed."""
+    """Return the target shape of a reshape; of MXNet's special codes, only -1 is supported."""
     if any(extent < -1 or extent == 0 for extent in shape):
-        raise ValueError(f"a reshape to {tuple(shape)} is not computed")
+        raise ValueError(f"a reshape to {tuple(shape)} is not supported")
     return tuple(shape)

@@ -1,4 +1,4 @@
-"""Symbols: networks that are composed by name, saved as JSON, and asked for their shapes."""
+"""Symbols: composing networks, saving them as JSON, and inferring their shapes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from . import attribute, shapes, symbol_json
 from . import name as naming
 from .attributes import parse
 from .base import MXNetError, OutOfScopeError
+from .declaration import Operator
 from .nodes import Node, Output, infer_shapes, visit
-from .operators import COMPOSERS, OPERATORS, Operator
+from .operators import COMPOSERS, OPERATORS
 from .shapes import Shape
 from .symbol_json import Graph, GraphNode
 
@@ -22,7 +23,7 @@ class Symbol:
     """One or more outputs of a network."""
 
     def __init__(self, outputs: Sequence[Output]) -> None:
-        """Take the outputs, each a node and which of its outputs."""
+        """Create a symbol from its outputs."""
         self._outputs = tuple(outputs)
 
     @property
@@ -40,15 +41,15 @@ class Symbol:
         return (Symbol([output]) for output in self._outputs)
 
     def __getitem__(self, index: int | str) -> Symbol:
-        """Return one output, by its position or name."""
+        """Return one output by its position or name."""
         if isinstance(index, str):
             found = [i for i, name in enumerate(self.list_outputs()) if name == index]
             if len(found) != 1:
-                raise ValueError(f"there is no output {index!r}, or more than one")
+                raise ValueError(f"no output, or more than one, is named {index!r}")
             index = found[0]
         return Symbol([self._outputs[index]])
 
-    # Arithmetic: MXNet's counters of unnamed symbols tell by these aliases what was written.
+    # Arithmetic. MXNet names the resulting symbols after these aliases.
 
     def __add__(self, other: Any) -> Symbol:
         return _arithmetic("_Plus", "_PlusScalar", self, other)
@@ -75,7 +76,7 @@ class Symbol:
     def __neg__(self) -> Symbol:
         return self * -1.0
 
-    # What a symbol consists of.
+    # The parts of a symbol.
 
     def _nodes(self) -> list[Node]:
         return visit(self._outputs)
@@ -104,7 +105,7 @@ class Symbol:
         )
 
     def attr(self, key: str) -> str | None:
-        """Return an attribute; None if there is none of the name."""
+        """Return an attribute by its name; None if it is not set."""
         return self._outputs[0][0].attributes.get(key)
 
     def list_attr(self) -> dict[str, str]:
@@ -112,9 +113,9 @@ class Symbol:
         return dict(self._outputs[0][0].attributes)
 
     def attr_dict(self) -> dict[str, dict[str, str]]:
-        """Return the attributes of all nodes that have any, by name.
+        """Return the attributes of all nodes that have any, by node name.
 
-        Multipliers and the like are there twice, with underscores and without, as MXNet lists them.
+        As in MXNet, multipliers and the like appear twice, with and without underscores.
         """
         found = {node.name: dict(node.attributes) for node in self._nodes() if node.attributes}
         for attributes in found.values():
@@ -126,7 +127,7 @@ class Symbol:
     # Shapes.
 
     def infer_shape(self, **known: Shape) -> tuple[Shapes | None, Shapes | None, Shapes | None]:
-        """Return the shapes of arguments, outputs and states; None thrice if some stay unknown.
+        """Return the shapes of arguments, outputs and states; three times None if any is unknown.
 
         Args:
             **known: shapes of arguments by name; an extent of 0 is unknown.
@@ -148,7 +149,7 @@ class Symbol:
         )
 
     def infer_node_shapes(self, **known: Shape) -> list[tuple[Node, list[Shape | None]]]:
-        """Return every operator with the shapes of its outputs, in the order of the graph."""
+        """Return every operator node with the shapes of its outputs, in topological order."""
         nodes = self._nodes()
         found = infer_shapes(nodes, known)
         return [
@@ -160,7 +161,7 @@ class Symbol:
     # Files.
 
     def graph(self) -> Graph:
-        """Return the graph, as symbol files hold it."""
+        """Return the graph, as symbol files contain it."""
         nodes = self._nodes()
         position = {node: i for i, node in enumerate(nodes)}
         return Graph(
@@ -195,7 +196,8 @@ def load(path: str) -> Symbol:
     """Read a symbol file.
 
     Raises:
-        MXNetError: The file can't be read, is none, or has what this engine does not offer.
+        MXNetError: The file cannot be read, is not a symbol file, or has an operator or attribute
+            that this engine does not have.
     """
     try:
         with open(path, encoding="utf-8") as file:
@@ -206,12 +208,12 @@ def load(path: str) -> Symbol:
 
 
 def load_json(text: str) -> Symbol:
-    """Read the text of a symbol file; errors as :func:`load`."""
+    """Read the text of a symbol file; errors are those of :func:`load`."""
     return from_graph(symbol_json.loads(text))
 
 
 def from_graph(graph: Graph) -> Symbol:
-    """Return the symbol of a graph; errors as :func:`load`."""
+    """Return the symbol of a graph; errors are those of :func:`load`."""
     nodes: list[Node] = []
     for node in graph.nodes:
         operator = None if node.op == "null" else OPERATORS.get(node.op)
@@ -223,7 +225,7 @@ def from_graph(graph: Graph) -> Symbol:
 
 
 def Group(symbols: Sequence[Symbol]) -> Symbol:
-    """Return the outputs of several symbols as those of one."""
+    """Return one symbol with the outputs of several."""
     return Symbol([output for symbol in symbols for output in symbol._outputs])
 
 
@@ -240,14 +242,14 @@ def var(
     """Return a variable: data, a label or a parameter.
 
     Args:
-        name: its name.
-        attr: more attributes.
-        shape: its shape; an extent of 0 is unknown.
-        lr_mult: multiplies the learning rate.
-        wd_mult: multiplies the weight decay.
-        dtype: ``float32``.
-        init: the initializer of it alone: an object with ``dumps()``, or a name.
-        stype: ``default``: no sparse arrays.
+        name: name of the variable.
+        attr: additional attributes.
+        shape: shape; an extent of 0 is unknown.
+        lr_mult: multiplier of the learning rate.
+        wd_mult: multiplier of the weight decay.
+        dtype: must be ``float32``.
+        init: its own initializer: an object with ``dumps()``, or a name.
+        stype: must be ``default``: there are no sparse arrays.
     """
     attributes = {**attribute.current(), **(attr or {})}
     if shape is not None:
@@ -273,7 +275,7 @@ Variable = var
 
 
 def _compose(operator: Operator, alias: str, *given: Any, **keywords: Any) -> Symbol:
-    """Return a symbol of an operator over other symbols."""
+    """Apply an operator to symbols."""
     name = keywords.pop("name", None)
     extra = {**attribute.current(), **(keywords.pop("attr", None) or {})}
     symbols = {key: value for key, value in keywords.items() if isinstance(value, Symbol)}
@@ -287,7 +289,7 @@ def _compose(operator: Operator, alias: str, *given: Any, **keywords: Any) -> Sy
             given = tuple(given[0])
         attributes.setdefault("num_args", str(len(given)))
     else:
-        # After the inputs, attributes can be given by position too.
+        # Attributes can also be given by position, after the inputs.
         for key, value in zip(operator.attributes, given[len(operator.inputs) :]):
             attributes[key] = _write(value)
         given = given[: len(operator.inputs)]
@@ -317,12 +319,12 @@ def _compose(operator: Operator, alias: str, *given: Any, **keywords: Any) -> Sy
 
 
 def minimum(left: Symbol, right: float) -> Symbol:
-    """Return the smaller of each number and one number."""
+    """Return the elementwise minimum of a symbol and a number."""
     return _arithmetic(None, "_MinimumScalar", left, right)
 
 
 def maximum(left: Symbol, right: float) -> Symbol:
-    """Return the larger of each number and one number."""
+    """Return the elementwise maximum of a symbol and a number."""
     return _arithmetic(None, "_MaximumScalar", left, right)
 
 
@@ -331,7 +333,7 @@ def _arithmetic(alias: str | None, scalar_alias: str, symbol: Symbol, other: Any
         return _compose(COMPOSERS[alias], alias, symbol, other)
     if isinstance(other, (int, float)) or hasattr(other, "__float__"):
         return _compose(COMPOSERS[scalar_alias], scalar_alias, symbol, scalar=other)
-    raise TypeError(f"a symbol and {type(other).__name__} do not go together")
+    raise TypeError(f"cannot combine a symbol with {type(other).__name__}")
 
 
 def _write(value: Any) -> str:
@@ -348,11 +350,13 @@ def _output_name(output: Output) -> str:
 
 
 def __getattr__(alias: str) -> Callable[..., Symbol]:
-    """Return the function that composes an operator, by its name."""
+    """Return the function that applies the operator of a given name."""
     if alias.startswith("__"):
         raise AttributeError(alias)
     if alias == "LSoftmax":
-        raise AttributeError("LSoftmax, which --loss-type 1 needs, is in no MXNet 1.9 either")
+        raise AttributeError(
+            "MXNet 1.9 does not have LSoftmax either, which --loss-type 1 requires"
+        )
     if alias not in COMPOSERS:
         raise OutOfScopeError(f"mxnet.symbol.{alias}")
     operator = COMPOSERS[alias]

@@ -1,4 +1,4 @@
-"""Symbol files: a graph as JSON, read from MXNet's and written to the byte as MXNet does."""
+"""Symbol files: graphs as JSON, which are written as MXNet writes them, to the byte."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from .base import MXNetError
 
-VERSION = 10901  # of MXNet 1.9.1, which the files name
+VERSION = 10901  # the files contain the version of MXNet, 1.9.1
 
 
 @dataclass(frozen=True)
@@ -16,10 +16,10 @@ class GraphNode:
     """A variable or an operator of a graph.
 
     Attributes:
-        op: the operator's name; ``null`` for a variable.
-        name: its own name.
-        attributes: its attributes, as strings.
-        inputs: where its inputs come from: the position of a node and which of its outputs.
+        op: name of the operator; ``null`` for a variable.
+        name: name of the node.
+        attributes: attributes, as strings.
+        inputs: inputs, each as the position of a node and the number of its output.
     """
 
     op: str
@@ -30,11 +30,11 @@ class GraphNode:
 
 @dataclass(frozen=True)
 class Graph:
-    """A graph, each node after those that it reads from.
+    """A graph.
 
     Attributes:
-        nodes: its nodes.
-        heads: its outputs: the position of a node and which of its outputs.
+        nodes: the nodes, in topological order.
+        heads: outputs, each as the position of a node and the number of its output.
     """
 
     nodes: tuple[GraphNode, ...]
@@ -45,7 +45,7 @@ def loads(text: str) -> Graph:
     """Read a graph.
 
     Raises:
-        MXNetError: The text is no symbol file.
+        MXNetError: The text is not a symbol file.
     """
     try:
         found = json.loads(text)
@@ -53,7 +53,7 @@ def loads(text: str) -> Graph:
             GraphNode(
                 node["op"],
                 node["name"],
-                # MXNet wrote "param" and "attr" in its early days.
+                # Early versions of MXNet wrote "param" and "attr".
                 node.get("attrs") or node.get("attr") or node.get("param") or {},
                 tuple((entry[0], entry[1]) for entry in node["inputs"]),
             )
@@ -66,7 +66,7 @@ def loads(text: str) -> Graph:
         if any(not 0 <= source < position for source, _ in node.inputs):
             raise MXNetError(f"not a symbol file: {node.name} reads from a later node")
     if any(not 0 <= source < len(nodes) for source, _ in heads):
-        raise MXNetError("not a symbol file: an output of a node that is not there")
+        raise MXNetError("not a symbol file: an output refers to a missing node")
     return Graph(nodes, heads)
 
 
@@ -75,8 +75,8 @@ def dumps(graph: Graph, outputs: Iterable[int], states: Iterable[frozenset[int]]
 
     Args:
         graph: the graph.
-        outputs: how many outputs each node has, hidden ones too.
-        states: which inputs of each node are states that it changes.
+        outputs: number of outputs of each node, including hidden ones.
+        states: for each node, the positions of the inputs that are states.
     """
     nodes = [_write_node(node, changed) for node, changed in zip(graph.nodes, states)]
     variables = [i for i, node in enumerate(graph.nodes) if node.op == "null"]
@@ -103,7 +103,7 @@ def _write_node(node: GraphNode, changed: frozenset[int]) -> str:
         else:
             inner = ", \n        ".join(pairs)
             parts.append(f'"attrs": {{\n        {inner}\n      }}')
-    # The third number counts how often a state was changed before.
+    # The third number is the version of a state: how many nodes have updated it.
     entries = [
         f"[{source}, {output}, {int(i in changed)}]"
         for i, (source, output) in enumerate(node.inputs)
@@ -114,7 +114,7 @@ def _write_node(node: GraphNode, changed: frozenset[int]) -> str:
 
 
 def _list(items: Iterable[str], indent: str, lines: bool = False) -> str:
-    """Write a list: short ones of numbers on one line, others with an item a line."""
+    """Format a list: short lists of numbers on one line, others with one item per line."""
     items = list(items)
     if not items:
         return "[]"

@@ -1,4 +1,4 @@
-"""The blocks of which two of upstream's networks are composed; on symbols alone."""
+"""The blocks that two of upstream's networks are composed of, for symbols only."""
 
 from __future__ import annotations
 

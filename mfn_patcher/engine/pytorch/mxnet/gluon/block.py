@@ -1,4 +1,4 @@
-"""Blocks: functions of symbols that name their parameters by where they were made."""
+"""Blocks: functions of symbols whose parameters are named after the block that contains them."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ class Parameter:
     """A parameter of a block.
 
     Attributes:
-        name: its name in the symbol.
-        shape: its shape; an extent of 0 is unknown.
+        name: name in the symbol.
+        shape: shape; an extent of 0 is unknown.
     """
 
     def __init__(self, name: str, shape: Shape, init: str | None = None) -> None:
-        """Describe it; ``init`` names the initializer of it alone."""
+        """Create a parameter; ``init`` names its own initializer."""
         self.name, self.shape = name, shape
         self._init = init
         self._symbol: Symbol | None = None
 
     def var(self) -> Symbol:
-        """Return the variable of the parameter, always the same one."""
+        """Return the variable of the parameter, the same one on every call."""
         if self._symbol is None:
             self._symbol = symbol.var(
                 self.name,
@@ -43,7 +43,7 @@ class Parameter:
 
 
 class _Scope:
-    """Names what is made inside of a block: its children, and its unnamed symbols."""
+    """Names the children and the unnamed symbols of a block."""
 
     _current = threading.local()
 
@@ -54,7 +54,7 @@ class _Scope:
 
     @classmethod
     def name(cls, hint: str) -> str:
-        """Return the prefix of a new block of a kind."""
+        """Return the name prefix of a new block of a given kind."""
         scope: _Scope | None = getattr(cls._current, "value", None)
         if scope is None:
             return naming.current().get(None, hint) + "_"
@@ -84,11 +84,11 @@ class HybridBlock:
     """A function of symbols; subclasses define ``hybrid_forward(F, x, ...)``.
 
     Attributes:
-        prefix: what the names of its parameters begin with.
+        prefix: prefix of the names of its parameters.
     """
 
     def __init__(self, prefix: str | None = None) -> None:
-        """Name the block; ``prefix`` is not offered."""
+        """Create a block; ``prefix`` is not supported."""
         if prefix is not None:
             raise OutOfScopeError("mxnet.gluon.HybridBlock with a prefix")
         self.prefix = _Scope.name(self._alias())
@@ -96,19 +96,19 @@ class HybridBlock:
         self._scope = _Scope(self)
 
     def _alias(self) -> str:
-        """Return what blocks of this class are counted as."""
+        """Return the kind under which blocks of this class are numbered."""
         return type(self).__name__.lower()
 
     def name_scope(self) -> _Scope:
-        """Return a context inside of which new blocks are named as children of this one."""
+        """Return a context manager in which new blocks are named as children of this one."""
         return self._scope
 
     def parameter(self, name: str, shape: Shape, init: str | None = None) -> None:
-        """Give the block a parameter, which ``hybrid_forward`` gets by its name."""
+        """Add a parameter, which is passed to ``hybrid_forward`` by its name."""
         self._parameters[name] = Parameter(self.prefix + name, shape, init)
 
     def __call__(self, *inputs: Symbol) -> Symbol:
-        """Return what the block computes of symbols."""
+        """Apply the block to symbols."""
         if not all(isinstance(item, Symbol) for item in inputs):
             raise OutOfScopeError("a call of a gluon block with arrays")
         parameters = {name: parameter.var() for name, parameter in self._parameters.items()}
@@ -116,5 +116,5 @@ class HybridBlock:
             return self.hybrid_forward(symbol, *inputs, **parameters)
 
     def hybrid_forward(self, F: Any, *inputs: Symbol, **parameters: Symbol) -> Symbol:  # noqa: N803
-        """Compute the block of symbols; ``F`` composes operators."""
+        """Compose the block from symbols; ``F`` is the module with the operators."""
         raise NotImplementedError

@@ -21,7 +21,7 @@ class HybridSequential(HybridBlock):
     """Blocks, one after the other."""
 
     def __init__(self) -> None:
-        """Begin without any."""
+        """Create an empty sequence."""
         super().__init__()
         self._blocks: list[HybridBlock] = []
 
@@ -64,7 +64,7 @@ class Conv2D(_Layer):
         groups: int = 1,
         use_bias: bool = True,
     ) -> None:
-        """Describe it; ``channels`` is the number of filters."""
+        """Create the layer; ``channels`` is the number of filters."""
         kernel = _pair(kernel_size)
         super().__init__(
             "Convolution",
@@ -79,7 +79,7 @@ class Conv2D(_Layer):
                 "layout": "NCHW",
             },
         )
-        # With one filter a group there is one channel a group, whatever the data has.
+        # With one filter per group, there is one channel per group, whatever the data has.
         self.parameter("weight", (channels, 0, *kernel))
         if use_bias:
             self.parameter("bias", (channels,), "zeros")
@@ -92,7 +92,7 @@ class BatchNorm(_Layer):
     """Batch normalization over axis 1."""
 
     def __init__(self, momentum: float = 0.9, epsilon: float = 1e-5, scale: bool = True) -> None:
-        """Describe it; without ``scale`` gamma stays 1."""
+        """Create the layer; without ``scale``, gamma stays 1."""
         super().__init__(
             "BatchNorm",
             {
@@ -111,10 +111,10 @@ class BatchNorm(_Layer):
 
 
 class Activation(_Layer):
-    """A function of each number."""
+    """An elementwise function."""
 
     def __init__(self, activation: str) -> None:
-        """Name the function."""
+        """Create the layer from the name of the function."""
         self._kind = activation
         super().__init__("Activation", {"act_type": activation})
 
@@ -153,7 +153,7 @@ class MaxPool2D(_Pooling):
         strides: int | Sequence[int] | None = None,
         padding: int | Sequence[int] = 0,
     ) -> None:
-        """Describe the windows."""
+        """Create the layer."""
         super().__init__("max", pool_size, strides, padding, {})
 
 
@@ -166,20 +166,20 @@ class AvgPool2D(_Pooling):
         strides: int | Sequence[int] | None = None,
         padding: int | Sequence[int] = 0,
     ) -> None:
-        """Describe the windows."""
+        """Create the layer."""
         super().__init__("avg", pool_size, strides, padding, {"count_include_pad": True})
 
 
 class Dropout(_Layer):
-    """Zeros in place of a share of the numbers, in training."""
+    """Dropout: sets a random share of the numbers to zero in training."""
 
     def __init__(self, rate: float) -> None:
-        """Give the share."""
+        """Create the layer with the share to drop."""
         super().__init__("Dropout", {"p": rate, "axes": ()})
 
 
 class Flatten(HybridBlock):
-    """(N, everything else)."""
+    """Flattens everything but the first axis."""
 
     def hybrid_forward(self, F: Any, *inputs: Symbol, **_: Symbol) -> Symbol:  # noqa: N803
         """Apply it."""
@@ -191,7 +191,7 @@ class Dense(_Layer):
     """A fully connected layer."""
 
     def __init__(self, units: int) -> None:
-        """Give the number of outputs."""
+        """Create the layer with its number of outputs."""
         super().__init__("FullyConnected", {"no_bias": False, "num_hidden": units, "flatten": True})
         self.parameter("weight", (units, 0))
         self.parameter("bias", (units,), "zeros")

@@ -9,6 +9,7 @@ in a private index. Prints the medians and their ratio.
 
 from __future__ import annotations
 
+import functools
 import os
 import statistics
 import subprocess
@@ -51,12 +52,19 @@ def main() -> None:
         head, pin = fetch_history(repository, address, ("upstream", series.pin))
         log = repository.out("log", "--reverse", "--format=%H", head, "--", *paths)
         commits = log.split()
-        ends = {"first": ("first", commits[0]), "last": ("upstream", head)}
-        walk(repository, series.patches, pin, **ends, fetch=lambda b: fetch_blobs(repository, b))
+        measured = functools.partial(
+            walk,
+            repository,
+            series.patches,
+            pin,
+            first=("first", commits[0]),
+            last=("upstream", head),
+        )
+        measured(fetch=lambda blobs: fetch_blobs(repository, blobs))
         ours, theirs = [], []
         for _ in range(ROUNDS):
             began = time.perf_counter()
-            walk(repository, series.patches, pin, **ends)
+            measured()
             between = time.perf_counter()
             shell_loop(repository, series, commits, Path(folder, "index"))
             ours.append(between - began)

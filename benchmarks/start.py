@@ -5,6 +5,7 @@ python benchmarks/start.py
 
 from __future__ import annotations
 
+import functools
 import sys
 import tempfile
 from pathlib import Path
@@ -31,7 +32,7 @@ def main() -> None:
             "mfn-patch apply with nothing to do": apply,
         }
         took = take_turns(
-            {name: lambda command=command: run(*command) for name, command in commands.items()},
+            {name: functools.partial(run, *command) for name, command in commands.items()},
             ROUNDS,
         )
     base = took['python -c "import click"']

@@ -94,7 +94,16 @@ def main() -> None:
         script.write_text(SCRIPT)
         work = json.dumps([calibrate(), len(os.sched_getaffinity(0)), STEPS, LINES])
         environment = {**os.environ, "BENCHMARK_WORK": work, "BENCHMARK_RESULT": str(result)}
-        train = (TOOL, "train", "--stage", "2", "--cpu", "--batch-size", "8", "--scale-steps")
+        train: tuple[str, ...] = (
+            TOOL,
+            "train",
+            "--stage",
+            "2",
+            "--cpu",
+            "--batch-size",
+            "8",
+            "--scale-steps",
+        )
         train += ("--max-steps", str(STEPS), "--workspace", str(workspace))
         train += ("--data-dir", str(data), "--skip-accuracy-gate", "--python", sys.executable)
         readings: dict[str, list[tuple[float, float]]] = {}

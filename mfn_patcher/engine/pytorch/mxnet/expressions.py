@@ -114,7 +114,7 @@ def pad(values: Attributes, inputs: Sequence[str], _: bool) -> str:
     return f"F.pad({inputs[0]}, {ends}, {modes[values['mode']]!r}{value})"
 
 
-def slice(values: Attributes, inputs: Sequence[str], _: bool) -> str:
+def slice_ranges(values: Attributes, inputs: Sequence[str], _: bool) -> str:
     """Ranges of the first axes."""
     steps = values["step"] or (None,) * len(values["begin"])
     parts = [

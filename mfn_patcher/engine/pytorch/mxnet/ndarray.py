@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -322,7 +323,7 @@ def save(fname: str, data: NDArray | Sequence[NDArray] | Mapping[str, NDArray]) 
         data = [data]
     names = list(data) if isinstance(data, Mapping) else []
     arrays: Iterable[NDArray] = data.values() if isinstance(data, Mapping) else data
-    with open(fname, "wb") as file:
+    with Path(fname).open("wb") as file:
         files.write(file, [item.asnumpy() for item in arrays], names)
         file.flush()
         os.fsync(file.fileno())
@@ -335,8 +336,7 @@ def load(fname: str) -> dict[str, NDArray] | list[NDArray]:
         MXNetError: The file cannot be read, is truncated, or has another format.
     """
     try:
-        with open(fname, "rb") as file:
-            content = file.read()
+        content = Path(fname).read_bytes()
     except OSError as error:
         raise MXNetError(f"cannot read {fname}: {error}") from None
     try:

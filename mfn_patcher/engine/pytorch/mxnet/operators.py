@@ -221,7 +221,7 @@ _TABLE = [
         "slice",
         ("data",),
         shapes.slice_all,
-        expressions.slice,
+        expressions.slice_ranges,
         {
             "begin": Attribute(_SHAPE),
             "end": Attribute(_SHAPE),

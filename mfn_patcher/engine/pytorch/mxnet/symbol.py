@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from . import attribute, shapes, symbol_json
@@ -188,8 +189,7 @@ class Symbol:
 
     def save(self, path: str) -> None:
         """Write a symbol file."""
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(self.tojson())
+        Path(path).write_text(self.tojson(), encoding="utf-8")
 
 
 def load(path: str) -> Symbol:
@@ -200,8 +200,7 @@ def load(path: str) -> Symbol:
             that this engine does not have.
     """
     try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
+        text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise MXNetError(f"cannot read {path}: {error}") from None
     return load_json(text)

@@ -1,6 +1,6 @@
 """How much faster our verification is than upstream's: the ten folds, and loading a set.
 
-    python benchmarks/verification.py [ADDRESS]
+    python benchmarks/verification_time.py [ADDRESS]
 
 The baseline is upstream's `eval/verification.py`. Both take turns, and their figures and pixels
 must be equal. The interpreter needs MXNet.

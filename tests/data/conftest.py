@@ -10,7 +10,7 @@ from mfn_patcher.data.synth import synthesise
 
 @pytest.fixture(scope="session")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A synthetic data set that no test may change: 4 identities, 5 images each."""
+    """A synthetic data set that no test may change: 4 identities with 5 images each."""
     directory = tmp_path_factory.mktemp("pristine") / "data"
     synthesise(directory, identities=4, images_per_identity=5)
     return directory
@@ -18,5 +18,5 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def faces(pristine: Path, tmp_path: Path) -> Path:
-    """A copy of it, to be damaged."""
+    """A copy of the data set, which a test may damage."""
     return Path(shutil.copytree(pristine, tmp_path / "faces"))

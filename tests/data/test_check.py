@@ -25,7 +25,7 @@ def encoded(size: tuple[int, int] = (112, 112), mode: str = "RGB") -> bytes:
 
 
 def expect(directory: Path, level: Level, name: str, *words: str) -> None:
-    """There is one finding of this level, about this, and it says these words."""
+    """Check that there is exactly one finding of a level, about `name`, with these words."""
     result = check(directory)
     found = [finding for finding in result.findings if finding.level is level]
     assert [finding.check for finding in found] == [name], result.findings
@@ -45,7 +45,7 @@ def records_of(directory: Path) -> dict[int, bytes]:
 
 
 def rewrite(directory: Path, changes: dict[int, bytes | None]) -> None:
-    """Write the record file anew, with some records changed, added or left out."""
+    """Rewrite the record file with some records changed, added or left out."""
     records = {**records_of(directory), **changes}
     with RecordWriter(directory / "train.rec", directory / "train.idx") as writer:
         for key, payload in records.items():
@@ -103,7 +103,7 @@ def test_more_classes_than_identity_records(faces: Path) -> None:
 
 
 def test_identities_in_several_places(faces: Path) -> None:
-    """As a list that is not sorted by label makes them: more records than classes."""
+    """A list that is not sorted by label results in more identity records than classes."""
     records = records_of(faces)
     for key in range(16, 21):
         records[key] = pack(0, key, encoded())
@@ -188,7 +188,7 @@ def test_index_that_mxnet_reads(faces: Path, ending: str) -> None:
 
 
 def test_index_with_an_empty_line(faces: Path) -> None:
-    """MXNet ends there, also at the end."""
+    """MXNet fails on an empty line, even at the end."""
     change_index(faces, [(faces / "train.idx").read_text(), "\n"])
     expect(faces, Level.ERROR, "train.rec", "is no index: line 26 is ''")
 
@@ -255,7 +255,7 @@ def test_other_records_in_place_of_an_identity(faces: Path, record: bytes, words
 
 
 def test_several_labels_an_image(faces: Path) -> None:
-    """As im2rec packs them with --pack-label, without identity records."""
+    """im2rec packs images like this with --pack-label, without identity records."""
     images = {key: pack([float(key % 4), 1.0, 2.0], key, encoded()) for key in range(6)}
     rewrite(faces, {**dict.fromkeys(range(25)), **images})
     found = [f for f in check(faces).findings if f.level is Level.ERROR]

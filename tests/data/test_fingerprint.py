@@ -47,7 +47,7 @@ def test_a_missing_file_makes_another(data: Path, tmp_path: Path) -> None:
 
 
 def test_a_large_file_is_sampled_from_its_first_byte_to_its_last(tmp_path: Path) -> None:
-    """One of a terabyte, which has no content on the disk, takes no time."""
+    """A sparse file of a terabyte takes no time."""
     path = tmp_path / "train.rec"
     path.touch()
     os.truncate(path, 1 << 40)

@@ -1,4 +1,4 @@
-"""The one decoder against MXNet's own, on images that decoders treat differently."""
+"""Our decoder against MXNet's, on images that decoders treat differently."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ with open(sys.argv[1], 'wb') as file:
 
 
 def decoded_by_mxnet(images: dict[str, bytes], folder: Path, **environment: str) -> dict[str, Any]:
-    """Return images as MXNet decodes them, red, green, blue; None where it refuses."""
+    """Return images as MXNet decodes them, in RGB; None where it fails."""
     output = folder / "decoded"
     subprocess.run(
         [sys.executable, "-c", DECODE, output],
@@ -52,7 +52,7 @@ def decoded_by_mxnet(images: dict[str, bytes], folder: Path, **environment: str)
 
 
 def differing(images: dict[str, bytes], folder: Path) -> list[str]:
-    """Return the names of images of which the decoder makes something else than MXNet."""
+    """Return the names of the images that the decoder decodes differently from MXNet."""
     expected = decoded_by_mxnet(images, folder)
     found = {name: pixels.decode(content) for name, content in images.items()}
     return [
@@ -75,7 +75,7 @@ class TestAgainstMXNet:
         images = undecodable_images()
         accepted = [name for name, content in images.items() if pixels.decode(content) is not None]
         assert accepted == []
-        # Of these MXNet returns memory that nothing was written to.
+        # For these, MXNet returns uninitialized memory.
         undefined = {
             "jpeg, header alone",
             "jpeg, not a row",

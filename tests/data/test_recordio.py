@@ -38,7 +38,7 @@ def test_what_is_written_is_read(tmp_path: Path, contents: list[bytes]) -> None:
     with RecordReader(path) as reader:
         assert list(reader) == list(zip(positions, contents))
         assert [reader.read(position) for position in reversed(positions)] == contents[::-1]
-    # Nobody looks for the start of a record within one, so that no payload may look like it.
+    # Readers never search for a record, so a payload may contain the magic number.
     words = np.frombuffer(path.read_bytes(), dtype="<u4")
     heads = np.flatnonzero(words == struct.unpack("<I", MAGIC)[0])
     flags = words[heads + 1] >> 29

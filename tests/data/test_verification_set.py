@@ -27,7 +27,7 @@ def short_string(text: bytes) -> bytes:
 
 
 def python2_array(data: bytes, dtype: bytes = b"u1") -> bytes:
-    """What Python 2 pickled a NumPy column of bytes to."""
+    """Python 2's pickle of a NumPy column of bytes."""
     return (
         b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85"
         + short_string(b"b")
@@ -174,7 +174,7 @@ def test_what_else_people_pickle(tmp_path: Path, protocol: int, kind: str) -> No
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 @pytest.mark.parametrize("empty", [b"", bytearray()])
 def test_empty_images(tmp_path: Path, protocol: int, empty: Any) -> None:
-    """Python 3 makes a call of these at protocols that have no bytes."""
+    """Python 3 pickles these as a call, in protocols without bytes."""
     found = read(tmp_path, pickle.dumps(([empty, *IMAGES[1:]], [True, False]), protocol=protocol))
     assert found == VerificationSet((b"", *IMAGES[1:]), (True, False))
 

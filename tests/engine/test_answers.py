@@ -1,4 +1,4 @@
-"""Symbols, files, arrays, SGD and Module.fit: the engine answers what MXNet answered, exactly."""
+"""Symbols, files, arrays, SGD and Module.fit give exactly the recorded results of MXNet."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.engine_children import ANSWERING, ENGINE, PROGRAMS, answer, recorded
 
-# One child answers all cases of a program.
+# One child process runs all cases of a program.
 asked = functools.cache(functools.partial(answer, engine=True))
 
 
@@ -31,7 +31,7 @@ def test_answers_nothing_else(program: str) -> None:
 
 
 def test_composing_needs_no_pytorch() -> None:
-    """So symbols can be looked at where PyTorch is not installed."""
+    """Symbols can be inspected without PyTorch."""
     program = PROGRAMS / "compositions.py"
     without = f"""
 import runpy, sys

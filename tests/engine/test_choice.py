@@ -1,4 +1,4 @@
-"""Which engine is chosen, and why; interpreters stand in for what is not installed here."""
+"""Which engine is chosen, and why, with stand-in interpreters for what is not installed."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def torch(
 
 @pytest.fixture
 def make(tmp_path: Path) -> Make:
-    """Makes an interpreter that answers the probes as told."""
+    """Makes a stand-in interpreter that prints given answers."""
 
     def make_python(
         python: str = "3.11.4",
@@ -304,7 +304,7 @@ def test_the_environment_of_each() -> None:
 
 
 def test_the_other_engine_is_taken_off_the_path() -> None:
-    """A shell may have it there, by the lines of `mfn-patch env`."""
+    """A shell that evaluated the output of `mfn-patch env` has it there."""
     for name in (MXNET, TORCH):
         base = {"PYTHONPATH": f"{PACKAGE}:{FOLDER}:/mine"}
         assert engine(name).environment(base, "0") == engine(name).environment(

@@ -1,4 +1,4 @@
-"""``mfn-patch env``: its lines in a shell, and the documented line after them."""
+"""``mfn-patch env``: evaluating its output, and running the documented command after it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def skip_without(name: str) -> None:
 
 
 def shell(script: str, **variables: str) -> str:
-    """Return what a script prints that runs after the lines of `mfn-patch` in its beginning."""
+    """Return the output of a shell script after it has evaluated the output of `mfn-patch env`."""
     mfn_patch = f"{shlex.quote(sys.executable)} -m mfn_patcher"
     environment = {n: v for n, v in os.environ.items() if n not in NAMES or n == "PATH"}
     ran = subprocess.run(

@@ -1,4 +1,4 @@
-"""PReLU as the patched networks compose it, computed as one operator."""
+"""PReLU, as the patched networks compose it, is computed as one operator."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SLOPES = (0.25, -0.5, 0.0, 2.0)
 
 
 def composed(data: Symbol, shape: tuple[int, ...] = (1, -1, 1, 1), scalar: float = 0) -> Symbol:
-    """Return a PReLU as stack `gradients` writes it."""
+    """Return a PReLU as stack `gradients` composes it."""
     slopes = sym.reshape(Variable("gamma", shape=(4,)), shape=shape)
     positive = sym.Activation(data, act_type="relu")
     return positive + sym.broadcast_mul(sym.minimum(data, scalar), slopes)
@@ -56,7 +56,7 @@ def test_what_is_read_elsewhere_stays_too() -> None:
 
 
 def test_values_and_gradients_are_those_of_the_parts() -> None:
-    """At 0, where they meet, too; in float64, computed in both forms."""
+    """Also at 0, where the two parts meet; computed in both forms in float64."""
     symbol = composed(Variable("data"))
     torch.manual_seed(1)
     data = torch.randn(3, 4, 5, 5, dtype=torch.float64)

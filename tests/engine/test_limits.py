@@ -1,4 +1,4 @@
-"""Where the engine departs from MXNet on purpose: right slopes, and errors for what it lacks."""
+"""Intended differences from MXNet: correct slopes, and errors for what the engine lacks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.engine_children import answer
 
 pytestmark = pytest.mark.torch
 
-# What the error of each attempt in `refusals.py` has to name.
+# What the error of each attempt in `refusals.py` must mention.
 NAMED = {
     "operator when composed": "Deconvolution",
     "operator of a file": "Deconvolution",
@@ -32,7 +32,7 @@ asked = functools.cache(functools.partial(answer, engine=True))
 
 @pytest.mark.parametrize("layer", ["p_gamma", "q_gamma"])
 def test_gradients_of_slopes(layer: str) -> None:
-    """MXNet 1.9.1 multiplies them by the slopes."""
+    """MXNet 1.9.1 computes them times the slopes."""
     found: dict[str, list[float]] = asked("slopes")[layer]
     assert found["gradient"] == pytest.approx(found["differences"], rel=1e-6)
     assert all(found["gradient"])

@@ -15,14 +15,14 @@ from tests.support.operator_vectors import Array, distance, load
 pytestmark = pytest.mark.torch
 
 CASES = load(DATA / "operators.npz")
-# MXNet keeps a momentum in single precision, so 0.9 is 0.89999998 to it.
+# MXNet stores the momentum in single precision, as 0.89999998 instead of 0.9.
 MOVING = 2e-7
-# Relative to the largest number of an array; what rounding does to these cases is half of it.
+# Relative to the largest number of an array, and twice the rounding errors of these cases.
 SINGLE = 5e-7
 
 
 class Found:
-    """What the engine computes for all cases in one precision."""
+    """The results of the engine for all cases in one precision."""
 
     def __init__(self, path: Path, dtype: str) -> None:
         run("run_operators", DATA / "operators.npz", path, dtype, engine=True)
@@ -30,10 +30,10 @@ class Found:
             self._arrays = {key: file[key] for key in file.files}
 
     def array(self, case: str, key: str, name: str) -> Array:
-        """Return an array; one that the engine does not compute is of zeros.
+        """Return an array, which is zero if the engine does not compute it.
 
         Raises:
-            AssertionError: The engine refuses the case.
+            AssertionError: The engine raised an error for the case.
         """
         error = self._arrays.get(f"{case}|error")
         assert error is None, str(error)
@@ -68,7 +68,7 @@ def test_every_operator_has_a_case() -> None:
 
 
 def test_what_stays_stays(found: Found) -> None:
-    """A forward pass changes no moving average, and a step no argument but a fixed gamma."""
+    """Forward changes no moving average, and a step changes no argument except a fixed gamma."""
     for name, case in CASES.items():
         if "gradients" not in case.named:
             continue

@@ -1,4 +1,4 @@
-"""The recording is what MXNet answers: so it can be made again, and nobody has touched it up."""
+"""Recording MXNet again gives the recorded results."""
 
 from __future__ import annotations
 

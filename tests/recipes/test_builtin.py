@@ -26,7 +26,7 @@ def test_expectations() -> None:
 
 
 def test_issue_214() -> None:
-    """The facts of upstream's issue 214, each of which a command or a sentence there gives."""
+    """The facts of upstream's issue 214, each from a command or a sentence there."""
     found = loading.load("issue-214")
     assert found.source == "https://github.com/deepinsight/insightface/issues/214"
     assert (found.cuda_visible_devices, found.batch_size, found.checkpoint_every) == (

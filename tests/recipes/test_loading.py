@@ -16,7 +16,7 @@ from tests.support.tool import Tool, validated
 
 @pytest.fixture
 def mine(tmp_path: Path) -> Path:
-    """A recipe of one's own, without any of the keys that can be left out."""
+    """A recipe of the user's without any optional key."""
     path = tmp_path / "mine.toml"
     path.write_text("""
 name = "mine"
@@ -120,7 +120,7 @@ def test_the_document_describes_every_key_and_its_example_is_valid(tmp_path: Pat
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
 def test_files_that_other_systems_have_written(tool: Tool, tmp_path: Path, encoding: str) -> None:
-    """As ``recipes show mobilefacenet > mine.toml`` makes them in PowerShell."""
+    """``recipes show mobilefacenet > mine.toml`` writes such files in PowerShell."""
     mine = tmp_path / "mine.toml"
     text = TEXT.replace('name = "mobilefacenet"', 'name = "mine"', 1).replace("\n", "\r\n")
     mine.write_bytes(text.encode(encoding))

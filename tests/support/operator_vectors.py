@@ -1,4 +1,4 @@
-"""Recorded cases of operators, and how far another computation is from them."""
+"""Recorded cases of operators, and their distance from other results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-# What holds arrays by name, and what in order.
+# The keys with arrays by name, and those with arrays in order.
 NAMED = (
     "arguments",
     "auxiliary",
@@ -21,13 +21,13 @@ NAMED = (
     "arguments_after",
 )
 LISTED = ("inference", "heads", "training")
-# What goes in; all else comes out.
+# The inputs; all other keys are outputs.
 INPUTS = ("arguments", "auxiliary", "heads")
 
 
 @dataclass(frozen=True)
 class Case:
-    """A symbol, what goes in, and what comes out, by the keys that `record_operators.py` lists."""
+    """A symbol, its inputs and its outputs, by the keys that `record_operators.py` lists."""
 
     name: str
     symbol: str
@@ -37,7 +37,7 @@ class Case:
     listed: dict[str, list[Array]]
 
     def expected(self) -> dict[tuple[str, str], Array]:
-        """Return all that comes out, by key and name; outputs are named by their place."""
+        """Return all outputs by key and name; arrays in order are named by their position."""
         listed = {key: {str(i): a for i, a in enumerate(them)} for key, them in self.listed.items()}
         return {
             (key, name): array
@@ -70,7 +70,7 @@ def load(path: Path) -> dict[str, Case]:
 
 
 def distance(found: Array, expected: Array) -> float:
-    """Return the largest difference relative to the largest number expected, or infinity."""
+    """Return the largest difference relative to the largest expected number, or infinity."""
     if found.shape != expected.shape or not np.isfinite(found).all():
         return float("inf")
     scale = abs(expected).max(initial=0) or 1.0

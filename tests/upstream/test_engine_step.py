@@ -1,4 +1,4 @@
-"""One training step of each network, in double precision, on MXNet and on PyTorch."""
+"""One training step of each network in double precision, on MXNet and on PyTorch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.engine_children import run
 
 pytestmark = [pytest.mark.mxnet, pytest.mark.torch]
 
-# Losses in turn, for all networks end alike; images as small as the network takes.
+# The losses take turns, because all networks end alike; images are as small as the network allows.
 STEPS = [
     ("y1", 4, 112, 4),
     ("r50", 0, 48, 4),
@@ -22,10 +22,10 @@ STEPS = [
 ]
 SLOW_STEPS = [("p92", 5, 48, 2), ("i2", 0, 75, 2), ("n1", 4, 112, 2), ("x1", 2, 48, 2)]
 TOLERANCE = 1e-9
-# MXNet keeps a momentum of moving averages in single precision.
+# MXNet stores the momentum of moving averages in single precision.
 MOVING = 1e-6
-# What is zero but for rounding, such as the gradient of a bias before a batch norm, is compared to
-# this share of the largest number of its kind.
+# Numbers that are zero except for rounding, such as the gradient of a bias before a batch norm, are
+# compared with this share of the largest number of their kind.
 FLOOR = 1e-4
 
 

@@ -1,4 +1,4 @@
-"""Every network and loss of the script, as the text of its symbol, on MXNet and on PyTorch."""
+"""The symbols of every network and loss of the script, as text, on MXNet and on PyTorch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ENGINES = [
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_every_symbol(patched: Path, engine: bool) -> None:
-    """The digests are of MXNet's text; what MXNet cannot build the engine refuses by name."""
+    """The recorded digests are MXNet's; what MXNet cannot build, the engine refuses by name."""
     expected: dict[str, dict[str, Any]] = recorded("symbols")
     described = answer("symbols", engine=engine, given=list(expected), folder=patched / "src")
     found = dict(zip(expected, described))
@@ -33,7 +33,7 @@ def test_every_symbol(patched: Path, engine: bool) -> None:
 
 @pytest.mark.torch
 def test_every_network_on_the_engine(patched: Path) -> None:
-    """Shapes and multipliers are those of 2018 there too."""
+    """Shapes and multipliers are those of 2018 on the engine, too."""
     figures = json.loads((ROOT / "tests" / "recorded" / "networks.json").read_text())["networks"]
     program = PROGRAMS.parents[1] / "upstream" / "programs" / "networks.py"
     assert answer(program, *figures, engine=True, folder=patched / "src") == figures

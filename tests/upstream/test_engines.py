@@ -1,4 +1,4 @@
-"""The tool on both engines: stages on one after the other, measured by both, resumed on either."""
+"""Switching engines between stages and when resuming, and evaluating with both."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from mfn_patcher.data.synth import synthesise
 from tests.support.tool import Ran, Tool, validated
 
-# Several trainings and evaluations each, beside those of other processes.
+# Each test runs several trainings and evaluations, in parallel with other tests.
 pytestmark = pytest.mark.timeout(900)
 
 SMALL = ("--cpu", "--batch-size", "4", "--checkpoint-every", "2")
@@ -107,7 +107,7 @@ def test_going_on_with_the_other(tool: Tool, workspace: Path, data: Path) -> Non
 
 @pytest.mark.torch
 def test_all_of_it_on_pytorch(tool: Tool, upstream_address: str, tmp_path: Path) -> None:
-    """The demo, and what can be asked for after it."""
+    """The demo, and the commands that inspect its results."""
     workspace = tmp_path / "work space"
     ran = tool("demo", "-w", workspace, "--upstream", upstream_address, "--engine", "torch")
     assert ran.code == 0, ran.err

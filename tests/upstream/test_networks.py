@@ -1,4 +1,4 @@
-"""Every network of the script is the one of 2018: the patches for Python 3 change none."""
+"""The patches for Python 3 change no network of the script: all are those of 2018."""
 
 from __future__ import annotations
 

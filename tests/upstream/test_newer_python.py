@@ -1,4 +1,4 @@
-"""`make demo` where only a Python is in reach that no MXNet runs on: PyTorch computes all of it.
+"""`make demo` on a version of Python without MXNet: PyTorch computes all of it.
 
 The Linux wheel of PyTorch for these is on most indexes the build for CUDA, which installs several
 gigabytes, so this only runs when asked for: ``make test-slow``.
@@ -23,7 +23,7 @@ NEWER = ("python3.14", "python3.13", "python3.12")
 
 
 def find_newer() -> str:
-    """The newest Python of these that runs; a shim that leads nowhere does not."""
+    """Return the newest of these versions of Python that runs; a dangling shim does not."""
     for name in NEWER:
         path = shutil.which(name)
         if (
@@ -36,7 +36,7 @@ def find_newer() -> str:
 
 def test_the_demo(upstream_address: str) -> None:
     python = find_newer()
-    # pytest keeps its folders of several runs; this one is too large for that.
+    # pytest keeps the folders of several runs, and this one is too large for that.
     with tempfile.TemporaryDirectory(prefix="mfn-patch-newer-") as name:
         clone = Path(name) / "clone"
         unwanted = shutil.ignore_patterns(".git", ".venv", "demo", "__pycache__", ".*_cache")

@@ -1,4 +1,4 @@
-"""Trainings on both engines, which draw other first parameters by the same seed."""
+"""Trainings on both engines, whose initial parameters differ for the same seed."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tests.support.engines import engine_environment
 pytestmark = [pytest.mark.mxnet, pytest.mark.torch]
 
 SEEDS = range(1, 6)
-# Of Student's t with 8 degrees of freedom: equal means give a larger one once in a hundred times.
+# Student's t with 8 degrees of freedom: equal means exceed it once in a hundred times.
 LARGEST_T = 3.36
 
 
 def losses(source: Path, data: Path, engine: str, seed: int) -> list[float]:
-    """Return the mean loss of steps 1 to 20, 21 to 40 and 41 to 60, as the log has it."""
+    """Return the mean losses of steps 1 to 20, 21 to 40 and 41 to 60 in the log."""
     arguments = "--network y1 --emb-size 128 --loss-type 0 --per-batch-size 8 --ckpt 0 --target ''"
     arguments += f" --lr 0.05 --verbose 1000 --max-steps 60 --seed {seed}"
     command = [sys.executable, "-W", "ignore", "train_softmax.py", *arguments.split()]
@@ -52,7 +52,7 @@ def test_five_seeds_are_alike(patched: Path, tmp_path: Path) -> None:
         means = [statistics.mean(column) for column in columns]
         error = sum(statistics.variance(column) / len(SEEDS) for column in columns) ** 0.5
         assert abs(means[0] - means[1]) / error < LARGEST_T, (place, found)
-    # The task is learned, so the means of something are compared; single runs are noisier.
+    # The loss falls, so the comparison is meaningful; single runs are noisier.
     for runs in found.values():
         first, *_, last = (statistics.mean(column) for column in zip(*runs))
         assert last < first

@@ -1,4 +1,4 @@
-"""Training goes as it went in 2018, under Python 2.7 and MXNet 1.1.0, on both engines."""
+"""Training follows the trajectory of 2018, on Python 2.7 and MXNet 1.1.0, on both engines."""
 
 from __future__ import annotations
 

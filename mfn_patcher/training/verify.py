@@ -101,38 +101,80 @@ def verify(
         RecipeError: The recipe has no expectations.
         InterpreterError: No engine in the training interpreter can run the code.
     """
-    expect = recipe.expect
-    if expect is None:
+    _expectations(recipe)
+    engine, devices = _choose_engine(recipe, wanted, interpreter.find(python))
+    checks = check_expectations(workspace, recipe, engine)
+    checks += check_slopes(workspace.path / "src", recipe, engine, devices)
+    return CodeVerification(engine, tuple(checks))
+
+
+def check_expectations(workspace: Workspace, recipe: Recipe, engine: Engine) -> list[Check]:
+    """Compare what the code passes to ``Module.fit`` with a recipe; errors as `verify`."""
+    expect = _expectations(recipe)
+    losses = _losses(recipe)
+    networks = [(network, recipe.stages[-1]) for network in expect.initializer]
+    cases = list(dict.fromkeys([*losses, *networks]))
+    answer = dry_run.ask(
+        workspace.path / "src",
+        engine.interpreter.path,
+        engine.environment(os.environ, ""),
+        [_arguments(*case) for case in cases],
+    )
+    stacks = {link.patch.partition("/")[0] for link in workspace.status().links}
+    _raise_unless_reached(answer, python3="python3" in stacks)
+    passed = dict(zip(cases, answer["cases"]))
+    checks = [check for case in losses for check in _check_loss(expect, case, passed[case])]
+    checks += [_check_initializer(expect, network, passed[network, s]) for network, s in networks]
+    return checks
+
+
+def check_slopes(source: Path, recipe: Recipe, engine: Engine, devices: str) -> list[Check]:
+    """Compare the gradients of PReLU's slopes with differences of the loss.
+
+    Args:
+        source: the folder of the training script.
+        recipe: the recipe whose networks are measured.
+        engine: the engine to measure with.
+        devices: value of ``CUDA_VISIBLE_DEVICES``; empty for the CPU.
+
+    Raises:
+        VerificationError: The gradients could not be measured.
+        DryRunError: The interpreter ended early.
+    """
+    cases: dict[str, list[str]] = {}
+    for network, stage in _losses(recipe):
+        cases.setdefault(network, _arguments(network, stage))
+    # TF32 would round the inputs of convolutions to 10 bits and blur the differences.
+    environment = {**engine.environment(os.environ, devices), "NVIDIA_TF32_OVERRIDE": "0"}
+    answer = dry_run.ask(
+        source, engine.interpreter.path, environment, list(cases.values()), program=_SLOPES
+    )
+    if "error" in answer:
+        raise VerificationError(
+            f"the gradients of PReLU's slopes could not be measured: {answer['error']}"
+        )
+    device = answer["device"]
+    measured = {"a small network": answer["small"], **dict(zip(cases, answer["cases"]))}
+    return [_check_gradients(f"{name}, on {device}", found) for name, found in measured.items()]
+
+
+def _expectations(recipe: Recipe) -> Expectations:
+    if recipe.expect is None:
         raise RecipeError(
             f"recipe {recipe.name} does not say what to expect of the code",
             remedy="Add a table [expect], as in `mfn-patch recipes show mobilefacenet`.",
         )
-    stacks = {link.patch.partition("/")[0] for link in workspace.status().links}
-    source = workspace.path / "src"
-    engine, devices = _choose_engine(recipe, wanted, interpreter.find(python))
+    return recipe.expect
 
+
+def _losses(recipe: Recipe) -> list[tuple[str, Stage]]:
+    """Return the last stage of each loss type, with its network."""
     by_loss = {stage.value("--loss-type"): stage for stage in recipe.stages}
-    losses = [(_network(stage), stage) for stage in by_loss.values()]
-    networks = [(network, recipe.stages[-1]) for network in expect.initializer]
-    cases = list(dict.fromkeys([*losses, *networks]))
-    arguments = [
-        [*stage.arguments, "--network", network, "--per-batch-size", _BATCH]
-        for network, stage in cases
-    ]
-    environment = engine.environment(os.environ, "")
-    answer = dry_run.ask(source, engine.interpreter.path, environment, arguments)
-    _raise_unless_reached(answer, python3="python3" in stacks)
+    return [(stage.value("--network") or "", stage) for stage in by_loss.values()]
 
-    passed = dict(zip(cases, answer["cases"]))
-    checks: list[Check] = []
-    for case in losses:
-        checks += _check_loss(expect, case, passed[case])
-    checks += [_check_initializer(expect, network, passed[network, s]) for network, s in networks]
-    by_network: dict[str, Sequence[str]] = {}
-    for (network, _), values in zip(losses, arguments):
-        by_network.setdefault(network, values)
-    checks += _check_slopes(source, engine, devices, by_network)
-    return CodeVerification(engine, tuple(checks))
+
+def _arguments(network: str, stage: Stage) -> list[str]:
+    return [*stage.arguments, "--network", network, "--per-batch-size", _BATCH]
 
 
 def _choose_engine(recipe: Recipe, wanted: str, python: str) -> tuple[Engine, str]:
@@ -143,10 +185,6 @@ def _choose_engine(recipe: Recipe, wanted: str, python: str) -> tuple[Engine, st
         return choice.choose(wanted, python, os.environ, devices), devices
     except InterpreterError:
         return choice.choose(wanted, python, os.environ, ""), ""
-
-
-def _network(stage: Stage) -> str:
-    return stage.value("--network") or ""
 
 
 def _title(network: str, stage: Stage) -> str:
@@ -220,23 +258,6 @@ def _check_initializer(expect: Expectations, network: str, passed: Mapping[str, 
         f"{initializer['class']}, {kind}, factor type {initializer['settings'].get('factor_type')}"
     )
     return Check("initializer", network, kind == expected, expected, found)
-
-
-def _check_slopes(
-    source: Path, engine: Engine, devices: str, cases: Mapping[str, Sequence[str]]
-) -> list[Check]:
-    # TF32 would round the inputs of convolutions to 10 bits and blur the differences.
-    environment = {**engine.environment(os.environ, devices), "NVIDIA_TF32_OVERRIDE": "0"}
-    answer = dry_run.ask(
-        source, engine.interpreter.path, environment, list(cases.values()), program=_SLOPES
-    )
-    if "error" in answer:
-        raise VerificationError(
-            f"the gradients of PReLU's slopes could not be measured: {answer['error']}"
-        )
-    device = answer["device"]
-    measured = {"a small network": answer["small"], **dict(zip(cases, answer["cases"]))}
-    return [_check_gradients(f"{name}, on {device}", found) for name, found in measured.items()]
 
 
 def _check_gradients(case: str, measured: Sequence[tuple[str, float, float]]) -> Check:

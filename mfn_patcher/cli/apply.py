@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +18,10 @@ from mfn_patcher.cli.terminal import echo, print_json
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from mfn_patcher.patching.applying import Outcome
+    from mfn_patcher.patching.series import Series
+    from mfn_patcher.patching.workspace import Workspace
 
 _LOG = logging.getLogger(__name__)
 
@@ -68,28 +72,35 @@ def apply(
     address = address or series.upstream.address
     outcome = apply_patches(place, series, patches, address, force=force, dry_run=dry_run)
     if as_json:
-        print_json(
-            {
-                "workspace": str(place.path),
-                "pin": series.pin,
-                "commit": outcome.commit,
-                "changed": outcome.changed and not dry_run,
-                "dry_run": dry_run,
-                "saved": outcome.saved and str(outcome.saved),
-                "restored": list(outcome.restored),
-                "patches": [
-                    {
-                        "patch": link.patch,
-                        "commit": link.commit,
-                        "offsets": [
-                            {"path": o.path, "hunk": o.hunk, "lines": o.lines} for o in link.offsets
-                        ],
-                    }
-                    for link in outcome.links
-                ],
-            }
-        )
-        return
+        print_json(_as_json(place, series, outcome, dry_run=dry_run))
+    else:
+        _print(place, series, outcome, dry_run=dry_run)
+
+
+def _as_json(
+    workspace: Workspace, series: Series, outcome: Outcome, *, dry_run: bool
+) -> dict[str, Any]:
+    patches = [
+        {
+            "patch": link.patch,
+            "commit": link.commit,
+            "offsets": [{"path": o.path, "hunk": o.hunk, "lines": o.lines} for o in link.offsets],
+        }
+        for link in outcome.links
+    ]
+    return {
+        "workspace": str(workspace.path),
+        "pin": series.pin,
+        "commit": outcome.commit,
+        "changed": outcome.changed and not dry_run,
+        "dry_run": dry_run,
+        "saved": outcome.saved and str(outcome.saved),
+        "restored": list(outcome.restored),
+        "patches": patches,
+    }
+
+
+def _print(workspace: Workspace, series: Series, outcome: Outcome, *, dry_run: bool) -> None:
     if outcome.saved:
         echo(f"Saved your changes as {outcome.saved}")
     for path in outcome.restored:
@@ -103,4 +114,4 @@ def apply(
         for offset in link.offsets:
             echo(f"{'':14}{offset.path}: hunk {offset.hunk} moved by {offset.lines:+d} lines")
     done = "would be applied" if dry_run else "applied"
-    echo(f"{len(outcome.links)} patches {done} to {series.pin[:12]} in {place.path}")
+    echo(f"{len(outcome.links)} patches {done} to {series.pin[:12]} in {workspace.path}")

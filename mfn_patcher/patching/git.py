@@ -26,6 +26,8 @@ from mfn_patcher.patching.address import redact
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from git import Git
+
 _LOG = logging.getLogger(__name__)
 
 _OVERRIDES = (
@@ -206,37 +208,11 @@ class Repository:
             GitError: another exit status, or a timeout.
             MfnPatchError: git is not installed.
         """
-        # Without git on the path, the import itself would fail, with GitPython's message.
-        os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-        # GitPython takes longer to import than click, and many commands never run git.
-        from git import Git, GitCommandNotFound  # noqa: PLC0415
-
-        command = ["git", "--no-pager"]
-        if arguments[0] != "init":  # would store the path of the work tree in its config
-            command += [f"--git-dir={self.git_dir}", f"--work-tree={self.work_tree}"]
-        for override in _OVERRIDES:
-            command += ["-c", override]
         connects = bool(set(arguments[:3]) & set(_CONNECTING))
-        variables = {**_VARIABLES, **self.variables, **(env or {})}
-        if not connects:
-            variables["GIT_ALLOW_PROTOCOL"] = "none"  # for git older than GIT_NO_LAZY_FETCH
-        _LOG.debug("git %s", redact(shlex.join(arguments)))
-        with _without_git_variables():
-            try:
-                # Keep the handle: GitPython kills the process when it is collected.
-                handle = Git(self.work_tree).execute(
-                    [*command, *arguments],
-                    as_process=True,
-                    env=variables,
-                    istream=subprocess.PIPE,
-                    pass_fds=() if self.inherited_fd is None else (self.inherited_fd,),
-                    start_new_session=uninterruptible,
-                    preexec_fn=_end_with(os.getpid()) if connects else None,
-                )
-            except GitCommandNotFound as error:
-                raise MfnPatchError(
-                    "git was not found", remedy="Install git and try again."
-                ) from error
+        # Keep the handle: GitPython kills the process when it is collected.
+        handle = self._start(
+            arguments, env or {}, connects=connects, uninterruptible=uninterruptible
+        )
         process = handle.proc
         assert process is not None  # noqa: S101  (as_process starts one)
         try:
@@ -255,6 +231,45 @@ class Repository:
                 raise DamagedError(failed, self.git_dir)
             raise failed
         return Result(process.returncode, stdout, stderr)
+
+    def _start(
+        self,
+        arguments: tuple[str, ...],
+        env: Mapping[str, str],
+        *,
+        connects: bool,
+        uninterruptible: bool,
+    ) -> Git.AutoInterrupt:
+        """Start git, and return GitPython's handle of the process."""
+        # Without git on the path, the import itself would fail, with GitPython's message.
+        os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+        # GitPython takes longer to import than click, and many commands never run git.
+        from git import Git, GitCommandNotFound  # noqa: PLC0415
+
+        command = ["git", "--no-pager"]
+        if arguments[0] != "init":  # would store the path of the work tree in its config
+            command += [f"--git-dir={self.git_dir}", f"--work-tree={self.work_tree}"]
+        for override in _OVERRIDES:
+            command += ["-c", override]
+        variables = {**_VARIABLES, **self.variables, **env}
+        if not connects:
+            variables["GIT_ALLOW_PROTOCOL"] = "none"  # for git older than GIT_NO_LAZY_FETCH
+        _LOG.debug("git %s", redact(shlex.join(arguments)))
+        with _without_git_variables():
+            try:
+                return Git(self.work_tree).execute(
+                    [*command, *arguments],
+                    as_process=True,
+                    env=variables,
+                    istream=subprocess.PIPE,
+                    pass_fds=() if self.inherited_fd is None else (self.inherited_fd,),
+                    start_new_session=uninterruptible,
+                    preexec_fn=_end_with(os.getpid()) if connects else None,
+                )
+            except GitCommandNotFound as error:
+                raise MfnPatchError(
+                    "git was not found", remedy="Install git and try again."
+                ) from error
 
     def out(self, *arguments: str, **options: object) -> str:
         """Run git and return its standard output as text, without trailing line breaks."""

@@ -330,3 +330,13 @@ def test_a_second_apply_waits_for_the_first(bench: Bench) -> None:
     assert ran.code == 0
     assert "waiting for another mfn-patch" in ran.err
     assert holder.wait() == 0
+
+
+def test_git_commands_are_logged_on_request(bench: Bench) -> None:
+    verbose = bench.apply("--verbose", "--stack", "fixes")
+    assert verbose.code == 0, verbose.err
+    assert "mfn-patch: debug: git fast-import --quiet --done\n" in verbose.err
+    normal = bench.apply("--stack", "port")
+    assert (normal.code, "git fast-import" in normal.err) == (0, False)
+    quiet = bench.apply("--quiet", "--dry-run")
+    assert (quiet.code, quiet.err) == (0, "")

@@ -93,7 +93,7 @@ def project_option(function: _Function) -> _Function:
         type=PathType(file_okay=False, exists=True, path_type=Path),
         envvar="MFN_PATCH_PROJECT",
         metavar="DIR",
-        help="Folder of the project.  [default: this one, or built-in]",
+        help="Project folder.  [default: this one, or built-in]",
     )(function)
 
 

@@ -101,7 +101,7 @@ def translate(graph: Graph, arrays: Mapping[str, Array], shape: Shape) -> Transl
                 array = np.asarray(arrays[node.name], dtype=np.float32)
                 values[position, 0], shapes[position, 0] = Weight(node.name, array), array.shape
             else:
-                raise UnsupportedError(f"it lacks {node.name}, which the network has")
+                raise UnsupportedError(f"it has no {node.name}, which the network needs")
             continue
         given = [values[entry] for entry in node.inputs]
         try:

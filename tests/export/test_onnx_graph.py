@@ -136,7 +136,7 @@ def test_slopes_that_are_computed_are_refused() -> None:
 def test_missing_parameters_are_named() -> None:
     symbol = sym.FullyConnected(sym.var("data"), num_hidden=4, name="fc1")
     arrays = drawn(symbol, (1, *SHAPE))
-    with pytest.raises(UnsupportedError, match="it lacks fc1_bias"):
+    with pytest.raises(UnsupportedError, match="it has no fc1_bias"):
         translate(symbol.graph(), {"fc1_weight": arrays["fc1_weight"]}, SHAPE)
 
 

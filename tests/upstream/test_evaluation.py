@@ -145,7 +145,7 @@ def test_spoiled_checkpoints(
         "it is truncated or not a checkpoint",
         "it is truncated or not a checkpoint",
         "it is truncated or not a checkpoint",
-        "it lacks fc1_weight, which the network has",
+        "it has no fc1_weight, which the network needs",
         "its fc1_weight has shape (128, 511), the network's has (128, 512)",
         "its embeddings contain NaN or Inf",
     ]

@@ -252,7 +252,7 @@ def test_spoiled_checkpoints(
     spoiled = spoil(prefix, tmp_path, "lacking", training_environment)
     ran = tool("export", f"{spoiled},1", "-w", trained, "--format", "slim", "-o", tmp_path / "out")
     assert (ran.code, ran.out) == (1, "")
-    assert "model-0001.params: it lacks fc1_weight" in ran.err
+    assert "model-0001.params: it has no fc1_weight" in ran.err
     assert list((tmp_path / "out").iterdir()) == []
 
 

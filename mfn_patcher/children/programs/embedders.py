@@ -143,7 +143,7 @@ class CheckpointEmbedder:
 def _fitting(saved: Mapping[str, Any], kind: str, name: str, shape: tuple[int, ...]) -> Any:
     array = saved.get(f"{kind}:{name}")
     if array is None:
-        raise UnusableError(f"it lacks {name}, which the network has")
+        raise UnusableError(f"it has no {name}, which the network needs")
     if array.shape != shape:
         raise UnusableError(f"its {name} has shape {array.shape}, the network's has {shape}")
     # Module converts numbers of another type, too, but exporters do not.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from mfn_patcher.patching.workspace import Workspace
 
-_log = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 
 # Enough for two verifications and two checkpoints per stage, in a minute or two on two cores.
 _BATCH_SIZE, _STEPS, _CHECKPOINT_EVERY = 4, 6, 3
@@ -59,16 +59,16 @@ def demo(
     place = Workspace(workspace)
     data, models = place.path / "datasets" / "synthetic", place.path / "models" / "demo"
 
-    _log.info("1/4 applying the patches")
+    _LOG.info("1/4 applying the patches")
     series = load_project_series(project)
     address = address or series.upstream.address
     applied = apply(place, series, series.patches, address)
-    _log.info("%s patches applied; the code is %s", len(applied.links), applied.commit)
+    _LOG.info("%s patches applied; the code is %s", len(applied.links), applied.commit)
 
-    _log.info("2/4 verifying the patched code")
+    _LOG.info("2/4 verifying the patched code")
     _verify(place, path, engine)
 
-    _log.info("3/4 drawing a data set in %s", data)
+    _LOG.info("3/4 drawing a data set in %s", data)
     if not (data / "property").exists():
         synthesise(data)
 
@@ -85,7 +85,7 @@ def _verify(workspace: Workspace, python: str, engine: str) -> None:
         failed = [f"{check.name} ({check.case}): {check.found}" for check in verification.failed]
         message = f"the code does not do what the recipe expects: {'; '.join(failed)}"
         raise VerificationError(message)
-    _log.info("%s checks against the recipe passed", len(verification.checks))
+    _LOG.info("%s checks against the recipe passed", len(verification.checks))
 
 
 def _train(
@@ -110,8 +110,8 @@ def _train(
         workspace.path, DEFAULT, "all", options, python, engine, dict(os.environ)
     )
     session = prepare(request, resume=False)
-    _log.info("4/4 training %s stages of %s steps on the CPU", len(session.plans), _STEPS)
-    # So few steps teach the network nothing, so the accuracy gate would refuse to go on.
+    _LOG.info("4/4 training %s stages of %s steps on the CPU", len(session.plans), _STEPS)
+    # The network learns nothing in so few steps, so the accuracy gate would refuse to continue.
     supervision = Supervision(gate=False)
     folders = run_stages(session.plans, session.context, sys.stdout.buffer, supervision)
     return {plan.stage.title: folder for plan, folder in zip(session.plans, folders)}

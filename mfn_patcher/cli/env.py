@@ -17,7 +17,7 @@ from mfn_patcher.cli.options import (
 )
 from mfn_patcher.cli.terminal import echo_exactly
 
-_log = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 
 _EXAMPLE = """\b
 Example:
@@ -48,7 +48,7 @@ def env(recipe_name: str, gpus: str | None, cpu: bool, python: str | None, engin
     devices, _ = choose_devices(loading.load(recipe_name), options)
     path = interpreter.find(python)
     chosen = choose(engine, path, os.environ, devices)
-    _log.info("engine: %s", chosen.describe())
+    _LOG.info("engine: %s", chosen.describe())
     wanted = put_first(path, chosen.environment(os.environ, devices))
     lines = []
     for name in sorted({*os.environ, *wanted}):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from mfn_patcher.runs.store import Run
 
-_log = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 
 _COLOURS = {"completed": "green", "running": "cyan", "interrupted": "yellow"}
 _COLUMNS = ("run", "state", "steps", "checkpoint", "took", "best accuracy")
@@ -52,7 +52,7 @@ def list_runs(workspace: Path, as_json: bool) -> None:
     print_table(_COLUMNS, (_row(run) for run in found), right="  xxx")
     for run in found:
         if run.damage:
-            _log.warning("%s; the results are read from the log", run.damage)
+            _LOG.warning("%s; the results are read from the log", run.damage)
 
 
 @runs.command(epilog="\b\nExample:\n  mfn-patch runs show last\n  mfn-patch runs show stage3")

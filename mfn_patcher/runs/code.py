@@ -49,7 +49,7 @@ class Code:
 
 
 def read_code(workspace: Path) -> Code:
-    """Return the code in a workspace; an empty record for a folder that is no clone of ours."""
+    """Return the code in a workspace; an empty record if the folder is not such a workspace."""
     place = Workspace(workspace)
     if place.chain_commit() is None:
         return Code()

@@ -23,7 +23,7 @@ from typing import Any, Protocol, TextIO
 from mfn_patcher.runs.events import Event, Verification
 from mfn_patcher.runs.log import LogStream
 
-_log = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 
 EVENTS = "events.jsonl"
 VERIFICATION = "verification.csv"
@@ -83,7 +83,7 @@ class EventFiles:
     """Appends events at once to the files in a run's folder, so that a kill loses none.
 
     If the files can no longer be written, for example because the disk is full, a warning is
-    logged once and the run goes on without them: the log has everything that they would have.
+    logged once and the run continues without them: the log has everything that they would have.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -128,7 +128,7 @@ class EventFiles:
             self._give_up(error)
 
     def _give_up(self, error: OSError) -> None:
-        _log.warning("no longer writing %s and %s: %s", EVENTS, VERIFICATION, error.strerror)
+        _LOG.warning("no longer writing %s and %s: %s", EVENTS, VERIFICATION, error.strerror)
         self._close()
 
     def _close(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Event:
-    """Something that the script told.
+    """Something that the script reported.
 
     Attributes:
         time: the time stamp before the line, as it stands there (no time zone); None without one.

@@ -34,7 +34,7 @@ def style(size: float = _TEXT) -> Any:
     """Return matplotlib's settings for all pictures (a dictionary; its type is matplotlib's).
 
     Args:
-        size: Of the text, in points.
+        size: size of the text, in points.
     """
     installed = set(font_manager.get_font_names())
     return {

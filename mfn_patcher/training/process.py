@@ -17,7 +17,7 @@ from mfn_patcher.runs import output as run_output
 from mfn_patcher.runs.event_files import Watcher
 from mfn_patcher.training.signals import SignalForwarding, signal_group
 
-_log = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.05
 _GRACE_SECONDS = 30.0
@@ -112,7 +112,7 @@ def run(
         output: gets a live copy of the output, until a write fails.
         listener: follows the child's life.
         watcher: watches the output, before it is copied. It may raise `Stop` in `tick`. If it
-            raises anything else, the run goes on without it.
+            raises anything else, the run continues without it.
     """
     began = time.monotonic()
     with launch.log.open("ab") as writing, launch.log.open("rb") as reading:
@@ -178,7 +178,7 @@ class _Copy:
         # No bug in watching may end days of training.
         self._watcher = None
         with contextlib.suppress(OSError):
-            _log.warning("the run is no longer watched, because of a bug in mfn-patch: %r", error)
+            _LOG.warning("the run is no longer watched, because of a bug in mfn-patch: %r", error)
 
     def _write(self, chunk: bytes) -> None:
         if self._output is None:

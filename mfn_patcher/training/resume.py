@@ -26,7 +26,7 @@ from mfn_patcher.training.comparison import (
 from mfn_patcher.training.context import RunContext
 from mfn_patcher.training.plan import Resumption, StagePlan
 
-_log = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 
 
 class ResumeError(MfnPatchError):
@@ -120,7 +120,7 @@ def _resume_run(
     _report_engine_change(plan, engine_of(run.entry), context)
     code = context.code
     if _code_of(run) != (code.commit, code.edits, code.trainer_sha256):
-        _log.warning(
+        _LOG.warning(
             "%s resumes with other code than run %s was trained with",
             plan.stage.title,
             run.folder.name,
@@ -132,7 +132,7 @@ def _resume_without_record(
     plan: StagePlan, checkpoint: checkpoints.Complete | None, context: RunContext
 ) -> tuple[None, checkpoints.Complete | None]:
     if checkpoint:
-        _log.info(
+        _LOG.info(
             "%s has no readable record, so its settings are taken from the manifest of %s",
             plan.stage.title,
             checkpoint.path,
@@ -149,17 +149,17 @@ def _after(
     """Return what remains after the last checkpoint of a stage."""
     run, checkpoint = left
     if checkpoint is None:
-        _log.info("%s has saved no complete checkpoint, so it starts over", plan.stage.title)
+        _LOG.info("%s has saved no complete checkpoint, so it starts over", plan.stage.title)
         return (plan.resume(Resumption(run, None)), *following)
     if plan.last_checkpoint is not None and checkpoint.number >= plan.last_checkpoint:
-        _log.info("%s is complete: %s", plan.stage.title, checkpoint.path)
+        _LOG.info("%s is complete: %s", plan.stage.title, checkpoint.path)
         return following
     return (plan.resume(Resumption(run, checkpoint.number)), *following)
 
 
 def _report_engine_change(plan: StagePlan, former: str, context: RunContext) -> None:
     if context.requested_engine not in (AUTO, former):
-        _log.info(
+        _LOG.info(
             "%s resumes on %s, as requested; it was trained on %s, which rounds differently",
             plan.stage.title,
             context.requested_engine,

@@ -20,7 +20,7 @@ from mfn_patcher.training.preflight import (
 from mfn_patcher.training.stage import StageRun
 from mfn_patcher.training.watch.supervision import DEFAULT, Supervision
 
-_log = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 
 
 def run_stages(
@@ -61,6 +61,6 @@ def run_stages(
         # Once more, now that the earlier stages of this chain have saved their checkpoints.
         check_start(plan, context, gate=supervision.gate)
         for line in describe_pretrained(plan, context):
-            _log.info("%s", line)
+            _LOG.info("%s", line)
         folders.append(StageRun(plan, context, engine, companions).run(output, supervision))
     return folders

@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Callable
 from types import FrameType
 
-_log = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -66,12 +66,12 @@ class SignalForwarding:
             # write, must not end the run.
             with contextlib.suppress(OSError, RuntimeError):
                 if first:
-                    _log.info(
+                    _LOG.info(
                         "%s: waiting for the script to stop; send it again to kill the script",
                         received.name,
                     )
                 else:
-                    _log.info("%s: killed the script", received.name)
+                    _LOG.info("%s: killed the script", received.name)
 
 
 def signal_group(child: subprocess.Popen[bytes], number: signal.Signals) -> None:

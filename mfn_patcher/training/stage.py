@@ -25,7 +25,7 @@ from mfn_patcher.training.plan import StagePlan
 from mfn_patcher.training.process import ExitResult, Launch
 from mfn_patcher.training.watch.supervision import RunWatcher, Supervision
 
-_log = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 
 
 class StageRun:
@@ -97,7 +97,7 @@ class StageRun:
             raise fault
         raise_unless_completed(self._plan, result, entry, folder)
         last = f"last checkpoint {self._prefix},{max(saved)}" if saved else "no checkpoint saved"
-        _log.info("%s: completed after %.0f s; %s", self._plan.stage.title, result.seconds, last)
+        _LOG.info("%s: completed after %.0f s; %s", self._plan.stage.title, result.seconds, last)
         return folder
 
     def _set_aside(self) -> None:
@@ -110,7 +110,7 @@ class StageRun:
         keep = start.number if start and same else None
         self._archive = checkpoints.set_aside(self._prefix, keep)
         if self._archive:
-            _log.info(
+            _LOG.info(
                 "existing checkpoints of %s were moved to %s", self._prefix, self._archive.folder
             )
 
@@ -120,8 +120,8 @@ class StageRun:
         length += f", {plan.batch_size} images per step"
         if plan.resumed_from is not None:
             length += f", resuming from checkpoint {plan.resumed_from}"
-        _log.info("%s: %s; record in %s", plan.stage.title, length, folder)
-        _log.info("engine: %s", self._engine.describe())
+        _LOG.info("%s: %s; record in %s", plan.stage.title, length, folder)
+        _LOG.info("engine: %s", self._engine.describe())
 
     def _open_record(
         self,
@@ -178,7 +178,7 @@ class StageRun:
         """Write what came of the run; a lost folder must not change the outcome."""
         if self._archive and not saved and self._archive.restore():
             entry = dataclasses.replace(entry, archive=None)
-            _log.info("no checkpoint was saved, so the previous ones were moved back")
+            _LOG.info("no checkpoint was saved, so the previous ones were moved back")
         entry = dataclasses.replace(
             entry,
             ended=record.utc_now(),
@@ -189,9 +189,9 @@ class StageRun:
             last_checkpoint=max(saved, default=None),
         )
         if not folder.is_dir():
-            _log.warning("%s was removed during the run, and the script's output with it", folder)
+            _LOG.warning("%s was removed during the run, and the script's output with it", folder)
         try:
             record.write(entry, folder)
         except OSError as error:
-            _log.warning("cannot write the record of the run to %s: %s", folder, error.strerror)
+            _LOG.warning("cannot write the record of the run to %s: %s", folder, error.strerror)
         return entry

@@ -214,7 +214,7 @@ def test_a_message_that_cannot_be_written_does_not_end_the_run(
     def fail(*_: object) -> None:
         raise BrokenPipeError
 
-    monkeypatch.setattr(signals._log, "info", fail)
+    monkeypatch.setattr(signals._LOG, "info", fail)
     assert run(log, WAIT, output=output).status == 3
 
 

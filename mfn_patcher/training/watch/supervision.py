@@ -15,7 +15,7 @@ from mfn_patcher.training.plan import StagePlan
 from mfn_patcher.training.watch.alarms import Alarm, Alarms
 from mfn_patcher.training.watch.display import Display, terminal
 
-_log = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,6 @@ class RunWatcher(contextlib.ExitStack):
         if self._display:
             self._display(alarm)
         else:
-            _log.warning("%s", alarm.message)
+            _LOG.warning("%s", alarm.message)
         if alarm.stops and not self._keep_going:
             self._stop_reason = alarm.message

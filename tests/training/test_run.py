@@ -293,7 +293,7 @@ def test_keep_going_trains_on(context: RunContext, data: Path) -> None:
 def test_the_accuracy_gate(context: RunContext, data: Path) -> None:
     with pytest.raises(AccuracyGateError) as error:
         train(context, data, "all", "--says", verified(0.512))
-    assert "51.20% is at chance level" in str(error.value)
+    assert "51.20%, at chance level" in str(error.value)
     assert "--skip-accuracy-gate" in error.value.remedy
     assert len(list(context.runs.iterdir())) == 1, "stage 3 has not begun"
     with pytest.raises(AccuracyGateError):

@@ -33,8 +33,8 @@ def check_accuracy(title: str, writer: Path, file: Path) -> None:
     # Not `<`: the NaN of a training that diverged must not pass.
     if accuracies and not accuracies[-1] >= CHANCE:
         raise AccuracyGateError(
-            f"{title} would start from {file.name}, whose LFW accuracy of {accuracies[-1]:.2%} is "
-            f"at chance level. Its run is in {writer}",
+            f"{title} would start from {file.name}, whose LFW accuracy is {accuracies[-1]:.2%}, at "
+            f"chance level. Its run is in {writer}",
             remedy="Check the data set and the learning rate of that stage. Pass "
             "--skip-accuracy-gate to start anyway.",
         )

@@ -7,11 +7,13 @@ how many batches to take, "python", what to seed Python's random with, "go_to", 
 feed. Prints a JSON list: for each case the batches, and null where an epoch ends.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
-import os
 import random
 import sys
+from typing import Any
 
 sys.path.insert(0, ".")
 from image_iter import FaceImageIter
@@ -19,20 +21,20 @@ from mfn_trainer.feed import Feed, Settings
 from mfn_trainer.order import SeededOrder
 
 
-def take(case, folder, batch_size):
+def take(case: dict[str, Any], folder: str, batch_size: int) -> list[str | None]:
     """Return the digests of a case."""
     count, go_to = case.pop("count"), case.pop("go_to", None)
     seed, workers = case.pop("seed", None), case.pop("workers", 0)
     random.seed(case.pop("python", None))
-    path = os.path.join(folder, "train.rec")
-    iterator = FaceImageIter(
+    path = f"{folder}/train.rec"
+    iterator: Any = FaceImageIter(
         batch_size=batch_size, data_shape=(3, 112, 112), path_imgrec=path, shuffle=True, **case
     )
     if seed is not None:
         iterator = Feed(iterator, SeededOrder(iterator, seed), Settings(path, workers, 2))
     if go_to:
         iterator.go_to(*go_to)
-    digests = []
+    digests: list[str | None] = []
     while len(digests) < count:
         try:
             batch = iterator.next()

@@ -6,8 +6,12 @@ SETS are .bin files. Prints JSON: for each case, what either computes, floating-
 hexadecimal text; and whether the images are equal.
 """
 
+from __future__ import annotations
+
 import json
 import sys
+from collections.abc import Callable, Iterator
+from typing import Any
 
 sys.path[:0] = [".", "eval"]
 
@@ -18,18 +22,18 @@ from mfn_trainer import protocol
 from mfn_trainer import verification as ours
 
 
-def cases():
+def cases() -> Iterator[tuple[Any, ...]]:
     """Yield name, embeddings, same or not, and options of evaluate()."""
     drawn = np.random.RandomState(7)
 
-    def embed(pairs, size=16):
+    def embed(pairs: int, size: int = 16) -> tuple[Any, Any]:
         same = drawn.rand(pairs) < 0.5
         first = drawn.randn(pairs, size)
         second = np.where(same[:, None], first, 0) + drawn.randn(pairs, size)
         both = np.stack([first, second], 1).reshape(2 * pairs, size)
         return both / np.linalg.norm(both, axis=1, keepdims=True), same
 
-    def distant(distances):
+    def distant(distances: Any) -> Any:
         embeddings = np.zeros((2 * len(distances), 1))
         embeddings[1::2, 0] = distances
         return embeddings
@@ -40,7 +44,7 @@ def cases():
     yield "single precision", embeddings.astype(np.float32), same, {}
     yield "more pairs than answers", embeddings, same[:500], {}
     for folds in (0, 1, 2, 3, 7, 601):
-        yield "%d folds" % folds, embeddings, same, {"nrof_folds": folds}
+        yield f"{folds} folds", embeddings, same, {"nrof_folds": folds}
     # Squares of eighths are exact, and many of them are thresholds.
     yield "ties", distant(drawn.randint(0, 17, 600) / 8), same, {}
     yield "ties of tenths", distant(np.sqrt(drawn.randint(0, 40, 600) / 10)), same, {}
@@ -59,13 +63,15 @@ def cases():
     yield "halves", embeddings, np.arange(600) >= 300, {"nrof_folds": 2}
 
 
-def evaluate(embeddings, same, nrof_folds=10):
+def evaluate(embeddings: Any, same: Any, nrof_folds: int = 10) -> tuple[Any, ...]:
     """Return what upstream's evaluate() returns."""
     curve, rate = protocol.measure(embeddings, same, nrof_folds)
     return curve.tpr, curve.fpr, curve.accuracies, rate.tar, rate.std, rate.far
 
 
-def outcome(function, embeddings, same, options):
+def outcome(
+    function: Callable[..., Any], embeddings: Any, same: Any, options: dict[str, Any]
+) -> Any:
     """Return what it returns, or the name of what it raises."""
     try:
         figures = function(embeddings, same, **options)
@@ -75,7 +81,9 @@ def outcome(function, embeddings, same, options):
 
 
 functions = (theirs.evaluate, evaluate)
-result = {name: [outcome(each, *case) for each in functions] for name, *case in cases()}
+result: dict[str, Any] = {
+    name: [outcome(each, *case) for each in functions] for name, *case in cases()
+}
 result["images"] = []
 for path in sys.argv[1:]:
     arrays, same = theirs.load_bin(path, [112, 112])

@@ -7,11 +7,15 @@ references fewer than there are is what the interpreter counts. Prints JSON: for
 of what either iterator gives.
 """
 
+from __future__ import annotations
+
 import hashlib
 import itertools
 import json
 import random
 import sys
+from collections.abc import Callable
+from typing import Any
 
 sys.path.insert(0, ".")
 
@@ -31,10 +35,10 @@ from seeded import SeededIter
 records, broken = sys.argv[1] + "/train.rec", int(sys.argv[2])
 
 
-class Skipping:
+class Skipping(FaceImageIter):
     """Skips what MXNet 1.9.1 ends with, where that of 2018 skipped."""
 
-    def next_sample(self):
+    def next_sample(self) -> Any:
         while True:
             sample = super().next_sample()
             try:
@@ -49,7 +53,7 @@ class Skipping:
             return sample
 
 
-class SkippingIter(Skipping, FaceImageIter):
+class SkippingIter(Skipping):
     """Upstream's iterator."""
 
 
@@ -57,7 +61,7 @@ class SkippingSeededIter(Skipping, SeededIter):
     """The same with a seed."""
 
 
-def reference(seed, **options):
+def reference(seed: int | None, **options: Any) -> Any:
     """Return upstream's iterator."""
     image_iter.random = random
     if seed is None:
@@ -65,7 +69,7 @@ def reference(seed, **options):
     return (SkippingSeededIter if broken else SeededIter)(seed=seed, **options)
 
 
-def feed(seed, workers, prefetch, **options):
+def feed(seed: int | None, workers: int, prefetch: int, **options: Any) -> Any:
     """Return a feed."""
     image_iter.random = random
     source = FaceImageIter(**options)
@@ -73,7 +77,7 @@ def feed(seed, workers, prefetch, **options):
     return Feed(source, order, Settings(records, workers, prefetch))
 
 
-def outcome(make, **options):
+def outcome(make: Callable[..., Any], **options: Any) -> list[Any]:
     """Return the digests, for random numbers that begin as ever."""
     random.seed(5)
     np.random.seed(5)
@@ -84,11 +88,11 @@ def outcome(make, **options):
     return given
 
 
-def epochs(iterator):
+def epochs(iterator: Any) -> list[Any]:
     """Return what two whole epochs give, with one between them that is left after 2 batches."""
-    given = []
+    given: list[Any] = []
     for count in (None, 2, None):
-        taken = []
+        taken: list[Any] = []
         while len(taken) != count:
             try:
                 taken.append(iterator.next())
@@ -111,7 +115,7 @@ flat = not hasattr(FaceImageIter(1, (3, 112, 112), path_imgrec=records), "header
 for shuffle, mirror, cutoff, mean, seed in itertools.product(
     [True, False], [0, 1], [0, 20], [None, [127.5, 100.25, 3.0]], [None, 3]
 ):
-    options = {
+    options: dict[str, Any] = {
         "shuffle": shuffle,
         "rand_mirror": mirror,
         "cutoff": cutoff,

@@ -5,10 +5,13 @@
 Run in the patched src folder; prints JSON with the bytes "planned" and "grew".
 """
 
+from __future__ import annotations
+
 import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 os.environ.update(
     CUDA_VISIBLE_DEVICES="",
@@ -16,7 +19,7 @@ os.environ.update(
     MXNET_SUBGRAPH_BACKEND="NONE",
     MXNET_STORAGE_FALLBACK_LOG_VERBOSE="0",
 )
-sys.path[:0] = [os.getcwd(), str(Path(__file__).parents[3])]
+sys.path[:0] = [str(Path.cwd()), str(Path(__file__).parents[3])]
 
 import mxnet as mx
 import train_softmax
@@ -24,15 +27,15 @@ import train_softmax
 from mfn_patcher.children.programs import dry_run
 
 
-def resident():
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+def resident() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-report = {}
+report: dict[str, int] = {}
 
 
-def train_a_step(module):
+def train_a_step(module: Any) -> dict[str, Any]:
     held = bound_memory(module)
     for arrays in module._exec_group.grad_arrays:
         for array in arrays:

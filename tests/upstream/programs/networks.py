@@ -16,7 +16,7 @@ networks, sys.argv = sys.argv[1:], ["train_softmax.py"]
 import train_softmax
 
 
-def describe(network):
+def describe(network):  # type: (str) -> dict[str, object]  # as Python 2 has it
     """Return the number of arguments of a network, and the digest of all that it holds."""
     sys.argv = ["train_softmax.py", "--network", network, "--emb-size", "128"]
     sys.argv += ["--loss-type", "4", "--wd", "0.00004", "--fc7-wd-mult", "10"]

@@ -3,10 +3,13 @@
 Run in the workspace's src folder: python planted.py. Prints JSON.
 """
 
+from __future__ import annotations
+
 import json
 import math
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[3]
 sys.path.insert(0, str(ROOT))
@@ -23,18 +26,18 @@ PAIRS, LENGTH = 200, 3.0
 class Planted:
     """Embeds images, whose pixels are their numbers, as planted."""
 
-    def __init__(self, embeddings):
+    def __init__(self, embeddings: Any) -> None:
         self.embeddings = embeddings
 
-    def forward(self, batch, is_train):
+    def forward(self, batch: Any, is_train: bool) -> None:
         assert not is_train
         self.numbers = batch.data[0].asnumpy()[:, 0].astype(int)
 
-    def get_outputs(self):
+    def get_outputs(self) -> list[Any]:
         return [mx.nd.array(self.embeddings[self.numbers])]
 
 
-def plant():
+def plant() -> tuple[Any, list[bool]]:
     """Return embeddings of all images and their mirror images, and which pairs match.
 
     Added to its mirror's, the second embedding of a pair is at 0.5 rad from the first if they
@@ -42,16 +45,17 @@ def plant():
     is always at 1.25 rad.
     """
     same = [number % 2 == 0 for number in range(PAIRS)]
-    plain, mirrored = [], []
+    plain: list[float] = []
+    mirrored: list[float] = []
     for number, matches in enumerate(same):
         angle = (2.5 if number % 20 == 0 else 0.5) if matches else 2.0
         for angles, value in ((plain, 1.25), (mirrored, 2 * angle - 1.25)):
             angles += [0.0, value]
-    angles = np.array(plain + mirrored)
-    return LENGTH * np.stack([np.cos(angles), np.sin(angles)], axis=1), same
+    turned = np.array(plain + mirrored)
+    return LENGTH * np.stack([np.cos(turned), np.sin(turned)], axis=1), same
 
 
-def main():
+def main() -> None:
     embeddings, same = plant()
     images = mx.nd.arange(4 * PAIRS).reshape((-1, 1))
     pairs = VerificationSet("planted", (images[: 2 * PAIRS], images[2 * PAIRS :]), same)

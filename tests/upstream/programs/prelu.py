@@ -7,12 +7,14 @@ operator, and how many of these the symbol itself has. "odd" are the outputs and
 the data that one PReLU computes from numbers that are odd, composed and as one operator.
 """
 
+from __future__ import annotations
+
 import json
-import os
 import sys
 from pathlib import Path
+from typing import Any
 
-sys.path[:0] = [os.getcwd(), str(Path(__file__).parents[3])]
+sys.path[:0] = [str(Path.cwd()), str(Path(__file__).parents[3])]
 networks, sys.argv = sys.argv[1:], ["train_softmax.py"]
 import mxnet as mx
 import numpy as np
@@ -24,12 +26,12 @@ from mfn_patcher.children.programs.prelu import with_prelu
 ODD = (-2, -1e30, -1e-39, -0.0, 0.0, 1e-39, 3, 1e30, float("inf"), float("-inf"), float("nan"), 1)
 
 
-def count(nodes):
+def count(nodes: list[dict[str, Any]]) -> int:
     """Return how many nodes are PReLUs."""
     return sum(node["op"] == "LeakyReLU" for node in nodes)
 
 
-def describe(network):
+def describe(network: str) -> dict[str, Any]:
     """Return the nodes of a network's symbol and the number of its PReLUs."""
     sys.argv = ["train_softmax.py", "--network", network, "--emb-size", "128"]
     arguments = train_softmax.parse_args()
@@ -48,7 +50,7 @@ def describe(network):
     return {"nodes": nodes, "prelu": count(json.loads(symbol.tojson())["nodes"])}
 
 
-def compute(symbol, slope):
+def compute(symbol: Any, slope: float) -> list[list[str]]:
     """Return outputs and gradients for the odd numbers, as text: NaN is equal to NaN."""
     data = mx.nd.array(np.array(ODD, np.float32).reshape(1, 3, 2, 2))
     arrays = {"data": data, "odd_gamma": mx.nd.full((3,), slope)}

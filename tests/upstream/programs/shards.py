@@ -7,10 +7,14 @@ Prints JSON: for each iterator, of two epochs, what they give "whole", with a ba
 the same parts from the second batch of the second epoch on. "skipped" is what a feed has counted.
 """
 
+from __future__ import annotations
+
 import functools
 import hashlib
 import json
 import sys
+from collections.abc import Callable
+from typing import Any
 
 sys.path.insert(0, ".")
 
@@ -23,20 +27,25 @@ from seeded import SeededIter
 RECORDS, SEED = sys.argv[1] + "/train.rec", 3
 
 
-def feed(size, shape, shard, **options):
+def feed(size: int, shape: tuple[int, ...], shard: tuple[int, int], **options: Any) -> Any:
     """Return a feed."""
     source = FaceImageIter(size, shape, **options)
     settings = Settings(RECORDS, workers=2, prefetch=3, replace=shard[1] > 1)
     return Feed(source, SeededOrder(source, SEED, Shard(*shard)), settings)
 
 
-def take(make, size, shard, begin=None):
+def take(
+    make: Callable[..., Any],
+    size: int,
+    shard: tuple[int, int],
+    begin: tuple[int, int] | None = None,
+) -> tuple[list[Any], int]:
     """Return the rest of two epochs, and how much of them was skipped."""
     options = {"path_imgrec": RECORDS, "shuffle": True, "rand_mirror": True, "cutoff": 20}
     iterator = make(size, (3, 112, 112), shard=shard, **options)
     if begin:
         iterator.go_to(*begin)
-    given = []
+    given: list[Any] = []
     while given.count(None) < (1 if begin else 2):
         try:
             batch = iterator.next()
@@ -49,7 +58,8 @@ def take(make, size, shard, begin=None):
     return given, getattr(iterator, "skipped", 0)
 
 
-result = {}
+result: dict[str, Any] = {}
+make: Callable[..., Any]
 for make in (functools.partial(SeededIter, seed=SEED), feed):
     try:
         both = [(0, 2), (1, 2)]

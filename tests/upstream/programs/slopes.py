@@ -6,14 +6,13 @@ Prints JSON: for each network what the probe measures, on fewer layers and image
 """
 
 import json
-import os
 import sys
 from pathlib import Path
 
-sys.path[:0] = [os.getcwd(), str(Path(__file__).parents[3])]
+sys.path[:0] = [str(Path.cwd()), str(Path(__file__).parents[3])]
 import train_softmax
 
-from mfn_patcher.children.programs import slope_gradients
+from mfn_patcher.children.programs import dry_run, slope_gradients
 
 # Of two images, the batch norm at the end of some networks would leave nothing but their order.
 slope_gradients.BATCH, slope_gradients.STRIDE = 3, 14
@@ -22,5 +21,5 @@ found = {}
 for network in networks:
     arguments = f"--network {network} --loss-type 0 --per-batch-size 2 --target".split()
     arguments += ["", "--data-dir", data, "--prefix", prefix]
-    found[network] = slope_gradients.run(train_softmax, arguments, slope_gradients.real)
+    found[network] = dry_run.run(train_softmax, arguments, slope_gradients.real)
 sys.stdout.write("\n" + json.dumps(found) + "\n")

@@ -5,9 +5,12 @@ start from. Prints JSON: what Module.fit gets of it, whether that is equal to wh
 which parameters it does not get, so that they start at random.
 """
 
+from __future__ import annotations
+
 import contextlib
 import json
 import sys
+from typing import Any
 
 sys.path.insert(0, ".")
 
@@ -19,9 +22,9 @@ class Reached(BaseException):
     """Leaves main() when the script calls Module.fit."""
 
 
-def fit(module, train_data, **arguments):
+def fit(module: Any, train_data: Any, **arguments: Any) -> None:
     prefix, number = sys.argv[-1].split(",")
-    saved = mx.nd.load("%s-%04d.params" % (prefix, int(number)))
+    saved = mx.nd.load(f"{prefix}-{int(number):04}.params")
     given = {"arg:" + name: array for name, array in arguments["arg_params"].items()}
     given.update(("aux:" + name, array) for name, array in arguments["aux_params"].items())
     equal = all((given[name] == saved[name]).asnumpy().all() for name in given)

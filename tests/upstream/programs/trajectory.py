@@ -7,9 +7,13 @@ drawn from their names and batches from a NumPy seed, so that any two versions o
 and the patches can be compared by these numbers.
 """
 
+from __future__ import annotations
+
 import json
 import sys
 import zlib
+from collections.abc import Iterator
+from typing import Any
 
 import mxnet as mx
 import numpy as np
@@ -19,7 +23,7 @@ IMAGE = (3, 112, 112)
 LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.0005, 0.9, 4e-5
 
 
-def initial_value(name, shape):
+def initial_value(name: str, shape: tuple[int, ...]) -> Any:
     """Return a parameter's value: constants by its kind, weights uniform and scaled by fan-in."""
     constants = {"_moving_var": 1, "_moving_mean": 0, "_beta": 0, "_bias": 0, "relu_gamma": 0.25}
     for ending, value in [*constants.items(), ("_gamma", 1)]:
@@ -30,7 +34,7 @@ def initial_value(name, shape):
     return mx.nd.array(random.uniform(-bound, bound, shape).astype("float32"))
 
 
-def batches(steps):
+def batches(steps: int) -> Iterator[tuple[Any, Any]]:
     """Yield batches of noisy copies of one random image for each class."""
     random = np.random.RandomState(SEED)
     prototypes = random.randint(0, 256, (CLASSES, *IMAGE)).astype("float32")
@@ -41,7 +45,7 @@ def batches(steps):
         yield images, labels
 
 
-def build(loss_type, context):
+def build(loss_type: str, context: Any) -> Any:
     """Return the module of network y1, with upstream's own symbol."""
     sys.path.insert(0, ".")
     sys.argv = ["train_softmax.py", "--network", "y1", "--emb-size", str(EMBEDDING)]
@@ -74,12 +78,13 @@ def build(loss_type, context):
     return module
 
 
-def main():
+def main() -> None:
     """Train and print."""
     loss_type, steps = sys.argv[1], int(sys.argv[2])
     context = mx.gpu(0) if sys.argv[3:] == ["gpu"] else mx.cpu()
     module = build(loss_type, context)
-    losses, first = [], None
+    losses: list[float] = []
+    first: list[float] | None = None
     for images, labels in batches(steps):
         module.forward(mx.io.DataBatch([mx.nd.array(images)], [mx.nd.array(labels)]), is_train=True)
         embedding, probability = (output.asnumpy() for output in module.get_outputs())

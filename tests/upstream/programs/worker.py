@@ -8,8 +8,11 @@ Saves to OUTPUT what the module's parameters and moving means are at the end. WI
 is 1 to have batch norms use their moving means, not the statistics of a batch, and 0 for neither.
 """
 
+from __future__ import annotations
+
 import functools
 import sys
+from typing import Any
 
 import mxnet as mx
 
@@ -24,11 +27,11 @@ if without_statistics:
 import train_softmax
 from mfn_trainer.hooks import Hooks
 
-modules = []
+modules: list[Any] = []
 make = Hooks.Module
 
 
-def module(hooks, **options):
+def module(hooks: Hooks, **options: Any) -> Any:
     """Make the module, and keep it."""
     modules.append(make(hooks, **options))
     return modules[0]

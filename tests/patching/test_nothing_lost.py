@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.repositories import commit, git
-from tests.support.tool import Ran, Tool
-from tests.support.toy import LINES, NEW, Toy, make_toy, snapshot
+from tests.support.tool import Tool
+from tests.support.toy import Toy, make_toy, snapshot
 
 PRECIOUS = "precious\n"
 
@@ -389,98 +389,3 @@ def test_nothing_is_brought_back_through_a_link(applied: Toy) -> None:
     assert toy("apply").code == 0
     assert list((toy.folder / "outside").iterdir()) == []
     assert (toy.workspace / "src").is_symlink()
-
-
-@pytest.mark.parametrize("place", ["patches/local", "patches/series", "pinned_commit.txt"])
-def test_a_project_is_not_written_through_links(applied: Toy, place: str) -> None:
-    toy = applied
-    outside = toy.folder / "outside"
-    (outside / "folder").mkdir(parents=True)
-    where = toy.project / place
-    if where.exists():
-        where.rename(outside / "file")
-        where.symlink_to(outside / "file")
-    else:
-        where.symlink_to(outside / "folder")
-    toy.change("src/a.py", 30, "mine", where=toy.workspace)
-    before = snapshot(toy.project), snapshot(outside), snapshot(toy.workspace)
-    ran = toy("new", *NEW) if place != "pinned_commit.txt" else _rebase(toy)
-    assert ran.code == 1
-    assert str(where) in ran.err
-    assert (snapshot(toy.project), snapshot(outside)) == before[:2]
-
-
-def _rebase(toy: Toy) -> Ran:
-    git(toy.workspace, "checkout", "--quiet", "src/a.py")
-    toy.branch("newer")
-    toy.write("new.txt", "x\n")
-    commit(toy.upstream, "newer")
-    return toy("rebase", "--onto", "newer")
-
-
-def test_a_stray_file_in_the_place_of_a_new_patch(applied: Toy) -> None:
-    toy = applied
-    stray = toy.project / "patches" / "local" / "0001-mine.patch"
-    stray.parent.mkdir()
-    stray.write_text(PRECIOUS)
-    toy.change("src/a.py", 30, "mine", where=toy.workspace)
-    before = toy.patches(), toy.work_tree()
-    ran = toy("new", *NEW)
-    assert (ran.code, f"{stray} would be overwritten" in ran.err) == (1, True)
-    assert (toy.patches(), toy.work_tree()) == before
-
-
-def test_a_conflict_is_not_written_through_a_link(applied: Toy) -> None:
-    toy = applied
-    victim = toy.folder / "victim.txt"
-    victim.write_text(PRECIOUS)
-    before = toy.work_tree()
-    toy.branch("newer")
-    (toy.upstream / "src" / "a.py").unlink()
-    (toy.upstream / "src" / "a.py").symlink_to(victim)
-    commit(toy.upstream, "a link")
-    ran = toy("rebase", "--onto", "newer")
-    assert (ran.code, "it is now a link" in ran.err) == (1, True)
-    assert victim.read_text() == PRECIOUS
-    assert (toy.workspace / "src" / "a.py").readlink() == victim
-    assert toy("rebase", "--abort").code == 0
-    assert victim.read_text() == PRECIOUS
-    assert toy.work_tree() == before
-
-
-def test_a_link_to_a_folder_of_conflicts(applied: Toy) -> None:
-    """Upstream turned the folder of a patched file into a link that leads out."""
-    toy = applied
-    outside = toy.folder / "outside"
-    outside.mkdir()
-    (outside / "a.py").write_text("".join(LINES))
-    toy.branch("newer")
-    shutil.rmtree(toy.upstream / "src")
-    (toy.upstream / "src").symlink_to(outside)
-    commit(toy.upstream, "a link")
-    ran = toy("rebase", "--onto", "newer")
-    assert ran.code == 1
-    assert (outside / "a.py").read_text() == "".join(LINES)
-    assert toy("status").code == 0
-    assert (toy.workspace / "src" / "a.py").read_text().count("LINE 9\n") == 1
-
-
-def test_decisions_are_saved_when_a_rebase_is_given_up(applied: Toy) -> None:
-    toy = applied
-    before = toy.work_tree()
-    toy.branch("newer")
-    toy.change("src/a.py", 9, "upstream's")
-    commit(toy.upstream, "newer")
-    assert toy("rebase", "--onto", "newer").code == 1
-    shown = toy.work_tree()
-    assert toy("rebase", "--abort").code == 0
-    assert toy.work_tree() == before, "what we showed ourselves is not saved"
-    assert toy("rebase", "--onto", "newer").code == 1
-    assert toy.work_tree() == shown
-    (toy.workspace / "src" / "a.py").write_text("my decision\n")
-    ran = toy("rebase", "--abort")
-    assert "saved your changes as" in ran.err
-    (content,) = toy.saved().values()
-    assert b"+my decision\n" in content
-    shutil.rmtree(toy.workspace / "saved")
-    assert toy.work_tree() == before

@@ -1,4 +1,4 @@
-"""The drift check on a stand-in for upstream: one test for each verdict."""
+"""The drift check on a stand-in for upstream, with a test for each verdict."""
 
 from __future__ import annotations
 

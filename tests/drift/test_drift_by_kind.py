@@ -1,4 +1,4 @@
-"""Patches and files of every kind: the verdict is git's, or the patch is refused with a reason."""
+"""For patches and files of every kind, the verdict is git's, or the patch is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Addresses of upstream: what must not reach git, and what must not be shown or kept."""
+"""Addresses of upstream: which git must not get, and which parts must not be shown or stored."""
 
 from __future__ import annotations
 

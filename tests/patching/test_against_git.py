@@ -1,10 +1,10 @@
-"""Random patches on random revisions: the verdicts and the results are those of ``git apply``.
+"""Random patches on random revisions give the verdicts and results of ``git apply``.
 
 The only difference is documented: a hunk that would move, and whose context stands in several
 places, is a conflict here. MFN_PATCH_RANDOM_PATCHES says how many patches are tried, and
 MFN_PATCH_RANDOM_SEED which::
 
-    MFN_PATCH_RANDOM_PATCHES=1500 pytest -s tests/test_against_git.py
+    MFN_PATCH_RANDOM_PATCHES=1500 pytest -s tests/patching/test_against_git.py
 """
 
 from __future__ import annotations

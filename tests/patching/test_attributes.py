@@ -1,4 +1,4 @@
-"""Attributes of upstream's own change no byte: not on the way to the work tree, nor back."""
+"""Attributes of upstream change no byte on the way to the work tree and back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Edits in a workspace become part of a patch."""
+"""``refresh``: edits in a workspace become part of a patch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever was edited: a refreshed series makes the edited tree, or nothing has changed."""
+"""After any edit, a refreshed series gives the edited tree, or nothing has changed."""
 
 from __future__ import annotations
 

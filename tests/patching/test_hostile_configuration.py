@@ -1,4 +1,4 @@
-"""A user's configuration and environment change no byte of any result."""
+"""The user's configuration and environment change no byte of any result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hosts that serve upstream badly, and clones that lack blobs: git starts no git by itself."""
+"""Hosts with limited protocols, and partial clones: git never starts another git by itself."""
 
 from __future__ import annotations
 

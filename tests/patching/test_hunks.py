@@ -1,4 +1,4 @@
-"""Where hunks fit: the same as git says, on random files, edits and shifts."""
+"""Hunks fit where git applies them, for random files, edits and shifts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands that are killed: whatever the moment, the next one mends it, and nothing is lost.
+"""A command may be killed at any moment: the next one recovers, and nothing is lost.
 
 The moments are not random: the command runs in a forked process, which kills itself before or after
 each git process and each change of a file by the tool.

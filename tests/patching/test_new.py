@@ -1,4 +1,4 @@
-"""Edits in a workspace become a patch of their own."""
+"""``new``: edits in a workspace become a patch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tool did not write is saved or refused, whatever stands where a commit has a file."""
+"""Files that mfn-patch did not write are saved, or the command is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forms of patch files: they mean what git says, or are refused with a reason."""
+"""Patch files are interpreted as git does, or refused with a reason."""
 
 from __future__ import annotations
 

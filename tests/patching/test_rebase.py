@@ -1,4 +1,4 @@
-"""A series is carried to another commit of upstream, with decisions on the way."""
+"""``rebase``: a series moves to another commit of upstream, with conflicts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A rebase onto an upstream where a patched file became something else always has a way on."""
+"""A rebase can continue even if a patched file has become something else upstream."""
 
 from __future__ import annotations
 

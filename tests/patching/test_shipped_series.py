@@ -1,4 +1,4 @@
-"""The shipped series: it is in the documented form, and its stacks declare what they require."""
+"""The shipped series has the documented format, and its stacks declare what they require."""
 
 from __future__ import annotations
 

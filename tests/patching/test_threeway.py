@@ -1,4 +1,4 @@
-"""Where equal blocks stand in a file, a change goes where git's 3-way merge puts it."""
+"""Among equal blocks, a change goes where git's 3-way merge puts it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Moves of the work tree that are cut short at any moment are finished by the next command."""
+"""The next command finishes a move of the work tree that was interrupted at any moment."""
 
 from __future__ import annotations
 

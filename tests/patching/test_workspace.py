@@ -1,4 +1,4 @@
-"""The workspace, by its commands, on a stand-in for upstream."""
+"""The commands of a workspace, on a stand-in for upstream."""
 
 from __future__ import annotations
 

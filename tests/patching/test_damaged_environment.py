@@ -1,4 +1,4 @@
-"""What surrounds a command is missing or damaged: each ends in a message and a documented code."""
+"""In a damaged environment, a command ends with a message and a documented exit code."""
 
 from __future__ import annotations
 

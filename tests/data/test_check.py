@@ -1,56 +1,17 @@
 from __future__ import annotations
 
-import io
-import os
-import pickle
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from mfn_patcher.data.check import DataSetCheck, VerificationSetSize, check, preflight
-from mfn_patcher.data.recordio import Index, RecordReader, RecordWriter, pack
-from mfn_patcher.data.verification_set import read_verification_set, write_verification_set
+from mfn_patcher.data.recordio import pack
 from mfn_patcher.finding import Level
+from tests.support.data_sets import encoded, expect, records_of, rewrite
 from tests.support.odd_images import odd_images, undecodable_images
-
-
-def encoded(size: tuple[int, int] = (112, 112), mode: str = "RGB") -> bytes:
-    file = io.BytesIO()
-    Image.new(mode, size, 128).save(file, format="JPEG")
-    return file.getvalue()
-
-
-def expect(directory: Path, level: Level, name: str, *words: str) -> None:
-    """Check that there is exactly one finding of a level, about `name`, with these words."""
-    result = check(directory)
-    found = [finding for finding in result.findings if finding.level is level]
-    assert [finding.check for finding in found] == [name], result.findings
-    for word in words:
-        assert word in found[0].detail
-    assert found[0].remedy
-    assert result.ok == (level is not Level.ERROR)
-
-
-def records_of(directory: Path) -> dict[int, bytes]:
-    index = Index.read(directory / "train.idx")
-    with RecordReader(directory / "train.rec") as reader:
-        return {
-            key: reader.read(position)
-            for key, position in zip(index.keys.tolist(), index.positions.tolist())
-        }
-
-
-def rewrite(directory: Path, changes: dict[int, bytes | None]) -> None:
-    """Rewrite the record file with some records changed, added or left out."""
-    records = {**records_of(directory), **changes}
-    with RecordWriter(directory / "train.rec", directory / "train.idx") as writer:
-        for key, payload in records.items():
-            if payload is not None:
-                writer.write(key, payload)
 
 
 def test_synthetic_set_is_sound(pristine: Path) -> None:
@@ -334,87 +295,6 @@ def test_label_that_is_no_class(faces: Path, label: float) -> None:
     found = [f for f in check(faces).findings if f.level is Level.ERROR]
     assert [f.check for f in found] == ["images"]
     assert f"image 20 has {label:g}" in found[0].detail
-
-
-def test_missing_verification_sets(faces: Path) -> None:
-    (faces / "lfw.bin").unlink()
-    expect(faces, Level.WARNING, "lfw.bin", "is missing")
-    (faces / "cfp_fp.bin").unlink()
-    (faces / "agedb_30.bin").unlink()
-    result = check(faces)
-    assert result.findings[-1].check == "verification sets"
-    assert result.ok
-    assert not preflight(faces, 8)
-
-
-def change_pairs(directory: Path, images: slice, same: list[bool]) -> None:
-    pairs = read_verification_set(directory / "lfw.bin")
-    write_verification_set(directory / "lfw.bin", pairs.images[images], same)
-
-
-def test_odd_number_of_images(faces: Path) -> None:
-    change_pairs(faces, slice(39), [True, False] * 10)
-    expect(faces, Level.ERROR, "lfw.bin", "39 images for 20 pairs, which need 40")
-
-
-def test_more_images_than_pairs(faces: Path) -> None:
-    change_pairs(faces, slice(40), [True, False] * 9 + [True])
-    found = [(f.level, f.detail) for f in check(faces).findings if f.level is not Level.OK]
-    assert found == [
-        (Level.WARNING, "40 images for 19 pairs, which need 38"),
-        (
-            Level.ERROR,
-            "fold 10 of 10 has no pair of different identities, and the script divides by their "
-            "number",
-        ),
-    ]
-
-
-def test_too_few_pairs(faces: Path) -> None:
-    change_pairs(faces, slice(18), [True] * 9)
-    expect(faces, Level.ERROR, "lfw.bin", "9 pairs are too few")
-
-
-def test_fold_of_one_kind(faces: Path) -> None:
-    change_pairs(faces, slice(40), [True] * 10 + [False] * 10)
-    expect(faces, Level.ERROR, "lfw.bin", "fold 1 of 10 has no pair of different identities")
-    assert [finding.check for finding in preflight(faces, 8)] == ["lfw.bin"]
-
-
-def test_folds_are_those_of_the_script(faces: Path) -> None:
-    # 21 pairs: the first fold has three, the others two.
-    change_pairs(faces, slice(40), [True, True, False] + [True, False] * 9)
-    details = [f.detail for f in check(faces).findings if f.level is Level.ERROR]
-    assert details == ["40 images for 21 pairs, which need 42"]
-
-
-def test_unusable_verification_image(faces: Path) -> None:
-    pairs = read_verification_set(faces / "lfw.bin")
-    write_verification_set(faces / "lfw.bin", [*pairs.images[:-1], encoded((96, 112))], pairs.same)
-    expect(faces, Level.ERROR, "lfw.bin", "1 of 16", "image 39 is 96x112")
-
-
-def test_an_empty_image_is_found_wherever_it_is(faces: Path) -> None:
-    pairs = read_verification_set(faces / "lfw.bin")
-    images = [*pairs.images]
-    images[1] = b""
-    assert check(faces).ok
-    write_verification_set(faces / "lfw.bin", images, pairs.same)
-    expect(faces, Level.ERROR, "lfw.bin", "image 1 can't be decoded")
-
-
-def test_empty_and_hostile_verification_sets(faces: Path, tmp_path: Path) -> None:
-    (faces / "lfw.bin").write_bytes(b"")
-    expect(faces, Level.ERROR, "lfw.bin", "is not a verification set")
-
-    class Hostile:
-        def __reduce__(self) -> tuple[object, tuple[str]]:
-            return os.mkdir, (str(tmp_path / "trap"),)
-
-    (faces / "lfw.bin").write_bytes(pickle.dumps(Hostile(), protocol=2))
-    expect(faces, Level.ERROR, "lfw.bin", "mkdir", "nothing was loaded")
-    assert preflight(faces, 8)
-    assert not (tmp_path / "trap").exists()
 
 
 def test_preflight(pristine: Path) -> None:

@@ -95,15 +95,20 @@ class Module(mx.mod.Module):
         super().update()
 
 
+def network() -> Any:
+    """Return one layer with a softmax."""
+    data = mx.sym.Variable("data")
+    logits = mx.sym.FullyConnected(data, num_hidden=CLASSES, no_bias=True, name="f")
+    softmax = mx.sym.SoftmaxOutput(logits, name="softmax", normalization="valid")
+    return mx.sym.Group([mx.sym.BlockGrad(logits), softmax])
+
+
 def main() -> None:
     """Train one layer."""
     logger = logging.getLogger()
     logger.setLevel(logging.INFO)
     logger.handlers[:] = [Lines()]
-    data = mx.sym.Variable("data")
-    logits = mx.sym.FullyConnected(data, num_hidden=CLASSES, no_bias=True, name="f")
-    softmax = mx.sym.SoftmaxOutput(logits, name="softmax", normalization="valid")
-    symbol = mx.sym.Group([mx.sym.BlockGrad(logits), softmax])
+    symbol = network()
     module = Module(symbol=symbol, context=[mx.cpu()])
     show = mx.callback.Speedometer(BATCH, 20)
     seen: list[list[str]] = []

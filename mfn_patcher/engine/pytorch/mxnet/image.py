@@ -1,4 +1,4 @@
-"""Decoding of images."""
+"""Decoding images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .ndarray import NDArray, from_numpy
 
 __getattr__ = out_of_scope("mxnet.image")
 
-# The tool's decoder, by its path: the tool need not be installed in the training interpreter.
+# The decoder is loaded by its path, because the training interpreter may not have the tool.
 _PLACE = Path(__file__).parents[3] / "trainer" / "mfn_trainer" / "pixels.py"
 _LOADER = SourceFileLoader("pixels", str(_PLACE))
 _PIXELS = ModuleType(_LOADER.name)
@@ -21,10 +21,10 @@ _LOADER.exec_module(_PIXELS)
 
 
 def imdecode(buf: bytes) -> NDArray:
-    """Return the pixels of an encoded image: height, width, and red, green, blue from 0 to 255.
+    """Return the pixels of an encoded image, uint8 of shape (height, width, 3), in RGB.
 
     Raises:
-        MXNetError: MXNet can't decode it either.
+        MXNetError: The image cannot be decoded; MXNet could not decode it either.
     """
     found = _PIXELS.decode(buf)
     if found is None:

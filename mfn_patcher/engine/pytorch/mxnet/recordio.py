@@ -1,7 +1,7 @@
-"""RecordIO files, as far as training reads them.
+"""Reading RecordIO files, as training does.
 
-A record is a mark, its length with two bits of kind, and its bytes, padded to four. One that holds
-the mark itself is in parts, between which the mark belongs.
+A record is a magic number, its length with two bits for its kind, and its bytes, padded to a
+multiple of four. A record that contains the magic number is split there into several parts.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _FIRST, _MIDDLE, _LAST = 1, 2, 3
 
 
 class IRHeader(NamedTuple):
-    """What precedes the image of a record.
+    """The header before the image of a record.
 
     Attributes:
-        flag: the number of labels; 0 for one that is in the header itself.
-        label: a number, or an array of as many as the flag says.
-        id: a number of the writer's.
-        id2: another.
+        flag: number of labels; 0 for a single label in the header itself.
+        label: a number, or an array of `flag` numbers.
+        id: number that the writer chose.
+        id2: second number that the writer chose.
     """
 
     flag: int
@@ -48,11 +48,11 @@ class MXRecordIO:
         """Open a file.
 
         Args:
-            uri: its path.
-            flag: ``r``; writing is not offered.
+            uri: path of the file.
+            flag: must be ``r``; writing is not supported.
 
         Raises:
-            MXNetError: The file can't be opened.
+            MXNetError: The file cannot be opened.
         """
         if flag != "r":
             raise OutOfScopeError(f"mxnet.recordio with flag {flag!r}")
@@ -67,7 +67,7 @@ class MXRecordIO:
         self.handle.close()
 
     def reset(self) -> None:
-        """Go to the first record."""
+        """Go back to the first record."""
         self.handle.seek(0)
 
     def read(self) -> bytes | None:
@@ -84,7 +84,7 @@ class MXRecordIO:
                     raise MXNetError(f"{self.uri} ends within a record")
                 return None
             if bool(parts) != (kind in (_MIDDLE, _LAST)):
-                raise MXNetError(f"{self.uri} has a record whose parts are not in order")
+                raise MXNetError(f"{self.uri} has a record with parts out of order")
             parts.append(part)
             if kind not in (_FIRST, _MIDDLE):
                 return _MARK.join(parts)
@@ -108,7 +108,7 @@ class MXIndexedRecordIO(MXRecordIO):
     """Reads records by their keys.
 
     Attributes:
-        idx: the place of each record in the file, in bytes, by key.
+        idx: byte offset of each record by key.
         keys: the keys, in the order of the index.
     """
 
@@ -116,12 +116,12 @@ class MXIndexedRecordIO(MXRecordIO):
         """Open a file and read its index.
 
         Args:
-            idx_path: path of the index: lines of a key and a place.
-            uri: path of the records.
-            flag: ``r``.
+            idx_path: path of the index, whose lines are a key and a byte offset.
+            uri: path of the record file.
+            flag: must be ``r``.
 
         Raises:
-            MXNetError: A file can't be read.
+            MXNetError: A file cannot be read.
         """
         super().__init__(uri, flag)
         self.idx: dict[int, int] = {}
@@ -136,13 +136,13 @@ class MXIndexedRecordIO(MXRecordIO):
             raise MXNetError(f"cannot read the index {idx_path}: {error}") from None
 
     def read_idx(self, idx: int) -> bytes | None:
-        """Return the record of a key."""
+        """Return the record with a key."""
         self.handle.seek(self.idx[idx])
         return self.read()
 
 
 def unpack(s: bytes) -> tuple[IRHeader, bytes]:
-    """Return the header of a record, and its image.
+    """Return the header and the image of a record.
 
     Raises:
         MXNetError: The record is too short for its header.

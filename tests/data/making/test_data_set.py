@@ -185,16 +185,21 @@ def test_resize(people: Path, tmp_path: Path) -> None:
 
 
 def test_people_in_pairs_are_not_trained_on(people: Path, tmp_path: Path) -> None:
-    # An image of somebody in a pair, among the images of somebody else.
     make(tmp_path / "before", people, "24")
     trained = set((tmp_path / "before" / "identities.txt").read_text().splitlines())
     held_out = sorted({f"person-0{n}" for n in range(6)} - trained)
     assert len(held_out) == 2
-    shutil.copy(people / held_out[0] / "3.jpg", people / min(trained) / "leak.jpg")
+    # More than the pairs can use: those that no pair has are left out as well.
+    noise = np.random.default_rng(0).integers(0, 256, (60, 112, 112, 3), dtype=np.uint8)
+    for number, pixels in enumerate(noise):
+        Image.fromarray(pixels).save(people / held_out[0] / f"noise-{number}.png")
+        shutil.copy(people / held_out[0] / f"noise-{number}.png", people / min(trained))
 
     made = make(tmp_path / "made", people, "24")
     assert (made.identities, made.images, made.held_out) == (4, 24, 2)
-    assert left_out(tmp_path / "made") == {f"{min(trained)}/leak.jpg": IN_A_PAIR}
+    assert left_out(tmp_path / "made") == {
+        f"{min(trained)}/noise-{number}.png": IN_A_PAIR for number in range(60)
+    }
     pairs = read_verification_set(tmp_path / "made" / "own.bin")
     assert sum(pairs.same) == 12
     owners = {

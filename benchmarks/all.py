@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 HERE = Path(__file__).parent
-SHARED = {"all", "turns"}
+SHARED = {"all", "peer", "turns"}
 
 
 def machine() -> str:

@@ -1,0 +1,198 @@
+"""The engine's training step beside that of insightface's `arcface_torch`; under five minutes.
+
+    python benchmarks/gpu.py [CHECKOUT] [--device cpu|cuda] [--batch N...] [--workspace DIR]
+
+Ours is the patched upstream's own `train_softmax.py`, with the arguments of stage 3, through the
+engine on PyTorch. The other is the PyTorch implementation in a newer insightface, on the same
+images: as published, with its own width and precision, and with the width of y1. `peer.py`
+describes its variants. Each reading has a process of its own, and the contenders take turns.
+
+CHECKOUT is a checkout of insightface that has recognition/arcface_torch, and WORKSPACE a patched
+workspace; whatever is missing is fetched from upstream. A GPU gets batches of 512 and the 85,164
+identities of the recipe; the CPU, where this is only a rehearsal, less of both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from turns import TOOL, print_table, take_turns
+
+import mfn_patcher.engine
+from mfn_patcher.children import dry_run
+from mfn_patcher.children.environment import child_environment
+from mfn_patcher.patching.project import PUBLIC_ADDRESS
+from mfn_patcher.recipes import loading
+from mfn_patcher.recipes.published import IDENTITIES
+from mfn_patcher.training.step_speed import Workload
+
+ROUNDS = 3
+COMMIT = "7fadd420c2351d0ffa8cac403421c1a3ed733365"
+FOLDER = "recognition/arcface_torch"
+ENGINE = str(Path(mfn_patcher.engine.__file__).parent / "pytorch")
+OURS = "this engine, fp32"
+VARIANTS = {
+    "y1-fp32": "arcface_torch, width of y1, fp32",
+    "y1": "arcface_torch, width of y1, its precision",
+    "published": "arcface_torch, as published",
+}
+
+Reading = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What the contenders compute.
+
+    Attributes:
+        device: cpu or cuda.
+        batch: images per step.
+        classes: number of identities.
+        seconds: how long a reading times steps.
+    """
+
+    device: str
+    batch: int
+    classes: int
+    seconds: float
+
+    @classmethod
+    def on(cls, device: str, batch: int) -> Setup:
+        """Return the setup for a device."""
+        if device == "cuda":
+            return cls(device, batch, IDENTITIES, 4)
+        return cls(device, batch, 1000, 3)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment variables of a contender."""
+        return child_environment(os.environ, "0" if self.device == "cuda" else "", ())
+
+
+def read_ours(source: Path, setup: Setup) -> Reading:
+    """Let the patched script train on the engine, and return its rates."""
+    stage = loading.load().stage("arcface")
+    report = dry_run.ask(
+        source,
+        sys.executable,
+        {**setup.environment, "PYTHONPATH": ENGINE},
+        [[*stage.arguments, "--per-batch-size", str(setup.batch)]],
+        classes=setup.classes,
+        program="step",
+        options=[str(setup.seconds), str(setup.classes)],
+    )
+    if "error" in report:
+        raise SystemExit(f"gpu: {report['error']}")
+    (found,) = report["cases"]
+    return {"rate": found["compute"], "peak": found["peak_bytes"], "forward": found["forward"]}
+
+
+def read_peer(folder: Path, variant: str, setup: Setup) -> Reading:
+    """Train with a variant of `arcface_torch`, and return its rate."""
+    program = str(Path(__file__).with_name("peer.py"))
+    numbers = [str(number) for number in (setup.batch, setup.classes, setup.seconds)]
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore", program, str(folder), variant, setup.device, *numbers],
+        env=setup.environment,
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    found: Reading = json.loads(ran.stdout.splitlines()[-1])
+    return found
+
+
+def compare(source: Path, peer: Path, setup: Setup) -> None:
+    """Let all contenders take turns, and print a table."""
+    # Mixed precision is for CUDA: on the CPU these two are the same.
+    variants = [name for name in VARIANTS if name != "y1" or setup.device == "cuda"]
+    readers: dict[str, Callable[[], Reading]] = {OURS: lambda: read_ours(source, setup)}
+    for name in variants:
+        readers[VARIANTS[name]] = lambda name=name: read_peer(peer, name, setup)  # type: ignore[misc]
+    found: dict[str, list[Reading]] = {title: [] for title in readers}
+
+    def contender(title: str) -> Callable[[], float]:
+        def go() -> float:
+            found[title].append(readers[title]())
+            rate: float = found[title][-1]["rate"]
+            print(f"{title}: {rate:,.1f} images/s", file=sys.stderr)
+            return rate
+
+        return go
+
+    rates = take_turns({title: contender(title) for title in readers}, ROUNDS)
+    work = Workload.of(loading.load())
+    print_table(
+        f"Training steps of {setup.batch} images, {setup.classes:,} identities, "
+        f"{describe(setup.device)}, median of {ROUNDS} processes",
+        ("", "images/s", "this engine to it", "peak memory", "hours for the recipe, estimated"),
+        [
+            (
+                title,
+                f"{rate:,.1f}",
+                f"{rates[OURS] / rate:.2f}",
+                f"{min(one['peak'] for one in found[title]) / 2**20:,.0f} MiB",
+                f"{work.trained / rate / 3600:,.1f}",
+            )
+            for title, rate in rates.items()
+        ],
+    )
+    forward = max(one["forward"] for one in found[OURS])
+    print(
+        f"The hours are not measured: {work.trained / 1e6:,.0f} million images at this rate. "
+        f"Verification adds {work.verified / forward / 3600:,.1f} hours on this engine, at "
+        f"{forward:,.1f} images/s.\n"
+    )
+
+
+def describe(device: str) -> str:
+    """Return the name of a device."""
+    return torch.cuda.get_device_name() if device == "cuda" else "CPU"
+
+
+def fetch_peer(folder: Path) -> None:
+    """Fetch `arcface_torch` at the commit that it was last compared at."""
+    for command in (
+        ["init", "-q"],
+        ["remote", "add", "origin", PUBLIC_ADDRESS],
+        ["fetch", "-q", "--depth", "1", "--filter=blob:none", "origin", COMMIT],
+        ["checkout", "-q", COMMIT, "--", FOLDER],
+    ):
+        subprocess.run(["git", "-C", str(folder), *command], check=True)
+
+
+def main() -> None:
+    """Prepare what was not given, and compare."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("checkout", nargs="?", type=Path)
+    parser.add_argument("--device", choices=["cpu", "cuda"])
+    parser.add_argument("--batch", type=int, nargs="+")
+    parser.add_argument("--workspace", type=Path)
+    given = parser.parse_args()
+    device = given.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if device == "cpu":
+        print("Not measured on a GPU. This is a rehearsal on the CPU, with small batches.\n")
+    with tempfile.TemporaryDirectory() as name:
+        workspace = given.workspace or Path(name, "workspace")
+        if given.workspace is None:
+            subprocess.run([TOOL, "apply", "-w", str(workspace)], check=True, stdout=sys.stderr)
+        checkout = given.checkout or Path(name, "checkout")
+        if given.checkout is None:
+            checkout.mkdir()
+            fetch_peer(checkout)
+        for batch in given.batch or ([512] if device == "cuda" else [16]):
+            source, peer = workspace.resolve() / "src", checkout.resolve() / FOLDER
+            compare(source, peer, Setup.on(device, batch))
+
+
+if __name__ == "__main__":
+    main()

@@ -134,7 +134,7 @@ def compare(source: Path, peer: Path, setup: Setup) -> None:
     print_table(
         f"Training steps of {setup.batch} images, {setup.classes:,} identities, "
         f"{describe(setup.device)}, median of {ROUNDS} processes",
-        ("", "images/s", "this engine to it", "peak memory", "hours for the recipe, estimated"),
+        ("", "images/s", "this engine / it", "peak memory", "hours for the recipe, estimated"),
         [
             (
                 title,

@@ -31,7 +31,7 @@ from turns import TOOL, print_table, take_turns
 import mfn_patcher.engine
 from mfn_patcher.children import dry_run
 from mfn_patcher.children.environment import child_environment
-from mfn_patcher.patching.project import PUBLIC_ADDRESS
+from mfn_patcher.patching.project import project_root, read_upstream
 from mfn_patcher.recipes import loading
 from mfn_patcher.recipes.published import IDENTITIES
 from mfn_patcher.training.step_speed import Workload
@@ -163,7 +163,7 @@ def fetch_peer(folder: Path) -> None:
     """Fetch `arcface_torch` at the commit that it was last compared at."""
     for command in (
         ["init", "-q"],
-        ["remote", "add", "origin", PUBLIC_ADDRESS],
+        ["remote", "add", "origin", read_upstream(project_root()).address],
         ["fetch", "-q", "--depth", "1", "--filter=blob:none", "origin", COMMIT],
         ["checkout", "-q", COMMIT, "--", FOLDER],
     ):

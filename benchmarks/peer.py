@@ -125,7 +125,7 @@ def main() -> None:
         torch.backends.cudnn.allow_tf32 = False
     if device == "cpu":
         # Its head moves tensors to the GPU, whatever it was given.
-        torch.Tensor.cuda = lambda self: self  # type: ignore[assignment,method-assign,misc]
+        torch.Tensor.cuda = lambda self: self
     drawn = np.random.RandomState(0)
     pixels = drawn.randint(0, 256, (int(batch), 3, 112, 112)).astype("float32")
     images = (torch.from_numpy(pixels).to(device) / 255 - 0.5) / 0.5

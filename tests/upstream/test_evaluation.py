@@ -189,7 +189,7 @@ def test_an_image_that_cannot_be_decoded(tool: Tool, trained: Path, tmp_path: Pa
     ran = tool("eval", "-w", trained, "--model", model, *options)
     assert (ran.code, ran.out) == (1, "")
     assert "image 1 of " in ran.err
-    assert "lfw.bin cannot be decoded; replace it" in ran.err
+    assert "lfw.bin cannot be used: it cannot be decoded; replace it" in ran.err
     assert "Traceback" not in ran.err
 
 

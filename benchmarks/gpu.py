@@ -28,9 +28,10 @@ from typing import Any
 import torch
 from turns import TOOL, print_table, take_turns
 
-import mfn_patcher.engine
 from mfn_patcher.children import dry_run
 from mfn_patcher.children.environment import child_environment
+from mfn_patcher.engine import TORCH
+from mfn_patcher.engine.environment import packages
 from mfn_patcher.patching.project import project_root, read_upstream
 from mfn_patcher.recipes import loading
 from mfn_patcher.recipes.published import IDENTITIES
@@ -39,7 +40,7 @@ from mfn_patcher.training.step_speed import Workload
 ROUNDS = 3
 COMMIT = "7fadd420c2351d0ffa8cac403421c1a3ed733365"
 FOLDER = "recognition/arcface_torch"
-ENGINE = str(Path(mfn_patcher.engine.__file__).parent / "pytorch")
+ENGINE = os.pathsep.join(map(str, packages(TORCH)))
 OURS = "this engine, fp32"
 VARIANTS = {
     "y1-fp32": "arcface_torch, width of y1, fp32",

@@ -79,7 +79,7 @@ def test_schema_is_one() -> None:
     jsonschema.Draft202012Validator.check_schema(json.loads(schema.read_text(encoding="utf-8")))
 
 
-@pytest.mark.parametrize("command", ["synth", "check"])
+@pytest.mark.parametrize("command", ["synth", "make", "check", "show"])
 def test_help_ends_with_an_example(tool: Tool, command: str) -> None:
     last = tool("data", command, "--help").out.rstrip().splitlines()[-1]
     assert last.strip().startswith(f"mfn-patch data {command} ")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from mfn_patcher.patching.crosscheck import disagreement
 from mfn_patcher.patching.patchfile import PatchFormatError, Problem, parse_patch
 from mfn_patcher.patching.project import read_pin, read_upstream
 from mfn_patcher.patching.series import series_entries, series_requirements
@@ -20,8 +21,8 @@ def lint(root: Path) -> list[Problem]:
 
     Besides the format of each file, this checks that no entry of the series appears twice, that
     the series lists every patch file, that each stack is contiguous and numbered from 1, that
-    requirements name earlier stacks, and that each pre-image is the post-image of the patch before
-    it.
+    requirements name earlier stacks, that each pre-image is the post-image of the patch before it,
+    and that a second parser reads the same hunks.
     """
     problems: list[Problem] = []
     for read in (read_pin, read_upstream):
@@ -39,6 +40,9 @@ def lint(root: Path) -> list[Problem]:
             patches.append(parse_patch(root / "patches", name))
         except PatchFormatError as error:
             problems.append(error.problem)
+            continue
+        if found := disagreement(patches[-1]):
+            problems.append(Problem(root / "patches" / name, 0, found))
     problems += _order(root / "patches", entries)
     problems += _requirements(root, entries)
     return problems + _chain(patches)

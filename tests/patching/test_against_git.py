@@ -25,6 +25,7 @@ from mfn_patcher.drift.judge import Judge
 from mfn_patcher.drift.tree import Tree
 from mfn_patcher.drift.verdicts import HunkState, PatchState
 from mfn_patcher.patching import unified
+from mfn_patcher.patching.crosscheck import disagreement
 from mfn_patcher.patching.git import Repository
 from mfn_patcher.patching.objects import Blobs
 from mfn_patcher.patching.patchfile import Header, Patch
@@ -206,6 +207,7 @@ class Comparison:
             return
         files = unified.parse(diff, 1)
         patch = Patch("it/0001-it.patch", Path("it"), HEADER, diff, diff, files)
+        assert disagreement(patch) is None, (name, diff.decode())
         blobs = Blobs(self._repository)
         tree = Tree(revision, blobs)
         before = dict(tree.files)

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import replace
 from pathlib import Path
-
-import pytest
-from unidiff.patch import PatchSet
 
 from mfn_patcher.patching.applying import apply
 from mfn_patcher.patching.chain import PatchConflictError, build_chain
 from mfn_patcher.patching.lint import lint
-from mfn_patcher.patching.patchfile import Patch
 from mfn_patcher.patching.series import Series, load_series
 from mfn_patcher.patching.workspace import Workspace
 from tests.support.repositories import ROOT, StandIn
@@ -30,25 +25,6 @@ def test_every_hunk_has_three_lines_of_context_at_most() -> None:
     for patch in SERIES.patches:
         for file in patch.files:
             assert all(hunk.leading <= 3 and hunk.trailing <= 3 for hunk in file.hunks), patch.name
-
-
-@pytest.mark.parametrize("patch", SERIES.patches, ids=lambda patch: patch.name)
-def test_unidiff_reads_the_same(patch: Patch) -> None:
-    """A second parser finds the same files, hunks and lines."""
-    # Latin-1 has a character for each byte.
-    parsed = PatchSet(io.StringIO(patch.diff.decode("latin-1"), newline="\n"))
-    assert [file.path for file in parsed] == [file.path for file in patch.files]
-    for theirs, ours in zip(parsed, patch.files):
-        assert len(theirs) == len(ours.hunks)
-        for there, here in zip(theirs, ours.hunks):
-            assert (there.source_start, there.target_start) == (
-                here.source_start,
-                here.target_start,
-            )
-            source = "".join(line.value for line in there if not line.is_added)
-            target = "".join(line.value for line in there if not line.is_removed)
-            assert source.encode("latin-1").splitlines() == b"".join(here.source).splitlines()
-            assert target.encode("latin-1").splitlines() == b"".join(here.target).splitlines()
 
 
 def _applies(workspace: Workspace, series: Series, stacks: tuple[str, ...]) -> bool:

@@ -1,0 +1,63 @@
+"""A second reading of a patch, by unidiff.
+
+Review tools, editors and scripts read patches with parsers like unidiff. A patch in which they see
+other lines than git applies could pass review and still change something else.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator
+from itertools import zip_longest
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from unidiff.patch import Line
+
+    from mfn_patcher.patching.patchfile import Patch
+
+Lines = tuple[bytes, bytes]
+"""A hunk's lines before and after, each joined."""
+
+
+def disagreement(patch: Patch) -> str | None:
+    """Return in which hunk unidiff reads other lines than this package; None if it reads the same.
+
+    File names are not compared: unidiff does not decode names that git quotes.
+    """
+    from unidiff.errors import UnidiffParseError  # noqa: PLC0415  (only lint needs unidiff)
+    from unidiff.patch import PatchSet  # noqa: PLC0415
+
+    try:
+        # Latin-1 has a character for each byte.
+        theirs = PatchSet(io.StringIO(patch.diff.decode("latin-1"), newline="\n"))
+    except UnidiffParseError as error:
+        return f"unidiff cannot read the diff: {error}"
+    other = (
+        (_joined(hunk, " -"), _joined(hunk, " +"))  # "\\ No newline" is a kind of line, too
+        for file in theirs
+        for hunk in file
+    )
+    for number, (ours, unidiffs) in enumerate(zip_longest(_hunks(patch), other), 1):
+        if ours != unidiffs:
+            return (
+                f"unidiff reads other lines than git in hunk {number}; remove empty lines between "
+                "diffs, or write the patch anew with `mfn-patch refresh`"
+            )
+    return None
+
+
+def _joined(hunk: Iterable[Line], kinds: str) -> bytes:
+    text = "".join(line.value for line in hunk if line.line_type in kinds)
+    return _without_end(text.encode("latin-1"))
+
+
+def _without_end(lines: bytes) -> bytes:
+    # unidiff ends every line, also the last one of a file without a line break.
+    return lines.removesuffix(b"\n")
+
+
+def _hunks(patch: Patch) -> Iterator[Lines]:
+    for file in patch.files:
+        for hunk in file.hunks:
+            yield _without_end(b"".join(hunk.source)), _without_end(b"".join(hunk.target))

@@ -17,6 +17,7 @@ import pytest
 from rich.console import Console
 
 from mfn_patcher.cli import terminal
+from mfn_patcher.drift.formats import FORMATS
 from mfn_patcher.printable import UNSAFE, csv_cell, json_text, one_line, visible
 from mfn_patcher.runs.events import Verification
 from mfn_patcher.training.watch.alarms import Alarm
@@ -132,7 +133,7 @@ def test_the_workspace_and_what_upstream_says(
     edit(stand_in.upstream, "src/shapes.py", b"    pw = (kw-1)/2\n", HOSTILE.encode() + b"\n")
     commit(stand_in.upstream, f"Theirs {HOSTILE}")
     check = ("check", "--history", "--project", stand_in.project, *upstream, "--format")
-    for form in ("text", "github", "junit", "sarif", "json"):
+    for form in FORMATS:
         ran = tool(*check, form)
         assert ran.code == 3
         assert "owned" in ran.out

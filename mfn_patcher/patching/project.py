@@ -123,7 +123,8 @@ def read_upstream(root: Path) -> Upstream:
     if address and (root / address).is_dir():
         address = str((root / address).resolve())
     try:
-        Address(address)
+        if Address(address) != address:
+            raise wrong("`address` must not contain a user name, password, token or query")
     except AddressError as error:
         raise wrong(f"`address`: {error}") from error
     if not isinstance(paths, list) or not paths:

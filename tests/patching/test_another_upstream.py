@@ -87,6 +87,7 @@ def test_an_option_or_variable_overrides_the_address(toy: Toy, tmp_path: Path) -
         ("address = 'https://a.b/c'\n", "missing key 'paths'"),
         ("address = 'https://a.b/c'\npaths = ['/a']\npin = ''\n", "unknown key 'pin'"),
         ("address = 7\npaths = ['/a']\n", "`address` must be a string"),
+        ("address = 'https://token@a.b/c'\npaths = ['/a']\n", "must not contain a user name"),
         ("address = 'ext::sh -c id'\npaths = ['/a']\n", "`address`: cannot fetch from"),
         ("address = 'https://a.b/c'\npaths = '/a'\n", "`paths` must be a list"),
         ("address = 'https://a.b/c'\npaths = []\n", "`paths` must be a list"),

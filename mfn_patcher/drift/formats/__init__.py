@@ -2,7 +2,8 @@
 
 To add a format, write a module in this package with a function ``render(report)`` that takes a
 `mfn_patcher.drift.findings.DriftReport` and returns text, and add a line to `FORMATS`. It is then a
-choice of ``mfn-patch check --format``; describe it in ``docs/ci.md``.
+choice of ``mfn-patch check --format``. Tests fail until the table in ``docs/ci.md`` has a row for
+it and ``docs/commands.md`` names it. What people see goes through `mfn_patcher.printable`.
 """
 
 from __future__ import annotations

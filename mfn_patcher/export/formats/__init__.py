@@ -11,7 +11,8 @@ To add a format:
 Then ``--help``, messages, ``export``, ``embed``, ``compare``, ``bench model`` and ``eval`` know it.
 ``tests/export/test_formats.py`` fails until ``docs/export.md`` has its rows and
 ``docs/schema/export.json`` its name. The tests in ``tests/upstream`` export a trained checkpoint in
-every format and compare the results.
+every format with a runtime and compare the results; one that only the engine runs needs a test of
+its own there, as slim has.
 """
 
 from __future__ import annotations

@@ -16,7 +16,8 @@ Any other entry names the inputs, the attributes with MXNet's defaults, a shape 
 * If one expression of PyTorch's functions does not suffice, add a function to ``kernels.py``; the
   code can call every public function of that module by its name.
 
-Then add a case to ``tests/engine/programs/numeric_cases.py``, record what MXNet computes for it
+Then append a case to ``tests/engine/programs/numeric_cases.py`` (inputs are drawn by position, so a
+case in between would change those after it), record what MXNet computes for it
 with ``python -m tests.engine.record``, and run ``pytest tests/engine/test_operators.py``. If
 exported networks should contain it, add a writer to ``mfn_patcher/export/onnx_operators.py``.
 """

@@ -159,7 +159,7 @@ class Check:
             for process in (training.pid, *children_of(training.pid)):
                 os.kill(process, signal.SIGKILL)
             training.wait()
-        expect(first.exists(), "the training ended before its third stage had saved")
+        expect(first.exists(), "training ended before its third stage had saved")
         subprocess.run([*command, "--resume"], check=True, stdout=sys.stderr)
         return f"{len(list(models.glob('*.params')))} checkpoints, resumed after a kill"
 
@@ -182,7 +182,7 @@ def expect(holds: bool, otherwise: str) -> None:
 
 
 def children_of(process: int) -> list[int]:
-    """Return the processes that a process has started: the script, of a training."""
+    """Return the processes that a process has started: for a training run, the script."""
     listed = Path(f"/proc/{process}/task/{process}/children").read_text()
     return [int(child) for child in listed.split()]
 

@@ -92,7 +92,7 @@ def _size(path: Path) -> int:
 
 @dataclass(frozen=True)
 class Complete:
-    """A complete checkpoint, from which a training can be resumed.
+    """A complete checkpoint, from which training can be resumed.
 
     Attributes:
         number: number in its file names.
@@ -149,7 +149,7 @@ def _read_manifest(path: Path) -> _Manifest | None:
         held = read_manifest(path)
         files = {kind: dict(held["files"][kind]) for kind in (PARAMETERS, MOMENTUM)}
         saved = float(held["saved"])
-        # A training that has diverged cannot be resumed usefully.
+        # A run that has diverged cannot be resumed usefully.
         figures = dict(held.get("verification", {})).values()
         if not all(map(math.isfinite, (saved, *figures))):
             return None

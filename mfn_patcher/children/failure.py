@@ -25,7 +25,7 @@ _REMEDIES = {
     r"ModuleNotFoundError|ImportError|cannot open shared object": "`mfn-patch doctor` lists what "
     "the training interpreter is missing.",
     r"FileNotFoundError|NotADirectoryError|No such file or directory": "Restore it if it was "
-    "removed during the training, or name another with --data-dir, --models-dir or --pretrained.",
+    "removed during training, or name another with --data-dir, --models-dir or --pretrained.",
     r"PermissionError|Permission denied|Read-only file system": "Check its owner and permissions.",
     r"\bCUDA|\bcu(DNN|dnn|BLAS|blas)\b|\bGPU": "`mfn-patch doctor` checks driver, GPUs and "
     "libraries; --cpu trains without a GPU.",

@@ -135,10 +135,10 @@ def feed(
 ) -> None:
     """Measure how fast a data set is fed to training on this machine, and what limits it.
 
-    DIR has the files property, train.rec and train.idx. The contenders are the feed with decoding
-    threads, upstream's own iterator, decoding alone of images in memory, and reading from the disk.
-    By default, 1, 2, 4, ... decoding threads are tried, up to the number of cores and at most 8. It
-    needs no GPU and changes nothing.
+    DIR has the files property, train.rec and train.idx. The contenders are timed in turn: the feed
+    with decoding threads, upstream's own iterator, decoding alone, with the images already in
+    memory, and reading from the disk. By default, 1, 2, 4, ... decoding threads are tried, up to
+    the number of cores and at most 8. No GPU is needed, and nothing is changed.
     """
     from mfn_patcher.children import interpreter
     from mfn_patcher.training import feed_speed as feeds

@@ -109,7 +109,7 @@ def cluster_options(function: _Function) -> Callable[..., Any]:
 
 
 def for_rank(options: Options, job: Job | None) -> Options:
-    """Return the options of a training for the rank that this process is: its share of GPUs."""
+    """Return the training options for the rank that this process is: its share of GPUs."""
     if job is None:
         return options
     from mfn_patcher.cluster.job import share_devices

@@ -40,8 +40,9 @@ def synth(
     """Write a small synthetic data set to DIR.
 
     It has the layout of the published data sets: train.rec, train.idx, property, and the
-    verification sets lfw.bin, cfp_fp.bin and agedb_30.bin. Its faces are drawn, so it shows that
-    training works but says nothing about real faces. Existing files in DIR are not overwritten.
+    verification sets lfw.bin, cfp_fp.bin and agedb_30.bin. Its faces are synthetic, so it shows
+    that training works but says nothing about real faces. Existing files in DIR are not
+    overwritten.
     """
     from rich.console import Console
     from rich.progress import Progress
@@ -79,7 +80,7 @@ def synth(
     "--pairs",
     multiple=True,
     metavar="FILE|N",
-    help="A verification set: a pair list, or N drawn pairs. Repeatable.",
+    help="Verification set: a pair list, or N random pairs. Repeatable.",
 )
 @click.option("--resize", is_flag=True, help="Scale square images of another size to 112x112.")
 @json_option
@@ -89,11 +90,12 @@ def make(
     """Make a data set in OUT from the aligned 112x112 faces in SOURCE.
 
     SOURCE is a folder with one folder per identity, or a list file with a path and an identity per
-    line. JPEG and PNG files are copied, others become PNG. Unreadable files, duplicates and files
-    of another size are left out and listed in OUT/left-out.tsv. Faces are not aligned.
+    line. JPEG and PNG files are copied; other formats are converted to PNG. Unreadable files,
+    duplicates and files of another size are left out and listed in OUT/left-out.tsv. Faces are not
+    aligned.
 
-    Nobody in a verification pair is trained on. A pair list becomes a set of its own name, N drawn
-    pairs become own.bin. Existing files are not overwritten.
+    Nobody in a verification pair is trained on. A pair list becomes a set of the same name; N
+    randomly drawn pairs become own.bin. Existing files are not overwritten.
     """
     from rich.console import Console
     from rich.progress import Progress

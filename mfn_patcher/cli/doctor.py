@@ -79,13 +79,13 @@ def doctor(
     project: Path | None,
     as_json: bool,
 ) -> None:
-    """Check that this machine can train, and how to fix it if not.
+    """Check whether this machine can train, and say how to fix what is wrong.
 
     Checks git, the workspace, the training interpreter, the engine and every library it links, the
     data set, the GPUs and their memory, and the disk, for all stages of the recipe. The options
     mean the same as for train. Nothing is trained or changed.
 
-    With --cluster or --hosts, all hosts are checked: whether they agree, and reach each other.
+    With --cluster or --hosts, also check that all hosts agree and can reach each other.
 
     The exit code is 4 if a check failed; warnings leave it 0.
     """

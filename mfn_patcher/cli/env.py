@@ -33,7 +33,7 @@ Example:
 @python_option
 @engine_option
 def env(recipe_name: str, gpus: str | None, cpu: bool, python: str | None, engine: str) -> None:
-    """Print export lines with which the script runs by hand as train runs it.
+    """Print export lines for running the script by hand as `train` would.
 
     The lines are for a POSIX shell. They set the engine, the devices and the libraries.
     """

@@ -36,8 +36,8 @@ The script's 10-fold protocol measures accuracy with and without flip, the thres
 accept rate at a false accept rate of 0.001, and the mean length of the embeddings.
 
 MODEL is PREFIX,EPOCH for one checkpoint; PREFIX for all of its checkpoints, of which the best is
-marked; or a file written by `mfn-patch export` ({formats.suffixes()}), which its own runtime
-computes on the CPU.
+marked; or a file written by `mfn-patch export` ({formats.suffixes()}), which runs on the CPU in
+its own runtime.
 
 By default, data set and batch size are those of the run that saved the newest of the checkpoints,
 and GPUs are chosen as `mfn-patch train` does.

@@ -52,12 +52,12 @@ Example:
     metavar="DIR",
     help="Folder to write to.  [default: exported]",
 )
-@click.option("--fp16", "half", is_flag=True, help="Write it in half precision.")
+@click.option("--fp16", "half", is_flag=True, help="Write half-precision weights.")
 @click.option(
     "--images",
     type=PathType(dir_okay=False, exists=True, path_type=Path),
     metavar="SET.bin",
-    help="Verify on this set instead of drawn faces.",
+    help="Verify on this set instead of synthetic faces.",
 )
 @python_option
 @engine_option

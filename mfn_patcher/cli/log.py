@@ -35,7 +35,7 @@ _CSV = ("run", "set", "step", "accuracy", "std", "xnorm", "checkpoint")
 def log(file: Path, form: str, as_json: bool) -> None:
     """Summarise a log of the training script; FILE is - for standard input.
 
-    The log may be of MXNet 1.1 or 1.9.1, have a time stamp before each line, and hold several
+    The log may come from MXNet 1.1 or 1.9.1, have a time stamp before each line, and hold several
     runs. The summary shows arguments, speed, learning rates, checkpoints, all verification
     results and the best one on each set. The csv format has only the verification results.
 

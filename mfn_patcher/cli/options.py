@@ -32,7 +32,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class PathType(click.Path):
-    """A path that is not empty, which Python would take for the current folder."""
+    """A non-empty path; Python would take an empty one for the current folder."""
 
     def convert(
         self,
@@ -115,7 +115,7 @@ def in_a_folder(_context: click.Context, _parameter: click.Parameter, path: Path
     """Return `path`, a file to write, if its folder exists.
 
     Raises:
-        click.BadParameter: it does not, which is better said before the work than after it.
+        click.BadParameter: it does not; report that before the work starts.
     """
     if path and not path.absolute().parent.is_dir():
         raise click.BadParameter(f"folder {path.absolute().parent} does not exist")
@@ -217,7 +217,7 @@ def print_findings(findings: Iterable[Finding]) -> None:
 
 
 def report(line: str) -> None:
-    """Tell what is going on, on standard error, so that standard output stays for results."""
+    """Report progress on standard error; standard output is for results only."""
     _LOG.info("%s", line)
 
 

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 def plot(sources: tuple[str, ...], output: Path | None, workspace: Path) -> None:
     """Plot training accuracy, speed and verification over the steps.
 
-    Several logs and runs are drawn over each other. Dashed lines are the published results for
-    the same loss; dotted lines mark the steps at which a learning rate begins. Without -o, a PNG
-    named after the first source is written here, unless a file of that name exists.
+    Several logs and runs are drawn on top of each other. Dashed lines are the published results
+    for the same loss; dotted lines mark the steps at which the learning rate changes. Without -o, a
+    PNG named after the first source is written here, unless a file of that name exists.
 
     \b
     Example:

@@ -25,7 +25,7 @@ def report(run_name: str, output: Path | None, workspace: Path) -> None:
     """Write an HTML page about a run.
 
     The page shows the results next to published ones, the curves, patches, command, environment
-    and data set. It is a single file that loads nothing; by default, report.html in the folder of
+    and data set. It is self-contained. By default it is written to report.html in the folder of
     the run.
 
     \b

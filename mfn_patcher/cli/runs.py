@@ -38,7 +38,7 @@ def runs() -> None:
 def list_runs(workspace: Path, as_json: bool) -> None:
     """List all runs, newest first.
 
-    The state `killed` means that a run ended together with mfn-patch, as in a power cut.
+    The state `killed` means that the run died along with mfn-patch, for example in a power cut.
     """
     from mfn_patcher.runs.store import every
 
@@ -83,7 +83,7 @@ def show(run_name: str, workspace: Path, as_json: bool) -> None:
     if run.summary:
         print_run(run.summary)
     else:
-        echo(f"{run.log} contains nothing about the training.")
+        echo(f"{run.log} contains nothing about training.")
 
 
 @runs.command(epilog="\b\nExample:\n  mfn-patch runs compare 20260101T0000 last")

@@ -1,4 +1,4 @@
-"""Errors of a training on several hosts."""
+"""Errors of training on several hosts."""
 
 from __future__ import annotations
 

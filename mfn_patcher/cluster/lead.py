@@ -122,7 +122,7 @@ class Lead(Companions):
         preflight.require_agreement(self.compare_facts(own))
         preflight.require_ports(self.check_ports())
 
-    # -- a stage: what `Companions` offers to the training ------------------------------------
+    # -- a stage: what `Companions` offers to training ----------------------------------------
 
     def begin(
         self, plan: StagePlan, folder: Path, environment: Mapping[str, str]

@@ -62,7 +62,7 @@ class Rank:
 
 
 def rank_name(number: int, host: str) -> str:
-    """Return the name of a rank in messages."""
+    """Return the name that messages use for a rank."""
     return f"rank {number} on {host}"
 
 

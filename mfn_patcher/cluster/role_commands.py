@@ -1,4 +1,4 @@
-"""The commands that a training on several hosts would start, for its dry run."""
+"""The commands that a training run on several hosts would start, for its dry run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a training on several hosts hangs, and which rank it waits for."""
+"""Detecting that training on several hosts hangs, and which rank it waits for."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class StallDetector:
             self._last = now, heartbeat.step
 
     def limit(self, heartbeats: Iterable[Heartbeat]) -> float:
-        """Return the seconds after which a training without any progress counts as hung."""
+        """Return the seconds after which a run without any progress counts as hung."""
         started = any(
             beat.step is not None and self._first is not None and beat.step > self._first
             for beat in heartbeats
@@ -63,7 +63,7 @@ class StallDetector:
     def find_stall(
         self, heartbeats: Mapping[int, Heartbeat], names: Mapping[int, str]
     ) -> str | None:
-        """Return why the training counts as hung; None if it does not.
+        """Return why the run counts as hung; None if it does not.
 
         Args:
             heartbeats: last heartbeat of each rank.

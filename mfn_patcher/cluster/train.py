@@ -49,7 +49,7 @@ def train_together(
         SetupError: The job cannot start.
         FaultError: A host or a process failed.
         StoppedError: Rank 0 stopped this rank.
-        MfnPatchError: Whatever stops a training on one host, too.
+        MfnPatchError: Anything that would also stop training on one host.
     """
     if job.rank.number:
         with Follower(job, context.python, "train") as follower:

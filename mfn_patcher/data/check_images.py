@@ -54,7 +54,7 @@ def check_images(
         try:
             record = unpack(reader.read(position))
         except RecordIOError as error:
-            yield Finding(Level.ERROR, _CHECK, f"record {key} can't be read: {error}", COPY_AGAIN)
+            yield Finding(Level.ERROR, _CHECK, f"record {key} cannot be read: {error}", COPY_AGAIN)
             return
         labels[key] = record.labels[0]
         if key in decoded:
@@ -82,7 +82,7 @@ def _judge_images(problems: Mapping[int, ImageProblem], sampled: int) -> Iterato
             f"{len(found)} of {sampled} sampled images are unusable; image {key} {problem.text}"
         )
         if found is skipped and len(found) < sampled:
-            remedy = f"Training skips images that can't be decoded. {problem.remedy}"
+            remedy = f"Training skips images that cannot be decoded. {problem.remedy}"
             yield Finding(Level.WARNING, _CHECK, detail, remedy)
         else:
             yield Finding(Level.ERROR, _CHECK, detail, problem.remedy)

@@ -60,7 +60,7 @@ def check_records(
         if all(finding.level is not Level.ERROR for finding in findings):
             findings.append(_error("train.rec", str(error), error.remedy))
     except OSError as error:
-        findings.append(_error("train.rec", f"can't be read: {error.strerror}"))
+        findings.append(_error("train.rec", f"cannot be read: {error.strerror}"))
     return layout, findings
 
 
@@ -107,7 +107,7 @@ def _check_end(index: Index, reader: RecordReader) -> Finding:
     try:
         _, end = reader.read_to_end(int(index.positions.max()))
     except RecordIOError as error:
-        return _error("train.idx", f"the last record can't be read: {error}")
+        return _error("train.idx", f"the last record cannot be read: {error}")
     behind = reader.size - end
     if behind:
         return _warning(
@@ -162,7 +162,7 @@ def _check_identities(
         try:
             record = unpack(reader.read(position))
         except RecordIOError as error:
-            return None, _error("identities", f"record {key} can't be read: {error}")
+            return None, _error("identities", f"record {key} cannot be read: {error}")
         if record.flag <= 1:
             return None, _not_an_identity(key, "it has one label")
         if record.content:

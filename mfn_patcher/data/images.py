@@ -68,8 +68,8 @@ def load_image(content: bytes, size: tuple[int, int]) -> Pixels | ImageProblem:
     if img is None:
         if kind in (None, "JPEG", "PNG"):
             remedy = "Replace it with the original, or pack the data set without it."
-            return ImageProblem("can't be decoded", remedy, undecodable=True)
-        text = f"can't be decoded: MXNet does not read {kind} images"
+            return ImageProblem("cannot be decoded", remedy, undecodable=True)
+        text = f"cannot be decoded: MXNet does not read {kind} images"
         return ImageProblem(text, "Convert the images to JPEG or PNG.", undecodable=True)
     height, width = img.shape[:2]
     return img if (width, height) == size else _wrong_size((width, height), size)

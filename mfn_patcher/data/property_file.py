@@ -51,7 +51,7 @@ def read_property(directory: Path) -> Property:
         if min(classes, height, width) < 1:
             raise ValueError("a number is below 1")
     except OSError as error:
-        raise PropertyError(f"{path} can't be read: {error.strerror}", remedy=remedy) from error
+        raise PropertyError(f"{path} cannot be read: {error.strerror}", remedy=remedy) from error
     except ValueError as error:
         raise PropertyError(f"{path} must be three integers: {error}", remedy=remedy) from error
     return Property(classes, height, width)

@@ -25,7 +25,7 @@ COPY_AGAIN = "Copy or download the record file and its index again, both from on
 
 
 class RecordIOError(MfnPatchError):
-    """A record file or its index can't be read; the message names file and position."""
+    """A record file or its index cannot be read; the message names file and position."""
 
     def __init__(self, message: str, *, remedy: str = COPY_AGAIN) -> None:
         super().__init__(message, remedy=remedy)
@@ -183,7 +183,7 @@ class Index:
 
         Raises:
             RecordIOError: A line isn't two integers, or there is none.
-            OSError: The file can't be opened.
+            OSError: The file cannot be opened.
         """
         content = Path(path).read_bytes()
         lines = content.count(b"\n") + (not content.endswith(b"\n"))

@@ -1,7 +1,7 @@
 """A small synthetic data set, in the layout that the training script reads.
 
-It makes it possible to try a whole training without the published data sets. Its faces are drawn,
-so accuracies on it say nothing about real faces.
+It makes it possible to try the whole training run without the published data sets. Its faces are
+synthetic, so accuracies on it say nothing about real faces.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ def read_verification_set(path: Path) -> VerificationSet:
     except bin_pickle.RefusedError as error:
         raise UnsafePickleError(path, str(error)) from error
     except OSError as error:
-        raise VerificationSetError(f"{path} can't be read: {error.strerror}") from error
+        raise VerificationSetError(f"{path} cannot be read: {error.strerror}") from error
     except Exception as error:
         # A damaged pickle can raise almost any exception.
         raise VerificationSetError(f"{path} is not a verification set: {error}") from error

@@ -42,7 +42,7 @@ def check_interpreter(examination: Examination) -> Iterator[Finding]:
 
 
 def check_engines(examination: Examination) -> Iterator[Finding]:
-    """Choose the engine as the training does, and tell what each engine lacks.
+    """Choose the engine as training does, and say what each engine lacks.
 
     An engine that is not needed does not fail, whatever it lacks.
     """

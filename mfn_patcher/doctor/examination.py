@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """The training that a machine is checked for: all stages of a recipe.
+    """The training run that a machine is checked for: all stages of a recipe.
 
     Attributes:
         workspace: the patched clone.
         series: patches that the workspace should have.
         recipe: the recipe.
-        options: options of the training.
+        options: options of the run.
         python: the training interpreter, as the user names it; None for the one that runs this.
         engine: the requested engine, or `AUTO`.
         distributed: whether several hosts train together.
@@ -72,7 +72,7 @@ class Examination:
         libraries: the libraries that MXNet links; None if MXNet is not used or unreadable.
         driver: what the CUDA driver reports; None if there is none, or no need for one.
         identities: number of identities of the data set; None if unknown.
-        estimate: memory and disk space that the training needs; None if unknown.
+        estimate: memory and disk space that the run needs; None if unknown.
 
     Raises:
         PlanError: The options contradict each other.
@@ -96,7 +96,7 @@ class Examination:
 
     @property
     def devices(self) -> int:
-        """Number of GPUs that the training uses; 0 for the CPU."""
+        """Number of GPUs that the run uses; 0 for the CPU."""
         return self.plans[0].devices
 
     @property
@@ -149,7 +149,7 @@ def warned(check: str, detail: str, remedy: str) -> Finding:
 
 
 def failed(check: str, detail: str, remedy: str) -> Finding:
-    """Return a finding about something that keeps the training from working."""
+    """Return a finding about something that keeps training from working."""
     return Finding(Level.ERROR, check, detail, remedy)
 
 

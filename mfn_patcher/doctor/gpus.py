@@ -29,7 +29,7 @@ _OTHER_BUILDS = {
 
 
 def check_gpus(examination: Examination) -> Iterator[Finding]:
-    """Check that the driver and the GPUs fit the engine and the training."""
+    """Check that the driver and the GPUs fit the engine and the training run."""
     if examination.request.options.cpu:
         threads = child_environment(examination.request.environment, "", ())["OMP_NUM_THREADS"]
         yield passed("GPU", f"not used, as requested; OMP_NUM_THREADS is {threads}")
@@ -94,7 +94,7 @@ def _check_each(
     if len(gpus) < devices:
         yield failed(
             "GPU",
-            f"{len(gpus)} found, but the training needs {devices} "
+            f"{len(gpus)} found, but training needs {devices} "
             f"(CUDA_VISIBLE_DEVICES='{examination.plans[0].visible_devices}')",
             "Choose GPUs that nvidia-smi lists, with --gpus.",
         )
@@ -113,12 +113,12 @@ def _check_each(
 def judge_memory(
     gpu: Gpu, estimate: MemoryEstimate | None, batch_size: int, devices: int
 ) -> Finding:
-    """Check that a GPU has the memory that a training needs; if not, find the batch that fits.
+    """Check that a GPU has the memory that training needs; if not, find the batch that fits.
 
     Args:
         gpu: the GPU, as the driver describes it.
-        estimate: what the training needs; None if unknown.
-        batch_size: images per step of that training, over all GPUs.
+        estimate: what the run needs; None if unknown.
+        batch_size: images per step, over all GPUs.
         devices: number of GPUs.
     """
     detail = _describe(gpu)

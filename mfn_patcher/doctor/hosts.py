@@ -32,7 +32,7 @@ def diagnose_together(
 
     Args:
         job: how the command is spread over hosts.
-        request: the training of all ranks together.
+        request: the training run of all ranks together.
         code: the code in the workspace of this host.
         others: starts the other ranks.
 

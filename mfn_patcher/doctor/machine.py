@@ -29,7 +29,7 @@ def diagnose(request: Request) -> Diagnosis:
     """Run all checks.
 
     Args:
-        request: the training that the machine is checked for.
+        request: the training run that the machine is checked for.
 
     Returns:
         All findings. Whatever is wrong with the machine is a finding, not an error.

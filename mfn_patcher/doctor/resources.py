@@ -1,4 +1,4 @@
-"""Checks of the data set, and of the memory and disk space that the training needs."""
+"""Checks of the data set, and of the memory and disk space that training needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The engines that can compute a training: MXNet itself, or our package ``mxnet`` on PyTorch."""
+"""The engines for the training script: MXNet itself, or our package ``mxnet`` on PyTorch."""
 
 MXNET, TORCH = "mxnet", "torch"
 AUTO = "auto"

@@ -89,7 +89,7 @@ def _inspect_mxnet(
     answer = interpreters.try_import(interpreter, environment)
     if "error" in answer:
         fault = InterpreterError(
-            f"{interpreter.path} can't import MXNet: {answer['error']}",
+            f"{interpreter.path} cannot import MXNet: {answer['error']}",
             remedy=interpreters.remedy(answer["error"], interpreter.path),
         )
         return Candidate(MXNET, build, fault, architectures=architectures)
@@ -123,7 +123,7 @@ def _inspect_torch(interpreter: Interpreter, environment: Mapping[str, str]) -> 
     if found is None:
         why = answer.get("error", "another package named mxnet is imported first")
         fault = InterpreterError(
-            f"{interpreter.path} can't import the PyTorch engine: {why}",
+            f"{interpreter.path} cannot import the PyTorch engine: {why}",
             remedy=_install_torch(interpreter),
         )
         return Candidate(TORCH, build, fault)

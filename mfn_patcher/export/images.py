@@ -52,8 +52,8 @@ def proof_images(verification_set: Path | None) -> ProofImages:
             draw_image(draw_identity(rng), rng)
             for rng in (np.random.default_rng([SEED, number]) for number in range(PROOF_IMAGES))
         )
-        faces = ((f"drawn face {number}", face) for number, face in enumerate(encoded))
-        return ProofImages(_decode(faces), f"drawn faces, seed {SEED}")
+        faces = ((f"synthetic face {number}", face) for number, face in enumerate(encoded))
+        return ProofImages(_decode(faces), f"synthetic faces, seed {SEED}")
     images = read_verification_set(verification_set).images
     chosen = spread(len(images), PROOF_IMAGES)
     named = ((f"image {number} of {verification_set}", images[number]) for number in chosen)

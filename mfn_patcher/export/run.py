@@ -34,7 +34,7 @@ class Request:
         form: format to write.
         folder: folder to write to, which is made if it is missing.
         half: whether to write it in half precision.
-        verification_set: set whose images the export is verified with; None for drawn faces.
+        verification_set: set whose images the export is verified with; None for synthetic faces.
     """
 
     model: Model

@@ -86,7 +86,7 @@ class Expectations:
 
 @dataclass(frozen=True)
 class Recipe:
-    """The stages of a training, and the settings that they share.
+    """The stages of a training run, and the settings that they share.
 
     Attributes:
         name: name of the recipe.

@@ -31,7 +31,7 @@ class Published:
         source: name of the source.
         stage: the training stage they belong to; empty for the end of training.
         label: short name of source and stage, for diagrams.
-        loss_type: loss of the training, numbered as in the script: 0 softmax, 4 ArcFace.
+        loss_type: loss used in training, numbered as in the script: 0 softmax, 4 ArcFace.
         url: address of the source.
         accuracies: accuracy with flip in percent, by verification set.
         at_least: the verification sets whose accuracy is a lower bound.

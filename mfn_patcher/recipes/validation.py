@@ -128,7 +128,7 @@ def _check_start(stage: Stage, earlier: Sequence[Stage], checkpoint_every: int, 
 
 
 def _check_pretrained(pretrained: str | None, earlier: Sequence[Stage], where: str) -> None:
-    """Check the checkpoint of another training that a stage starts from by default."""
+    """Check the checkpoint of another run that a stage starts from by default."""
     if pretrained is None:
         return
     if not _CHECKPOINT.fullmatch(pretrained):

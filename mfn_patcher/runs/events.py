@@ -1,4 +1,4 @@
-"""The events of a training: what the script tells while it runs."""
+"""The events of a training run: what the script reports while it runs."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Reading the lines that ``train_softmax.py`` prints.
 
 Understood are the script of 2018 and the patched one, under MXNet 1.1 and 1.9.1, with or without a
-time stamp before each line. Lines that do not concern the training are skipped.
+time stamp before each line. Lines that do not concern training are skipped.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pictures of training: curves of one run or several, with published results beside them."""
+"""Plots of training: curves of one or several runs, with published results beside them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """An HTML page about one run: its results next to published ones, its curves and its settings.
 
-The page is a single file that loads nothing and runs no scripts.
+The page is self-contained: it loads nothing and runs no scripts.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def _warnings(run: Run) -> Iterator[str]:
     if run.damage:
         yield f"{run.damage}. The results are read from the log."
     if summary is None:
-        yield "The log contains nothing about the training."
+        yield "The log contains nothing about training."
         return
     for entry in summary.not_finite.values():
         of = f" of {entry.set}" if entry.set else ""

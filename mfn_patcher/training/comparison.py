@@ -1,6 +1,6 @@
-"""Whether a stage that is resumed is still the training that was begun.
+"""Whether a resumed stage is still the run that was started.
 
-Resuming with another batch size, data set or engine would make a training that no single command
+Resuming with another batch size, data set or engine would make a run that no single command
 describes, so each such difference is named and refused.
 """
 

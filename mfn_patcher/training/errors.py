@@ -1,4 +1,4 @@
-"""Errors of a training."""
+"""Errors of training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An estimate of the GPU memory and disk space that a training requires.
+"""An estimate of the GPU memory and disk space that training requires.
 
 The real script builds its network and optimizer, and the engine reports sizes: MXNet binds them,
 which plans all memory without touching any; on PyTorch, the sizes of the tensors that the backward
@@ -28,7 +28,7 @@ class EstimateError(MfnPatchError):
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Estimated requirements of the stages of a training.
+    """Estimated requirements of the stages of a run.
 
     Attributes:
         identities: number of identities that it is estimated for.
@@ -82,7 +82,7 @@ def estimate(
         raise EstimateError(f"the script does not get as far as training: {report['error']}")
     held = [case["bytes"] for case in report["cases"]]
     growing = [found["activations"] + found["batch"] for found in held]
-    # Momentum is as large as the gradients. Checkpoints of seeded trainings include it.
+    # Momentum is as large as the gradients. Checkpoints of seeded runs include it.
     momenta = [found["gradients"] for found in held]
     fixed = [f["parameters"] + 2 * f["gradients"] + f["moving_averages"] for f in held]
     largest = max(range(len(held)), key=lambda index: growing[index] + fixed[index])

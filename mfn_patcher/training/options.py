@@ -1,4 +1,4 @@
-"""What the user asks of a training, before it is combined with a recipe."""
+"""The options of a training run, before they are combined with a recipe."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mfn_patcher.errors import ExitCode, MfnPatchError
 from mfn_patcher.files import absolute
 
 DEFAULT_SEED = 0
-"""The seed if the user gives none, so that the same command repeats the same training."""
+"""The seed if the user gives none, so that the same command repeats the same run."""
 
 # Arguments of the script that the tool sets itself, and the options of the tool that set them.
 _MANAGED = {
@@ -37,7 +37,7 @@ class PlanError(MfnPatchError):
 
 @dataclass(frozen=True)
 class Options:
-    """Options of a training; None leaves the recipe's value.
+    """Options of a training run; None leaves the recipe's value.
 
     Attributes:
         data_dir: folder of the data set; absolute, because the script runs in another folder.

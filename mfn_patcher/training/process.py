@@ -175,7 +175,7 @@ class _Copy:
                 self._drop_watcher(error)
 
     def _drop_watcher(self, error: Exception) -> None:
-        # No bug in watching may end days of training.
+        # A bug in the monitoring must not end days of training.
         self._watcher = None
         with contextlib.suppress(OSError):
             _LOG.warning("the run is no longer watched, because of a bug in mfn-patch: %r", error)

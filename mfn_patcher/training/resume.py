@@ -2,7 +2,7 @@
 
 The run is found by its record, and what it has left by the manifests of its checkpoints. Where the
 record is missing or damaged, the manifests are enough: they hold the arguments of the script.
-Anything that would turn it into another training is refused.
+Anything that would turn it into a different run is refused.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class ResumeError(MfnPatchError):
-    """There is nothing to resume, or it belongs to another training."""
+    """There is nothing to resume, or it belongs to another run."""
 
 
 @dataclass(frozen=True)

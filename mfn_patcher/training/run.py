@@ -1,4 +1,4 @@
-"""Running the stages of a training one after another."""
+"""Running the stages of a recipe one after another."""
 
 from __future__ import annotations
 

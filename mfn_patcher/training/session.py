@@ -1,4 +1,4 @@
-"""A training as the user asks for it: which stages of which recipe remain to be run, and where."""
+"""A training run as the user asks for it: which stages of which recipe remain, and where."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TrainingRequest:
         workspace: the patched clone; absolute.
         recipe: name or file of the recipe.
         stages: names or numbers of its stages, separated by commas, or ``all``.
-        options: the options of the training.
+        options: the options of the run.
         python: the training interpreter; None for the one that runs the tool.
         engine: the engine that the user asks for.
         environment: the variables to start from.

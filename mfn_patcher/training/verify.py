@@ -3,7 +3,7 @@
 The training interpreter runs upstream's own ``main()`` up to ``Module.fit`` on a tiny data set,
 once for each loss type of the recipe and for each network whose initializer the recipe names. What
 ``main()`` passes to ``fit`` is compared with the recipe's expectations. Then each network computes
-one step on the device that a training would use, and the gradients of its PReLU slopes are compared
+one step on the device that training would use, and the gradients of its PReLU slopes are compared
 with differences of the loss: MXNet since 1.3 computes them wrong, depending on how it plans memory.
 """
 

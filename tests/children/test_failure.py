@@ -39,7 +39,7 @@ def tail(raised: str) -> list[str]:
         (
             "FileNotFoundError: [Errno 2] No such file or directory: '/m'",
             "FileNotFoundError: [Errno 2] No such file or directory: '/m'",
-            "removed during the training",
+            "removed during training",
         ),
         ("PermissionError: [Errno 13] Permission denied: '/m'", "PermissionError: [Errno 13] "
          "Permission denied: '/m'", "owner and permissions"),

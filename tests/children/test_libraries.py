@@ -73,7 +73,7 @@ def test_where_each_is_found(build_of_mxnet: Path, tmp_path: Path) -> None:
     ]
     assert [library.error is None for library in found] == [True, True, True, False]
     assert str(found[3].error).startswith("libcudnn.so.8: cannot open shared object file")
-    # The second GPU is full: it can't even be asked how much is left.
+    # The second GPU is full: it cannot even be asked how much is left.
     assert said == Driver(
         (12, 2),
         (

@@ -1,4 +1,4 @@
-"""The arithmetic of scaling, and the tables in the document that show its results."""
+"""The arithmetic of scaling, and the tables in docs/cluster.md that show its results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line of a training on several hosts, up to where processes start."""
+"""The command line of training on several hosts, up to where processes start."""
 
 from __future__ import annotations
 

@@ -257,11 +257,11 @@ def test_image_of_another_size(faces: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "image 20 can't be decoded"),
-        (b"garbage", "image 20 can't be decoded"),
-        (encoded()[:300], "image 20 can't be decoded"),
-        (undecodable_images()["gif"], "image 20 can't be decoded: MXNet does not read GIF images"),
-        (undecodable_images()["webp"], "image 20 can't be decoded: MXNet does not read WEBP"),
+        (b"", "image 20 cannot be decoded"),
+        (b"garbage", "image 20 cannot be decoded"),
+        (encoded()[:300], "image 20 cannot be decoded"),
+        (undecodable_images()["gif"], "image 20 cannot be decoded: MXNet does not read GIF images"),
+        (undecodable_images()["webp"], "image 20 cannot be decoded: MXNet does not read WEBP"),
     ],
 )
 def test_undecodable_image(faces: Path, content: bytes, words: str) -> None:
@@ -273,7 +273,7 @@ def test_undecodable_image(faces: Path, content: bytes, words: str) -> None:
 def test_undecodable_images_alone(faces: Path) -> None:
     gif = undecodable_images()["gif"]
     rewrite(faces, {key: pack((key - 1) // 5, key, gif) for key in range(1, 21)})
-    expect(faces, Level.ERROR, "images", "20 of 20", "image 1 can't be decoded")
+    expect(faces, Level.ERROR, "images", "20 of 20", "image 1 cannot be decoded")
     found = preflight(faces, 8)
     assert [(f.check, f.remedy) for f in found] == [
         ("images", "Convert the images to JPEG or PNG."),

@@ -74,7 +74,7 @@ def test_an_empty_image_is_found_wherever_it_is(faces: Path) -> None:
     images[1] = b""
     assert check(faces).ok
     write_verification_set(faces / "lfw.bin", images, pairs.same)
-    expect(faces, Level.ERROR, "lfw.bin", "image 1 can't be decoded")
+    expect(faces, Level.ERROR, "lfw.bin", "image 1 cannot be decoded")
 
 
 def test_empty_and_hostile_verification_sets(faces: Path, tmp_path: Path) -> None:

@@ -226,5 +226,5 @@ def test_no_verification_set(tmp_path: Path, content: bytes) -> None:
 
 
 def test_missing(tmp_path: Path) -> None:
-    with pytest.raises(VerificationSetError, match="can't be read"):
+    with pytest.raises(VerificationSetError, match="cannot be read"):
         read_verification_set(tmp_path / "lfw.bin")

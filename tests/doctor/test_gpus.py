@@ -118,9 +118,7 @@ def test_gpus(driver: Path, tmp_path: Path) -> None:
     assert (first.level, second.level) == (Level.OK, Level.ERROR)
     assert second.detail.endswith("mxnet-cu112 1.9.1 has no code for it")
     fewer, *_ = findings_of(examine(tmp_path / "none", gpus="0,1,2,3"), "GPU")
-    assert fewer.detail.startswith(
-        "2 found, but the training needs 4 (CUDA_VISIBLE_DEVICES='0,1,2,3')"
-    )
+    assert fewer.detail.startswith("2 found, but training needs 4 (CUDA_VISIBLE_DEVICES='0,1,2,3')")
     (none,) = findings_of(examine(tmp_path / "none", visible_devices=""), "GPU")
     assert (none.level, none.detail[:27]) == (Level.WARNING, "CUDA_VISIBLE_DEVICES is emp")
     (cpu,) = findings_of(examine(tmp_path / "none", cpu=True), "GPU")

@@ -170,7 +170,7 @@ def test_torch_where_mxnet_is_broken(make: Make) -> None:
     broken = mxnet(error="AttributeError: module 'numpy' has no attribute 'bool'")
     engine = chosen(make(of_mxnet=broken))
     assert engine.name == TORCH
-    assert engine.reason.endswith("can't import MXNet: " + broken["error"])
+    assert engine.reason.endswith("cannot import MXNet: " + broken["error"])
 
 
 @pytest.mark.parametrize(

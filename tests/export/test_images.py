@@ -18,7 +18,7 @@ from tests.support.odd_images import odd_images
 def test_drawn_faces_are_the_same_each_time() -> None:
     one, other = images.proof_images(None), images.proof_images(None)
     assert one.pixels.shape == (64, 3, 112, 112)
-    assert one.source == "drawn faces, seed 0"
+    assert one.source == "synthetic faces, seed 0"
     assert np.array_equal(one.pixels, other.pixels)
     assert len({image.tobytes() for image in one.pixels}) == 64
 
@@ -43,8 +43,8 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("no image")
     for name, reason in {
         "large.png": "is 160x160, not 112x112",
-        "face.webp": "can't be decoded: MXNet does not read WEBP images",
-        "text.jpg": "can't be decoded",
+        "face.webp": "cannot be decoded: MXNet does not read WEBP images",
+        "text.jpg": "cannot be decoded",
         "none.png": "cannot read .*none.png: No such file",
     }.items():
         with pytest.raises(ImageError, match=reason):

@@ -138,7 +138,7 @@ def test_everything_is_escaped(evil: Path) -> None:
 def test_records_of_an_older_version_and_runs_without_results(tmp_path: Path, tool: Tool) -> None:
     folder = make_run(tmp_path, "20260101T000000-stage2-softmax", log=b"no such option\n")
     (folder / "run.json").write_text('{"stage": 2, "name": "softmax", "outcome": "failed"}')
-    assert "contains nothing about the training" in page(tmp_path)
+    assert "contains nothing about training" in page(tmp_path)
     assert tool("report", "last", "-w", tmp_path).code == 0
 
 

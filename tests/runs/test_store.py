@@ -161,9 +161,7 @@ def test_a_run_that_said_nothing(workspace: Path, tool: Tool) -> None:
     folder = make_run(workspace, "20260103T000000-stage2-softmax", log=b"no such option\n")
     found = validated("runs-show", tool("runs", "show", "last", "-w", workspace, "--json").out)
     assert found["log"] is None
-    assert (
-        "contains nothing about the training" in tool("runs", "show", "last", "-w", workspace).out
-    )
+    assert "contains nothing about training" in tool("runs", "show", "last", "-w", workspace).out
     (folder / "output.log").unlink()
     assert len(every(workspace / "runs")) == 3
     assert tool("runs", "list", "-w", workspace).code == 0

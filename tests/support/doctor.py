@@ -16,7 +16,7 @@ from tests.support.repositories import ROOT
 
 
 def examine(workspace: Path, **options: Any) -> tuple[Finding, ...]:
-    """Return all findings for the default recipe, with options of the training."""
+    """Return all findings for the default recipe, with training options."""
     series, recipe = load_series(ROOT), loading.load()
     request = Request(workspace, series, recipe, Options(**options), python=sys.executable)
     return diagnose(request).findings

@@ -1,4 +1,4 @@
-"""Folders of drawn faces, as somebody who made a data set of their own would have them."""
+"""Folders of synthetic faces, laid out as a user's own photos would be."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parts that tests of trainings share."""
+"""Parts that tests of training share."""
 
 from __future__ import annotations
 

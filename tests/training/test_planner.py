@@ -44,7 +44,7 @@ def changes(made: StagePlan) -> dict[str, str]:
     return {change.name: change.value for change in made.changed}
 
 
-# -- the document -------------------------------------------------------------------------
+# -- the original recipe -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("stage", "steps"), [(2, 40000), (3, 160000), (4, 50000)])
@@ -60,7 +60,7 @@ def test_line_is_the_documents_then_what_is_added(stage: int, steps: int) -> Non
 def test_document_is_unchanged() -> None:
     source = PROJECT.parent / "shared/reference/recipe-source.md"
     if not source.exists():
-        pytest.skip("the document itself is not at hand; its lines are kept in tests/recorded")
+        pytest.skip("the original recipe is not available; its lines are kept in tests/recorded")
     lines = source.read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if line.startswith("CUDA_VISIBLE_DEVICES=")] == DOCUMENTED
 
@@ -84,7 +84,7 @@ def test_dry_run_needs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert path == f"PYTHONPATH={trainer.FOLDER}"
         assert line == [*shlex.split(documented), "--max-steps", steps]
     assert f"# stage 2 (softmax), runs in {tmp_path}/insightface/src, python is /" in ran.output
-    assert "# added: --max-steps 50000 — the document gives no number" in ran.output
+    assert "# added: --max-steps 50000 — the original recipe gives no number" in ran.output
 
 
 def test_relative_paths_are_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

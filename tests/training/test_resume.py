@@ -69,7 +69,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclasses.dataclass(frozen=True)
 class Bench:
-    """A workspace, and the options that trainings in it have in common."""
+    """A workspace, and the options that runs in it have in common."""
 
     context: RunContext
     options: Options
@@ -206,7 +206,7 @@ def test_a_chain_resumes_at_the_right_stage(bench: Bench) -> None:
     (folder,) = bench.resume("all")
     assert read_record(folder)["resumed_checkpoint"] == 1
     assert bench.left("all") == ()
-    # Another training from the start is the one that was stopped last.
+    # Another run from the start is the one that was stopped last.
     bench.stop("2", 0, 2)
     assert numbers(bench.left("all")) == [(2, 1), (3, None), (4, None)]
 

@@ -161,7 +161,7 @@ class Script:
 
 @dataclass(frozen=True)
 class Together:
-    """The processes of a training, by their names."""
+    """The processes of a training run, by their names."""
 
     folder: Path
     processes: dict[str, subprocess.Popen[bytes]]

@@ -175,7 +175,7 @@ def test_the_stand_in_gives_what_nothing_else_does(
 
 
 def test_import_and_compute_on_the_cpu(installed: Installed, driver: Path) -> None:
-    # Without the folders of pip's packages, which train puts on the path, it can't be imported.
+    # Without the folders of pip's packages, which train puts on the path, it cannot be imported.
     alone = subprocess.run(
         [installed.python, "-c", COMPUTATION],
         env={**installed.environment, "LD_LIBRARY_PATH": str(driver.parent)},

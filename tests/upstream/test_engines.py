@@ -11,7 +11,7 @@ import pytest
 from mfn_patcher.data.synth import synthesise
 from tests.support.tool import Ran, Tool, validated
 
-# Each test runs several trainings and evaluations, in parallel with other tests.
+# Each test trains and evaluates several times, in parallel with other tests.
 pytestmark = pytest.mark.timeout(900)
 
 SMALL = ("--cpu", "--batch-size", "4", "--checkpoint-every", "2")

@@ -1,4 +1,4 @@
-"""A training starts from the backbone of a checkpoint, whatever head that has."""
+"""Training starts from the backbone of a checkpoint, whatever its head."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def start(
     *script: str,
     identities: int = 4,
 ) -> subprocess.CompletedProcess[str]:
-    """Start the script on drawn faces and leave it when it would train."""
+    """Start the script on synthetic faces and leave it when it would train."""
     data = prefix.parent / f"data{identities}"
     if not data.exists():
         synthesise(data, identities=identities, images_per_identity=2)

@@ -67,11 +67,11 @@ class Training:
         self.launched: list[Launched] = []
 
     def arguments(self, steps: int, *options: str) -> list[str]:
-        """Return the arguments of a training on this machine, on ports that no other test uses."""
+        """Return the arguments of a run on this machine, on ports that no other test uses."""
         return self.arguments_on(steps, "--rendezvous", f"127.0.0.1:{free_port()}", *options)
 
     def arguments_on(self, steps: int, *options: str) -> list[str]:
-        """Return the arguments of a training on hosts that the launcher knows."""
+        """Return the arguments of a run on hosts that the launcher knows."""
         own = ["--cluster", "--max-steps", str(steps), *options, "--", "--target", ""]
         return [*self.options, *own]
 
@@ -240,7 +240,7 @@ def cut_off(network: Network, training: Training, started: Started, rank: int) -
 def test_one_of_four_hosts_is_cut_off(
     training: Training, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Open MPI starts ranks in network namespaces; all of them end, and the training resumes."""
+    """Open MPI starts ranks in network namespaces; all of them end, and training resumes."""
     for name in ("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"):
         monkeypatch.setenv(name, "1")
     command = [*TOOL, *training.arguments_on(1000)]

@@ -113,7 +113,7 @@ def _never_stopped(
 
 @pytest.fixture
 def never_stopped(patched: Path, request: pytest.FixtureRequest) -> tuple[Path, float]:
-    """The prefix of a training that nothing has disturbed, and the seconds that it took."""
+    """The prefix of an undisturbed run, and the seconds that it took."""
     assert patched
     found: tuple[Path, float] = request.getfixturevalue("_never_stopped")
     return found

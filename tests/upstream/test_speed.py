@@ -149,7 +149,7 @@ def relabel(data: Path) -> str:
 
 
 def blank(data: Path) -> str:
-    """Make every image one that can't be decoded."""
+    """Make every image one that cannot be decoded."""
     for key in range(1, 46):
         spoil_image(data, key)
     return r"train.rec cannot be trained on: \d+ of 45 images cannot be decoded"

@@ -4,7 +4,7 @@
 
 Each library is loaded as the dynamic loader does it for a program that links it. The driver is
 asked if it is one of them and loads. It decides which GPUs are visible, and in which order, as it
-does for the training.
+does for training.
 """
 
 from __future__ import annotations

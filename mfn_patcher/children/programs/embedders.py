@@ -38,7 +38,7 @@ class Embedder(Protocol):
         """Compute with these parameters, which `read` has returned, from now on."""
 
     def forward(self, batch: Any, is_train: bool) -> None:
-        """Start to embed a batch."""
+        """Start embedding a batch."""
 
     def get_outputs(self) -> list[Any]:
         """Return the embeddings of the batch, alone in a list.
@@ -123,7 +123,7 @@ class CheckpointEmbedder:
         self._module.set_params(parameters["arg"], parameters["aux"])
 
     def forward(self, batch: Any, is_train: bool) -> None:
-        """Start to embed a batch; the layers that need its label are not part of this network."""
+        """Start embedding a batch; the layers that need its label are not part of this network."""
         import mxnet as mx
 
         self._module.forward(mx.io.DataBatch(batch.data), is_train=is_train)
@@ -204,7 +204,7 @@ class ExportedEmbedder:
 
 def _check_finite(embeddings: Any) -> None:
     if not np.isfinite(embeddings).all():
-        raise UnusableError("its embeddings contain NaN or Inf: the training diverged")
+        raise UnusableError("its embeddings contain NaN or Inf: training diverged")
 
 
 def last_line(error: BaseException) -> str:

@@ -7,9 +7,9 @@ exported network, which function load of module "runtime" loads. "checkpoints" l
 number and a path, "sets" lists pairs of a name and a path, "image" is height and width, "devices"
 is a number of GPUs (0 for the CPU), and "batch_size" is over all of them.
 
-Standard output has one event per line, a JSON object. "failed" is a checkpoint that can't be
+Standard output has one event per line, a JSON object. "failed" is a checkpoint that cannot be
 evaluated, and why; "loading" is a set; "batch" counts one; "result" has the figures of "checkpoint"
-on "set"; "missing" is a package that can't be imported; "error" says why nothing can be evaluated.
+on "set"; "missing" is a package that cannot be imported; "error" says why nothing can be evaluated.
 Whatever else is printed goes to standard error.
 """
 
@@ -104,7 +104,7 @@ class Evaluation:
             self._tell(loading=name)
             try:
                 pairs = verification.load(path, self._request["image"])
-            except SystemExit as error:  # this ends a training, on a damaged image for instance
+            except SystemExit as error:  # this ends training, for instance on a damaged image
                 self._tell(error=str(error))
                 raise StopError from error
             self._evaluate_set(embedder, pairs)
@@ -160,7 +160,7 @@ class Evaluation:
 
 def main() -> None:
     """Answer the request on standard input."""
-    # Layers that MXNet merges for inference, as it never does for training, can't compute
+    # Layers that MXNet merges for inference, as it never does for training, cannot compute
     # MobileFaceNet on the CPU: "We can't generate TBlob for MKLDNN data".
     os.environ["MXNET_SUBGRAPH_BACKEND"] = "NONE"
     request = json.load(sys.stdin)

@@ -60,7 +60,7 @@ class Format(ABC):
     """A file format in which networks are exported.
 
     Attributes:
-        name: the word for ``--format``.
+        name: the value of ``--format``.
         summary: what it is for, in a few words.
         limits: how close its results must be in single precision.
         half_limits: how close they must be in half precision; None if it has none.

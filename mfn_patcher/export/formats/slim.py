@@ -25,7 +25,7 @@ class Slim(Format):
         return f"{stem}-slim-{number:04d}.params", f"{stem}-slim-symbol.json"
 
     def check_installed(self) -> None:
-        """Check nothing: the engine is all that it takes."""
+        """Nothing to check: only the engine is needed."""
 
     def convert(self, source: Reference, files: tuple[Path, ...], *, half: bool) -> Conversion:
         """Copy the network, which the engine has saved."""

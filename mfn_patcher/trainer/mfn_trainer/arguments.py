@@ -75,7 +75,7 @@ MAY_CHANGE_ON_RESUME = frozenset(
         "--target",
     }
 )
-"""Arguments that may change when a training is resumed.
+"""Arguments that may change when a run is resumed.
 
 All others decide what is computed, or which checkpoint has which number.
 """
@@ -93,16 +93,16 @@ MAY_DIFFER_BETWEEN_WORKERS = frozenset(
         "--target",
     }
 )
-"""Arguments that each worker may have its own values of.
+"""Arguments whose values may differ between workers.
 
-Either nothing that is computed depends on them, or only the first worker uses them.
+Either no result depends on them, or only the first worker uses them.
 """
 
 
 def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """Add our arguments to the script's parser, and parse the command line.
 
-    Ends the process with status 2 if it makes no sense.
+    Ends the process with status 2 if it is invalid.
     """
     for argument in ARGUMENTS:
         parser.add_argument(
@@ -124,7 +124,7 @@ def option_of(name: str) -> str:
 
 
 def may_change_on_resume(option: str) -> bool:
-    """Return whether an option, in full or abbreviated, may change when a training is resumed."""
+    """Return whether an option, in full or abbreviated, may change when a run is resumed."""
     return any(known.startswith(option) for known in MAY_CHANGE_ON_RESUME)
 
 

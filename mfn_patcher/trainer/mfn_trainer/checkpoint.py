@@ -33,7 +33,7 @@ Arrays = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class State:
-    """Where a training is; kept in the manifest.
+    """The position in training; kept in the manifest.
 
     Attributes:
         step: number of steps done.
@@ -59,7 +59,7 @@ class Content:
     Attributes:
         arguments: parameters by name.
         auxiliary: moving averages by name.
-        momenta: momentum by name of the parameter; None if the training has no seed.
+        momenta: momentum by name of the parameter; None if the run has no seed.
     """
 
     arguments: Arrays

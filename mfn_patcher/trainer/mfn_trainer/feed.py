@@ -233,7 +233,7 @@ class Feed:
             pass
 
     def _plan(self) -> bool:
-        """Begin one more batch; return whether there were images and memory enough."""
+        """Begin one more batch; return whether there were enough images and memory."""
         data = self._memory.take()
         if data is None:
             if self._ahead:

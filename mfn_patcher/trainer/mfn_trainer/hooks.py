@@ -35,7 +35,7 @@ def parse_args(parser: argparse.ArgumentParser) -> argparse.Namespace:
 
 
 def begin(args: argparse.Namespace) -> Hooks:
-    """Begin a training; ends the script if its launcher has not set what it needs.
+    """Begin training; end the script if its launcher has not set what it needs.
 
     Args:
         args: what `parse_args` returned; the script adds to it what it derives.
@@ -44,7 +44,7 @@ def begin(args: argparse.Namespace) -> Hooks:
 
 
 class Hooks:
-    """A training, as the script calls it; a context manager.
+    """A training run, as the script calls it; a context manager.
 
     Attributes:
         rank: number of this worker, from 0; only worker 0 verifies and saves.
@@ -57,7 +57,7 @@ class Hooks:
         self._group = join(args.kvstore, args.progress)
         self.rank, self.workers = self._group.rank, self._group.size
         self.kvstore = self._group.store
-        # Kept in checkpoints, and compared when a training is resumed.
+        # Kept in checkpoints, and compared when a run is resumed.
         args.workers = self.workers
         self._feed: Feed | FaceImageIter | None = None
         self._module: Any = None
@@ -112,7 +112,7 @@ class Hooks:
     def feed(self, source: FaceImageIter) -> Feed | FaceImageIter:
         """Return an iterator that gives the batches of upstream's, decoded ahead.
 
-        Ends the training if the workers of a cluster are about to train differently.
+        Ends training if the workers of a cluster are about to train differently.
         """
         args = self._args
         if args.prefetch < 1 or args.data_workers < 0:
@@ -276,6 +276,6 @@ class Hooks:
             always = {int(number) for number in args.keep_always.split(",") if number}
             layout.remove_old(prefix, epoch, args.keep, always)
         if seeded:
-            # So that this training goes on exactly as one that resumes from the checkpoint.
+            # So that this run continues exactly as one that resumes from the checkpoint.
             self._module.set_params(arg_params, aux_params)
             reseed(args.seed, step)

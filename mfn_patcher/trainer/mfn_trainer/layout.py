@@ -1,9 +1,9 @@
 """The files of a checkpoint.
 
 Checkpoint N of a prefix is ``PREFIX-N.params``, the parameters, ``PREFIX-N.states``, their momentum
-if the training has a seed, and ``PREFIX-N.json``, its manifest. All checkpoints of a prefix share
+if the run has a seed, and ``PREFIX-N.json``, its manifest. All checkpoints of a prefix share
 ``PREFIX-symbol.json``. The manifest is written last and holds size and SHA-256 of the other files
-and the state of the training: without it, or with files that it does not describe, a checkpoint is
+and the state of the run: without it, or with files that it does not describe, a checkpoint is
 not complete. While a file is written it has ``.partial`` after its name.
 """
 
@@ -94,9 +94,9 @@ def read_manifest(path: Path) -> dict[str, Any]:
 def remove_old(prefix: Prefix, last: int, keep: int, always: set[int]) -> None:
     """Remove old checkpoints of a prefix.
 
-    Kept are the last ones up to number `last`, the best of each verification set, those in
+    It keeps the last ones up to number `last`, the best of each verification set, those in
     `always`, those without a readable manifest, and those with a higher number than `last`, which
-    belong to another training.
+    belong to another run.
 
     Args:
         prefix: path prefix of the checkpoint files.

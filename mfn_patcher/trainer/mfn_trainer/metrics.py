@@ -1,4 +1,4 @@
-"""What the script prints of a training beside upstream's accuracy."""
+"""Training metrics printed in addition to upstream's accuracy."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class CrossEntropy(mx.metric.EvalMetric):
 
 
 class Speedometer:
-    """MXNet's Speedometer in a training that may resume between two of its lines."""
+    """MXNet's Speedometer, for training that may resume between two of its lines."""
 
     def __init__(self, batch_size: int, frequent: int) -> None:
         """Set it up.

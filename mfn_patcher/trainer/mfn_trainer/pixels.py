@@ -44,7 +44,7 @@ def decode(encoded: Encoded) -> Pixels | None:
         encoded: The content of an image file.
 
     Returns:
-        The pixels; None if MXNet can't decode the image.
+        The pixels; None if MXNet cannot decode the image.
     """
     head = bytes(encoded[:11])
     if head.startswith(_JPEG):
@@ -105,7 +105,7 @@ def _open(encoded: bytes) -> Any:
 
 
 def _load(encoded: bytes) -> Pixels:
-    """Return the pixels of a JPEG in Pillow's order; rows that can't be decoded stay 0.
+    """Return the pixels of a JPEG in Pillow's order; rows that cannot be decoded stay 0.
 
     Like OpenCV 3.4.2, and unlike later ones, Pillow has libjpeg stop at the end of the data.
     """
@@ -118,7 +118,7 @@ def _load(encoded: bytes) -> Pixels:
 
 
 def _turn(img: Pixels, orientation: Any) -> Pixels:
-    """Turn an image upright that was taken in one of the eight orientations of EXIF."""
+    """Rotate an image upright according to its EXIF orientation."""
     if orientation in (5, 6, 7, 8):
         img = img.transpose(1, 0, 2)
     if orientation in (2, 3, 6, 7):

@@ -1,7 +1,7 @@
-"""The checkpoint that a training starts from: what of it fits the network.
+"""The checkpoint that training starts from: which parts of it fit the network.
 
 The backbone must fit. What comes after it depends on the embedding size and on the number of
-identities, and starts at random where the checkpoint has another shape.
+identities, and starts from random values where the checkpoint has a different shape.
 """
 
 from __future__ import annotations

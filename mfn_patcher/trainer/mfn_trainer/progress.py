@@ -9,7 +9,7 @@ Its one line holds rank of the worker, number of the step that it began last, an
 * ``data``: the step is done, and the next has not begun
 * ``verify``, ``save``, ``end``
 
-Where a training hangs, all others wait for a worker whose step is the lowest and whose phase is not
+If training hangs, all others wait for a worker whose step is the lowest and whose phase is not
 ``wait``. If all workers wait in one step, they wait for a server.
 """
 

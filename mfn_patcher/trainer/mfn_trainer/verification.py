@@ -125,7 +125,7 @@ def test(pairs: VerificationSet, model: Any, batch_size: int, folds: int) -> Res
     seconds = time.monotonic() - began
     xnorm = _mean_norm(plain, mirror)
     if not np.isfinite(xnorm):
-        # One value that is not finite leaves nothing to measure; the training decides what then.
+        # One non-finite value leaves nothing to measure; the training run decides what to do then.
         return Result(np.nan, np.nan, xnorm, (plain, mirror))
     summed = normalize(plain + mirror)
     print(summed.shape)

@@ -59,7 +59,7 @@ class Workers:
         return mx.mod.Module(**options)
 
     def agree(self, arguments: Mapping[str, Any], images: int) -> None:
-        """End the training unless all workers are about to train the same."""
+        """End training unless all workers are about to train the same."""
 
     def share(self, loaded: Loaded | None) -> Loaded:
         """Give all workers the checkpoint that the first one, and no other, has loaded."""
@@ -74,7 +74,7 @@ class Workers:
         """Wait until all workers have come here."""
 
     def end(self, error: BaseException | None) -> bool:
-        """End the training: once all workers have come here, or at once if this one has failed.
+        """End training: once all workers have come here, or at once if this one has failed.
 
         Args:
             error: what ended it; None if it came to its end.
@@ -132,7 +132,7 @@ class DistributedWorkers(Workers):
         return [json.loads(part.tobytes()) for part in parts]
 
     def agree(self, arguments: Mapping[str, Any], images: int) -> None:
-        """End the training unless all workers are about to train the same."""
+        """End training unless all workers are about to train the same."""
         found = self.add(np.arange(self.size) == self.rank)
         if (found != 1).any():
             raise SystemExit(
@@ -195,7 +195,7 @@ class DistributedWorkers(Workers):
         self.progress.tell(DATA)
 
     def end(self, error: BaseException | None) -> bool:
-        """End the training; see `Workers.end`."""
+        """End training; see `Workers.end`."""
         if _is_success(error):
             super().end(error)
             self._sums.wait()

@@ -1,1 +1,1 @@
-"""Watching a training: alarms, the live display and the accuracy gate."""
+"""Watching a training run: alarms, the live display and the accuracy gate."""

@@ -41,7 +41,7 @@ class Alarm(Event):
     Attributes:
         kind: ``not-finite``, ``chance``, ``silence`` or ``disk``.
         message: what is wrong, and what to do.
-        stops: whether training on is pointless.
+        stops: whether there is no point in continuing.
     """
 
     kind: str

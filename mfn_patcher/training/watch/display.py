@@ -95,7 +95,7 @@ class Display:
             self._line = words[-1].decode(errors="replace").strip()[:_LINE]
 
     def tick(self) -> None:
-        """Redraw if it is time to."""
+        """Redraw if the refresh interval has passed."""
         now = self._clock()
         if now - self._drawn >= _REFRESH_SECONDS:
             self._drawn = now

@@ -30,7 +30,7 @@ def check_accuracy(title: str, writer: Path, file: Path) -> None:
         for entry in read_verifications(writer)
         if entry.set == "lfw" and entry.time and entry.time.timestamp() <= saved
     ]
-    # Not `<`: the NaN of a training that diverged must not pass.
+    # Not `<`: the NaN of a run that diverged must not pass.
     if accuracies and not accuracies[-1] >= CHANCE:
         raise AccuracyGateError(
             f"{title} would start from {file.name}, whose LFW accuracy is {accuracies[-1]:.2%}, at "

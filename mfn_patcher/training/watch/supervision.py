@@ -81,7 +81,7 @@ class RunWatcher(contextlib.ExitStack):
         """Do what is due.
 
         Raises:
-            Stop: an alarm says that training on is pointless.
+            Stop: an alarm says that there is no point in continuing.
         """
         self._dispatcher.tick()
         if self._stop_reason is not None:

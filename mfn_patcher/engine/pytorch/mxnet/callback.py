@@ -1,4 +1,4 @@
-"""The log line with the speed of a training."""
+"""The log line with the training speed."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from .base import MXNetError
 from .ndarray import NDArray
 from .program import Program, compile_graph
 
-# MXNet computes in single precision without TF32, and resumed trainings must be deterministic.
+# MXNet computes in single precision without TF32, and resumed runs must be deterministic.
 torch.backends.cuda.matmul.allow_tf32 = False
 torch.backends.cudnn.allow_tf32 = False
 torch.backends.cudnn.deterministic = True

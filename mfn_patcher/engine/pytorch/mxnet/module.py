@@ -47,7 +47,7 @@ class Module:
 
     Attributes:
         symbol: the network.
-        logger: logger of the training.
+        logger: logger for training.
         binded: whether :meth:`bind` has been called.
         params_initialized: whether there are parameters.
         optimizer_initialized: whether there is an optimizer.
@@ -67,7 +67,7 @@ class Module:
             symbol: the network.
             data_names: names of the arguments that are data.
             label_names: names of the arguments that are labels; missing ones are ignored.
-            logger: logger of the training.
+            logger: logger for training.
             context: the device; by default the CPU.
 
         Raises:

@@ -66,7 +66,7 @@ def broadcast(_: dict[str, Any], shapes: Known) -> tuple[Known, Known]:
     if left is None or right is None:
         return _nothing(shapes)
     if len(left) != len(right) or any(a != b and 1 not in (a, b) for a, b in zip(left, right)):
-        raise ValueError(f"{left} can't be broadcast with {right}")
+        raise ValueError(f"{left} cannot be broadcast with {right}")
     return shapes, [tuple(max(a, b) for a, b in zip(left, right))]
 
 
@@ -171,7 +171,7 @@ def slice_channel(values: dict[str, Any], shapes: Known) -> tuple[Known, Known]:
     if data is None:
         return shapes, [None] * parts
     if data[axis] % parts:
-        raise ValueError(f"{data[axis]} can't be split into {parts} equal parts")
+        raise ValueError(f"{data[axis]} cannot be split into {parts} equal parts")
     if values["squeeze_axis"]:
         return shapes, [(*data[:axis], *data[axis + 1 :])] * parts
     return shapes, [(*data[:axis], data[axis] // parts, *data[axis + 1 :])] * parts
@@ -260,7 +260,7 @@ def reshape(values: dict[str, Any], shapes: Known) -> tuple[Known, Known]:
     size, fixed = prod(data), prod(extent for extent in wanted if extent != -1)
     found = tuple(size // fixed if extent == -1 else extent for extent in wanted)
     if prod(found) != size:
-        raise ValueError(f"{data} can't become {values['shape']}")
+        raise ValueError(f"{data} cannot become {values['shape']}")
     return shapes, [found]
 
 

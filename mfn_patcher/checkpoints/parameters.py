@@ -28,7 +28,7 @@ Shape = tuple[int, ...]
 
 
 class ParametersError(MfnPatchError):
-    """A ``.params`` file is truncated, or not one."""
+    """A ``.params`` file is truncated or invalid."""
 
 
 def read_shapes(path: Path) -> dict[str, Shape]:
@@ -51,7 +51,7 @@ def read_shapes(path: Path) -> dict[str, Shape]:
 def random_layers(
     shapes: Mapping[str, Shape], identities: int, embedding_size: int
 ) -> dict[str, list[str]]:
-    """Return the names of the head's parameters that are initialized at random, by reason.
+    """Return the names of the head's parameters that are initialised at random, by reason.
 
     Args:
         shapes: shapes of the checkpoint's parameters, by name.

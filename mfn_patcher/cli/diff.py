@@ -48,7 +48,7 @@ def diff(patch: str | None, workspace: Path, stat: bool, local: bool, project: P
 
 
 def _coloured(output: bytes) -> str:
-    """Colour a diff as git does, whose own colours could not be told from contents of files."""
+    """Colour a diff as git does; git's own colours could not be told from file contents."""
     lines = []
     in_frame = True
     for line in output.decode(errors="surrogateescape").split("\n"):

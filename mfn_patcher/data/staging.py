@@ -97,7 +97,7 @@ def _locked(directory: Path, error_type: type[MfnPatchError]) -> Iterator[None]:
 
 def _publish(source: Path, target: Path) -> None:
     try:
-        # A link never overwrites, and _discard can recognize the file by it later.
+        # A link never overwrites, and _discard can recognise the file by it later.
         os.link(source, target)
     except FileExistsError:
         raise

@@ -75,7 +75,7 @@ class TestAgainstMXNet:
         images = undecodable_images()
         accepted = [name for name, content in images.items() if pixels.decode(content) is not None]
         assert accepted == []
-        # For these, MXNet returns uninitialized memory.
+        # For these, MXNet returns uninitialised memory.
         undefined = {
             "jpeg, header alone",
             "jpeg, not a row",

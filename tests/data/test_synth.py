@@ -50,7 +50,7 @@ def test_images_differ_and_identities_more(pristine: Path) -> None:
         records = [unpack(payload) for _, payload in reader][1:21]
     faces = np.array([np.asarray(Image.open(io.BytesIO(r.content)), float) for r in records])
     assert len({record.content for record in records}) == 20
-    # The middle of the face, without its mean color, which depends on the light.
+    # The middle of the face, without its mean colour, which depends on the light.
     patches = faces[:, 30:100, 30:82].mean(axis=3)
     patches -= patches.mean(axis=(1, 2), keepdims=True)
     patches = patches.reshape(4, 5, -1)

@@ -1,4 +1,4 @@
-"""Become another program that the kernel kills when the process that started it ends.
+"""Replace this process with a program that the kernel kills when its parent process ends.
 
 python bound.py PARENT PROGRAM ARGUMENTS...
 """

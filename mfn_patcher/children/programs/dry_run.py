@@ -5,7 +5,7 @@ Runs in the workspace's src folder:
     dry_run OUTPUT < CASES
 
 CASES is a JSON list of argument lists of train_softmax.py. The real script runs up to the call of
-Module.fit. Then the module is bound and its optimizer initialized as fit would do it, the optimizer
+Module.fit. Then the module is bound and its optimizer initialised as fit would do it, the optimizer
 is asked for the learning rate and weight decay of every parameter, and the module for the memory it
 needs. OUTPUT receives a JSON object: "cases" has an object for each case, "error" is what ended the
 program before that, and "python2" lists the built-ins of Python 2 that each file of the script

@@ -35,13 +35,13 @@ class Embedder(Protocol):
         """
 
     def use(self, parameters: Any) -> None:
-        """Compute with these parameters, which `read` has returned, from now on."""
+        """Use these parameters, which `read` returned, from now on."""
 
     def forward(self, batch: Any, is_train: bool) -> None:
         """Start embedding a batch."""
 
     def get_outputs(self) -> list[Any]:
-        """Return the embeddings of the batch, alone in a list.
+        """Return a list with only the embeddings of the batch.
 
         Raises:
             UnusableError: They are not finite.
@@ -119,7 +119,7 @@ class CheckpointEmbedder:
         }
 
     def use(self, parameters: Parameters) -> None:
-        """Compute with these parameters from now on."""
+        """Use these parameters from now on."""
         self._module.set_params(parameters["arg"], parameters["aux"])
 
     def forward(self, batch: Any, is_train: bool) -> None:
@@ -129,7 +129,7 @@ class CheckpointEmbedder:
         self._module.forward(mx.io.DataBatch(batch.data), is_train=is_train)
 
     def get_outputs(self) -> list[Any]:
-        """Return the embeddings of the batch, alone in a list.
+        """Return a list with only the embeddings of the batch.
 
         Raises:
             UnusableError: They are not finite.
@@ -175,7 +175,7 @@ class ExportedEmbedder:
             raise UnusableError(error.reason) from error
 
     def use(self, parameters: Network) -> None:
-        """Compute with this network from now on."""
+        """Use this network from now on."""
         self._network = parameters
 
     def forward(self, batch: Any, is_train: bool) -> None:
@@ -190,7 +190,7 @@ class ExportedEmbedder:
             raise UnusableError(error.reason) from error
 
     def get_outputs(self) -> list[Any]:
-        """Return the embeddings of the batch, alone in a list.
+        """Return a list with only the embeddings of the batch.
 
         Raises:
             UnusableError: They are not finite.
@@ -208,5 +208,5 @@ def _check_finite(embeddings: Any) -> None:
 
 
 def last_line(error: BaseException) -> str:
-    """Return the last line of an error's text, for MXNet's begins with a traceback of its own."""
+    """Return the last line of an error's text, because MXNet's begins with a traceback."""
     return (str(error).strip().splitlines() or [type(error).__name__])[-1]

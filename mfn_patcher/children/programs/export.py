@@ -1,4 +1,4 @@
-"""Take the network of a checkpoint, up to the embedding, out of it, and run it.
+"""Extract the network of a checkpoint, up to the embedding, and run it.
 
     export REQUEST
 

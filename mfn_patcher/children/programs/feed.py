@@ -38,13 +38,13 @@ Turn = Callable[[float], float]
 
 
 class IteratorTurn:
-    """Takes batches from an iterator for some seconds, again and again."""
+    """Repeatedly takes batches from an iterator for some seconds."""
 
     def __init__(self, iterator: Any, ahead: int) -> None:
         """Reset the iterator.
 
         Args:
-            iterator: an iterator of upstream's kind, over and over the same data set.
+            iterator: an iterator like upstream's, which repeats the same data set.
             ahead: number of batches that it prepares while others have their turn.
         """
         self._iterator = iterator

@@ -35,7 +35,7 @@ STRIDE = 4
 # How far slopes move for a difference. The loss changes by much more than rounding errors of single
 # precision and its own curvature.
 STEP = 0.005
-# The slopes of the small network: none is another's square, or could be taken for 1.
+# The slopes of the small network: none is the square of another, or close to 1.
 SLOPES = (0.25, 0.5, 0.1, 0.9, -0.3, 0.7)
 
 Array = npt.NDArray[Any]

@@ -34,7 +34,7 @@ from mfn_patcher.children.programs import dry_run, feed
 WARM_UP = 3
 """Steps before the clock starts: the first ones allocate memory and choose algorithms."""
 FEWEST = 3
-"""Steps that are timed at least, however long they take."""
+"""Minimum number of steps to time, however long they take."""
 
 
 class TimeIsUpError(Exception):
@@ -42,7 +42,7 @@ class TimeIsUpError(Exception):
 
 
 class SameBatch:
-    """An iterator over the same batch without end, of the shapes of another iterator."""
+    """An endless iterator over the same batch, with the shapes of another iterator."""
 
     def __init__(self, iterator: Any, batch: Any) -> None:
         self.provide_data = iterator.provide_data

@@ -82,7 +82,8 @@ def save(prefix: str, number: int, symbol: Any, content: Content, state: State) 
     network, manifest = symbol_file(prefix), checkpoint_file(prefix, number, MANIFEST)
     written = [network, *files.values(), manifest]
     folder = manifest.parent
-    # All is written beside its place and synced before anything is moved there, the manifest last.
+    # Everything is written next to its final place and synced before being moved, the manifest
+    # last.
     try:
         partial_file(network).write_text(symbol.tojson(), encoding="utf-8")
         digests = {}

@@ -96,7 +96,8 @@ def references(objects: Sequence[object]) -> list[int]:
     return [sys.getrefcount(each) for each in objects]
 
 
-# Of an object that only a list refers to; interpreters count the loop and the call differently.
+# Reference count of an object held only by a list; interpreters count the loop and the call
+# differently.
 (_UNUSED,) = references([object()])
 
 
@@ -134,7 +135,7 @@ class Feed:
     Attributes:
         provide_data: name and shape of the images of a batch.
         provide_label: name and shape of the labels of a batch.
-        batch_size: number of images a batch.
+        batch_size: number of images per batch.
         skipped: number of images that could not be decoded so far.
     """
 

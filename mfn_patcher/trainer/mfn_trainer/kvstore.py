@@ -47,14 +47,14 @@ class Sums(mx.kv.KVStoreBase):
     def init(self, key: str, value: Any) -> None:
         """Give all workers the value that the first one has.
 
-        All workers must initialize all keys in the same order.
+        All workers must initialise all keys in the same order.
         """
         mine = value if self.rank == 0 else mx.nd.zeros_like(value)
         self._store.init(key, mine)
         self._store.pushpull(key, mine, out=value)
 
     def init_anew(self, key: str, value: Any) -> None:
-        """Initialize a key of which each worker has its own value."""
+        """Initialise a key for which each worker has its own value."""
         self._store.init(key, value)
 
     def pushpull(self, key: str, value: Any, out: Any = None, priority: int = 0) -> None:

@@ -38,7 +38,7 @@ class FaceImageIter(Protocol):
         batch_size: number of images a batch.
         data_shape: channels, height and width of an image.
         rand_mirror: whether half of the images are mirrored.
-        cutoff: side of a gray square in each image, in pixels; 0 for none.
+        cutoff: side of a grey square in each image, in pixels; 0 for none.
         mean: what is subtracted from the pixels, shape (1, 1, 3); None for nothing.
         provide_data: name and shape of the images of a batch.
         provide_label: name and shape of the labels of a batch.

@@ -4,13 +4,13 @@ A test compares it with MXNet's own ``mx.image.imdecode``. MXNet calls a static 
 with few formats, through a code path that depends on the file's first bytes:
 
 * JPEG, PNG, BMP and TIFF are decoded to three channels of 8 bits. Alpha is dropped, 16 bits keep
-  the upper 8, gray, palette and CMYK are converted. WebP, GIF and everything else is refused, and
+  the upper 8, grey, palette and CMYK are converted. WebP, GIF and everything else is refused, and
   so is TIFF that is compressed by JPEG or Deflate.
 * A JPEG that begins with a JFIF header keeps its pixels as they are stored, whatever its EXIF
   orientation says. Any other JPEG, such as a camera's, which begins with EXIF, is turned upright.
   PNG is never turned; TIFF is flipped but never transposed.
 * A baseline JPEG that ends early keeps its complete rows, the last of which fills the rest. If not
-  even one row is complete, MXNet returns uninitialized memory; here the image is refused.
+  even one row is complete, MXNet returns uninitialised memory; here the image is refused.
 
 OpenCV, NumPy and Pillow release Python's lock while they work, so threads can share many images.
 """

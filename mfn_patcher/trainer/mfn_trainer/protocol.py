@@ -65,7 +65,7 @@ def measure(embeddings: Array, same: Sequence[Any], folds: int = FOLDS) -> tuple
     """Measure embeddings of a verification set.
 
     Args:
-        embeddings: shape (2 * pairs, size), normalized; rows 2i and 2i + 1 are pair i.
+        embeddings: shape (2 * pairs, size), normalised; rows 2i and 2i + 1 are pair i.
         same: for each pair, whether both images show one person.
         folds: number of folds.
 

@@ -97,7 +97,7 @@ case(
     "BlockGrad beside others", sym.Group([sym.BlockGrad(data * 2.0), data * data]), {"data": (2, 3)}
 )
 
-# Heads: cosines of normalized rows, a margin at the label, softmax.
+# Heads: cosines of normalised rows, a margin at the label, softmax.
 weight = sym.L2Normalization(sym.Variable("w"), mode="instance")
 cosines = sym.FullyConnected(
     sym.L2Normalization(data, mode="instance") * 16.0, weight, num_hidden=5, no_bias=True

@@ -121,7 +121,7 @@ class Executor:
         program = self._program(True)
         tensors = [self.aux_dict[name].tensor for name in program.states]
         means = [mean for mean, _ in self._statistics]
-        # MXNet averages the biased variance, by which it also normalizes the batch.
+        # MXNet averages the biased variance, by which it also normalises the batch.
         variances = [deviation for _, deviation in self._statistics]
         self._statistics = ()
         if not means:

@@ -39,7 +39,7 @@ def convolution(values: Attributes, inputs: Sequence[str], _: bool) -> str:
 
 
 def batch_norm(values: Attributes, inputs: Sequence[str], training: bool) -> str:
-    """Batch normalization with the statistics of the batch, or with the moving averages."""
+    """Batch normalisation with the statistics of the batch, or with the moving averages."""
     data, gamma, beta, mean, variance = inputs
     if values["fix_gamma"]:
         gamma = "None"

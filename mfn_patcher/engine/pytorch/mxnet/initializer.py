@@ -52,7 +52,7 @@ class Initializer:
             array[:] = 1.0
         else:
             raise MXNetError(
-                f"cannot initialize {name}: its name ends in none of weight, bias, gamma, beta"
+                f"cannot initialise {name}: its name ends in none of weight, bias, gamma, beta"
             )
 
     def draw(self, name: str, array: NDArray) -> None:

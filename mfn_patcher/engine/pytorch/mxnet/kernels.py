@@ -14,7 +14,7 @@ from torch import Tensor
 def batch_norm(
     data: Tensor, gamma: Tensor | None, beta: Tensor, epsilon: float
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """Normalize over all axes but the second by the batch's own statistics.
+    """Normalise over all axes but the second by the batch's own statistics.
 
     Args:
         data: (N, C, ...).

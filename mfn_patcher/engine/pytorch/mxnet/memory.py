@@ -15,7 +15,7 @@ def estimate(symbol: Symbol, known: Mapping[str, Shape], itemsize: int, training
     """Return the bytes of the activations, including gradients in training.
 
     A training step keeps the activations that backward reads again, and needs the gradients of at
-    most two neighboring layers at a time; inference needs the largest two layers.
+    most two neighbouring layers at a time; inference needs the largest two layers.
 
     Args:
         symbol: the network.

@@ -156,14 +156,14 @@ class Module:
         force_init: bool = False,
         allow_extra: bool = False,
     ) -> None:
-        """Initialize parameters and moving averages.
+        """Initialise parameters and moving averages.
 
         Args:
             initializer: initializer of those that are not given; by default :class:`Uniform`.
             arg_params: parameters by name.
             aux_params: moving averages by name.
             allow_missing: whether given parameters may be incomplete; missing ones are drawn.
-            force_init: whether to initialize again.
+            force_init: whether to initialise again.
             allow_extra: whether to accept names that the network lacks.
 
         Raises:
@@ -173,7 +173,7 @@ class Module:
             warnings.warn("Parameters already initialized; init_params call ignored.", stacklevel=2)
             return
         if not self.binded:
-            raise MXNetError("call bind before initializing the parameters")
+            raise MXNetError("call bind before initialising the parameters")
         executor, attributes = self._exec_group.execs[0], self.symbol.attr_dict()
         drawing = initializer or Uniform(0.01)
         for given, names, arrays in (

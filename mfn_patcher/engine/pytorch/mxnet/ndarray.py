@@ -253,7 +253,7 @@ def ones(shape: int | Sequence[int], ctx: Context | None = None, dtype: Any = "f
 def empty(
     shape: int | Sequence[int], ctx: Context | None = None, dtype: Any = "float32"
 ) -> NDArray:
-    """Return an uninitialized array."""
+    """Return an uninitialised array."""
     extents = (shape,) if isinstance(shape, int) else tuple(shape)
     device = torch_device(ctx or cpu())
     return NDArray(torch.empty(extents, dtype=torch_type(dtype), device=device))

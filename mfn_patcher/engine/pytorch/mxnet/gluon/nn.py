@@ -89,7 +89,7 @@ class Conv2D(_Layer):
 
 
 class BatchNorm(_Layer):
-    """Batch normalization over axis 1."""
+    """Batch normalisation over axis 1."""
 
     def __init__(self, momentum: float = 0.9, epsilon: float = 1e-5, scale: bool = True) -> None:
         """Create the layer; without ``scale``, gamma stays 1."""

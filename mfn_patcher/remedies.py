@@ -90,7 +90,7 @@ def _source(extra: str) -> str | None:
     if url.scheme == "file":
         path = unquote(url.path)
         if "vcs_info" in origin or not Path(path).exists():
-            # pip accepts no extra with the address of a local repository.
+            # pip does not accept extras with the address of a local repository.
             return None
         editable = (origin.get("dir_info") or {}).get("editable")
         return ("--editable " if editable else "") + shlex.quote(f"{path}[{extra}]")

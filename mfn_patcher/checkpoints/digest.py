@@ -1,4 +1,4 @@
-"""Size and SHA-256 of files, which tell whether a file is the one that was saved."""
+"""Size and SHA-256 of files, which show whether a file is the one that was saved."""
 
 from __future__ import annotations
 

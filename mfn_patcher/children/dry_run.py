@@ -17,7 +17,7 @@ from mfn_patcher.errors import ExitCode, MfnPatchError
 
 
 class DryRunError(MfnPatchError):
-    """The code does not get as far as ``Module.fit``."""
+    """The code does not reach ``Module.fit``."""
 
     exit_code = ExitCode.VERIFICATION
 

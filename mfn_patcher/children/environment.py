@@ -23,7 +23,7 @@ def child_environment(
     """
     environment = {**base, "CUDA_VISIBLE_DEVICES": visible_devices}
     if not visible_devices:
-        # MXNet's default can be one thread; one per core was measured to be 1.9 times as fast.
+        # MXNet's default can be a single thread; one per core was 1.9 times as fast when measured.
         environment.setdefault("OMP_NUM_THREADS", str(count_cores(cpus)))
     if libraries:
         # An empty entry would be the current folder.

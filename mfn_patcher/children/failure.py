@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 _RAISED = re.compile(r"(?:[\w.]+\.)?[A-Z]\w*(?:Error|Exception|Interrupt|Exit)\b.*")
 _USAGE = re.compile(r"\S+\.py: error: (?P<text>.+)")
-# Our own code ends the script with sentences that have the remedy after a semicolon.
+# Our own code ends the script with a sentence whose remedy follows a semicolon.
 _OWN = re.compile(
     r"(?P<what>(?:.* cannot be trained on|training cannot start from|image \d+ of "
     r"|.* cannot be read as a verification set|.* names \S+, which no verification set needs).*)"
@@ -66,7 +66,7 @@ def explain(tail: Sequence[str], *, edited: bool, arguments: bool) -> Failure | 
     raised = [line.strip() for line in tail if _RAISED.fullmatch(line.strip())]
     if not raised or not any(_TRACEBACK in line or line.startswith("  File ") for line in tail):
         return None
-    # MXNet's message begins with a traceback of C++ and repeats the exception at the end.
+    # MXNet's message begins with a C++ traceback and repeats the exception at the end.
     what = re.sub(r"^(\w+\.)*(\w+): \2: ", r"\2: ", raised[-1])
     for pattern, remedy in _REMEDIES.items():
         if re.search(pattern, what):

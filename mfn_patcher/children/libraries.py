@@ -16,7 +16,7 @@ from mfn_patcher.errors import MfnPatchError
 
 _PROGRAM = "cuda"
 
-# Libraries of the C library, which every interpreter has.
+# Libraries that belong to the C library, which every interpreter has.
 _C_LIBRARY = ("ld-linux", "libc.so", "libdl.so", "libm.so", "libpthread.so", "librt.so")
 
 
@@ -30,7 +30,7 @@ class Linked:
 
     Attributes:
         names: names of the libraries that it needs, in its order.
-        folders: folders that it has the loader search, besides the usual ones.
+        folders: folders that it makes the loader search in addition to the usual ones.
     """
 
     names: tuple[str, ...]

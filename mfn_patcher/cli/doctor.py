@@ -99,14 +99,14 @@ def doctor(
     try:
         code = read_code(workspace)
     except MfnPatchError:
-        code = Code()  # The checks of git and the workspace tell why.
+        code = Code()  # The checks of git and the workspace say why.
     options = Options(
         data_dir=data_dir,
         models_dir=models_dir,
         gpus=gpus,
         cpu=cpu,
         batch_size=batch_size,
-        # As for training, whose checkpoints then contain the momentum, too.
+        # As for training, whose checkpoints then also contain the momentum.
         seed=DEFAULT_SEED if code.has_hooks else None,
         visible_devices=environment.get("CUDA_VISIBLE_DEVICES"),
     )

@@ -18,7 +18,7 @@ from mfn_patcher.remedies import as_typed
 if TYPE_CHECKING:
     from typing import Any, TextIO
 
-# Distinguishes our own escape sequences from others': the mark is unknown outside this process.
+# Marks our own escape sequences; nothing outside this process knows the mark.
 _MARK = f"\x1b{secrets.token_hex(8)}"
 _UNSAFE = re.compile(f"(?!{_MARK})[{UNSAFE}]")
 _ENCODING = "mfn_patch_terminal"  # among Python's -X options

@@ -178,7 +178,7 @@ def train(
     if dry_run:
         _explain(session, job)
         return
-    # Open MPI gives its processes a terminal even where it has none itself.
+    # Open MPI gives its processes a terminal even if it has none itself.
     display = is_terminal() and not (job and not job.hosts)
     supervision = Supervision(keep_going=keep_going, gate=not skip_accuracy_gate, display=display)
     _run(context, session, job, supervision, resume=resume)

@@ -171,7 +171,7 @@ class Follower:
     def _raise_failure(self, result: ExitResult, folder: Path) -> None:
         """Raise why the worker did not complete the stage, if it did not."""
         if result.signal:
-            # A launcher ends all ranks when one is gone, perhaps before the news arrive here.
+            # A launcher ends all ranks when one is gone, perhaps before the news arrives here.
             self._link.wait_for_news(DELIVERY_SECONDS)
         if self._link.error:
             raise self._link.error

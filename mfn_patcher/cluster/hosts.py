@@ -21,7 +21,7 @@ from mfn_patcher.cluster.rendezvous import (
 )
 from mfn_patcher.encoding import decode
 
-# Excludes whatever ssh, or a ProxyCommand of the user's, could take for an option or a command.
+# Excludes anything that ssh, or the user's ProxyCommand, could take for an option or a command.
 _HOST = re.compile(r"(?:[A-Za-z0-9_][\w.-]*@)?[A-Za-z0-9_][\w.:%-]*", re.ASCII)
 _REMEDY = "List one host per line, as HOST or USER@HOST."
 

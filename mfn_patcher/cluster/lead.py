@@ -61,7 +61,7 @@ class Lead(Companions):
             )
         self.layout = Layout(own[0], rendezvous.port, job.rank.size)
         try:
-            # At all addresses if there are several: the other ranks choose one.
+            # Listen at all addresses if there are several: the other ranks choose one.
             listening = listen("" if len(own) > 1 else own[0], rendezvous.port)
         except OSError as error:
             raise SetupError(
@@ -176,7 +176,7 @@ class Lead(Companions):
     def _find_fault(self, result: ExitResult | None) -> Fault | None:
         """Return what ended the stage on any rank; None if it is complete everywhere."""
         if result and result.signal and self.membership.fault is None:
-            # A launcher ends all ranks when one is gone, perhaps before the news arrive here.
+            # A launcher ends all ranks when one is gone, perhaps before the news arrives here.
             self.membership.wait(lambda: False, DELIVERY_SECONDS)
             self._watchdog.blame_silent_rank(result.signal.name)
         if self.membership.fault or result is None or result.signal or result.stopped:

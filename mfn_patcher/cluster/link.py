@@ -126,7 +126,7 @@ class Link:
         return error
 
     def wait_for_news(self, seconds: float) -> None:
-        """Wait so many seconds, or until the job is over."""
+        """Wait for this many seconds, or until the job is over."""
         self._closing.wait(seconds)
 
     def check_silence(self, received: str) -> None:

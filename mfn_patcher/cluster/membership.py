@@ -185,7 +185,7 @@ class Membership:
             self._changed.wait_for(lambda: self.fault is not None or condition(), timeout)
 
     def silent(self, seconds: float) -> list[Member]:
-        """Return the ranks that have sent nothing for so many seconds."""
+        """Return the ranks that have sent nothing for this many seconds."""
         return [
             member
             for member in self.members

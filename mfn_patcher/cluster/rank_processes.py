@@ -76,7 +76,7 @@ class RankProcesses:
             for role in layout.roles(rank.number)
         }
         worker = environments.pop("worker")
-        # Kept open, so that it can be read whatever becomes of the folder.
+        # Kept open, so that it can be read even if the folder is removed.
         path = folder / "progress"
         if self._progress is not None:
             os.close(self._progress)

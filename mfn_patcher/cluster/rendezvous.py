@@ -43,7 +43,7 @@ def find_rendezvous(
         given: value of ``--rendezvous``, ``HOST`` or ``HOST:PORT``.
 
     Raises:
-        SetupError: Neither the user nor the launcher tells.
+        SetupError: Neither the user nor the launcher provides it.
     """
     if given is not None:
         host, port = parse_rendezvous(given)

@@ -75,7 +75,7 @@ class Layout:
             # anew at each start.
             variables["DMLC_WORKER_ID"] = str(rank)
         else:
-            # Scheduler and server add on the CPU, and must not take memory of a GPU.
+            # Scheduler and server add on the CPU, and must not take GPU memory.
             variables["CUDA_VISIBLE_DEVICES"] = ""
         return variables
 

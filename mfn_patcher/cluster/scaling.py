@@ -43,7 +43,7 @@ class Traffic:
 
     @property
     def sent_bytes(self) -> float:
-        """Bytes that a host sends to others in a step; it receives as many.
+        """Bytes that a host sends to others in a step; it receives the same number.
 
         Its worker pushes, and its server answers the pulls of the other workers.
         """

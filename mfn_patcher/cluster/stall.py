@@ -94,7 +94,7 @@ def _describe(
 
 
 def _find_late(heartbeats: Mapping[int, Heartbeat]) -> list[int]:
-    """Return the ranks that the others wait for, as far as heartbeats tell."""
+    """Return the ranks that the others wait for, as far as heartbeats show."""
     stopped = [rank for rank, beat in heartbeats.items() if beat.stopped]
     if stopped:
         return stopped

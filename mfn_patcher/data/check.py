@@ -113,7 +113,7 @@ def _check_sets(
     own = [name for name in present if name not in NAMES]
     sizes, digests = {}, {}
     findings: list[Finding] = []
-    # Who has sets of their own only does not miss the published ones.
+    # Users who only have their own sets do not need the published ones.
     names = own if own == present else [*NAMES, *own]
     for path in _paths(directory, names or NAMES):
         pairs, found = _check_verification(path, _QUICK_SAMPLE)

@@ -139,7 +139,7 @@ def _head(face: Identity, y: float, scale: float = 1.0) -> FloatArray:
 
 def _paint(face: Identity, rng: np.random.Generator, turn: float) -> Image.Image:
     pen = _Pen(_colour(rng.uniform(30, 225, 3)))
-    # Turning the head moves its features, the more the further they stand out.
+    # Turning the head moves its features, and those that stand out further move more.
     x = 0.5 + turn
     nod = rng.normal(0, 0.01)
     open_eyes = rng.uniform(0.45, 0.75)

@@ -61,7 +61,7 @@ def load_image(content: bytes, size: tuple[int, int]) -> Pixels | ImageProblem:
     except Exception:
         # Decoders raise almost any exception on damaged data.
         kind, found = None, size
-    # The header is checked first, so that a small file of a huge image takes no memory.
+    # The header is checked first, so that a small file with a huge image takes no memory.
     if found not in (size, size[::-1]):
         return _wrong_size(found, size)
     img = decode(content)

@@ -188,7 +188,7 @@ class Index:
         content = Path(path).read_bytes()
         lines = content.count(b"\n") + (not content.endswith(b"\n"))
         with warnings.catch_warnings():
-            # NumPy only warns of an empty file and of fractions.
+            # NumPy only warns about an empty file and about fractions.
             warnings.simplefilter("error")
             try:
                 table = np.loadtxt(
@@ -196,7 +196,7 @@ class Index:
                 )
             except (ValueError, OverflowError, Warning):
                 table = _read_lines(path, content)
-        # NumPy passes over empty lines, at which MXNet ends.
+        # NumPy skips empty lines; MXNet stops at them.
         if table.shape != (lines, 2):
             table = _read_lines(path, content)
         table = table[np.argsort(table[:, 0], kind="stable")]

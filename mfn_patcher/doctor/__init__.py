@@ -3,7 +3,7 @@
 `machine.CHECKS` lists the checks in the order in which they run. A check is a function that takes
 the `Examination` and yields findings; what later checks need, it stores there. To add one:
 
-1. Write the function in the module of what it looks at (`code`, `engines`, `resources`, `gpus`), or
+1. Write the function in the module for its subject (`code`, `engines`, `resources`, `gpus`), or
    in a new module. Whatever is wrong with the machine, the function yields a finding instead of
    raising; it yields nothing if an earlier check already failed for the same reason.
 2. Add it to `machine.CHECKS`, after those whose results it uses.

@@ -44,7 +44,7 @@ def check_interpreter(examination: Examination) -> Iterator[Finding]:
 def check_engines(examination: Examination) -> Iterator[Finding]:
     """Choose the engine as training does, and say what each engine lacks.
 
-    An engine that is not needed does not fail, whatever it lacks.
+    An engine that is not needed does not fail the check, whatever is missing.
     """
     engines, request = examination.engines, examination.request
     if not engines:
@@ -57,7 +57,7 @@ def check_engines(examination: Examination) -> Iterator[Finding]:
             )
             break
         except MfnPatchError as error:
-            # The checks of GPUs tell why none can be used, so the CPU is tried.
+            # The GPU checks say why none can be used, so the CPU is tried.
             problem = problem or error
     if examination.engine:
         yield passed("engine", examination.engine.describe())

@@ -46,7 +46,7 @@ def diagnose_together(
         FaultError: A rank failed meanwhile.
     """
     plans = plan_chain(request.recipe, request.recipe.stages, request.options)
-    # This host is checked as if its share of each batch were all.
+    # This host is checked as if its share of each batch were the whole batch.
     share = plans[0].batch_size // job.rank.size
     options = dataclasses.replace(request.options, workers=None, batch_size=share)
     own = diagnose(dataclasses.replace(request, options=options, distributed=True))

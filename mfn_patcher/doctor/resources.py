@@ -46,7 +46,7 @@ def check_data(examination: Examination) -> Iterator[Finding]:
 
 
 def check_memory(examination: Examination) -> Iterator[Finding]:
-    """Estimate the memory of a step, which also has the script parse its arguments."""
+    """Estimate the memory of a step; this also makes the script parse its arguments."""
     if not (examination.engine and examination.patched):
         return
     try:

@@ -150,7 +150,7 @@ def _judge_hunk(path: str, entry: Fit, content: bytes, *, wrong: bool) -> HunkVe
     elif wrong:
         # The hunk fits, but the patch was made for another version of the file.
         state = HunkState.CONFLICT
-    # At the end of a file nothing is found, which is shown as an empty line.
+    # Nothing is found at the end of a file, which is shown as an empty line.
     found = (entry.found or (b"",)) if entry.found is not None else ()
     return HunkVerdict(path, entry.hunk, state, entry.line, entry.offset, found)
 
@@ -182,7 +182,7 @@ def _summarise(hunks: Sequence[HunkVerdict]) -> PatchState:
         return PatchState.GONE
     if states == {HunkState.ALREADY_APPLIED}:
         return PatchState.MERGED
-    # A patch that upstream has in part does not apply as a whole.
+    # A patch that upstream already has in part does not apply as a whole.
     if states & {HunkState.CONFLICT, HunkState.AMBIGUOUS, HunkState.ALREADY_APPLIED}:
         return PatchState.CONFLICT
     return PatchState.OFFSET if HunkState.OFFSET in states else PatchState.CLEAN

@@ -34,7 +34,8 @@ def has_code(architectures: Sequence[str], capability: Capability) -> bool:
             continue
         kind, major, minor, only = found[1], int(found[2]), int(found[3]), found[4]
         built = (major, minor)
-        # Code for the features of one architecture or family (90a, 120f) runs on no later one.
+        # Code for the features of one architecture or family (90a, 120f) does not run on any later
+        # one.
         later = capability[0] == major if kind == "sm" else not only
         if built == capability or (later and not only and built <= capability):
             return True

@@ -26,7 +26,7 @@ def engine_environment(
         base: the variables to start from.
         visible_devices: value of ``CUDA_VISIBLE_DEVICES``; empty for the CPU.
     """
-    # PyTorch finds NVIDIA's libraries itself, and those for MXNet are of another CUDA version.
+    # PyTorch finds NVIDIA's libraries itself, and those for MXNet are for another CUDA version.
     folders = interpreter.libraries if name == MXNET else ()
     environment = child_environment(without_packages(base), visible_devices, folders)
     others = environment.get("PYTHONPATH")

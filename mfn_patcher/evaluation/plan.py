@@ -72,7 +72,7 @@ class Plan:
 
     @property
     def batches(self) -> int:
-        """Number of batches; each image counts twice, for it is embedded mirrored, too."""
+        """Number of batches; each image counts twice, because it is also embedded mirrored."""
         size = self.batch_size
         each = sum(2 * math.ceil(count / min(size, count)) for count in self.sets.values())
         return each * len(self.model.checkpoints)

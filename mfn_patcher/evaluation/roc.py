@@ -35,7 +35,7 @@ def draw(title: str, sets: Mapping[str, Figures], path: Path) -> None:
                 tpr,
                 color=COLOURS[index % len(COLOURS)],
                 linestyle=DASHES[index % len(DASHES)],
-                # Rates between two thresholds are not measured; the stricter one's is drawn.
+                # Rates between two thresholds are not measured; that of the stricter one is drawn.
                 drawstyle="steps-post",
                 label=f"{title_of(name)}: accuracy {found.accuracy:.2%}, TAR {found.tar:.2%}",
             )

@@ -54,7 +54,8 @@ def run(
     # No file is written, not even byte code.
     variables["PYTHONDONTWRITEBYTECODE"] = "1"
     if plan.model.runtime:
-        # By default, ncnn's threads wait by spinning: on a busy machine, ten times longer.
+        # By default, ncnn's threads spin while waiting, which takes ten times as long on a busy
+        # machine.
         variables.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     else:
         _log.info("computed by %s", engine.describe())

@@ -56,7 +56,7 @@ def measure(models: Sequence[Path], threads: int, runs: int) -> list[Latency]:
         image = images[number % len(images)][None]
         for network, times in zip(networks, taken):
             if len(models) > 1:
-                # For a while, the previous runtime's threads still spin on the cores.
+                # The previous runtime's threads keep spinning on the cores for a while.
                 time.sleep(_REST)
                 network.embed(image)
             start = time.perf_counter()

@@ -58,7 +58,7 @@ def convert(
     """
     aside = param.parent / f"{param.stem}-pnnx"
     aside.mkdir()
-    # It writes many other files beside its input.
+    # It writes many other files next to its input.
     (aside / "model.onnx").symlink_to(onnx.resolve())
     shape = f"inputshape=[1,3,{IMAGE_SIDE},{IMAGE_SIDE}]f32"
     try:

@@ -20,7 +20,7 @@ from mfn_patcher.export.backbone import Backbone
 from mfn_patcher.export.errors import ExportError
 
 _PROGRAM = "export"
-# Networks may be large, and machines slow and busy.
+# Generous: networks may be large, and machines slow and busy.
 _SECONDS = 3600
 
 

@@ -14,8 +14,8 @@ _LOGIN = re.compile(r"(?i)\b((?:https?|ftps?)://)[^/?#\s]*@")
 _PASSWORD = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://[^/:@\s]*):[^/@\s]*@")
 _QUERY = re.compile(r"(?i)\b((?:https?|ftps?)://[^\s'\"?#]*)[?#][^\s'\"]*")
 
-# "helper::address" starts a program of that name. Of git's own helpers, ext runs any command and fd
-# reads from a descriptor.
+# "helper::address" starts a program with that name. Of git's own helpers, ext runs any command and
+# fd reads from a descriptor.
 _HELPER = re.compile(r"(?i)[a-z0-9][a-z0-9+.-]*::|(?:ext|fd)://")
 
 

@@ -53,7 +53,7 @@ def _joined(hunk: Iterable[Line], kinds: str) -> bytes:
 
 
 def _without_end(lines: bytes) -> bytes:
-    # unidiff ends every line, also the last one of a file without a line break.
+    # unidiff ends every line with a line break, even the last line of a file that has none.
     return lines.removesuffix(b"\n")
 
 

@@ -52,7 +52,7 @@ _OVERRIDES = (
     "diff.suppressBlankEmpty=false",
     "fetch.recurseSubmodules=false",
     "gc.auto=0",
-    # Give up a host that sends less than one byte per second for a minute.
+    # Give up on a host that sends less than one byte per second for a minute.
     "http.lowSpeedLimit=1",
     "http.lowSpeedTime=60",
     "i18n.commitEncoding=UTF-8",
@@ -85,7 +85,7 @@ _VARIABLES = {
 }
 _environment_lock = threading.Lock()
 
-# Messages of git about a repository that was damaged, for example by a power cut.
+# Git's messages about a damaged repository, for example after a power cut.
 _DAMAGE = re.compile(
     rb"not a git repository|object file .* is empty|is corrupt|index file (corrupt|smaller)"
     rb"|bad (signature|object|tree|index file|config)|invalid sha1 pointer|unable to (read|parse) "

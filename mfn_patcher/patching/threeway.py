@@ -68,7 +68,7 @@ def merge(
 ) -> ThreeWay:
     """Merge a file as git does.
 
-    As for git, a file with a NUL near its start is binary; UTF-16 is, too.
+    As in git, a file with a NUL near its start is binary, and so is UTF-16.
 
     Args:
         repository: runs git, and is neither read nor written.

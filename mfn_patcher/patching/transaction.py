@@ -275,7 +275,7 @@ class Transaction:
                 plan.written.append(path)
 
     def _shows(self, move: Move, skipped: set[str]) -> Callable[[str], bool]:
-        """Return a function that tells whether the work tree will contain a path."""
+        """Return a function that says whether the work tree will contain a path."""
         if not self.owns_patterns:
             return lambda path: path not in skipped
         patterns = move.patterns

@@ -1,7 +1,7 @@
 """Files below a folder, read and written without following links.
 
 git trusts its index, overwrites ignored files and removes links that are in its way. This module
-tells what the work tree really contains, before anything moves.
+says what the work tree really contains, before anything moves.
 """
 
 from __future__ import annotations

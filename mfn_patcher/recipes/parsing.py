@@ -17,7 +17,7 @@ else:
 
 # Names become parts of file names and of comma-separated lists.
 _NAME = re.compile(r"[a-z0-9]+([-_][a-z0-9]+)*")
-# Python would read a script name that starts with a hyphen as one of its own options, even -c.
+# Python would read a script name that starts with a hyphen as one of its own options, even as -c.
 _SCRIPT = re.compile(r"\w[\w.-]*")
 _TYPES = {int: "an integer", str: "a string", list: "an array", dict: "a table"}
 

@@ -15,7 +15,7 @@ class Point:
     """A point of the training curve.
 
     Attributes:
-        step: its last step; None if the log does not tell.
+        step: its last step; None if the log does not say.
         samples_per_second: speed, verification included.
         accuracy: training accuracy, 0 to 1; None if it was not printed.
     """
@@ -92,5 +92,5 @@ def _merge(points: Sequence[Point]) -> Point:
 
 
 def _harmonic_mean(speeds: Sequence[float]) -> float:
-    # The one in `statistics` computes with fractions, which is 20 times as slow.
+    # The one in `statistics` computes with fractions, which is 20 times slower.
     return len(speeds) / math.fsum(1 / speed for speed in speeds) if all(speeds) else 0.0

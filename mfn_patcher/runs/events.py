@@ -70,7 +70,7 @@ class Speed(Event):
     Attributes:
         epoch: epoch, from 0.
         batch: batch of the epoch, from 0.
-        step: step of the run, from 1; None if the log does not tell the length of an epoch.
+        step: step of the run, from 1; None if the log does not give the length of an epoch.
         samples_per_second: speed since the last such event, verification included.
         accuracy: training accuracy since then, 0 to 1.
         loss: mean loss since then; None if the script does not print it.
@@ -90,7 +90,7 @@ class LearningRate(Event):
 
     Attributes:
         step: the step after which it changes; 0 for the first rate, or the step that the run
-            resumes from; None if the log does not tell.
+            resumes from; None if the log does not say.
         value: the learning rate.
     """
 
@@ -103,7 +103,7 @@ class Progress(Event):
     """The script's progress line, every 1,000 steps.
 
     Attributes:
-        step: step of the run; None if the log does not tell the length of an epoch.
+        step: step of the run; None if the log does not give the length of an epoch.
         epoch: epoch, from 0.
         batch: batch of the epoch, from 0.
         learning_rate: the current learning rate.
@@ -145,7 +145,7 @@ class CheckpointSaved(Event):
     Attributes:
         number: number in its file name.
         path: path of the ``.params`` file, as the script prints it.
-        step: step of the run; None if the log does not tell.
+        step: step of the run; None if the log does not say.
     """
 
     number: int
@@ -160,7 +160,7 @@ class NotFinite(Event):
     Attributes:
         what: name of the value, such as ``accuracy`` or ``xnorm``.
         value: ``nan``, ``inf`` or ``-inf``.
-        step: step of the run; None if the log does not tell.
+        step: step of the run; None if the log does not say.
         set: the verification set; None if it is not about one.
     """
 

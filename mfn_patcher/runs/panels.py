@@ -25,7 +25,7 @@ class PlottedRun:
 
     Attributes:
         label: its name in the picture.
-        summary: what its log tells.
+        summary: summary of its log.
     """
 
     label: str

@@ -67,7 +67,7 @@ def write(figure: Figure, path: Path) -> None:
     kind = path.suffix[1:]
     buffer = io.BytesIO()
     with mpl.rc_context(style()), warnings.catch_warnings():
-        # Characters that no installed font has are drawn as boxes, which says it better.
+        # Characters that no installed font has are drawn as boxes, so the warning is not needed.
         warnings.filterwarnings("ignore", "Glyph .* missing from")
         metadata = {"Date": None} if kind == "svg" else None
         figure.savefig(buffer, format=kind, dpi=150, metadata=metadata)

@@ -1,4 +1,4 @@
-"""The runs of a workspace: finding one, its state, and what its log tells."""
+"""The runs of a workspace: finding one, its state, and the summary of its log."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Run:
 
     @cached_property
     def summary(self) -> RunSummary | None:
-        """What its log tells; None if the script has not got as far as training."""
+        """The summary of its log; None if the script has not reached training."""
         try:
             with self.log.open("rb") as file:
                 return summarise(read_events(file), str(self.log), curves=True)[-1]

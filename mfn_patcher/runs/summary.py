@@ -35,7 +35,7 @@ class LogError(MfnPatchError):
 
 @dataclass
 class RunSummary:
-    """What the log of one run of the script tells; it grows with `add`.
+    """The summary of the log of one run of the script; it grows with `add`.
 
     Attributes:
         number: number of the run in its log, from 1.

@@ -17,7 +17,7 @@ from mfn_patcher.trainer.mfn_trainer.arguments import may_change_on_resume
 from mfn_patcher.training.context import RunContext
 from mfn_patcher.training.plan import StagePlan
 
-# Compared as images per step, beside the options that may change.
+# Compared as images per step, in addition to the options that may change.
 _PER_DEVICE = "--per-batch-size"
 # The tool's options for the script's arguments; all others come from the recipe or after --.
 _OPTIONS = {

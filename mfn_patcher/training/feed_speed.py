@@ -16,7 +16,8 @@ from mfn_patcher.trainer.mfn_trainer import threads
 _PROGRAM = "feed"
 _MEMORY = Path("/proc/meminfo")
 _ROUNDS = 3
-# Of what the same threads decode when they do nothing else; the rest is the hand-over of batches.
+# Relative to what the same threads decode when they do nothing else; the rest is handing over
+# batches.
 _MOSTLY_DECODING = 0.5
 
 
@@ -121,7 +122,7 @@ def measure(
     engine = choice.choose(wanted, python, environment, "")
     variables = engine.environment(environment, "")
     if "OMP_NUM_THREADS" not in environment:
-        # Training on a GPU, which is what waits for images, leaves this to MXNet.
+        # Only training on a GPU waits for images, and it leaves this setting to MXNet.
         del variables["OMP_NUM_THREADS"]
     variables["PYTHONDONTWRITEBYTECODE"] = "1"
     request = {
@@ -133,7 +134,7 @@ def measure(
         "seconds": seconds,
         "rounds": _ROUNDS,
     }
-    # Beside the turns, each iterator reads the index, which takes a while if it is large.
+    # In addition to the turns, each iterator reads the index, which takes a while if it is large.
     timeout = 120 + 60 * len(workers) + 4 * _ROUNDS * seconds * len(workers)
     answer = interpreter.ask(python, variables, _PROGRAM, json.dumps(request), seconds=timeout)
     if "error" in answer:
@@ -165,7 +166,7 @@ def available_memory(path: Path = _MEMORY) -> int:
 
 def verdict(rates: FeedRates) -> str:
     """Return a sentence on what limits the feed, and what would make it faster."""
-    # More threads than cores only take turns, so they do not count.
+    # Threads beyond the number of cores only share them, so they do not count.
     within = [feed for feed in rates.feeds if feed.workers <= rates.cores] or rates.feeds[:1]
     last = max(within, key=lambda feed: feed.workers)
     each = last.feed / last.workers

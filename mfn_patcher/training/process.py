@@ -197,7 +197,7 @@ def _mirror(child: subprocess.Popen[bytes], copy: _Copy, listener: Listener) -> 
     stopped: str | None = None
     deadline = 0.0
     while True:
-        # Asked before reading, so that all output of a child that has ended is read.
+        # Checked before reading, so that all output of a child that has ended is read.
         running = child.poll() is None
         copy.catch_up()
         if not running:

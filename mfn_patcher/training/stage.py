@@ -87,7 +87,7 @@ class StageRun:
             # Even if the tool itself fails, checkpoints are put back and the record is closed.
             fault = self._companions.end(result)
             if fault and result:
-                # Signals that came later are a launcher's that cleans up.
+                # Later signals come from a launcher that is cleaning up.
                 result = dataclasses.replace(result, stopped=str(fault), signal=None)
             saved = checkpoints.saved_since(self._prefix, before)
             entry = self._close_record(entry, folder, result, saved)

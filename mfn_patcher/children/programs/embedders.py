@@ -146,7 +146,7 @@ def _fitting(saved: Mapping[str, Any], kind: str, name: str, shape: tuple[int, .
         raise UnusableError(f"it has no {name}, which the network needs")
     if array.shape != shape:
         raise UnusableError(f"its {name} has shape {array.shape}, the network's has {shape}")
-    # Module converts numbers of another type, too, but exporters do not.
+    # Module also converts numbers of another type, but exporters do not.
     return array.astype("float32")
 
 

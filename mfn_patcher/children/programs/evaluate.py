@@ -47,7 +47,7 @@ def measure(pairs: VerificationSet, model: Any, batch_size: int) -> dict[str, An
         model: a model with `forward` and `get_outputs`.
         batch_size: number of images; the last batch is filled up with images before it.
     """
-    # What imports MXNet is imported once `main` has set its environment variables.
+    # Modules that import MXNet are imported only after `main` has set its environment variables.
     from sklearn.preprocessing import normalize
 
     from mfn_patcher.trainer.mfn_trainer import protocol, verification
@@ -108,7 +108,7 @@ class Evaluation:
                 self._tell(error=str(error))
                 raise StopError from error
             self._evaluate_set(embedder, pairs)
-            # It takes gigabytes, which must not be there twice while the next set is loaded.
+            # It takes gigabytes, so it must be freed before the next set is loaded.
             del pairs
 
     def _make_embedder(self) -> Embedder:

@@ -110,6 +110,6 @@ def main() -> None:
     except UnusableError as error:
         answer["error"] = str(error)
     except Exception as error:
-        # Users edit symbols, and MXNet fails on some of them with errors of many types.
+        # Users edit symbols, and MXNet fails on some of these with many types of errors.
         answer["error"] = f"{type(error).__name__}: {last_line(error)}"
     sys.stdout.write(f"\n{json.dumps(answer)}\n")

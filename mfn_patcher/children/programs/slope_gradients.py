@@ -30,7 +30,7 @@ import numpy.typing as npt
 from mfn_patcher.children.programs.dry_run import run
 
 BATCH = 4
-# Only every fourth layer is measured, for each takes two passes.
+# Only every fourth layer is measured, because each takes two passes.
 STRIDE = 4
 # How far slopes move for a difference. The loss changes by much more than rounding errors of single
 # precision and its own curvature.
@@ -136,7 +136,7 @@ def small() -> Measured:
     import mxnet as mx
     import symbol_utils
 
-    # Numbers are centred, for slopes only matter below zero.
+    # Numbers are centred, because slopes only matter below zero.
     data = (mx.sym.Variable("data") - 127.5) * 0.0078125
     data = mx.sym.Convolution(data, num_filter=len(SLOPES), kernel=(3, 3), name="conv")
     data = symbol_utils.Act(data=data, act_type="prelu", name="relu")

@@ -60,7 +60,7 @@ class SameBatch:
 
 
 class Clock:
-    """A callback of Module.fit at the end of a batch, which leaves it after some seconds.
+    """A batch-end callback of Module.fit, which stops it after some seconds.
 
     Attributes:
         step_seconds: mean duration of the timed steps; None until they are over.
@@ -119,7 +119,7 @@ def peak_bytes() -> int:
         import torch
 
         return int(torch.cuda.max_memory_allocated())
-    # MXNet keeps what it has allocated, so that what is in use now is the peak.
+    # MXNet keeps what it has allocated, so current usage is the peak.
     free, total = mx.context.gpu_memory_info(0)
     return int(total - free)
 
@@ -142,7 +142,7 @@ def time_steps(
         fit: the real Module.fit.
         seconds: how long to time each kind of step.
         identities: number of different labels.
-        fed: whether to time steps on the script's iterator, too.
+        fed: whether to also time steps on the script's iterator.
         arguments: what the script calls Module.fit with.
     """
     import mxnet as mx

@@ -179,7 +179,7 @@ def draw_pairs(people: Sequence[Sequence[str]], count: int) -> list[Pair]:
         count: how many pairs to draw.
 
     Raises:
-        PairError: There are not enough images for so many different pairs.
+        PairError: There are not enough images for that many different pairs.
     """
     wanted_different = count // 2
     wanted_same = count - wanted_different
@@ -239,7 +239,7 @@ def spread_over_folds(pairs: Sequence[Pair]) -> list[Pair]:
     same = [pair for pair in pairs if pair.same]
     different = iter([pair for pair in pairs if not pair.same])
     ordered: list[Pair] = []
-    # Both splits give the first folds one more, so that no fold is filled by one kind.
+    # Both splits give the first folds one more pair, so that no fold has only one kind.
     for fold, share in zip(folds, np.array_split(np.arange(len(same)), FOLDS)):
         ordered += [same[place] for place in share]
         ordered += itertools.islice(different, len(fold) - len(share))

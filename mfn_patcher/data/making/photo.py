@@ -162,7 +162,7 @@ def _encoded(content: bytes, *, resize: bool) -> bytes | _Problem:
 def _jpeg_size(content: bytes) -> tuple[int, int] | None:
     """Return width and height of a JPEG; None if the file is something else or damaged.
 
-    Pillow finds them, too, but holds Python's lock for half as long as the decoding takes.
+    Pillow also finds them, but holds Python's lock for half as long as decoding takes.
     """
     if not content.startswith(b"\xff\xd8"):
         return None

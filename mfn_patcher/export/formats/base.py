@@ -85,7 +85,7 @@ class Format(ABC):
 
     @abstractmethod
     def check_installed(self) -> None:
-        """Check that whatever writes and runs the format is installed, before any work.
+        """Check, before any work, that everything needed to write and run the format is installed.
 
         Raises:
             PackageMissingError: A package is missing.
@@ -127,7 +127,7 @@ class RunnableFormat(Format):
 
     @abstractmethod
     def load(self, path: Path, threads: int | None = None) -> Network:
-        """Load a model. This runs in the training interpreter, too.
+        """Load a model. This also runs in the training interpreter.
 
         Args:
             path: path of the file that names the model.

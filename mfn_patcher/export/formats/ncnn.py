@@ -127,7 +127,7 @@ class NcnnNetwork:
         with self._net.create_extractor() as extractor:
             # Unless in light mode, it keeps each blob, so that none is computed twice.
             extractor.set_light_mode(len(names) == 1)
-            # A Mat of an array has no memory of its own, and ncnn crashes over that.
+            # A Mat made from an array does not own its memory, which makes ncnn crash.
             extractor.input("data", self._ncnn.Mat(pixels).clone())
             for name in names:
                 status, blob = extractor.extract(name)

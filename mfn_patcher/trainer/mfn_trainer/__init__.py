@@ -1,4 +1,4 @@
-"""What the training script calls beside upstream's own code: our features, in the training process.
+"""Our features inside the training process, called by the script besides upstream's own code.
 
 The folder that holds this package is put on ``PYTHONPATH`` by ``mfn-patch train`` and ``mfn-patch
 env``, and holds nothing else: the tool's own dependencies must not reach the training interpreter.

@@ -35,7 +35,7 @@ class _Dtype:
             raise ValueError(f"an array of type {self.name!r}")
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        """Take the byte order; whatever else a type has, these have not."""
+        """Read the byte order; these types have no other state."""
         order = state[1].decode("latin-1") if isinstance(state[1], bytes) else state[1]
         self.order = order if order in ("<", ">") else "="
 

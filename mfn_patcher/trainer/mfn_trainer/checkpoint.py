@@ -91,7 +91,7 @@ def save(prefix: str, number: int, symbol: Any, content: Content, state: State) 
             partial = partial_file(path)
             arrays = {name: array.as_in_context(cpu) for name, array in parts[kind].items()}
             mx.nd.save(str(partial), arrays)
-            # MXNet does not notice when only the last bytes find no room.
+            # MXNet does not notice when only the last bytes do not fit on the disk.
             mx.nd.load(str(partial))
             digests[kind] = digest(partial)
         held = {
@@ -113,7 +113,7 @@ def save(prefix: str, number: int, symbol: Any, content: Content, state: State) 
         for path in written:
             partial_file(path).unlink(missing_ok=True)
         disk = os.statvfs(folder)
-        # MXNet's text has lines of C++ before what it says.
+        # MXNet's text has lines of C++ before the actual message.
         reason = str(error).strip().splitlines()[-1]
         raise SystemExit(
             f"checkpoint {number} of {prefix} cannot be saved, earlier ones are as they were; "

@@ -32,7 +32,7 @@ _PIECE = 16
 _GRAY, _SCALE = 127.5, np.float32(0.0078125)
 _MOST_KEYS_SHOWN = 20
 
-_log = logging.getLogger()  # the script's own lines go to the root logger, too
+_log = logging.getLogger()  # the script's own lines also go to the root logger
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class _Memory:
         self._arrays: list[npt.NDArray[np.float32]] = []
 
     def take(self) -> npt.NDArray[np.float32] | None:
-        """Return an array, or None if there are as many as may be and all are in use."""
+        """Return an array; None if the maximum number exists and all are in use."""
         for array, holders in zip(self._arrays, references(self._arrays)):
             if holders == _UNUSED:
                 return array
@@ -148,7 +148,7 @@ class Feed:
         self._begun = False
         self._prefetch = settings.prefetch if settings.workers else 1
         self._ahead: deque[Batch] = deque()
-        # While it asks for the next batch, training holds the last one.
+        # Training still holds the last batch while it asks for the next one.
         shape = (source.batch_size, *source.data_shape)
         self._memory = _Memory(shape, max(self._prefetch + 1, 3))
         # Records without an image: those that describe identities, and broken ones.
@@ -323,7 +323,7 @@ class Feed:
 
     def _check_label(self, key: int, label: float) -> None:
         classes = self._settings.classes
-        # The loss would take such a label for another class without saying so.
+        # The loss would silently take such a label for another class.
         if classes is not None and (not 0 <= label < classes or not label.is_integer()):
             raise ValueError(
                 f"record {key} has label {label:g}, but the labels of {classes} classes are 0 to "

@@ -93,7 +93,7 @@ class Hooks:
         return (None, *pretrained.load(prefix, epoch))
 
     def fit_to(self, symbol: Any, arg_params: Any, aux_params: Any) -> tuple[Any, Any]:
-        """Return what of the loaded parameters fits the network."""
+        """Return those loaded parameters that fit the network."""
         prefix, number = self._args.pretrained.split(",")
         source = layout.checkpoint_file(prefix, int(number), layout.PARAMETERS)
         return pretrained.fit(str(source), symbol, self._shape, (arg_params, aux_params))
@@ -136,7 +136,7 @@ class Hooks:
         return self._feed
 
     def metrics(self) -> list[Any]:
-        """Return metrics to print beside upstream's."""
+        """Return metrics to print in addition to upstream's."""
         return [CrossEntropy()] if self._args.loss_type < _CUSTOM_LOSS else []
 
     def SGD(self, *, rescale_grad: float, **options: Any) -> Any:

@@ -66,5 +66,5 @@ class Sums(mx.kv.KVStoreBase):
         self._store._barrier()
 
     def close(self) -> None:
-        """Free the store, which tells the servers to end; when Python ends it would hang."""
+        """Free the store, which tells the servers to end; freeing it at exit would hang."""
         self._store = None

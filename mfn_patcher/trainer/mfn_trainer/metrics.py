@@ -7,7 +7,7 @@ from typing import Any
 import mxnet as mx
 import numpy as np
 
-# Keeps the logarithm of a probability that underflows finite; NaN stays NaN.
+# Keeps the logarithm finite for a probability that underflows; NaN stays NaN.
 _TINY = 1e-38
 
 
@@ -24,7 +24,7 @@ class CrossEntropy(mx.metric.EvalMetric):
     def update(self, labels: list[Any], preds: list[Any]) -> None:
         """Take a batch into account, whose second output is the softmax."""
         label, probability = labels[0], preds[1]
-        # Picked where the probabilities are: one number an image leaves the GPU.
+        # Picked where the probabilities are: only one number per image leaves the GPU.
         picked = mx.nd.pick(probability, label.as_in_context(probability.context), axis=1)
         losses = -np.log(picked.asnumpy().astype("float64") + _TINY)
         self.sum_metric += losses.sum()
@@ -38,7 +38,7 @@ class Speedometer:
         """Set it up.
 
         Args:
-            batch_size: number of images a step, over all workers.
+            batch_size: number of images per step, over all workers.
             frequent: number of steps from one line to the next.
         """
         self._frequent = frequent

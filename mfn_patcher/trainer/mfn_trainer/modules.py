@@ -20,8 +20,8 @@ class ReportingModule(mx.mod.Module):
     def update(self) -> None:
         """Update the parameters by the gradients of the last step."""
         group = self._exec_group
-        # The gradient of the first layer is computed last. It is copied, for the sum over all
-        # workers takes its place.
+        # The gradient of the first layer is computed last. It is copied, because the sum over all
+        # workers overwrites it.
         gradient = group.grad_arrays[0][0].reshape(-1)[:1].copy()
         super().update()
         parameters = [arrays[0] for arrays in group.param_arrays]

@@ -35,7 +35,7 @@ class FaceImageIter(Protocol):
         imgrec: MXNet's reader of the records, whose ``idx`` has their positions by key.
         imgidx: keys of the images.
         seq: the same in the order of the epoch; None for the order of the file.
-        batch_size: number of images a batch.
+        batch_size: number of images per batch.
         data_shape: channels, height and width of an image.
         rand_mirror: whether half of the images are mirrored.
         cutoff: side of a grey square in each image, in pixels; 0 for none.
@@ -91,7 +91,7 @@ class Order(Protocol):
         """
 
     def state(self) -> object:
-        """Return what `restore` needs to draw once more what is drawn from now on."""
+        """Return the state that `restore` needs to repeat the random draws from here on."""
 
     def restore(self, state: object) -> None:
         """Go back to an earlier state of the same epoch."""
@@ -157,8 +157,8 @@ class SeededOrder:
         drawn = generator.randint(0, [2, height, width], (len(keys), 3), dtype=np.int16)
         rank, workers = self._shard
         if workers > 1:
-            # The batch of all workers is cut into one part for each. The epoch ends where there
-            # are too few images for another.
+            # The batch of all workers is split into one part for each. The epoch ends when too few
+            # images are left for another.
             size = self._source.batch_size
             whole = len(keys) // (workers * size) * (workers * size)
             own = np.arange(whole).reshape((-1, workers, size))[:, rank].ravel()
@@ -170,7 +170,7 @@ class SeededOrder:
         return int(self._drawn[place, what])
 
     def state(self) -> None:
-        """Nothing is needed to draw the same once more."""
+        """No state is needed to repeat the draws."""
 
     def restore(self, state: object) -> None:
         """Do nothing."""

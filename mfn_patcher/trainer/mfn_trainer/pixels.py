@@ -75,7 +75,7 @@ def _read(encoded: Encoded, flags: int) -> Pixels | None:
 
 
 def _decode_jpeg(encoded: Encoded, as_stored: bool) -> Pixels | None:
-    # Other data may follow the end, so it is looked for; nearly always it comes last.
+    # Other data may follow the end marker, so search for it; it nearly always comes last.
     if encoded[-2:] == _END_OF_JPEG or _END_OF_JPEG in bytes(encoded):
         img = _read(encoded, _AS_STORED if as_stored else _UPRIGHT)
         if img is not None:

@@ -49,7 +49,7 @@ def fit(
     data_shape: tuple[int, int, int],
     loaded: tuple[Parameters, Parameters],
 ) -> tuple[Parameters, Parameters]:
-    """Return what of a checkpoint fits a network, and print what starts at random.
+    """Return those parameters of a checkpoint that fit a network, and print which start at random.
 
     Ends the script if more than the head does not fit.
 

@@ -1,4 +1,4 @@
-"""A file that always tells where a worker is, for whoever watches several of them.
+"""A file that always says where a worker is, for processes that watch several workers.
 
 Its one line holds rank of the worker, number of the step that it began last, and phase:
 
@@ -31,7 +31,7 @@ START, COMPUTE, WAIT, DATA, VERIFY, SAVE, END = (
     "save",
     "end",
 )
-# A line is always as long, so that whoever reads while it is written finds a whole one.
+# All lines have the same length, so that a reader always sees a complete one.
 _WIDTH = 39
 
 

@@ -132,7 +132,7 @@ class RecordReader:
         return self.read_to_end(position)[0]
 
     def read_to_end(self, position: int) -> tuple[bytes, int]:
-        """Read the record at a position, and return the position behind it, too."""
+        """Read the record at a position; also return the position after it."""
         if not 0 <= position < self.size:
             raise RecordError(
                 f"position {position} is outside the file, which has {self.size:,} bytes"

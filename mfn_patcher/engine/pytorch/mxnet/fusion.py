@@ -6,8 +6,9 @@ from typing import Any
 
 from .symbol_json import Graph, GraphNode
 
-# How the patched networks write PReLU, because MXNet computes the gradient of its own wrong:
-# relu(data) + minimum(data, 0) * slopes. A pattern is an operator, its attributes, and its inputs.
+# How the patched networks write PReLU, because MXNet computes the gradient of its own operator
+# wrongly: relu(data) + minimum(data, 0) * slopes. A pattern is an operator, its attributes, and its
+# inputs.
 _PRELU: tuple[Any, ...] = (
     "elemwise_add",
     {},

@@ -108,7 +108,7 @@ class Module:
             data_shapes: name and shape of each data argument.
             label_shapes: name and shape of each label argument; None for no labels.
             for_training: whether to compute gradients.
-            inputs_need_grad: whether to compute the gradients of the data, too.
+            inputs_need_grad: whether to also compute the gradients of the data.
             force_rebind: whether to bind again, keeping the parameters.
 
         Raises:

@@ -48,12 +48,12 @@ class Network(Protocol):
         """Return the embeddings (images, length), which are not normalised.
 
         Raises:
-            ModelFileError: The network does not take such images.
+            ModelFileError: The network does not accept such images.
         """
 
     def layers(self, images: Pixels) -> dict[str, Floats]:
         """Return the outputs of all layers, by name.
 
         Raises:
-            ModelFileError: The network does not take such images.
+            ModelFileError: The network does not accept such images.
         """

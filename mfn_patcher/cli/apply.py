@@ -67,7 +67,7 @@ def apply(
     series = load_project_series(project)
     patches = series.select(stacks, without)
     for required, by in series.required(stacks).items():
-        _LOG.info("stack %s requires stack %s, which is applied, too", by, required)
+        _LOG.info("stack %s requires stack %s, which is also applied", by, required)
     place = Workspace(workspace)
     address = address or series.upstream.address
     outcome = apply_patches(place, series, patches, address, force=force, dry_run=dry_run)

@@ -24,7 +24,7 @@ from mfn_patcher.export import formats
 _MODEL_HELP = f"""Measure the latency of exported models on this machine's CPU.
 
 MODEL is a file written by `mfn-patch export`: {formats.suffixes()}. Each run embeds one image.
-Several models are timed in turns, so that other load on the machine affects all of them alike.
+Several models are timed in turn, so that other load on the machine affects all of them alike.
 """
 
 

@@ -47,7 +47,7 @@ Example:
     "--data-dir",
     type=PathType(exists=True, file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Data set whose feed is measured, too.",
+    help="Also measure the feed of this data set.",
 )
 @click.option("--gpus", metavar="LIST", help="GPUs to train on, such as 0,1.")
 @click.option("--cpu", is_flag=True, help="Train on the CPU.")

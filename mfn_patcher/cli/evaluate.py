@@ -109,7 +109,7 @@ def evaluate(
     here, place, recipe = Path.cwd(), Workspace(workspace), loading.load()
     found = selection.find(model, here, workspace, formats.runtimes())
     if found.runtime and gpus:
-        raise click.UsageError("exported models are computed on the CPU: omit --gpus")
+        raise click.UsageError("exported models run on the CPU: omit --gpus")
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     options = Options(gpus=gpus, cpu=cpu or found.runtime is not None, visible_devices=visible)
     devices, _ = choose_devices(recipe, options)

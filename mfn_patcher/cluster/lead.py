@@ -27,7 +27,9 @@ from mfn_patcher.training.companions import Companions
 from mfn_patcher.training.plan import StagePlan
 from mfn_patcher.training.process import ExitResult
 
-_MPIRUN_REMEDY = "mpirun may keep waiting for that host; docs/cluster.md has options against that."
+_MPIRUN_REMEDY = (
+    "mpirun may keep waiting for that host; docs/cluster.md has options to prevent that."
+)
 _GOODBYE_SECONDS = 3.0
 
 
@@ -110,7 +112,7 @@ class Lead(Companions):
         return preflight.check_ports(self.membership, self.layout, self._job.rank.local_rank)
 
     def require_agreement(self, own: HostFacts) -> None:
-        """Refuse to train on hosts that differ or do not reach each other.
+        """Refuse to train on hosts that differ or cannot reach each other.
 
         Args:
             own: facts of this host.

@@ -99,7 +99,7 @@ def require_agreement(differences: list[str]) -> None:
 
 
 def require_ports(problems: list[str]) -> None:
-    """Refuse to train on hosts that do not reach each other.
+    """Refuse to train on hosts that cannot reach each other.
 
     Args:
         problems: what `check_ports` returned.
@@ -109,6 +109,6 @@ def require_ports(problems: list[str]) -> None:
     """
     if problems:
         raise SetupError(
-            "\n".join(["the hosts do not reach each other:", *(f"  {line}" for line in problems)]),
+            "\n".join(["the hosts cannot reach each other:", *(f"  {line}" for line in problems)]),
             remedy=PORTS_REMEDY,
         )

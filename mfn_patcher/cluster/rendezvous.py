@@ -59,7 +59,7 @@ def find_rendezvous(
     if hosts:
         return Rendezvous(tuple(hosts[0].split(",")), DEFAULT_PORT, f"the host of mpirun, {uri}")
     raise SetupError(
-        f"{rank.launcher} does not tell where rank 0 runs",
+        f"{rank.launcher} does not say where rank 0 runs",
         remedy="Pass the host of rank 0, as the other hosts reach it: --rendezvous HOST.",
     )
 

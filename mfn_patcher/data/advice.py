@@ -29,7 +29,7 @@ def advise_on_identities(firsts: Int64Array, images: int) -> Iterator[Finding]:
         yield Finding(
             Level.WARNING,
             "identities",
-            f"{single:,} of {len(counts):,} identities have a single image, which shows nothing of "
+            f"{single:,} of {len(counts):,} identities have a single image, which does not show "
             "how a face varies",
             "Add images of these identities, or leave the identities out.",
         )
@@ -68,5 +68,5 @@ def advise_on_shared_images(
                 name,
                 f"{shared:,} of {len(digests):,} images are also in train.rec, so the accuracy is "
                 "higher than on images that were not trained on",
-                "Take these images, and better all images of their people, out of train.rec.",
+                "Remove these images, or better all images of these people, from train.rec.",
             )

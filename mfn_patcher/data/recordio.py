@@ -219,12 +219,15 @@ def _read_lines(path: PathLike, content: bytes) -> Int64Array:
             key, position = map(int, line.strip().split("\t")[:2])
         except ValueError:
             raise RecordIOError(
-                f"{path} is no index: line {number} is {line!r}, not a key, a tab and a position",
-                remedy="Write one line a record, and no others: its key, a tab, its position.",
+                f"{path} is not a valid index: line {number} is {line!r}, not a key, a tab and a "
+                "position",
+                remedy="Write one line per record and nothing else: its key, a tab, its position.",
             ) from None
         if not all(limits.min <= value <= limits.max for value in (key, position)):
-            raise RecordIOError(f"{path} is no index: line {number} is {line!r}, beyond any file")
+            raise RecordIOError(
+                f"{path} is not a valid index: line {number} is {line!r}, beyond any file"
+            )
         rows.append((key, position))
     if not rows:
-        raise RecordIOError(f"{path} is no index: it is empty")
+        raise RecordIOError(f"{path} is not a valid index: it is empty")
     return np.asarray(rows, dtype=np.int64)

@@ -27,7 +27,7 @@ class UnsafePickleError(VerificationSetError):
     def __init__(self, path: Path, wanted: str) -> None:
         super().__init__(
             f"{path} names {wanted}, which no verification set needs: nothing was loaded, because "
-            "what such a name stands for would run",
+            "loading such a name can run code",
             remedy="If the file is not yours, get it from a source you trust. If it is, pickle a "
             "list of bytes and a list of bools.",
         )

@@ -74,7 +74,7 @@ def _no_gpu_build(examination: Examination, python: str) -> Finding:
 
 def _check_driver(driver: Driver, engine: str, cuda: int) -> Iterator[Finding]:
     if driver.error:
-        yield failed("driver", driver.error, "Reboot if the driver was updated since.")
+        yield failed("driver", driver.error, "Reboot if the driver has been updated since.")
     elif driver.version:
         text = f"supports CUDA {'.'.join(map(str, driver.version))}"
         if driver.version < (cuda, 0):

@@ -96,7 +96,7 @@ def _on_rank(rank: str, findings: Iterable[Mapping[str, Any]]) -> Iterator[Findi
     found = [Finding(**{**finding, "level": Level(finding["level"])}) for finding in findings]
     problems = [finding for finding in found if finding.level is not Level.OK]
     if not problems:
-        yield passed(rank, f"all {len(found)} checks passed there, too")
+        yield passed(rank, f"all {len(found)} checks also passed there")
     for finding in problems:
         yield dataclasses.replace(finding, check=f"{rank}, {finding.check}")
 

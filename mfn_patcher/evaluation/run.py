@@ -200,7 +200,7 @@ def _failure(plan: Plan, status: int, said: IO[bytes]) -> EvaluationError:
         size = max(plan.sets.values()) * 2 * 3 * IMAGE_SIDE**2 * 4 / 1e9
         remedy = (
             f"The machine may be out of memory: the largest set takes {size:.1f} GB of main "
-            "memory. A smaller --batch-size takes less in addition."
+            "memory. A smaller --batch-size needs less on top of that."
         )
     failure = explain(lines, edited=False, arguments=False)
     if failure and status > 0:

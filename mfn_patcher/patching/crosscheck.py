@@ -1,7 +1,7 @@
 """A second reading of a patch, by unidiff.
 
 Review tools, editors and scripts read patches with parsers like unidiff. A patch in which they see
-other lines than git applies could pass review and still change something else.
+different lines from those git applies could pass review and still change something else.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Lines = tuple[bytes, bytes]
 
 
 def disagreement(patch: Patch) -> str | None:
-    """Return in which hunk unidiff reads other lines than this package; None if it reads the same.
+    """Return the hunk where unidiff reads different lines from this package; None if none differs.
 
     File names are not compared: unidiff does not decode names that git quotes.
     """
@@ -41,8 +41,8 @@ def disagreement(patch: Patch) -> str | None:
     for number, (ours, unidiffs) in enumerate(zip_longest(_hunks(patch), other), 1):
         if ours != unidiffs:
             return (
-                f"unidiff reads other lines than git in hunk {number}; remove empty lines between "
-                "diffs, or write the patch anew with `mfn-patch refresh`"
+                f"unidiff reads different lines from git in hunk {number}; remove empty lines "
+                "between diffs, or rewrite the patch with `mfn-patch refresh`"
             )
     return None
 

@@ -115,7 +115,7 @@ def refuse_detour(root: Path, path: str) -> None:
     if blocked:
         raise OutsideError(
             f"cannot write below {root / blocked}: it is not a real folder",
-            remedy="Replace it by a folder and run the command again.",
+            remedy="Replace it with a folder and run the command again.",
         )
 
 

@@ -18,7 +18,7 @@ def lock(log: BinaryIO) -> None:
 
 
 def is_written(path: Path) -> bool:
-    """Return whether a log is locked, so that its run is still going on."""
+    """Return whether a log is locked, which means that its run is still going."""
     with contextlib.suppress(OSError), path.open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

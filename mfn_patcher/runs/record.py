@@ -239,7 +239,7 @@ def folders(runs: Path) -> list[Path]:
 def lasted_at(entry: Mapping[str, Any], moment: float) -> bool:
     """Return whether a run was going on at a time, in seconds since the epoch.
 
-    A run whose record has no end is still going on, or was killed together with the tool.
+    A run whose record has no end is still running, or was killed together with the tool.
     """
     started = datetime.fromisoformat(entry["started"]).timestamp()
     ended = entry.get("ended")

@@ -23,7 +23,7 @@ about half a GiB."""
 
 
 class EstimateError(MfnPatchError):
-    """The script does not get as far as training with these arguments."""
+    """The script fails before training starts with these arguments."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def estimate(
     cases = [plan.arguments for plan in plans]
     report = dry_run.ask(source, engine.interpreter.path, child, cases, classes=identities)
     if "error" in report:
-        raise EstimateError(f"the script does not get as far as training: {report['error']}")
+        raise EstimateError(f"the script fails before training starts: {report['error']}")
     held = [case["bytes"] for case in report["cases"]]
     growing = [found["activations"] + found["batch"] for found in held]
     # Momentum is as large as the gradients. Checkpoints of seeded runs include it.

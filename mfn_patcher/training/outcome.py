@@ -70,7 +70,7 @@ def _failure(plan: StagePlan, result: ExitResult, entry: RunRecord, folder: Path
     if result.stopped:
         return TrainingError(
             f"{title} was stopped: {result.stopped}",
-            remedy=f"Its record and output are in {folder}. Pass --keep-going to train on.",
+            remedy=f"Its record and output are in {folder}. Pass --keep-going to keep training.",
         )
     where = f"The full output is in {folder / record.LOG}.{resume_hint(entry)}"
     known = explain(result.tail, edited=entry.edited, arguments=plan.has_user_arguments)

@@ -150,7 +150,7 @@ def _check_models(plan: StagePlan, context: RunContext) -> None:
     for run, entry in record.read_all(context.runs):
         if entry.get("prefix") == str(prefix) and output.is_written(run / record.LOG):
             raise TrainingError(
-                f"a run that saves to {prefix} is still going on; its record is in {run}",
+                f"a run that saves to {prefix} is still running; its record is in {run}",
                 remedy="Wait for it or stop it, or choose another folder with --models-dir.",
             )
 

@@ -121,7 +121,7 @@ def _resume_run(
     code = context.code
     if _code_of(run) != (code.commit, code.edits, code.trainer_sha256):
         _LOG.warning(
-            "%s resumes with other code than run %s was trained with",
+            "%s resumes with different code from that of run %s",
             plan.stage.title,
             run.folder.name,
         )

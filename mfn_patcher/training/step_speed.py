@@ -106,7 +106,7 @@ class StepRates:
     def verdict(self) -> str:
         """Return what bounds training, and what would make it faster."""
         if self.feed is None:
-            return "Only the computation was measured; --data-dir DIR measures the feed, too."
+            return "Only the computation was measured; --data-dir DIR also measures the feed."
         if self.bound == "compute":
             return "Training is bound by computation: the feed is faster."
         return f"Training is bound by its feed. The feed is {feed_speed.verdict(self.feed)}"
@@ -133,7 +133,7 @@ def measure(
         workspace: the patched clone.
         engine: what computes.
         environment: the variables to start from.
-        data_dir: absolute path of a data set whose feed is measured, too; None for random images.
+        data_dir: absolute path of a data set whose feed is also measured; None for random images.
         seconds: how long each kind of step is timed.
 
     Raises:

@@ -96,7 +96,7 @@ def verify(
         wanted: the engine that the user asks for.
 
     Raises:
-        VerificationError: The code does not get as far as ``Module.fit``.
+        VerificationError: The code does not reach ``Module.fit``.
         DryRunError: The interpreter ended early.
         RecipeError: The recipe has no expectations.
         InterpreterError: No engine in the training interpreter can run the code.
@@ -192,7 +192,7 @@ def _title(network: str, stage: Stage) -> str:
 
 
 def _raise_unless_reached(answer: Mapping[str, Any], *, python3: bool) -> None:
-    """Refuse Python 2 code, even if it happened to get as far as ``Module.fit``."""
+    """Refuse Python 2 code, even if it happened to reach ``Module.fit``."""
     reasons = [f"{path} uses {', '.join(names)}" for path, names in answer["python2"].items()]
     reasons += [answer["error"]] if "error" in answer else []
     if not reasons:

@@ -91,7 +91,7 @@ def test_what_has_no_traceback_speaks_for_itself(lines: list[str]) -> None:
             '"mfn-patch data check" says more',
         ),
         (
-            "training cannot start from /m/x-0001.params: it is of another network: 2 of 9 "
+            "training cannot start from /m/x-0001.params: it belongs to another network: 2 of 9 "
             "parameters do not fit, the first is a (1 x 2 here, missing in the checkpoint)",
             "name another checkpoint with --pretrained",
         ),

@@ -123,7 +123,7 @@ def change_index(directory: Path, lines: Iterable[str]) -> None:
 
 def test_index_is_no_index(faces: Path) -> None:
     change_index(faces, ["hello\n"])
-    expect(faces, Level.ERROR, "train.rec", "is no index: line 1 is 'hello'")
+    expect(faces, Level.ERROR, "train.rec", "is not a valid index: line 1 is 'hello'")
     assert [finding.check for finding in preflight(faces, 8)] == ["train.rec"]
 
 
@@ -151,7 +151,7 @@ def test_index_that_mxnet_reads(faces: Path, ending: str) -> None:
 def test_index_with_an_empty_line(faces: Path) -> None:
     """MXNet fails on an empty line, even at the end."""
     change_index(faces, [(faces / "train.idx").read_text(), "\n"])
-    expect(faces, Level.ERROR, "train.rec", "is no index: line 26 is ''")
+    expect(faces, Level.ERROR, "train.rec", "is not a valid index: line 26 is ''")
 
 
 def test_index_without_a_key(faces: Path) -> None:

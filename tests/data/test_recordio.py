@@ -141,5 +141,5 @@ def test_index_in_any_order(tmp_path: Path) -> None:
 def test_no_index(tmp_path: Path, text: str) -> None:
     path = tmp_path / "a.idx"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(RecordIOError, match="is no index"):
+    with pytest.raises(RecordIOError, match="is not a valid index"):
         Index.read(path)

@@ -52,7 +52,7 @@ def test_other_models(
     ("ends", "reason"),
     [
         (("x", "y"), "its input is not data, or its output is not fc1"),
-        (("data", "fc1"), "it does not take such images"),
+        (("data", "fc1"), "it does not accept such images"),
     ],
 )
 def test_a_network_of_another_kind(

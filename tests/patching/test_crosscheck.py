@@ -22,4 +22,4 @@ def test_an_empty_line_between_two_diffs(tool: Tool, tmp_path: Path) -> None:
     path.write_text(f"{text[:at]}\n{text[at:]}")
     ran = tool("lint", "--project", toy.project)
     assert ran.code == 1
-    assert f"{path.name}: unidiff reads other lines than git in hunk 1;" in ran.out + ran.err
+    assert f"{path.name}: unidiff reads different lines from git in hunk 1;" in ran.out + ran.err

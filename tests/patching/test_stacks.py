@@ -40,8 +40,8 @@ def declare(toy: Toy, *lines: str) -> None:
 def test_what_a_stack_requires_is_applied_too_and_said(toy: Toy) -> None:
     ran = toy("apply", "--stack", "third")
     assert ran.code == 0, ran.err
-    assert "stack third requires stack second, which is applied, too" in ran.err
-    assert "stack second requires stack first, which is applied, too" in ran.err
+    assert "stack third requires stack second, which is also applied" in ran.err
+    assert "stack second requires stack first, which is also applied" in ran.err
     assert [line.split()[-1] for line in ran.out.splitlines()[:-1]] == [
         "first/0001-a.patch",
         "second/0001-a.patch",

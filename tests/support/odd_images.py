@@ -102,7 +102,7 @@ def odd_images(size: tuple[int, int] = (SIDE, SIDE)) -> dict[str, bytes]:
 
 
 def undecodable_images() -> dict[str, bytes]:
-    """Return what MXNet doesn't decode, or of which it gives memory that nothing was written to."""
+    """Return images that MXNet cannot decode, or for which it returns uninitialised memory."""
     image = face()
     jpeg, png = encode(image, "JPEG", quality=90), encode(image, "PNG")
     progressive = encode(image, "JPEG", progressive=True)

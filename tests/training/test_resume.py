@@ -289,7 +289,7 @@ def test_other_code_is_reported(bench: Bench) -> None:
     for changed in (Code(edits=b"a diff"), Code(trainer_sha256="another")):
         bench.log.clear()
         remaining(bench.plans("2"), dataclasses.replace(bench.context, code=changed))
-        assert "resumes with other code than run" in bench.log.messages[0]
+        assert "resumes with different code from that of run" in bench.log.messages[0]
 
 
 # -- manifests alone ----------------------------------------------------------------------

@@ -248,7 +248,7 @@ def test_two_runs_never_save_to_one_prefix(context: RunContext, data: Path) -> N
     train(context, data, "2")
     with (folder / "output.log").open("rb") as log:
         fcntl.flock(log, fcntl.LOCK_EX)  # as the script's own output has it
-        with pytest.raises(TrainingError, match="still going on"):
+        with pytest.raises(TrainingError, match="still running"):
             train(context, data, "2")
         train(context, data, "3")
 

@@ -321,7 +321,8 @@ def test_workers_that_would_train_differently_end(script: Script) -> None:
             told, reason = talk.log(f"worker {rank}").splitlines()[-2:]
             assert told == "[['é', 0], ['éé', 1]] [1.0, 21.0]"
             assert (
-                reason == "worker 1 was started with other arguments: wd is 1, but 0 for worker 0"
+                reason
+                == "worker 1 was started with different arguments: wd is 1, but 0 for worker 0"
             )
             assert f"rank {rank} of 2" in talk.log(f"worker {rank}")
 

@@ -97,8 +97,8 @@ def spoil(checkpoint: Path, kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "script", "reason"),
     [
-        ("network", ("--network", "m1"), "it is of another network: "),
-        ("torn", (), "it is missing, torn or not a checkpoint: "),
+        ("network", ("--network", "m1"), "it belongs to another network: "),
+        ("torn", (), "it is missing, truncated or not a checkpoint: "),
         ("diverged", (), "fc1_weight has values that are NaN or infinite"),
     ],
 )

@@ -155,7 +155,7 @@ def test_doctor_checks_all_hosts(workspace: Path, data: Path, tmp_path: Path) ->
     by_check = {finding["check"]: finding for finding in findings}
     assert by_check["memory"]["detail"].startswith("2 images per step")
     for check, part in (
-        (f"rank 1 on {socket.gethostname()}", "checks passed there, too"),
+        (f"rank 1 on {socket.gethostname()}", "checks also passed there"),
         ("agreement", "the same code, versions, data set and arguments"),
         ("network", "each of 2 ranks reaches the ports of all others"),
     ):

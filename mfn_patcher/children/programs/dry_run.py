@@ -88,7 +88,7 @@ def memory(module: Any) -> dict[str, int]:
     executor = module._exec_group.execs[0]
     planned = re.search(r"^Total (\d+) MB allocated$", executor.debug_str(), re.MULTILINE)
     if planned is None:
-        raise RuntimeError("MXNet does not tell how much memory it plans")
+        raise RuntimeError("MXNet does not report how much memory it plans")
     fed = {"data", "softmax_label"}
     parameters = [array for name, array in executor.arg_dict.items() if name not in fed]
 

@@ -111,7 +111,7 @@ class CheckpointEmbedder:
         inputs = {desc.name: desc.shape for desc in self._module.data_shapes}
         arguments, _, states = self.symbol.infer_shape(**inputs)
         if arguments is None:
-            raise UnusableError("the network leaves the shape of a parameter open")
+            raise UnusableError("the network does not determine the shape of a parameter")
         named = dict(zip(self.symbol.list_arguments(), arguments))
         return {
             "arg": {name: shape for name, shape in named.items() if name not in inputs},
@@ -182,7 +182,7 @@ class ExportedEmbedder:
         """Embed a batch.
 
         Raises:
-            UnusableError: The network does not take such images.
+            UnusableError: The network does not accept such images.
         """
         try:
             self._embeddings = self._network.embed(batch.data[0].asnumpy())

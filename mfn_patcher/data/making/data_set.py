@@ -303,7 +303,7 @@ class _Run:
                     detail = f"has the same bytes as {path}"
                     if owner != identity:
                         self.contradictions += 1
-                        detail += ", which is of another identity"
+                        detail += ", which belongs to another identity"
                 self._left_out.add(shown, Reason.DUPLICATE, detail)
             if files.identities < _MINIMUM_IDENTITIES:
                 raise self._too_few(files.identities)

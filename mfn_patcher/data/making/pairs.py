@@ -22,7 +22,7 @@ MINIMUM_PAIRS = 2 * FOLDS
 _LFW_HEADER = re.compile(r"\d+(\s+\d+)?\s*")
 _REMEDY = (
     "Write two paths per line, or two paths and 1 (same) or 0 (different), separated by tabs; or "
-    "use the form of LFW's pairs.txt, whose first line is a number."
+    "use the format of LFW's pairs.txt, whose first line is a number."
 )
 
 
@@ -103,7 +103,7 @@ def _lfw_row(path: Path, number: int, columns: Sequence[str]) -> _Row:
             return number, _lfw_path(name, one), _lfw_path(name, other), True
         case [name, one, another, other] if one.isdecimal() and other.isdecimal():
             return number, _lfw_path(name, one), _lfw_path(another, other), False
-    raise PairError(f"line {number} of {path} is not a pair in LFW's form", remedy=_REMEDY)
+    raise PairError(f"line {number} of {path} is not a pair in LFW's format", remedy=_REMEDY)
 
 
 def _lfw_path(name: str, number: str) -> str:
@@ -120,7 +120,7 @@ def _find(path: Path, number: int, name: str, folders: Sequence[Path]) -> str:
     raise PairError(
         f"line {number} of {path} names {name}, which exists neither in {folders[0]} nor in "
         f"{folders[1]}",
-        remedy="Correct the path or remove the line. Image 4 of Ann in LFW's form is "
+        remedy="Correct the path or remove the line. Image 4 of Ann in LFW's format is "
         "Ann/Ann_0004.jpg.",
     )
 

@@ -132,7 +132,9 @@ class NcnnNetwork:
             for name in names:
                 status, blob = extractor.extract(name)
                 if status:
-                    raise ModelFileError(self._path, f"ncnn computes no {name} (status {status})")
+                    raise ModelFileError(
+                        self._path, f"ncnn cannot compute {name} (status {status})"
+                    )
                 found[name] = np.array(blob)
         return found
 

@@ -118,5 +118,5 @@ class OnnxNetwork:
         try:
             found: list[Floats] = session.run(outputs, {"data": images.astype("float32")})
         except Exception as error:  # see above
-            raise ModelFileError(self._path, f"it does not take such images: {error}") from error
+            raise ModelFileError(self._path, f"it does not accept such images: {error}") from error
         return found

@@ -35,13 +35,13 @@ class Argument:
 
 
 ARGUMENTS = (
-    Argument("--seed", "random seed of initialization, data order and augmentation", int),
+    Argument("--seed", "random seed for initialisation, data order and augmentation", int),
     Argument("--resume", "resume from this checkpoint of the prefix, saved with --seed", int, 0),
     Argument("--keep", "keep only the best and this many of the last checkpoints, 0: all", int, 0),
     Argument("--keep-always", "checkpoints that --keep never removes, such as 20,80", default=""),
     Argument(
         "--data-workers",
-        "threads that decode images ahead of training, by default one a core, at most 8; "
+        "threads that decode images ahead of training, by default one per core, at most 8; "
         "0: decode between the steps",
         int,
         default_workers(),

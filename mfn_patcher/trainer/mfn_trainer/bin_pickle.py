@@ -46,7 +46,7 @@ class _Dtype:
                 raise ValueError("an array of objects without objects")
             return data
         if not isinstance(data, (bytes, bytearray)):
-            raise ValueError("an array that doesn't hold bytes")
+            raise ValueError("an array that does not hold bytes")
         items: list[Any] = np.frombuffer(data, dtype=np.dtype(self.order + self.name)).tolist()
         return items
 

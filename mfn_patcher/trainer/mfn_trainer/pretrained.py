@@ -30,7 +30,7 @@ def load(prefix: str, number: int) -> tuple[Parameters, Parameters]:
         saved = mx.nd.load(str(path))
     except (OSError, mx.MXNetError) as error:
         reason = str(error).strip().splitlines()[-1]
-        raise _refusal(path, f"it is missing, torn or not a checkpoint: {reason}") from None
+        raise _refusal(path, f"it is missing, truncated or not a checkpoint: {reason}") from None
     if not isinstance(saved, dict):
         raise _refusal(path, "it names no parameters")
     return split(saved)
@@ -82,7 +82,7 @@ def fit(
         count = sum(map(len, wanted))
         raise _refusal(
             source,
-            f"it is of another network: {len(backbone)} of {count} parameters do not fit, the "
+            f"it belongs to another network: {len(backbone)} of {count} parameters do not fit, the "
             f"first is {backbone[0]}",
         )
     for text in others.values():

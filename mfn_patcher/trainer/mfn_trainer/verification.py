@@ -82,7 +82,7 @@ def _read(path: str) -> tuple[list[bytes], list[bool]]:
     except bin_pickle.RefusedError as error:
         raise SystemExit(
             f"{path} names {error}, which no verification set needs: nothing was loaded, because "
-            "what such a name stands for would run; get the file from a source that you trust"
+            "loading such a name can run code; get the file from a source that you trust"
         ) from None
     except Exception as error:  # a damaged pickle can end in almost any error
         raise SystemExit(

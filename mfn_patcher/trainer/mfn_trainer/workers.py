@@ -153,7 +153,7 @@ class DistributedWorkers(Workers):
             ]
             if different:
                 raise SystemExit(
-                    f"worker {rank} was started with other arguments: {'; '.join(different)}"
+                    f"worker {rank} was started with different arguments: {'; '.join(different)}"
                 )
 
     def share(self, loaded: Loaded | None) -> Loaded:

@@ -136,7 +136,9 @@ def test_what_cannot_be_used_is_listed(people: Path, tmp_path: Path) -> None:
         "person-00/pipe.jpg": "cannot be read: it is a pipe, socket or device",
         "person-00/large.jpg": "is 250x250, not 112x112",
         "person-00/same.jpg": "has the same bytes as person-00/0.jpg",
-        "person-01/same.jpg": "has the same bytes as person-00/0.jpg, which is of another identity",
+        "person-01/same.jpg": (
+            "has the same bytes as person-00/0.jpg, which belongs to another identity"
+        ),
     }
     assert made.left_out == {
         Reason.UNREADABLE: 6, Reason.WRONG_SIZE: 1, Reason.DUPLICATE: 2,

@@ -74,7 +74,7 @@ def test_the_form_of_lfw(people: Path) -> None:
     # The published folds are kept.
     assert spread_over_folds(pairs) == pairs
     lines[7] = "person-00 1"
-    with pytest.raises(PairError, match=r"line 8 of .* not a pair in LFW's form"):
+    with pytest.raises(PairError, match=r"line 8 of .* not a pair in LFW's format"):
         read(people, "\n".join(lines))
 
 

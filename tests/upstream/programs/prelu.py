@@ -58,7 +58,7 @@ def compute(symbol: Any, slope: float) -> list[list[str]]:
     executor = symbol.bind(mx.cpu(), arrays, args_grad=gradients)
     (output,) = executor.forward(is_train=True)
     executor.backward(mx.nd.ones_like(data))
-    # Adding zero takes the sign from a zero, which the composed one doesn't keep.
+    # Adding zero takes the sign from a zero, which the composed one does not keep.
     return [
         [float(value).hex() for value in (array.asnumpy() + 0.0).ravel()[:kept]]
         for array, kept in ((output, len(ODD)), (gradients["data"], len(ODD) - 2))

@@ -65,14 +65,14 @@ def appliers(
 
 
 class copy(tempfile.TemporaryDirectory[str]):  # noqa: N801  (used as a function is)
-    """A copy of a folder for the time of a `with`."""
+    """A copy of a folder that exists within a `with` block."""
 
     def __init__(self, folder: Path, template: Path) -> None:
         super().__init__(dir=folder)
         shutil.copytree(template, Path(self.name, "copy"), symlinks=True)
 
     def __enter__(self) -> Path:  # type: ignore[override]
-        """Return where it is."""
+        """Return the path of the folder."""
         return Path(self.name, "copy")
 
 

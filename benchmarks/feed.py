@@ -73,7 +73,7 @@ def take_all(iterator: Any) -> None:
 
 
 def quietly(call: Callable[[], Any]) -> Any:
-    """Call what prints."""
+    """Return what a call returns, without its output."""
     with contextlib.redirect_stdout(io.StringIO()):
         return call()
 

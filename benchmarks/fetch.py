@@ -55,7 +55,7 @@ class Connection(socketserver.BaseRequestHandler):
     server: Counter
 
     def handle(self) -> None:
-        """Pass on what comes until git has said all."""
+        """Forward everything that git sends until it closes the connection."""
         settings = {"uploadpack.allowFilter": "true", "uploadpack.allowAnySHA1InWant": "true"}
         options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
         folder = str(self.server.folder)

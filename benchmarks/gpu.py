@@ -5,7 +5,7 @@
 Ours is the patched upstream's own `train_softmax.py`, with the arguments of stage 3, through the
 engine on PyTorch. The other is the PyTorch implementation in a newer insightface, on the same
 images: as published, with its own width and precision, and with the width of y1. `peer.py`
-describes its variants. Each reading has a process of its own, and the contenders take turns.
+describes its variants. Each reading has a process of its own, and the contenders are timed in turn.
 
 CHECKOUT is a checkout of insightface that has recognition/arcface_torch, and WORKSPACE a patched
 workspace; whatever is missing is fetched from upstream. A GPU gets batches of 512 and the 85,164
@@ -113,7 +113,7 @@ def read_peer(folder: Path, variant: str, setup: Setup) -> Reading:
 
 
 def compare(source: Path, peer: Path, setup: Setup) -> None:
-    """Let all contenders take turns, and print a table."""
+    """Time all contenders in turn, and print a table."""
     # Mixed precision is for CUDA: on the CPU these two are the same.
     variants = [name for name in VARIANTS if name != "y1" or setup.device == "cuda"]
     readers: dict[str, Callable[[], Reading]] = {OURS: lambda: read_ours(source, setup)}

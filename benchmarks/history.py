@@ -42,7 +42,7 @@ def shell_loop(repository: Repository, series: Series, commits: list[str], index
 
 
 def main() -> None:
-    """Fetch once, measure in turns, print."""
+    """Fetch once, measure in turn, and print."""
     address = sys.argv[1] if len(sys.argv) > 1 else read_upstream(project_root()).address
     series = load_series(project_root())
     paths = sorted({path for patch in series.patches for path in patch.paths})

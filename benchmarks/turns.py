@@ -1,4 +1,4 @@
-"""What the benchmarks share: contenders take turns, and figures stand in a table."""
+"""Shared by the benchmarks: contenders are timed in turn, and figures are printed in a table."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def terminal() -> Iterator[int]:
 
 
 def main() -> None:
-    """Make a workspace whose script is the stand-in, and run it in turns."""
+    """Make a workspace whose script is the stand-in, and time the contenders in turn."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         workspace, data, result = folder / "insightface", folder / "data", folder / "result"

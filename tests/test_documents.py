@@ -1,4 +1,4 @@
-"""The documents: both languages show the same commands, and what they show exists."""
+"""The documentation: both languages show the same commands, and everything they show exists."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def random_layers(
 
 
 class _Reader:
-    """Reads an open file; anything unexpected is a ValueError."""
+    """Reads an open file; anything unexpected raises ValueError."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def lint(context: click.Context, project: Path | None, as_json: bool) -> None:
     """Check the files of the project, without upstream.
 
-    That is pinned_commit.txt, upstream.toml, and in patches/ order, headers, diffs, blob ids and
-    stray files. Each problem is printed on a line, as file:line: message.
+    This checks pinned_commit.txt, upstream.toml, and in patches/ the order, headers, diffs, blob
+    ids and stray files. Each problem is printed on a line, as file:line: message.
 
     \b
     Example:

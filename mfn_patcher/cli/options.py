@@ -1,4 +1,4 @@
-"""Options and ways of printing that commands share."""
+"""Options and output helpers that commands share."""
 
 from __future__ import annotations
 

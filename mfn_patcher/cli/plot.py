@@ -54,7 +54,7 @@ def plot(sources: tuple[str, ...], output: Path | None, workspace: Path) -> None
 
 
 def _load(source: str, workspace: Path) -> Iterator[PlottedRun]:
-    """Yield the runs in a log, or the run of a name."""
+    """Yield the runs in a log, or the run with that name."""
     from mfn_patcher.runs.log import read_events
     from mfn_patcher.runs.panels import plotted_runs
     from mfn_patcher.runs.store import find

@@ -27,7 +27,7 @@ def recipes() -> None:
 )
 @json_option
 def list_(as_json: bool) -> None:
-    """List the built-in recipes. `train --recipe NAME` trains by one of them."""
+    """List the built-in recipes. `train --recipe NAME` trains with one of them."""
     from mfn_patcher.recipes import loading, published
 
     figures = published.load()

@@ -100,7 +100,7 @@ class Follower:
     def follow(
         self, plans: Sequence[StagePlan], context: RunContext, engine: Engine | None
     ) -> None:
-        """Do what rank 0 orders until nothing is left to do.
+        """Carry out rank 0's orders until nothing is left to do.
 
         Args:
             plans: plans of all stages, as if none had been trained.

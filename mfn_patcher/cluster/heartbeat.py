@@ -46,7 +46,7 @@ class Timing:
 
     @property
     def suspicious_silence(self) -> float:
-        """Seconds without a heartbeat that explain why a launcher ends the job."""
+        """Seconds without a heartbeat that suggest why a launcher ends the job."""
         return _MISSED * self.interval
 
 

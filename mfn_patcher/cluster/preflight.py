@@ -1,4 +1,4 @@
-"""What rank 0 checks before all ranks train together: that hosts agree, and reach each other."""
+"""What rank 0 checks before all ranks train together: that hosts agree and reach each other."""
 
 from __future__ import annotations
 

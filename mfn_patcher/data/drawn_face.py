@@ -179,7 +179,7 @@ def _paint_head(pen: _Pen, face: Identity, x: float) -> None:
 def _paint_eye(
     pen: _Pen, face: Identity, side: int, between: tuple[float, float], open_eyes: float
 ) -> None:
-    """Paint an eye with its brow and glass, left (-1) or right (1) of a point."""
+    """Paint an eye with its brow and the lens of glasses, left (-1) or right (1) of a point."""
     dark = _dark(face)
     x, y = between
     turn = x - 0.5

@@ -107,7 +107,7 @@ class RecordWriter:
             The record's position: bytes from the start of the file.
 
         Raises:
-            RecordIOError: The payload is longer than the format can say.
+            RecordIOError: The payload is longer than the format can express.
         """
         position = self._records.tell()
         self._write_parts(key, payload)

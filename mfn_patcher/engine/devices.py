@@ -9,7 +9,7 @@ from mfn_patcher.remedies import install
 
 
 def refusal(name: str, devices: int = 1, *, distributed: bool = False) -> InterpreterError | None:
-    """Return why an engine is ruled out whether or not it is installed; None if it is not.
+    """Return why an engine is ruled out even if it is installed; None if it is not ruled out.
 
     Args:
         name: ``mxnet`` or ``torch``.

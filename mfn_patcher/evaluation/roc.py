@@ -56,7 +56,7 @@ def draw(title: str, sets: Mapping[str, Figures], path: Path) -> None:
 
 
 def _curve(roc: Roc, left: float) -> tuple[list[float], list[float]]:
-    """Return the points of a curve; a point without false accepts is put at the left edge."""
+    """Return the points of a curve; a point without false accepts is placed at the left edge."""
     accepted = [tpr for fpr, tpr in zip(roc.fpr, roc.tpr) if fpr == 0]
     points = [(fpr, tpr) for fpr, tpr in zip(roc.fpr, roc.tpr) if fpr]
     start = (left, max(accepted, default=0.0))

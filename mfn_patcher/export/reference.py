@@ -1,4 +1,4 @@
-"""The engine's side of an export: it computes the embeddings that the export must reach."""
+"""The engine's side of an export: it computes the embeddings that the export must match."""
 
 from __future__ import annotations
 

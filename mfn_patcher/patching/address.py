@@ -24,7 +24,7 @@ class AddressError(MfnPatchError):
 
 
 class Address(str):
-    """An address of a repository, without password, token and query, so that it can be shown.
+    """An address of a repository, without password, token and query, so that it is safe to show.
 
     Attributes:
         url: the full address, for git only.

@@ -66,7 +66,8 @@ def apply(
     Args:
         workspace: the workspace, created if it does not exist.
         series: the project's series.
-        patches: the patches to apply, a selection of the series in order; none is the bare pin.
+        patches: the patches to apply, a selection of the series in order; with none, the workspace
+            is the bare pin.
         address: the address of upstream.
         force: save the user's edits into a patch file instead of refusing.
         dry_run: build the chain, but do not change the workspace.

@@ -138,7 +138,7 @@ def _begins_with(line: bytes, text: bytes) -> bool:
 
 
 def _where(image: list[bytes], line: bytes) -> list[int]:
-    """Return all places of a line; `list.index` is several times as fast as a loop."""
+    """Return all positions of a line; `list.index` is several times as fast as a loop."""
     found: list[int] = []
     at = -1
     with contextlib.suppress(ValueError):

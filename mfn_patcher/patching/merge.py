@@ -144,7 +144,7 @@ def _blocking(path: str, there: set[str]) -> str:
 
 
 def write_blob(repository: Repository, content: bytes) -> str:
-    """Store a content in the repository, and return its blob id."""
+    """Store content in the repository, and return its blob id."""
     return repository.run("hash-object", "-w", "--stdin", stdin=content).stdout.decode().strip()
 
 

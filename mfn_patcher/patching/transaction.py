@@ -299,7 +299,7 @@ class Transaction:
         return self._sparse.exists() and self._sparse.read_bytes().startswith(_SPARSE_MARK.encode())
 
     def own_patterns(self) -> None:
-        """Let mfn-patch determine which paths of a new workspace are checked out."""
+        """Restrict the paths that git checks out in a new workspace to those of mfn-patch."""
         self._git.run("config", "core.sparseCheckout", "true")
         self._sparse.parent.mkdir(exist_ok=True)
         self._sparse.write_text(_SPARSE_MARK)

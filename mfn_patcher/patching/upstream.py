@@ -259,7 +259,7 @@ def _refuse_plain_files(repository: Repository, address: Address) -> None:
 def _secrets(address: Address) -> dict[str, str]:
     """Return environment variables that give git the secrets of `address`.
 
-    Every user of the machine can read command lines, and files persist.
+    Every user of the machine can read command lines, and files outlive the command.
     """
     if address.url == address:
         return {}

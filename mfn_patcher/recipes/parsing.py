@@ -1,4 +1,4 @@
-"""From TOML text to a recipe: which keys there are, and of which type each value is."""
+"""Parsing a recipe from TOML text: which keys exist, and the type of each value."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class Companions:
         Args:
             plan: plan of the stage.
             folder: folder of the run.
-            environment: the environment that the script would have alone.
+            environment: the environment that the script would have without companions.
 
         Returns:
             The script's environment, and arguments to append to its own.

@@ -88,7 +88,7 @@ def measure(
     environment: Mapping[str, str],
     wanted: str = AUTO,
 ) -> FeedRates:
-    """Measure all contenders in turns, in one child process.
+    """Measure all contenders in turn, in one child process.
 
     Args:
         workspace: the patched clone.

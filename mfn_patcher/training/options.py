@@ -74,7 +74,7 @@ class Options:
     visible_devices: str | None = None
 
     def check(self) -> None:
-        """Check the options that no recipe is needed for.
+        """Check the options that can be checked without a recipe.
 
         Raises:
             PlanError: they contradict one another, or the script cannot take them.

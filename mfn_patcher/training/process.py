@@ -65,7 +65,7 @@ class ExitResult:
         signal: the first signal that this process received meanwhile and passed on.
         seconds: run time.
         tail: the last lines of its output.
-        stopped: the reason of the `Stop` that ended it; None if there was none.
+        stopped: the reason given by the `Stop` that ended it; None if there was none.
     """
 
     status: int

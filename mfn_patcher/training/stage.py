@@ -101,7 +101,7 @@ class StageRun:
         return folder
 
     def _set_aside(self) -> None:
-        """Move the checkpoints away that the run would overwrite."""
+        """Move away the checkpoints that the run would overwrite."""
         checkpoints.clean(self._prefix)
         if self._plan.resumed_from is not None:
             return

@@ -1,4 +1,4 @@
-"""Tracebacks of the script in one sentence."""
+"""Tracebacks of the script, summarised in one sentence."""
 
 from __future__ import annotations
 

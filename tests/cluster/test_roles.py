@@ -75,7 +75,7 @@ def test_reports_the_exit_status_of_servers(tmp_path: Path) -> None:
 
 
 def test_bound_processes_die_with_the_tool(tmp_path: Path) -> None:
-    """This holds when the tool is killed, too, and cannot end them itself."""
+    """This also holds when the tool is killed and cannot end them itself."""
     code = (
         "import subprocess, sys\n"
         "from mfn_patcher.cluster.roles import bound_command\n"

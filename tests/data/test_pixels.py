@@ -38,7 +38,7 @@ with open(sys.argv[1], 'wb') as file:
 
 
 def decoded_by_mxnet(images: dict[str, bytes], folder: Path, **environment: str) -> dict[str, Any]:
-    """Return images as MXNet decodes them, in RGB; None where it fails."""
+    """Return images as MXNet decodes them, in RGB; None if it fails."""
     output = folder / "decoded"
     subprocess.run(
         [sys.executable, "-c", DECODE, output],

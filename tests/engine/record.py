@@ -54,7 +54,7 @@ def write(name: str, answered: object) -> None:
 
 
 def main() -> None:
-    """Record everything, or everything but the script's symbols."""
+    """Record everything, or everything except the script's symbols."""
     DATA.mkdir(exist_ok=True)
     run("record_operators", DATA / "operators.npz", engine=False)
     for program in ANSWERING:

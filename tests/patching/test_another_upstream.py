@@ -15,7 +15,7 @@ from tests.support.toy import HEADER_OPTIONS, LINES, Toy
 
 @pytest.fixture
 def toy(tool: Tool, tmp_path: Path) -> Toy:
-    """An upstream of other paths, and a project that names it by a path of its own."""
+    """An upstream with other paths, and a project that names it by a path of its own."""
     toy = Toy(tool, tmp_path)
     for path in ("lib/core.c", "lib/deep/more.c", "tests/core.c", "big/data.bin", "LICENSE"):
         toy.write(path, "".join(LINES))

@@ -244,7 +244,7 @@ def test_the_series_names_no_patch_that_is_missing(tool: Tool, tmp_path: Path) -
 
 
 def test_a_command_waits_for_the_git_of_a_killed_one(tool: Tool, tmp_path: Path) -> None:
-    """git holds the workspace's lock as long as it lives, also when the tool is gone."""
+    """git holds the workspace's lock as long as it lives, even when the tool is gone."""
     toy = make_toy(tool, tmp_path)
     assert toy("apply").code == 0
     git_dir = toy.workspace / ".git"

@@ -338,7 +338,7 @@ def test_a_filled_submodule_that_becomes_a_file(toy: Toy) -> None:
 
 
 def test_another_spelling_where_case_does_not_count(applied: Toy) -> None:
-    """As on macOS: the file system has one file for both names, of which git knows one."""
+    """As on macOS: the file system has one file for both names, and git knows only one of them."""
     toy = applied
     git(toy.workspace, "config", "core.ignorecase", "true")
     git(toy.upstream, "mv", "README.md", "readme.md")

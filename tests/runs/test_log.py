@@ -1,4 +1,4 @@
-"""The log reader, on a log of an own run (``tests/recorded/training.log``) and variations of it."""
+"""The log reader, on a log of our own (``tests/recorded/training.log``) and variations of it."""
 
 from __future__ import annotations
 

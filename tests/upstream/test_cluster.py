@@ -36,7 +36,7 @@ UNUSED = "fc1_gamma"
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """42 images: five steps an epoch for two workers, and two images left over."""
+    """42 images: five steps per epoch for two workers, and two images left over."""
     folder = tmp_path_factory.mktemp("data") / "faces"
     synthesise(folder, identities=3, images_per_identity=14)
     return folder
@@ -246,7 +246,7 @@ def blamed(training: Together) -> set[int]:
 
 
 def test_two_workers_are_one_machine_with_two_devices(alone: Script, script: Script) -> None:
-    """Whose batch norms see half of a batch each too. One worker stands still for a while."""
+    """Their batch norms also see half of a batch each. One worker stands still for a while."""
     with script.together(servers=2) as training:
         stop_while_it_computes(training)
         training.until(lambda: training.progress(0)[1] == "wait" and blamed(training) == {1})

@@ -1,4 +1,4 @@
-"""The real script goes on from its checkpoints as if it had never stopped, and saves them whole."""
+"""The real script resumes from its checkpoints as if it had never stopped, and saves them whole."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class Driver:
             raise DriverError(f"{name}: {said} ({status})")
 
     def number(self, name: str, *arguments: Any, kind: Any = ctypes.c_int) -> int:
-        """Call a function that writes a number to where its first argument points."""
+        """Call a function that writes a number to the address in its first argument."""
         value = kind()
         self.call(name, ctypes.byref(value), *arguments)
         return int(value.value)

@@ -72,7 +72,7 @@ def measure(pairs: VerificationSet, model: Any, batch_size: int) -> dict[str, An
 
 
 class StopError(Exception):
-    """Nothing more can be evaluated, and the reason has been told."""
+    """Nothing more can be evaluated, and the reason has been reported."""
 
 
 class Evaluation:

@@ -1,4 +1,4 @@
-"""PReLU as one operator, where the patched networks compose it of several."""
+"""PReLU as a single operator, which the patched networks compose from several."""
 
 from __future__ import annotations
 

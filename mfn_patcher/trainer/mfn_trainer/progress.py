@@ -78,8 +78,8 @@ class ProgressFile(Progress):
         """Report a step that MXNet's engine has been given.
 
         Args:
-            gradient: an array that is there once the step's gradients are computed.
-            parameters: an array that is there once its parameters are updated.
+            gradient: an array that is ready once the step's gradients are computed.
+            parameters: an array that is ready once its parameters are updated.
         """
         self.step += 1
         self._steps.put(_Step(self.step, gradient, parameters))

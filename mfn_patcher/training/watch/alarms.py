@@ -1,4 +1,4 @@
-"""Alarms: what a user wants to know at once, not the next morning."""
+"""Alarms: events that a user wants to hear about at once, not the next morning."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ class Display:
         return steps * self._batch_size / seconds if steps > 0 and seconds > 0 else None
 
     def remaining(self) -> float | None:
-        """Return the remaining seconds, at the mean speed."""
+        """Return the remaining seconds, estimated from the mean speed."""
         speed = self.mean_speed()
         if speed is None or self._steps is None or self._speed is None:
             return None

@@ -306,7 +306,7 @@ def test_rerun_after_a_kill(people: Path, tmp_path: Path) -> None:
 def test_memory_does_not_grow_with_the_images(
     people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Everything but the decoding, on 20,000 and on 60,000 images."""
+    """Everything except decoding, on 20,000 and on 60,000 images."""
 
     def peak(count: int) -> int:
         class Many(Source):

@@ -36,7 +36,7 @@ records, broken = sys.argv[1] + "/train.rec", int(sys.argv[2])
 
 
 class Skipping(FaceImageIter):
-    """Skips what MXNet 1.9.1 ends with, where that of 2018 skipped."""
+    """Skips images that end MXNet 1.9.1, as MXNet of 2018 did."""
 
     def next_sample(self) -> Any:
         while True:

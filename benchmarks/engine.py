@@ -62,7 +62,7 @@ print(json.dumps({"step": statistics.median(times[2:]), "peak": peak, "start": s
 
 
 def main() -> None:
-    """Patch a workspace, then time steps in turns."""
+    """Patch a workspace, then time steps in turn."""
     address = sys.argv[1] if len(sys.argv) > 1 else read_upstream(project_root()).address
     rows = []
     with tempfile.TemporaryDirectory() as name:

@@ -104,7 +104,7 @@ def serve(folder: Path, address: str, pin: str) -> Counter:
 
 
 def main() -> None:
-    """Fetch in turns, into a new folder each."""
+    """Fetch in turn, each time into a new folder."""
     upstream = sys.argv[1] if len(sys.argv) > 1 else read_upstream(project_root()).address
     pin = load_series(project_root()).pin
     sizes: dict[str, int] = {}

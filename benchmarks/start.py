@@ -16,7 +16,7 @@ ROUNDS = 21
 
 
 def main() -> None:
-    """Patch a workspace, then start the tool in turns with the yardstick."""
+    """Patch a workspace, then start the tool and the yardstick in turn."""
     with tempfile.TemporaryDirectory() as folder:
         workspace = str(Path(folder, "insightface"))
         apply = (TOOL, "apply", "--workspace", workspace)

@@ -109,7 +109,7 @@ def make_patches(folder: Path, repository: Repository, pin: str) -> list[Patch]:
 
 
 def measure(title: str, folder: Path, histories: list[History]) -> None:
-    """Make the histories, walk them in turns, and print a table."""
+    """Make the histories, walk them in turn, and print a table."""
     ready = []
     for number, history in enumerate(histories):
         repository = make(folder / str(number), history)

@@ -48,7 +48,7 @@ print(statistics.median(times[3:]))
 
 
 def main() -> None:
-    """Patch a workspace, then time steps in turns."""
+    """Patch a workspace, then time steps in turn."""
     address = sys.argv[1] if len(sys.argv) > 1 else read_upstream(project_root()).address
     with tempfile.TemporaryDirectory() as name:
         workspace = Path(name, "insightface")

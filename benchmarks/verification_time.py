@@ -2,8 +2,8 @@
 
     python benchmarks/verification_time.py [ADDRESS]
 
-The baseline is upstream's `eval/verification.py`. Both take turns, and their figures and pixels
-must be equal. The interpreter needs MXNet.
+The baseline is upstream's `eval/verification.py`. Both are timed in turn, and their figures and
+pixels must be equal. The interpreter needs MXNet.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ def share_devices(gpus: str | None, visible: str | None, rank: Rank) -> str | No
         raise SetupError(
             f"{rank.local_size} ranks on {socket.gethostname()} cannot share "
             + (f"GPUs {gpus} evenly" if gpus else "GPU 0"),
-            remedy="Pass as many GPUs for each rank with --gpus, start one rank per host, or train "
-            "with --cpu.",
+            remedy="With --gpus, pass GPUs that the ranks can share evenly; or start one rank per "
+            "host, or train with --cpu.",
         )
     return ",".join(devices[rank.local_rank * each : (rank.local_rank + 1) * each])

@@ -71,8 +71,8 @@ class Layout:
             # ps-lite listens at this port; without the variable it would choose one at random.
             variables["PORT"] = str(self.role_ports(local_rank)[role])
         if role == "worker":
-            # The script shares out images and saves by this number. ps-lite assigns its own ranks
-            # anew at each start.
+            # The script shares out images and saves by this number. ps-lite assigns new ranks of
+            # its own at each start.
             variables["DMLC_WORKER_ID"] = str(rank)
         else:
             # Scheduler and server add on the CPU, and must not take GPU memory.

@@ -35,8 +35,8 @@ def read_property(directory: Path) -> Property:
     """Read ``property``, which is one line: classes, height and width, separated by commas.
 
     Raises:
-        PropertyError: The file is missing or is anything else; the script would fail at an
-            additional blank line, too.
+        PropertyError: The file is missing or has other contents; the script would also fail at
+            an additional blank line.
     """
     path = directory / "property"
     remedy = "Write one line such as '85164,112,112': classes, height, width."

@@ -80,8 +80,8 @@ class RecordWriter:
     """Writes a record file and its index; a context manager.
 
     Args:
-        records: The record file, made anew.
-        index: The index file, made anew.
+        records: path of the record file to create.
+        index: path of the index file to create.
     """
 
     def __init__(self, records: PathLike, index: PathLike) -> None:

@@ -38,7 +38,7 @@ class Latency:
 
 
 def measure(models: Sequence[Path], threads: int, runs: int) -> list[Latency]:
-    """Time models in turns, so that other load on the machine affects all of them alike.
+    """Time models in turn, so that other load on the machine affects all of them alike.
 
     Args:
         models: paths of exported models.

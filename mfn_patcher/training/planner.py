@@ -89,7 +89,7 @@ class _Scale:
     batch_size: int
 
     def steps(self, documented: int) -> int:
-        """Return the number of steps that sees as many images; a half rounds up."""
+        """Return the number of steps that processes the same number of images; a half rounds up."""
         return (2 * documented * self.documented + self.batch_size) // (2 * self.batch_size)
 
     @property

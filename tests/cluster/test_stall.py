@@ -75,7 +75,7 @@ def test_verification_and_saving_have_no_limit() -> None:
 
 
 def test_the_first_step_has_a_longer_limit() -> None:
-    """This holds for a resumed training, too, which starts at a later step."""
+    """This also holds for a resumed run, which starts at a later step."""
     detector = StallDetector(45)
     assert detector.limit([Heartbeat()]) == 450
     detector.observe(Heartbeat(0, "start"), 0)

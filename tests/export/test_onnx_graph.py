@@ -82,7 +82,7 @@ def test_slopes_are_broadcast_over_channels_whatever_the_number_of_axes(tmp_path
     body = sym.LeakyReLU(sym.var("data"), slopes, act_type="prelu", name="p")
     body = sym.FullyConnected(body, num_hidden=3, no_bias=True, name="f")
     symbol = sym.LeakyReLU(body, slopes, act_type="prelu", name="fc1")
-    # Columns are as many as channels: nothing but the numbers tells the axes apart.
+    # There are as many columns as channels, so only the values tell the axes apart.
     images, given = IMAGES[:, :, :, :3], np.array([0.5, -0.25, 2], dtype=np.float32)
     arrays = {**drawn(symbol, (1, *images.shape[1:])), "slopes": given}
     network = translate(symbol.graph(), arrays, images.shape[1:])

@@ -279,7 +279,7 @@ def test_a_run_that_goes_on_from_a_checkpoint(
     """What `resume/` adds to the script's output, in the log of a run that was not resumed."""
     text = "\n".join(LINES).replace("cutoff=0", f"cutoff=0, resume={step // 500}")
     before, schedule, after = text.partition("lr_steps [700, 1500]\n")
-    # Epoch and batch go on where they stood.
+    # Epoch and batch continue where they were.
     position = after.index(f"[{step}]Accuracy-Highest")
     added = f"resuming from {step // 500} at step {step}\n{printed}"
     events = read(before + schedule + added + after[position:] + "\n")

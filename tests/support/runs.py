@@ -105,7 +105,7 @@ def make_run(
 
 
 def reference(name: str) -> Path:
-    """Return a log of the recipe's author; the test is skipped where it is not at hand."""
+    """Return a log of the recipe's author; the test is skipped if it is not available."""
     path = REFERENCE / name
     if not path.exists():
         pytest.skip(f"the recipe author's logs are not at {REFERENCE}")

@@ -272,7 +272,7 @@ def test_incomplete_checkpoints_are_skipped(bench: Bench) -> None:
 
 
 def test_a_failure_that_saved_nothing_does_not_hide_the_run_before(bench: Bench) -> None:
-    """It was begun anew, with another option, and its former checkpoints were put back."""
+    """It was restarted with another option, and its former checkpoints were put back."""
     bench.stop("2", 0, 3)
     script = bench.context.source / "train_softmax.py"
     script.write_text("raise SystemExit('no')")

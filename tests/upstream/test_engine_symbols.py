@@ -33,7 +33,7 @@ def test_every_symbol(patched: Path, engine: bool) -> None:
 
 @pytest.mark.torch
 def test_every_network_on_the_engine(patched: Path) -> None:
-    """Shapes and multipliers are those of 2018 on the engine, too."""
+    """The engine, too, has the shapes and multipliers of 2018."""
     figures = json.loads((ROOT / "tests" / "recorded" / "networks.json").read_text())["networks"]
     program = PROGRAMS.parents[1] / "upstream" / "programs" / "networks.py"
     assert answer(program, *figures, engine=True, folder=patched / "src") == figures

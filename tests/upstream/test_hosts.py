@@ -256,7 +256,7 @@ def test_one_of_four_hosts_is_cut_off(
         network.set_link("c", "up")
         saved = training.last
 
-        # mpirun detects the loss first, and ends, too.
+        # mpirun detects the loss first, and also ends.
         command[command.index("--timeout") + 1] = "45"
         command.insert(command.index("--cluster"), "--resume")
         second = network.mpirun(command, training.folder, KEEPALIVE)

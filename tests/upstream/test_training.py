@@ -175,7 +175,7 @@ def test_a_verification_that_is_not_finite_stops_the_script_or_is_survived(
     assert "[agedb_30][4]Accuracy-Flip: nan+-nan" in ran.out
     (run, last) = records(workspace)
     assert (run["outcome"], last["outcome"]) == ("failed", "completed")
-    # No stage goes on from it by itself.
+    # No stage continues from it by itself.
     arcface = ("--stage", "3", "--max-steps", "4", "--checkpoint-every", "2")
     refused = train(tool, workspace, data, *arcface, "--", "--target", "lfw")
     assert refused.code == 1

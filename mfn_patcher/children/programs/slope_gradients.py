@@ -5,13 +5,13 @@ Runs in the workspace's src folder:
     slope_gradients OUTPUT < CASES
 
 CASES is a JSON list of argument lists of train_softmax.py. The real script runs up to the call of
-Module.fit; the network that it passes there is bound anew, on the first GPU of CUDA_VISIBLE_DEVICES
-or on the CPU, and computes one step on random images. Whether gradients are right depends on how
-memory is planned, so they are measured with the data type and on the device used for training.
-OUTPUT receives a JSON object: "device" is where it was computed, "small" is measured on a small
-network with the script's own PReLU, and "cases" has the measurements on some layers for each case:
-lists of a name, the derivative of the loss by the gradient, and the derivative by differences.
-"error" is what ended the program before that.
+Module.fit; the network that it passes there is bound again, on the first GPU of
+CUDA_VISIBLE_DEVICES or on the CPU, and computes one step on random images. Whether gradients are
+right depends on how memory is planned, so they are measured with the data type and on the device
+used for training. OUTPUT receives a JSON object: "device" is where it was computed, "small" is
+measured on a small network with the script's own PReLU, and "cases" has the measurements on some
+layers for each case: lists of a name, the derivative of the loss by the gradient, and the
+derivative by differences. "error" is what ended the program before that.
 """
 
 from __future__ import annotations

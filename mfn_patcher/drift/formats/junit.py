@@ -1,7 +1,7 @@
 """JUnit's XML for CI servers: a test suite per revision, a test per patch.
 
 The format has no standard. As pytest does, this follows ``junit-10.xsd`` of Jenkins's xUnit plugin,
-which GitLab reads, too.
+which GitLab also reads.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class Settings:
         prefetch: number of batches that they decode ahead.
         classes: number of classes that labels may name; None to take any label.
         replace: whether another image of its batch takes the place of one that cannot be decoded,
-            so that all workers of a cluster have as many batches; else the next image does.
+            so that all workers of a cluster have equally many batches; else the next image does.
     """
 
     path: str

@@ -14,5 +14,5 @@ def cores() -> int:
 
 
 def default_workers() -> int:
-    """Return the number of threads that decode images by default: one a core, at most 8."""
+    """Return the number of threads that decode images by default: one per core, at most 8."""
     return min(cores(), _MOST)

@@ -137,14 +137,14 @@ def test_training_on_other_identities(
     ran = tool(*command, "--", "--target", "lfw")
     assert ran.code == 0, ran.err
     assert (
-        "fc7_weight will start at random and not from start-0001.params: it was trained with 4 "
+        "fc7_weight will start at random, not from start-0001.params: it was trained with 4 "
         "identities, the data set has 6"
     ) in ran.err
     assert len(list((workspace / "runs").iterdir())) == 1
 
     ran = tool(*command, "--", "--target", "lfw", "--network", "m1")
     assert ran.code == ExitCode.ERROR
-    assert f"failed: training cannot start from {checkpoint}-0001.params: it is of" in ran.err
+    assert f"failed: training cannot start from {checkpoint}-0001.params: it belongs to" in ran.err
     assert "Name another checkpoint with --pretrained." in ran.err
     shutil.rmtree(workspace / "runs")
 

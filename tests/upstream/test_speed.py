@@ -223,7 +223,7 @@ def test_measuring_a_data_set_of_the_users(patched: Path, data: Path, tool: Tool
         "images/s",
         "workers: 1",
         "upstream's iterator",
-        "the disk alone",
+        "disk alone",
     ]
 
 

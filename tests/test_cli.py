@@ -41,6 +41,7 @@ def test_every_command_has_help_with_an_example(tool: Tool, command: str) -> Non
 SLOW = {"git", "matplotlib", "mxnet", "numpy", "PIL", "rich"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("command", "needed"),
     [

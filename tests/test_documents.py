@@ -31,6 +31,7 @@ def test_both_languages_show_the_same_code_and_numbers() -> None:
         assert sorted(re.findall(pattern, ENGLISH)) == sorted(re.findall(pattern, CHINESE))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", [c for c in commands(ENGLISH) if c.startswith("mfn-patch")])
 def test_every_command_shown_is_understood(tool: Tool, command: str) -> None:
     _, *arguments = shlex.split(command)

@@ -49,21 +49,27 @@ class RunContext:
         return joined.parent.resolve() / joined.name
 
     def engine(self, plan: StagePlan) -> Engine:
-        """Return the engine that trains a stage; the first call takes seconds.
+        """Return the engine that trains a stage; the first call for its devices takes seconds.
 
         Raises:
             InterpreterError: the interpreter cannot train it.
         """
         key = (plan.visible_devices, plan.distributed)
         if key not in self._engines:
-            self._engines[key] = choose(
-                self.requested_engine,
-                self.python,
-                self.environment,
-                plan.visible_devices,
-                distributed=plan.distributed,
-            )
-        return self._engines[key]
+            try:
+                self._engines[key] = choose(
+                    self.requested_engine,
+                    self.python,
+                    self.environment,
+                    plan.visible_devices,
+                    distributed=plan.distributed,
+                )
+            except InterpreterError as error:
+                self._engines[key] = error
+        found = self._engines[key]
+        if isinstance(found, InterpreterError):
+            raise found
+        return found
 
     def describe_engine(self, plan: StagePlan) -> tuple[str, tuple[Path, ...]]:
         """Return the engine for a stage, or why there is none, and its `Engine.packages`."""
@@ -74,5 +80,5 @@ class RunContext:
         return engine.describe(), engine.packages
 
     @functools.cached_property
-    def _engines(self) -> dict[tuple[str, bool], Engine]:
+    def _engines(self) -> dict[tuple[str, bool], Engine | InterpreterError]:
         return {}

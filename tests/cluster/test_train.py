@@ -52,6 +52,7 @@ def applied(tool: Tool, shipped: StandIn, folder: Path, *options: str) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_a_dry_run_prints_every_role(
     tool: Tool, shipped: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,8 @@ from mfn_patcher.data.verification_set import read_verification_set, write_verif
 from tests.support.photos import draw_people
 from tests.support.tool import Tool
 
+pytestmark = pytest.mark.long
+
 
 def titles(rows: list[Row]) -> list[str]:
     return [row.title for row in rows if row.title]

@@ -16,6 +16,8 @@ from mfn_patcher.data.recordio import Index, RecordReader, unpack
 from mfn_patcher.data.synth import SynthesisError, count_images, synthesise
 from mfn_patcher.data.verification_set import NAMES, read_verification_set
 
+pytestmark = pytest.mark.long
+
 
 def content_of(directory: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in directory.iterdir()}

@@ -11,6 +11,7 @@ from tests.support.repositories import StandIn
 from tests.support.tool import Tool, validated
 
 
+@pytest.mark.long
 def test_git(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert git.version() >= git.OLDEST
     monkeypatch.setattr(git, "OLDEST", (99, 0))

@@ -15,6 +15,8 @@ from mfn_patcher.training.memory import ON_TOP, MemoryEstimate
 from tests.support import stub_driver
 from tests.support.doctor import examine, findings_of
 
+pytestmark = pytest.mark.long
+
 GIB = 1 << 30
 # 512 images on each of two GPUs take 19 GiB, 18 of which are for the batch.
 NEED = MemoryEstimate(85164, 19 * GIB, 18 * GIB, 48 << 20, 125)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from mfn_patcher.errors import ExitCode
 from tests.support.tool import Tool, validated
+
+pytestmark = pytest.mark.long
 
 
 def test_all_commands_use_the_same_word_for_failed(tool: Tool, tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from tests.support.lone import DIFF, HEADER, NAME, Lone, add_file, make_lone, nu
 from tests.support.repositories import commit, git
 from tests.support.tool import Tool, validated
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def lone(tool: Tool, tmp_path: Path) -> Lone:

@@ -172,6 +172,7 @@ def server(stand_in: StandIn) -> Iterator[str]:
         thread.join()
 
 
+@pytest.mark.long
 def test_a_password_is_used_and_neither_shown_nor_kept(
     tool: Tool, stand_in: StandIn, tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,6 +31,8 @@ from mfn_patcher.patching.objects import Blobs
 from mfn_patcher.patching.patchfile import Header, Patch
 from tests.support.repositories import git
 
+pytestmark = pytest.mark.long
+
 COUNT = int(os.environ.get("MFN_PATCH_RANDOM_PATCHES", "120"))
 SEED = int(os.environ.get("MFN_PATCH_RANDOM_SEED", "1"))
 

@@ -10,6 +10,8 @@ from mfn_patcher.patching.series import load_series
 from tests.support.repositories import DIFF, git, write_project, write_upstream
 from tests.support.tool import Tool
 
+pytestmark = pytest.mark.long
+
 LINES = b"".join(b"line %d $Id$\n" % number for number in range(40))
 FILE = "src/a.py"
 

@@ -71,6 +71,7 @@ def test_files_of_every_kind(tmp_path: Path, upstream: Path, author: str) -> Non
     expect_gits_commits(tmp_path / "project", upstream)
 
 
+@pytest.mark.long
 def test_two_hundred_patches_of_one_file(tmp_path: Path, upstream: Path) -> None:
     pin = git(upstream, "rev-parse", "HEAD").decode().strip()
     diffs = []

@@ -14,6 +14,8 @@ from tests.support.repositories import git
 from tests.support.tool import Tool
 from tests.support.toy import NEW, Toy, make_toy, snapshot
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def toy(tool: Tool, tmp_path: Path) -> Toy:

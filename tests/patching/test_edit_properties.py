@@ -19,6 +19,8 @@ from mfn_patcher.patching.series import load_series
 from mfn_patcher.patching.workspace import Workspace
 from tests.support.repositories import commit, git, write_upstream
 
+pytestmark = pytest.mark.long
+
 SIZE = 24
 TEXTS = [b"mine\n", b"line 3\n", b"one\n", b"", b"two\nlines\n", b"no end"]
 FILES = st.sampled_from(["a", "b"])

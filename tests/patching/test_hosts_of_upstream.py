@@ -22,6 +22,8 @@ from tests.support.repositories import commit, git
 from tests.support.tool import Tool
 from tests.support.toy import LINES, Toy, make_toy
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def toy(tool: Tool, tmp_path: Path) -> Toy:

@@ -23,6 +23,8 @@ from tests.support.repositories import commit, git
 from tests.support.tool import Tool
 from tests.support.toy import NEW, Toy, make_toy
 
+pytestmark = pytest.mark.long
+
 STEP = 10
 
 Files = dict[str, "bytes | str"]

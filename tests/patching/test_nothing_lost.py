@@ -13,6 +13,8 @@ from tests.support.repositories import commit, git
 from tests.support.tool import Tool
 from tests.support.toy import Toy, make_toy, snapshot
 
+pytestmark = pytest.mark.long
+
 PRECIOUS = "precious\n"
 
 

@@ -14,6 +14,8 @@ from tests.support.repositories import StandIn, commit, edit, git
 from tests.support.tool import Bench, Ran, Tool, validated
 from tests.support.toy_series import ITEMS, NO_BIAS, RANGES, RATES, TABLE
 
+pytestmark = pytest.mark.long
+
 
 class RebaseBench(Bench):
     """A bench whose upstream can go on."""

@@ -13,6 +13,8 @@ from tests.support.repositories import commit, git
 from tests.support.tool import Tool
 from tests.support.toy import LINES, NEW, Toy, make_toy
 
+pytestmark = pytest.mark.long
+
 FILE = "src/a.py"
 
 

@@ -20,6 +20,8 @@ from tests.support.repositories import StandIn, git
 from tests.support.tool import Tool
 from tests.support.toy_series import FILES, TRAIN
 
+pytestmark = pytest.mark.long
+
 SEED = 20180427
 
 

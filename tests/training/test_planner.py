@@ -72,6 +72,7 @@ def test_nothing_is_changed_by_default() -> None:
         assert [added.tokens[0] for added in made.added] == ["--max-steps"]
 
 
+@pytest.mark.long
 def test_dry_run_needs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -87,6 +88,7 @@ def test_dry_run_needs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert "# added: --max-steps 50000 — the original recipe gives no number" in ran.output
 
 
+@pytest.mark.long
 def test_relative_paths_are_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     arguments = ["--stage", "3", "--dry-run", "--data-dir", "数据 1", "--models-dir", "../m"]

@@ -39,6 +39,7 @@ def apply(tool: Tool, shipped: StandIn, folder: Path, *options: str) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_a_training_has_a_seed(tool: Tool, workspace: Path) -> None:
     ran = tool("train", "-w", workspace, "--stage", "2", "--dry-run")
     line = ran.out.splitlines()[1]
@@ -49,6 +50,7 @@ def test_a_training_has_a_seed(tool: Tool, workspace: Path) -> None:
     assert "--seed 7 --keep 3 --keep-always 20" in ran.out.splitlines()[1]
 
 
+@pytest.mark.long
 def test_without_the_stack_there_is_none(tool: Tool, shipped: StandIn, tmp_path: Path) -> None:
     # Later stacks build on it.
     before = takewhile(lambda name: name != "hooks", SERIES.stacks)

@@ -303,6 +303,7 @@ def test_rerun_after_a_kill(people: Path, tmp_path: Path) -> None:
     assert content_of(out) == content_of(tmp_path / "again")
 
 
+@pytest.mark.long
 def test_memory_does_not_grow_with_the_images(
     people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,14 +23,20 @@ Lines = tuple[bytes, bytes]
 def disagreement(patch: Patch) -> str | None:
     """Return the hunk where unidiff reads different lines from this package; None if none differs.
 
-    File names are not compared: unidiff does not decode names that git quotes.
+    File names are not compared: unidiff does not decode names that git quotes. Empty lines may
+    follow the last diff; unidiff takes them for lines of its last hunk, so they are left out.
     """
+    found = _disagreement(patch, patch.diff)
+    return found and _disagreement(patch, patch.diff.rstrip(b"\n") + b"\n")
+
+
+def _disagreement(patch: Patch, diff: bytes) -> str | None:
     from unidiff.errors import UnidiffParseError  # noqa: PLC0415  (only lint needs unidiff)
     from unidiff.patch import PatchSet  # noqa: PLC0415
 
     try:
         # Latin-1 has a character for each byte.
-        theirs = PatchSet(io.StringIO(patch.diff.decode("latin-1"), newline="\n"))
+        theirs = PatchSet(io.StringIO(diff.decode("latin-1"), newline="\n"))
     except UnidiffParseError as error:
         return f"unidiff cannot read the diff: {error}"
     other = (

@@ -7,6 +7,7 @@ different lines from those git applies could pass review and still change someth
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterable, Iterator
 from itertools import zip_longest
 from typing import TYPE_CHECKING
@@ -20,14 +21,17 @@ Lines = tuple[bytes, bytes]
 """A hunk's lines before and after, each joined."""
 
 
+_BEHIND = re.compile(rb"\n\n+(?=diff --git |\Z)")
+
+
 def disagreement(patch: Patch) -> str | None:
     """Return the hunk where unidiff reads different lines from this package; None if none differs.
 
     File names are not compared: unidiff does not decode names that git quotes. Empty lines may
-    follow the last diff; unidiff takes them for lines of its last hunk, so they are left out.
+    follow each diff; unidiff takes them for lines of its last hunk, so they are left out.
     """
     found = _disagreement(patch, patch.diff)
-    return found and _disagreement(patch, patch.diff.rstrip(b"\n") + b"\n")
+    return found and _disagreement(patch, _BEHIND.sub(b"\n", patch.diff))
 
 
 def _disagreement(patch: Patch, diff: bytes) -> str | None:
@@ -47,8 +51,8 @@ def _disagreement(patch: Patch, diff: bytes) -> str | None:
     for number, (ours, unidiffs) in enumerate(zip_longest(_hunks(patch), other), 1):
         if ours != unidiffs:
             return (
-                f"unidiff reads different lines from git in hunk {number}; remove empty lines "
-                "between diffs, or rewrite the patch with `mfn-patch refresh`"
+                f"unidiff reads different lines from git in hunk {number}; rewrite the patch with "
+                "`mfn-patch refresh`"
             )
     return None
 

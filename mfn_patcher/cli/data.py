@@ -94,7 +94,7 @@ def make(
     duplicates and files of another size are left out and listed in OUT/left-out.tsv. Faces are not
     aligned.
 
-    Nobody in a verification pair is trained on. A pair list becomes a set of the same name; N
+    People in verification pairs are left out of training. A pair list becomes a set of the same name; N
     randomly drawn pairs become own.bin. Existing files are not overwritten.
     """
     from rich.console import Console

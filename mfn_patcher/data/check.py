@@ -136,7 +136,7 @@ def _check_sets(
             Finding(
                 Level.WARNING,
                 "verification sets",
-                f"the script measures {', '.join(own)} only if it is told to",
+                f"the script measures {', '.join(own)} only if --target names it",
                 f"End the training command with -- --target {','.join(own)}; the recipe "
                 "finetune-own measures own without it.",
             )

@@ -13,7 +13,7 @@ class Event:
     """Something that the script reported.
 
     Attributes:
-        time: the time stamp before the line, as it stands there (no time zone); None without one.
+        time: timestamp of the log line, without a time zone; None if the line has none.
     """
 
     time: datetime | None

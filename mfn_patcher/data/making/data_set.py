@@ -128,7 +128,7 @@ def make(
 ) -> MadeDataSet:
     """Make a data set; the same files always give the same bytes.
 
-    Nobody in a verification pair is trained on, and no image of one.
+    People in verification pairs, and copies of their images, are left out of training.
 
     Args:
         directory: where to write. It may be missing, and must not contain a data set.

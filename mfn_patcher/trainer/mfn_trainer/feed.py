@@ -102,7 +102,7 @@ def references(objects: Sequence[object]) -> list[int]:
 
 
 class _Memory:
-    """Arrays for the images of batches, used again when nobody holds them any more.
+    """Arrays for the images of batches, reused once nothing else refers to them.
 
     New memory is slow to write to, page by page.
     """
@@ -265,7 +265,7 @@ class Feed:
         return Pick(int(self._order.keys[place]), mirrored, middle)
 
     def _drop(self) -> None:
-        """Forget the batches ahead; pieces that nobody has begun are not made."""
+        """Forget the batches ahead; pieces that no thread has started are not made."""
         for batch in self._ahead:
             for piece in batch.pieces:
                 piece.cancel()

@@ -36,7 +36,7 @@ _WIDTH = 39
 
 
 class Progress:
-    """Where a worker is; this one tells nobody.
+    """A worker's step and phase; this class does not report them.
 
     Attributes:
         step: number of the step that was begun last.

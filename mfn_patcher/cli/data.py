@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mfn_patcher.cli.options import PathType, in_a_folder, json_option, print_findings
+from mfn_patcher.cli.options import PathType, json_option, output_option, print_findings
 from mfn_patcher.cli.terminal import echo, print_json
 from mfn_patcher.errors import ExitCode
 
@@ -94,8 +94,8 @@ def make(
     duplicates and files of another size are left out and listed in OUT/left-out.tsv. Faces are not
     aligned.
 
-    People in verification pairs are left out of training. A pair list becomes a set of the same name; N
-    randomly drawn pairs become own.bin. Existing files are not overwritten.
+    People in verification pairs are left out of training. A pair list becomes a set of the same
+    name; N randomly drawn pairs become own.bin. Existing files are not overwritten.
     """
     from rich.console import Console
     from rich.progress import Progress
@@ -165,14 +165,7 @@ def check(context: click.Context, directory: Path, *, as_json: bool) -> None:
     epilog="\b\nExample:\n  mfn-patch data show data/own -o sheet.png",
 )
 @click.argument("directory", metavar="DIR", type=PathType(path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    type=PathType(dir_okay=False, path_type=Path),
-    callback=in_a_folder,
-    metavar="PATH",
-    help="PNG file, replaced if it exists.  [default: a new ./DIR.png]",
-)
+@output_option("PNG file, replaced if it exists.  [default: a new ./DIR.png]")
 def show(directory: Path, output: Path | None) -> None:
     """Draw a contact sheet of the data set in DIR.
 

@@ -111,6 +111,18 @@ def upstream_option(function: _Function) -> _Function:
     )(function)
 
 
+def output_option(description: str) -> Callable[[_Function], _Function]:
+    """Add ``-o/--output``, a file to write whose folder exists, passed as `output`."""
+    return click.option(
+        "-o",
+        "--output",
+        type=PathType(dir_okay=False, path_type=Path),
+        callback=in_a_folder,
+        metavar="PATH",
+        help=description,
+    )
+
+
 def in_a_folder(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> Any:
     """Return `path`, a file to write, if its folder exists.
 

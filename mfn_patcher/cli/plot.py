@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mfn_patcher.cli.options import PathType, in_a_folder, workspace_option
+from mfn_patcher.cli.options import output_option, workspace_option
 from mfn_patcher.cli.terminal import echo
 
 if TYPE_CHECKING:
@@ -18,14 +18,7 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Plot accuracy, speed and verification over the steps.")
 @click.argument("sources", metavar="FILE|RUN...", nargs=-1, required=True)
-@click.option(
-    "-o",
-    "--output",
-    type=PathType(dir_okay=False, path_type=Path),
-    callback=in_a_folder,
-    metavar="PATH",
-    help="Picture to write, .png or .svg.",
-)
+@output_option("Picture to write, .png or .svg.")
 @workspace_option
 def plot(sources: tuple[str, ...], output: Path | None, workspace: Path) -> None:
     """Plot training accuracy, speed and verification over the steps.

@@ -6,20 +6,13 @@ from pathlib import Path
 
 import click
 
-from mfn_patcher.cli.options import PathType, in_a_folder, workspace_option
+from mfn_patcher.cli.options import output_option, workspace_option
 from mfn_patcher.cli.terminal import echo
 
 
 @click.command(short_help="Write an HTML page about a run.")
 @click.argument("run_name", metavar="RUN")
-@click.option(
-    "-o",
-    "--output",
-    type=PathType(dir_okay=False, path_type=Path),
-    callback=in_a_folder,
-    metavar="PATH",
-    help="Page to write, .html.",
-)
+@output_option("Page to write, .html.")
 @workspace_option
 def report(run_name: str, output: Path | None, workspace: Path) -> None:
     """Write an HTML page about a run.

@@ -91,11 +91,7 @@ def require_agreement(differences: list[str]) -> None:
     Raises:
         SetupError: There are differences.
     """
-    if differences:
-        raise SetupError(
-            "\n".join(["the hosts differ:", *(f"  {line}" for line in differences)]),
-            remedy="Make them equal; `mfn-patch doctor --cluster` checks it.",
-        )
+    _refuse("differ", differences, "Make them equal; `mfn-patch doctor --cluster` checks it.")
 
 
 def require_ports(problems: list[str]) -> None:
@@ -107,8 +103,10 @@ def require_ports(problems: list[str]) -> None:
     Raises:
         SetupError: There are problems.
     """
-    if problems:
-        raise SetupError(
-            "\n".join(["the hosts cannot reach each other:", *(f"  {line}" for line in problems)]),
-            remedy=PORTS_REMEDY,
-        )
+    _refuse("cannot reach each other", problems, PORTS_REMEDY)
+
+
+def _refuse(what: str, reasons: list[str], remedy: str) -> None:
+    if reasons:
+        lines = "".join(f"\n  {line}" for line in reasons)
+        raise SetupError(f"the hosts {what}:{lines}", remedy=remedy)

@@ -195,17 +195,30 @@ def uses_python_2(folder: Path) -> dict[str, list[str]]:
     return found
 
 
-def main() -> None:
-    """Run all cases and write the report."""
+def report_on(build: Callable[[Any, Any], dict[str, Any]], **always: Any) -> None:
+    """Write a report about the script in the current folder to the file that the command names.
+
+    Args:
+        build: returns the report, given the script's module and the cases on standard input. If it
+            fails, the report has the reason under ``error`` instead.
+        always: functions whose results are added to the report in any case.
+    """
     cases = json.load(sys.stdin)
     sys.path.insert(0, str(Path.cwd()))
-    report: dict[str, Any] = {}
     try:
         import train_softmax
 
-        report["cases"] = [run(train_softmax, case, passed_to_fit) for case in cases]
+        report = build(train_softmax, cases)
     except BaseException as error:
         traceback.print_exc()
-        report["error"] = f"{type(error).__name__}: {error}"
-    report["python2"] = uses_python_2(Path.cwd())
+        report = {"error": f"{type(error).__name__}: {error}"}
+    report |= {key: each() for key, each in always.items()}
     Path(sys.argv[1]).write_text(json.dumps(report), encoding="utf-8")
+
+
+def main() -> None:
+    """Run all cases and write the report."""
+    report_on(
+        lambda script, cases: {"cases": [run(script, case, passed_to_fit) for case in cases]},
+        python2=lambda: uses_python_2(Path.cwd()),
+    )

@@ -18,16 +18,13 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-import traceback
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mfn_patcher.children.programs.dry_run import run
+from mfn_patcher.children.programs.dry_run import report_on, run
 
 BATCH = 4
 # Only every fourth layer is measured, because each takes two passes.
@@ -177,16 +174,10 @@ def real(module: Any, train_data: Any, **arguments: Any) -> Measured:
 
 def main() -> None:
     """Run all cases and write the report."""
-    cases = json.load(sys.stdin)
-    sys.path.insert(0, str(Path.cwd()))
-    report: dict[str, Any] = {}
-    try:
-        import train_softmax
-
-        report["device"] = str(device())
-        report["cases"] = [run(train_softmax, case, real) for case in cases]
-        report["small"] = small()
-    except BaseException as error:
-        traceback.print_exc()
-        report["error"] = f"{type(error).__name__}: {error}"
-    Path(sys.argv[1]).write_text(json.dumps(report), encoding="utf-8")
+    report_on(
+        lambda script, cases: {
+            "device": str(device()),
+            "cases": [run(script, case, real) for case in cases],
+            "small": small(),
+        }
+    )

@@ -86,7 +86,8 @@ def drafted(
         try:
             for path, data in files.items():
                 _write(worktree.make_parents(folder, path), data)
-            _write(folder / UPSTREAM, (root / UPSTREAM).read_bytes())
+            if (root / UPSTREAM).exists():  # else that of the tool
+                _write(folder / UPSTREAM, (root / UPSTREAM).read_bytes())
             problems = [replace(it, path=it.path.relative_to(folder)) for it in lint(folder)]
             if problems:
                 raise DraftError("\n".join(map(str, problems)))

@@ -62,7 +62,7 @@ def project_root(given: Path | None = None, *, writable: bool = False) -> Path:
         MfnPatchError: there is no project, or it must not be changed.
     """
     bundled = _PACKAGE / "bundled"
-    own = bundled if bundled.is_dir() else _PACKAGE.parent
+    own = _own_project()
     here = Path.cwd()
     # quilt has a patches/series too, but no pinned commit.
     root = given or (here if _has_series(here) and (here / PIN).exists() else own)
@@ -77,6 +77,11 @@ def project_root(given: Path | None = None, *, writable: bool = False) -> Path:
             remedy="Use --project to name a checkout of your own patches.",
         )
     return root
+
+
+def _own_project() -> Path:
+    bundled = _PACKAGE / "bundled"
+    return bundled if bundled.is_dir() else _PACKAGE.parent
 
 
 def _has_series(folder: Path) -> bool:
@@ -99,16 +104,18 @@ def read_pin(root: Path) -> str:
 def read_upstream(root: Path) -> Upstream:
     """Return what ``upstream.toml`` of the project at `root` says.
 
+    A project without one is for the same upstream as the project that mfn-patch contains.
+
     Raises:
-        PatchFormatError: the file is missing or does not have the documented format.
+        PatchFormatError: the file does not have the documented format.
     """
     path = root / UPSTREAM
+    if not path.exists():
+        path = _own_project() / UPSTREAM
 
     def wrong(message: str, line: int = 0) -> PatchFormatError:
         return PatchFormatError(Problem(path, line, message))
 
-    if not path.exists():
-        raise wrong("missing; it must contain `address` and `paths`: see docs/patches.md")
     try:
         values = tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:

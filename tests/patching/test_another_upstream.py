@@ -82,7 +82,6 @@ def test_an_option_or_variable_overrides_the_address(toy: Toy, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        (None, "upstream.toml: missing; it must contain `address` and `paths`"),
         ("address = 'https://a.b/c'\npaths = [src]\n", "upstream.toml:2: not valid TOML"),
         ("address = 'https://a.b/c'\n", "missing key 'paths'"),
         ("address = 'https://a.b/c'\npaths = ['/a']\npin = ''\n", "unknown key 'pin'"),
@@ -95,14 +94,21 @@ def test_an_option_or_variable_overrides_the_address(toy: Toy, tmp_path: Path) -
         ("address = 'https://a.b/c'\npaths = [3]\n", "3 must be a string that starts"),
     ],
 )
-def test_lint_checks_the_file(toy: Toy, text: str | None, problem: str) -> None:
-    file = toy.project / "upstream.toml"
-    file.unlink() if text is None else file.write_text(text)
+def test_lint_checks_the_file(toy: Toy, text: str, problem: str) -> None:
+    (toy.project / "upstream.toml").write_text(text)
     (found,) = map(str, lint(toy.project))
     assert problem in found
     for command in ("apply", "lint", "check"):
         ran = toy(command)
         assert (ran.code, problem in ran.out + ran.err) == (1, True), ran.err
+
+
+def test_a_project_without_the_file_is_for_the_upstream_of_the_tool(toy: Toy) -> None:
+    (toy.project / "upstream.toml").unlink()
+    assert load_series(toy.project).upstream == load_series(ROOT).upstream
+    for command in ("lint", "apply", "check"):
+        ran = toy(command, *(() if command == "lint" else ("--upstream", str(toy.upstream))))
+        assert ran.code == 0, ran.err
 
 
 def test_the_shipped_file() -> None:

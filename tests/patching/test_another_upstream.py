@@ -109,7 +109,7 @@ def test_a_project_without_the_file_is_for_the_upstream_of_the_tool(toy: Toy) ->
     for command in ("lint", "apply", "check"):
         ran = toy(command, *(() if command == "lint" else ("--upstream", str(toy.upstream))))
         assert ran.code == 0, ran.err
-    path = toy.workspace / "src" / "a.py"
+    path = toy.workspace / min(load_series(toy.project).patches[-1].paths)
     path.write_text(path.read_text() + "more\n")
     assert toy("refresh").code == 0
     assert not (toy.project / "upstream.toml").exists()

@@ -175,10 +175,14 @@ class Check:
         )
 
 
+class CheckError(Exception):
+    """A part of the check failed."""
+
+
 def expect(holds: bool, otherwise: str) -> None:
-    """End the check unless something holds."""
+    """Fail a part of the check unless something holds."""
     if not holds:
-        raise SystemExit(f"gpu_check: {otherwise}")
+        raise CheckError(otherwise)
 
 
 def children_of(process: int) -> list[int]:
@@ -216,12 +220,20 @@ def main() -> None:
             "speed": check.speed,
         }
         rows: list[tuple[Any, ...]] = []
+        failed = []
         for title, part in parts.items():
             print(f"{title} ...", file=sys.stderr)
             began = time.monotonic()
-            result = part()
+            try:
+                result = part()
+            except (CheckError, subprocess.CalledProcessError) as error:
+                # The other parts still run: time on a GPU may be hard to come by again.
+                failed.append(title)
+                result = f"FAILED: {error}"
             rows.append((title, result, f"{time.monotonic() - began:.0f} s"))
     print_table(f"The engine on {card(given.device)}", ("", "result", "took"), rows)
+    if failed:
+        raise SystemExit(f"gpu_check: failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

@@ -237,7 +237,8 @@ def test_a_locale_that_is_not_utf_8(stand_in: StandIn, tmp_path: Path) -> None:
     git(workspace, "add", "--all")
     assert "edited   src/naïve.py" in run("status")
     assert json.loads(run("status", "--json"))["local"]["files"] == ["src/naïve.py"]
-    header = ("--subject", "Grüße", "--why", "w", "--origin", "o", "--effect", "e")
+    paragraphs = ("Why=w", "Origin=o", "Effect=e")
+    header = ("--subject", "Grüße", *(word for each in paragraphs for word in ("--header", each)))
     run("new", "it", "--stack", "local", *header, "--author", "Zoë <z@b>")
     assert "Größe" in series.read_text(encoding="utf-8")
     author = git(workspace, "log", "-1", "--format=%an | %s")

@@ -319,7 +319,8 @@ def _date(patch: Patch) -> str:
 
 def _message(patch: Patch) -> bytes:
     header = patch.header
+    body = f"{header.body}\n\n" if header.body else ""
     return (
-        f"{header.subject}\n\n{header.body}\n\n"
+        f"{header.subject}\n\n{body}"
         f"{_NAME_TRAILER}: {patch.name}\n{_DIGEST_TRAILER}: {patch.digest}\n"
     ).encode()

@@ -2,67 +2,31 @@
 
 from __future__ import annotations
 
-import email.utils
 import re
-import textwrap
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.patching.git import DIFF_OPTIONS
 from mfn_patcher.patching.locked import lock
 from mfn_patcher.patching.merge import Conflict, merge
-from mfn_patcher.patching.patchfile import PARAGRAPHS
 from mfn_patcher.patching.project import SERIES
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Mapping, Sequence
 
     from mfn_patcher.patching.chain import Link
     from mfn_patcher.patching.git import Repository
-    from mfn_patcher.patching.patchfile import Patch
+    from mfn_patcher.patching.patchfile import Header, Patch
     from mfn_patcher.patching.series import Series
     from mfn_patcher.patching.workspace import Workspace
 
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _STACK = re.compile(r"[a-z][a-z0-9]*")
+_SUBJECT_LENGTH = 72
 
 
 class EditError(MfnPatchError):
     """The edits do not fit into the patch; nothing was changed."""
-
-
-@dataclass(frozen=True)
-class Heading:
-    """The header of a new patch.
-
-    Attributes:
-        author: ``Name <address>``.
-        date: when the patch was written.
-        subject: the subject.
-        paragraphs: a text for each of `PARAGRAPHS`.
-    """
-
-    author: str
-    date: datetime
-    subject: str
-    paragraphs: Mapping[str, str]
-
-    def as_mail(self) -> bytes:
-        """Return the header as it is in a patch file, up to the line before the diff."""
-        lines = [
-            f"From: {self.author}",
-            f"Date: {email.utils.format_datetime(self.date)}",
-            f"Subject: {self.subject}",
-            "",
-        ]
-        for name in PARAGRAPHS:
-            text = f"{name}: {self.paragraphs[name]}"
-            lines += textwrap.wrap(
-                text, 72, subsequent_indent=" ", break_long_words=False, break_on_hyphens=False
-            )
-        return "\n".join([*lines, "---", ""]).encode()
 
 
 def refresh(workspace: Workspace, series: Series, patch: Patch) -> list[str]:
@@ -94,7 +58,7 @@ def refresh(workspace: Workspace, series: Series, patch: Patch) -> list[str]:
         return list(changed)
 
 
-def new(workspace: Workspace, series: Series, slug: str, stack: str, heading: Heading) -> str:
+def new(workspace: Workspace, series: Series, slug: str, stack: str, header: Header) -> str:
     """Make a patch of the user's edits, as the last of its stack, and update later patches.
 
     Args:
@@ -102,18 +66,24 @@ def new(workspace: Workspace, series: Series, slug: str, stack: str, heading: He
         series: the project's series.
         slug: what the patch does, in lower case letters, digits and hyphens.
         stack: an existing stack, or a new one, which becomes the last of the series.
-        heading: the header.
+        header: the header.
 
     Returns:
         The name of the new patch.
 
     Raises:
         WorkspaceError: the workspace does not have the whole series applied.
-        EditError: there are no edits, or they do not fit there; nothing was changed.
-        DraftError: the header does not have the documented format; nothing was changed.
+        EditError: there are no edits, they do not fit there, or a name or the subject is not
+            valid; nothing was changed.
+        DraftError: the header lacks a paragraph that the project asks for; nothing was changed.
     """
     _check_name("name", slug, _SLUG, "lower case letters, digits and hyphens")
-    _check_name("stack", stack, _STACK, "lower case letters and digits")
+    check_stack(stack)
+    if len(header.subject) > _SUBJECT_LENGTH or header.subject.endswith("."):
+        raise EditError(
+            f"{header.subject!r} is not valid as the subject of a patch",
+            remedy=f"Use at most {_SUBJECT_LENGTH} characters, without a full stop at the end.",
+        )
     with lock(workspace.layout) as locked:
         links = workspace.require_applied(series)
         if not locked.edits.find():
@@ -128,11 +98,16 @@ def new(workspace: Workspace, series: Series, slug: str, stack: str, heading: He
         later = _LaterPatches(workspace.repository, series, links, number, edited)
         parent = later.parent(number)
         diff = later.insert(name, at=parent, before=parent)
-        files = _below_patches({name: heading.as_mail() + diff, **later.update()})
-        files[SERIES] = _listing_with(series, name, number)
+        files = _below_patches({name: header.as_mail() + diff, **later.update()})
+        files[SERIES] = listing_with(series, name, number)
         names = {patch.name: patch.name for patch in series.patches}
         locked.adopt(series, files, names, known=(edited,))
         return name
+
+
+def check_stack(name: str) -> None:
+    """Raise EditError if `name` cannot be the name of a stack."""
+    _check_name("stack", name, _STACK, "lower case letters and digits")
 
 
 def _check_name(what: str, text: str, pattern: re.Pattern[str], allowed: str) -> None:
@@ -140,7 +115,7 @@ def _check_name(what: str, text: str, pattern: re.Pattern[str], allowed: str) ->
         raise EditError(f"{text!r} is not valid as the {what} of a patch", remedy=f"Use {allowed}.")
 
 
-def _listing_with(series: Series, name: str, number: int) -> bytes:
+def listing_with(series: Series, name: str, number: int) -> bytes:
     """Return ``patches/series`` with a new patch, which becomes number `number`, from 0."""
     lines = (series.root / SERIES).read_text().splitlines()
     stripped = [line.strip() for line in lines]

@@ -11,6 +11,7 @@ from mfn_patcher.patching.project import read_pin, read_upstream
 from mfn_patcher.patching.series import series_entries, series_requirements
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from mfn_patcher.patching.patchfile import Patch
@@ -25,11 +26,15 @@ def lint(root: Path) -> list[Problem]:
     and that a second parser reads the same hunks.
     """
     problems: list[Problem] = []
-    for read in (read_pin, read_upstream):
-        try:
-            read(root)
-        except PatchFormatError as error:
-            problems.append(error.problem)
+    wanted: Iterable[str] = ()
+    try:
+        read_pin(root)
+    except PatchFormatError as error:
+        problems.append(error.problem)
+    try:
+        wanted = read_upstream(root).header
+    except PatchFormatError as error:
+        problems.append(error.problem)
     try:
         entries = series_entries(root)
     except PatchFormatError as error:
@@ -41,11 +46,20 @@ def lint(root: Path) -> list[Problem]:
         except PatchFormatError as error:
             problems.append(error.problem)
             continue
+        problems += _header(patches[-1], wanted)
         if found := disagreement(patches[-1]):
             problems.append(Problem(root / "patches" / name, 0, found))
     problems += _order(root / "patches", entries)
     problems += _requirements(root, entries)
     return problems + _chain(patches)
+
+
+def _header(patch: Patch, wanted: Iterable[str]) -> list[Problem]:
+    return [
+        Problem(patch.path, 1, f"the header must contain a paragraph '{name}: ...'")
+        for name in wanted
+        if not patch.header.paragraph(name)
+    ]
 
 
 def _order(folder: Path, entries: list[tuple[int, str]]) -> list[Problem]:

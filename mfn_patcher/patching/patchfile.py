@@ -1,8 +1,7 @@
 """Parsing of patch files, without git.
 
-A patch file is a mail as ``git am`` reads it: ``From``, ``Date`` and ``Subject``, a body with
-the paragraphs ``Why:``, ``Origin:`` and ``Effect:``, a line ``---``, and a git diff with full
-blob ids. ``docs/patches.md`` describes the format.
+A patch file is a mail as ``git am`` reads it: ``From``, ``Date`` and ``Subject``, a body, a line
+``---``, and a git diff with full blob ids. ``docs/patches.md`` describes the format.
 """
 
 from __future__ import annotations
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mfn_patcher.patching.unified import FilePatch
-
-PARAGRAPHS = ("Why", "Origin", "Effect")
-SUBJECT_LENGTH = 72
 
 _NAME = re.compile(r"[a-z][a-z0-9]*/\d{4}-[a-z0-9]+(-[a-z0-9]+)*\.patch")
 
@@ -81,9 +77,22 @@ class Header:
     body: str
 
     def paragraph(self, name: str) -> str:
-        """Return the text of the paragraph `name`, one of `PARAGRAPHS`, on one line."""
-        found = re.search(rf"^{name}:(.*(?:\n .*)*)", self.body, re.MULTILINE)
+        """Return the text of the paragraph that starts with `name` and a colon, on one line."""
+        found = re.search(rf"^{re.escape(name)}:(.*(?:\n .*)*)", self.body, re.MULTILINE)
         return " ".join(found.group(1).split()) if found else ""
+
+    def as_mail(self) -> bytes:
+        """Return the header as it is in a patch file, up to the line before the diff."""
+        lines = [
+            f"From: {mail.format_person(self.author, self.address)}",
+            f"Date: {email.utils.format_datetime(self.date)}",
+            f"Subject: {self.subject}",
+            "",
+            *([self.body] if self.body else []),
+            "---",
+            "",
+        ]
+        return "\n".join(lines).encode()
 
 
 @dataclass(frozen=True)
@@ -208,15 +217,9 @@ def _parse_header(path: Path, head: bytes) -> Header:
         raise wrong("the header must contain 'Date:' in mail format") from None
     if date.tzinfo is None:
         raise wrong("the date must have a UTC offset such as +0000")
-    if not subject or len(subject) > SUBJECT_LENGTH or subject.endswith("."):
-        raise wrong(
-            f"the subject must have 1 to {SUBJECT_LENGTH} characters and no full stop at its end"
-        )
-    header = Header(author, address, date, subject, str(fields.get_payload()).strip())
-    for name in PARAGRAPHS:
-        if not header.paragraph(name):
-            raise wrong(f"the header must contain a paragraph '{name}: ...'")
-    return header
+    if not subject:
+        raise wrong("the header must contain 'Subject: What the patch does'")
+    return Header(author, address, date, subject, str(fields.get_payload()).strip())
 
 
 def _readable(fields: Message) -> bool:

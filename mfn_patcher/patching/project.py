@@ -3,7 +3,8 @@
 A project is a folder with three things:
 
 * ``pinned_commit.txt``: the commit of upstream that the patches are made for.
-* ``upstream.toml``: upstream's address, and the paths that a workspace contains.
+* ``upstream.toml``: upstream's address, the paths that a workspace contains, and what the header
+  of each patch must say.
 * ``patches/``: the patches, and ``patches/series`` with their order.
 """
 
@@ -11,8 +12,9 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.patching.address import Address, AddressError
@@ -23,13 +25,18 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 PIN = "pinned_commit.txt"
 UPSTREAM = "upstream.toml"
 SERIES = "patches/series"
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _COMMIT = re.compile(r"[0-9a-f]{40}\n?")
-_KEYS = {"address", "paths"}
+_REQUIRED = {"address", "paths"}
+_KEYS = {*_REQUIRED, "header"}
+_PARAGRAPH = re.compile(r"[A-Z][A-Za-z-]*")
 _LINE = re.compile(r"\(at line (\d+), ")  # in the messages of tomllib
 
 
@@ -42,10 +49,13 @@ class Upstream:
             relative to the project.
         paths: what a workspace contains, as sparse checkout patterns; patched files are always
             included.
+        header: the paragraphs that the project wants in the header of each patch, and the question
+            that each answers.
     """
 
     address: str
     paths: tuple[str, ...]
+    header: Mapping[str, str] = field(default_factory=dict)
 
 
 def project_root(given: Path | None = None, *, writable: bool = False) -> Path:
@@ -121,10 +131,10 @@ def read_upstream(root: Path) -> Upstream:
     except tomllib.TOMLDecodeError as error:
         found = _LINE.search(str(error))
         raise wrong(f"not valid TOML: {error}", int(found[1]) if found else 0) from error
-    if values.keys() != _KEYS:
-        unknown, missing = sorted(values.keys() - _KEYS), sorted(_KEYS - values.keys())
+    unknown, missing = sorted(values.keys() - _KEYS), sorted(_REQUIRED - values.keys())
+    if unknown or missing:
         raise wrong(f"unknown key {unknown[0]!r}" if unknown else f"missing key {missing[0]!r}")
-    address, paths = values["address"], values["paths"]
+    address, paths, header = values["address"], values["paths"], values.get("header", {})
     if not isinstance(address, str):
         raise wrong("`address` must be a string")
     if address and (root / address).is_dir():
@@ -139,7 +149,18 @@ def read_upstream(root: Path) -> Upstream:
     for pattern in paths:
         if not isinstance(pattern, str) or not pattern.startswith("/") or "\n" in pattern:
             raise wrong(f"`paths`: {pattern!r} must be a string that starts with '/'")
-    return Upstream(address, tuple(paths))
+    if problem := _wrong_in_header(header):
+        raise wrong(problem)
+    return Upstream(address, tuple(paths), header)
+
+
+def _wrong_in_header(header: object) -> str:
+    if not isinstance(header, dict):
+        return "`header` must be a table of paragraphs, such as Why = 'Why it is needed'"
+    for name, question in header.items():
+        if not _PARAGRAPH.fullmatch(name) or not isinstance(question, str) or not question:
+            return f"`header`: {name!r} must be a word with a capital letter, and a question"
+    return ""
 
 
 def resolve_address(address: str) -> Address:

@@ -12,7 +12,10 @@ from tests.support.repositories import StandIn, edit, git
 from tests.support.tool import Bench, Ran, Tool
 
 WHY = "The reason, in so many words that the paragraph does not fit into one line of a mail."
-HEADER = ("--why", WHY, "--origin", "A test.", "--effect", "None.", "--author", "Me <me@a.b>")
+HEADER = (
+    *("--header", f"Why={WHY}", "--header", "Origin=A test.", "--header", "Effect=None."),
+    *("--author", "Me <me@a.b>"),
+)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.patching.lint import lint
 from mfn_patcher.patching.patchfile import PatchFormatError, parse_patch
 from mfn_patcher.patching.series import load_series
-from tests.support.repositories import StandIn
+from tests.support.repositories import StandIn, write_upstream
 from tests.support.tool import Tool, validated
 from tests.support.toy_series import NO_BIAS, PATCHES, RANGES, ROUNDS
 
@@ -63,10 +63,7 @@ def test_selecting(project: Path) -> None:
         (b"From: mfn-patch maintainers <maintainers@mfn-patch.invalid>\n", b"", "From: Name"),
         (b"Tue, 24 Nov 2026 00:00:00 +0000", b"yesterday", "Date:"),
         (b"+0000\n", b"-0000\n", "offset"),
-        (b"last layer\n", b"last layer.\n", "full stop"),
-        (b"Why: ", b"Because: ", "a paragraph 'Why: ...'"),
-        (b"Origin: ", b"From there: ", "a paragraph 'Origin: ...'"),
-        (b"Effect: None", b"None", "a paragraph 'Effect: ...'"),
+        (b"Subject: ", b"About: ", "Subject:"),
         (b"\n---\n", b"\n", "a line '---' directly before the diff"),
         (b"Why: The", b"Why: \xff\xfe", "UTF-8"),
         (b"Subject: Leave", b"Subject: \r\nLeave", "CRLF"),
@@ -86,6 +83,15 @@ def test_what_a_patch_must_have(project: Path, old: bytes, new: bytes, message: 
     assert message in found
     with pytest.raises(PatchFormatError, match=NO_BIAS):
         load_series(project)
+
+
+@pytest.mark.parametrize("name", ["Why", "Origin", "Effect"])
+def test_what_a_header_must_say_where_the_project_wants_it(project: Path, name: str) -> None:
+    replace(project, NO_BIAS, f"{name}: ".encode(), b"And: ")
+    found = messages(project)
+    assert found == [f"patches/{NO_BIAS}:1: the header must contain a paragraph '{name}: ...'"]
+    write_upstream(project)
+    assert messages(project) == []
 
 
 @pytest.mark.parametrize("path", ["../x", "/etc/x", "src/../../x", ".git/config"])

@@ -19,6 +19,10 @@ def test_lint_finds_nothing() -> None:
     assert SERIES.pin == "4bc813215a4603474c840c85fa2113f5354c7180"
     assert SERIES.stacks[:2] == ("recipe", "python3")
     assert sum(patch.stack == "recipe" for patch in SERIES.patches) == 3
+    assert list(SERIES.upstream.header) == ["Why", "Origin", "Effect"]
+    for patch in SERIES.patches:
+        assert len(patch.header.subject) <= 72, patch.name
+        assert not patch.header.subject.endswith("."), patch.name
 
 
 def test_every_hunk_has_three_lines_of_context_at_most() -> None:

@@ -86,7 +86,7 @@ def test_declarations_survive_new_and_refresh(toy: Toy) -> None:
     toy.change("src/a.py", 30, "mine", where=toy.workspace)
     assert toy("refresh", "second/0001").code == 0
     toy.change("src/a.py", 35, "mine", where=toy.workspace)
-    header = ("--subject", "Do it", "--why", "w", "--origin", "o", "--effect", "none")
+    header = ("--subject", "Do it", "--header", "Why=w")
     ran = toy("new", "mine", "--stack", "second", *header, "--author", "Me <me@example.org>")
     assert ran.code == 0, ran.err
     series = load_series(toy.project)

@@ -21,7 +21,7 @@ Effect: none.
 """
 # Options of `new`.
 HEADER_OPTIONS = (
-    *("--subject", "Do it", "--why", "w", "--origin", "o", "--effect", "none"),
+    *("--subject", "Do it", "--header", "Why=w"),
     *("--author", "Me <me@example.org>"),
 )
 NEW = ("mine", "--stack", "local", *HEADER_OPTIONS)

@@ -57,7 +57,7 @@ def main() -> None:
     """Record everything, or everything except the script's symbols."""
     DATA.mkdir(exist_ok=True)
     run("record_operators", DATA / "operators.npz", engine=False)
-    for program in ANSWERING:
+    for program in (*ANSWERING, "devices"):
         write(program, answer(program, engine=False))
     if not sys.argv[1:]:
         return

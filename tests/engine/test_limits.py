@@ -22,7 +22,7 @@ NAMED = {
     "function of arrays": "sparse",
     "optimizer": "Adam",
     "setting of SGD": "clip_gradient",
-    "several devices": "2 devices",
+    "fewer images than devices": "9 devices",
     "array without axes": "without axes",
     "graph that is torn": "not a symbol file",
     "shapes that do not fit": "(2, 3) against (3, 2)",

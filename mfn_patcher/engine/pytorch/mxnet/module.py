@@ -12,10 +12,9 @@ from . import metric as metrics
 from . import random  # noqa: F401 - seeds PyTorch
 from .base import MXNetError, OutOfScopeError, out_of_scope
 from .context import Context, cpu
-from .group import ExecutorGroup, ModuleExecutor, allocate, copy_parameter
+from .group import ExecutorGroup, bind, copy_parameter, split_evenly
 from .initializer import Initializer, Uniform
 from .io import DataBatch, DataDesc, DataIter
-from .memory import estimate
 from .metric import EvalMetric
 from .ndarray import NDArray, torch_device, torch_type
 from .optimizer import Optimizer
@@ -43,7 +42,7 @@ class BatchEndParam(NamedTuple):
 
 
 class Module:
-    """A symbol with parameters on a device.
+    """A symbol with parameters on one or several devices.
 
     Attributes:
         symbol: the network.
@@ -68,15 +67,13 @@ class Module:
             data_names: names of the arguments that are data.
             label_names: names of the arguments that are labels; missing ones are ignored.
             logger: logger for training.
-            context: the device; by default the CPU.
+            context: the devices, which share each batch; by default the CPU.
 
         Raises:
-            OutOfScopeError: There are several devices.
+            MXNetError: A device does not exist.
         """
         contexts = [context] if isinstance(context, Context) else list(context or [cpu()])
-        if len(contexts) != 1:
-            raise OutOfScopeError(f"training on {len(contexts)} devices in one process")
-        self._context, self._device = contexts[0], torch_device(contexts[0])
+        self._devices = [torch_device(each) for each in contexts]
         self.symbol, self.logger = symbol, logger
         arguments = symbol.list_arguments()
         missing = [name for name in data_names if name not in arguments]
@@ -122,22 +119,16 @@ class Module:
         self.label_shapes = [_describe(item) for item in label_shapes or ()]
         self.for_training = for_training
         described = [*self.data_shapes, *self.label_shapes]
-        known = {item.name: item.shape for item in described if item.name in self._inputs()}
-        arguments, _, states = self.symbol.infer_shape(**known)
-        if arguments is None or states is None:
-            raise MXNetError("the shapes of the parameters do not follow from those of the data")
+        inputs = [item for item in described if item.name in self._inputs()]
         kind = torch_type(self.data_shapes[0].dtype)
-        arrays = {
-            name: allocate(shape, kind, self._device)
-            for name, shape in zip(self.symbol.list_arguments(), arguments)
-        }
-        moving = {n: allocate(s, kind, self._device) for n, s in zip(self._aux_names, states)}
         wanted = [*self._param_names, *(self.data_names if inputs_need_grad else ())]
-        executor = ModuleExecutor(
-            self.symbol.tojson(), arrays, moving, wanted if for_training else ()
-        )
-        executor.megabytes = estimate(self.symbol, known, kind.itemsize, for_training) >> 20
-        self._exec_group = ExecutorGroup(executor, self._param_names, self.data_shapes[0].shape[0])
+        images = self.data_shapes[0].shape[0]
+        executors = []
+        for device, share in zip(self._devices, split_evenly(images, len(self._devices))):
+            known = {item.name: (share, *item.shape[1:]) for item in inputs}
+            gradients = wanted if for_training else None
+            executors.append(bind(self.symbol, device, known, kind, gradients))
+        self._exec_group = ExecutorGroup(executors, self._param_names, images)
         self.binded = True
         if held:
             self.set_params(*held)
@@ -192,13 +183,15 @@ class Module:
                     raise MXNetError(f"{name} is missing")
                 else:
                     drawing.fill(name, attributes.get(name, {}), target)
+        self._exec_group.spread()
         self.params_initialized = True
 
     def get_params(self) -> tuple[Parameters, Parameters]:
-        """Return copies of parameters and moving averages by name, on the CPU."""
-        executor = self._exec_group.execs[0]
-        arguments = {name: executor.arg_dict[name].copyto(cpu()) for name in self._param_names}
-        return arguments, {name: executor.aux_dict[name].copyto(cpu()) for name in self._aux_names}
+        """Return copies of parameters and moving averages by name, on the CPU.
+
+        Each device has moving averages of its own, of which this returns the mean.
+        """
+        return self._exec_group.read()
 
     def set_params(
         self,
@@ -221,22 +214,18 @@ class Module:
             is_train: whether this is a training step; by default, whether the module is bound for
                 training.
         """
-        executor = self._exec_group.execs[0]
+        group = self._exec_group
         for names, arrays in (
             (self.data_names, data_batch.data),
             (self.label_names, data_batch.label or ()),
         ):
             for name, given in zip(names, arrays):
-                held = executor.arg_dict[name]
-                if held.shape != given.shape:
-                    held = allocate(given.shape, held.tensor.dtype, self._device)
-                    executor.arg_dict[name] = held
-                held.tensor.copy_(given.tensor)
-        executor.forward(self.for_training if is_train is None else is_train)
+                group.load(name, given)
+        group.forward(self.for_training if is_train is None else is_train)
 
     def backward(self, out_grads: Sequence[NDArray | None] | None = None) -> None:
         """Compute the gradients of the last training step."""
-        self._exec_group.execs[0].backward(out_grads)
+        self._exec_group.backward(out_grads)
 
     def forward_backward(self, data_batch: DataBatch) -> None:
         """Compute outputs and gradients of a batch."""
@@ -245,11 +234,11 @@ class Module:
 
     def get_outputs(self) -> list[NDArray]:
         """Return the outputs of the last batch."""
-        return self._exec_group.execs[0].outputs
+        return self._exec_group.outputs()
 
     def get_input_grads(self) -> list[NDArray | None]:
         """Return the gradients of the data, if the module was bound for them."""
-        return [self._exec_group.execs[0].grad_dict[name] for name in self.data_names]
+        return self._exec_group.gradients_of(self.data_names)
 
     def init_optimizer(
         self, kvstore: Any = "local", optimizer: Optimizer | None = None, force_init: bool = False
@@ -293,13 +282,18 @@ class Module:
         weights = [arrays[0] for arrays in group.param_arrays]
         if self._states is None:
             self._states = [optimizer.create_state(i, w) for i, w in enumerate(weights)]
-        gradients = [array for arrays in group.grad_arrays for array in arrays if array is not None]
+        group.add_gradients()
+        gradients = [arrays[0] for arrays in group.grad_arrays if arrays[0] is not None]
         optimizer.update(range(len(weights)), weights, gradients, self._states)
+        group.spread_parameters()
 
     def update_metric(self, eval_metric: EvalMetric, labels: Sequence[NDArray]) -> None:
-        """Add the last batch to a metric."""
-        outputs = dict(zip(self.output_names, self.get_outputs()))
-        eval_metric.update_dict(dict(zip(self.label_names, labels)), outputs)
+        """Add the last batch to a metric, as one batch per device."""
+        group = self._exec_group
+        parts = zip(*map(group.split, labels)) if labels else [()] * len(group.execs)
+        for executor, part in zip(group.execs, parts):
+            outputs = dict(zip(self.output_names, executor.outputs))
+            eval_metric.update_dict(dict(zip(self.label_names, part)), outputs)
 
     def fit(
         self,
@@ -345,8 +339,11 @@ class Module:
             metric.reset()
             self._train_epoch(epoch, train_data, metric, batch_end_callback)
             self.logger.info("Epoch[%d] Time cost=%.3f", epoch, time.time() - begun)
+            # The moving averages of all devices become their mean.
+            parameters = self.get_params()
+            self.set_params(*parameters)
             if epoch_end_callback is not None:
-                epoch_end_callback(epoch, self.symbol, *self.get_params())
+                epoch_end_callback(epoch, self.symbol, *parameters)
             train_data.reset()
 
     def _train_epoch(

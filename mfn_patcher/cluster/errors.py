@@ -18,6 +18,6 @@ class FaultError(MfnPatchError):
 class StoppedError(MfnPatchError):
     """Rank 0 stopped this rank; message and exit code are rank 0's."""
 
-    def __init__(self, message: str, code: int) -> None:
+    def __init__(self, message: str, code: ExitCode) -> None:
         super().__init__(message)
-        self.exit_code = ExitCode(code)
+        self.exit_code = code

@@ -10,23 +10,24 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from mfn_patcher.children.failure import explain
 from mfn_patcher.cluster.agreement import HostFacts
+from mfn_patcher.cluster.errors import FaultError
 from mfn_patcher.cluster.heartbeat import DELIVERY_SECONDS
 from mfn_patcher.cluster.job import Job
 from mfn_patcher.cluster.link import join
-from mfn_patcher.cluster.ports import ReservedPorts, Target, find_unreachable
-from mfn_patcher.cluster.protocol import Message
+from mfn_patcher.cluster.messages import Done, Ended, Facts, Reach, Reached, Release, Start
+from mfn_patcher.cluster.ports import ReservedPorts, find_unreachable
 from mfn_patcher.cluster.rank_processes import KILL_SECONDS, RankProcesses
 from mfn_patcher.cluster.roles import Layout
 from mfn_patcher.engine.choice import Engine
 from mfn_patcher.errors import MfnPatchError
+from mfn_patcher.finding import Finding
 from mfn_patcher.runs import record
 from mfn_patcher.training import process
 from mfn_patcher.training.context import RunContext
-from mfn_patcher.training.plan import Resumption, StagePlan
+from mfn_patcher.training.plan import StagePlan
 from mfn_patcher.training.process import ExitResult, Launch
 
 CAUSE = "cause.txt"
@@ -88,14 +89,14 @@ class Follower:
             with contextlib.suppress(OSError):
                 (self._folder / CAUSE).write_text(f"{error}\n", encoding="utf-8")
 
-    def present(self, own: HostFacts, findings: Any = None) -> None:
+    def present(self, own: HostFacts, findings: Sequence[Finding] = ()) -> None:
         """Tell rank 0 the facts of this host.
 
         Args:
             own: the facts.
-            findings: findings of the doctor, as JSON.
+            findings: findings of the doctor.
         """
-        self._link.send("facts", facts=own, findings=findings, taken_ports=self._ports.taken)
+        self._link.send(Facts(own, tuple(findings), tuple(self._ports.taken)))
 
     def follow(
         self, plans: Sequence[StagePlan], context: RunContext, engine: Engine | None
@@ -111,22 +112,24 @@ class Follower:
             StoppedError: Rank 0 stopped this rank.
             FaultError: Rank 0 is gone, or a process of this rank failed.
         """
-        while (order := self._link.next_order())["kind"] != "done":
-            if order["kind"] == "reach":
+        stages = {plan.stage.number: plan for plan in plans}
+        while not isinstance(order := self._link.next_order(), Done):
+            if isinstance(order, Reach):
                 self._reach(order)
-            elif order["kind"] == "release":
+            elif isinstance(order, Release):
                 self._ports.release()
-            elif order["kind"] == "start" and engine:
-                plan = next(plan for plan in plans if plan.stage.number == order["stage"])
-                if order["resumption"]:
-                    plan = plan.resume(Resumption(**order["resumption"]))
-                self._train(plan, order["run"], context, engine)
+            elif isinstance(order, Start) and engine:
+                if order.stage not in stages:
+                    raise FaultError(f"rank 0 started stage {order.stage}, which has no plan here")
+                plan = stages[order.stage]
+                if order.resumption:
+                    plan = plan.resume(order.resumption)
+                self._train(plan, order.run, context, engine)
 
-    def _reach(self, order: Message) -> None:
-        self._layout = dataclasses.replace(self._layout, lead_address=order["lead_address"])
-        targets = [Target(*target) for target in order["targets"]]
-        others = [target for target in targets if target.rank != self._rank.number]
-        self._link.send("reached", unreachable=find_unreachable(others))
+    def _reach(self, order: Reach) -> None:
+        self._layout = dataclasses.replace(self._layout, lead_address=order.lead_address)
+        others = [target for target in order.targets if target.rank != self._rank.number]
+        self._link.send(Reached(tuple(find_unreachable(others))))
 
     def _train(self, plan: StagePlan, run: str, context: RunContext, engine: Engine) -> None:
         folder = context.runs / run / f"rank-{self._rank.number}"
@@ -146,7 +149,7 @@ class Follower:
             )
             result = process.run(launch, nowhere, self)
         self._raise_failure(result, folder)
-        self._link.send("ended")
+        self._link.send(Ended())
         self._processes.stop(at_once=False)
 
     def started(self, pid: int) -> None:

@@ -15,6 +15,7 @@ from mfn_patcher.cluster.errors import FaultError, SetupError
 from mfn_patcher.cluster.heartbeat import DELIVERY_SECONDS
 from mfn_patcher.cluster.job import Job
 from mfn_patcher.cluster.membership import Fault, Membership
+from mfn_patcher.cluster.messages import Done, Start
 from mfn_patcher.cluster.ports import listen
 from mfn_patcher.cluster.rank_processes import KILL_SECONDS, RankProcesses
 from mfn_patcher.cluster.rendezvous import is_local_address, resolve
@@ -90,7 +91,7 @@ class Lead(Companions):
     ) -> None:
         self._processes.stop(at_once=error is not None)
         if error is None:
-            self.membership.send_all("done")
+            self.membership.send_all(Done())
         else:
             code = error.exit_code if isinstance(error, MfnPatchError) else ExitCode.INTERRUPTED
             if not isinstance(error, (MfnPatchError, KeyboardInterrupt)):
@@ -134,10 +135,7 @@ class Lead(Companions):
         self.membership.start_stage()
         started = self._processes.start(self.layout, self.layout.lead_address, folder, environment)
         self._watchdog.start_stage()
-        resumption = plan.resumption and dataclasses.asdict(plan.resumption)
-        self.membership.send_all(
-            "start", stage=plan.stage.number, run=folder.name, resumption=resumption
-        )
+        self.membership.send_all(Start(plan.stage.number, folder.name, plan.resumption))
         return started
 
     def wrap(self, command: Sequence[str]) -> tuple[str, ...]:

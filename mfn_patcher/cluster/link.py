@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 import queue
 import threading
 
 from mfn_patcher.cluster.errors import FaultError, SetupError, StoppedError
-from mfn_patcher.cluster.heartbeat import Timing
+from mfn_patcher.cluster.heartbeat import Heartbeat, Timing
 from mfn_patcher.cluster.job import Job
-from mfn_patcher.cluster.protocol import GREETING, Connection, Message, connect, repeat
+from mfn_patcher.cluster.messages import (
+    GREETING,
+    Bye,
+    Done,
+    Failed,
+    Hello,
+    Message,
+    Refused,
+    Stop,
+    Welcome,
+)
+from mfn_patcher.cluster.protocol import Connection, connect, repeat
 from mfn_patcher.cluster.rank_processes import RankProcesses
 from mfn_patcher.cluster.ranks import rank_name
 from mfn_patcher.errors import ExitCode, MfnPatchError
@@ -30,24 +40,17 @@ def join(job: Job, processes: RankProcesses, command: str) -> Link:
     """
     rank, rendezvous, timing = job.rank, job.rendezvous, job.timing
     connection = connect(rendezvous, rank.number, 2 * timing.timeout)
-    connection.send(
-        "hello",
-        greeting=GREETING,
-        rank=rank.number,
-        size=rank.size,
-        local_rank=rank.local_rank,
-        host=processes.host,
-        command=command,
-    )
+    hello = Hello(GREETING, rank.number, rank.size, rank.local_rank, processes.host, command)
+    connection.send(hello)
     answer = connection.receive(timing.timeout)
-    if answer is None or answer["kind"] != "welcome":
-        reason = answer["reason"] if answer else "no answer"
+    if not isinstance(answer, Welcome):
+        reason = answer.reason if isinstance(answer, Refused) else "no valid answer"
         raise SetupError(
             f"{processes.name} was refused at {connection.peer_address}:{rendezvous.port}: "
             f"{reason}",
             remedy="Choose another port for this job with --rendezvous HOST:PORT.",
         )
-    return Link(connection, processes, timing, rank_name(0, answer["host"]))
+    return Link(connection, processes, timing, rank_name(0, answer.host))
 
 
 class Link:
@@ -90,9 +93,9 @@ class Link:
         threading.Thread(target=self._listen, daemon=True).start()
         repeat(self._timing.interval, self._beat, self._closing)
 
-    def send(self, kind: str, **fields: object) -> None:
+    def send(self, message: Message) -> None:
         """Send a message to rank 0."""
-        self._connection.send(kind, **fields)
+        self._connection.send(message)
 
     def next_order(self) -> Message:
         """Return the next order of rank 0.
@@ -122,7 +125,7 @@ class Link:
             StoppedError(reason, ExitCode.INTERRUPTED) if interrupted else FaultError(reason)
         )
         if earlier is None:
-            self.send("fault", reason=reason, interrupted=interrupted)
+            self.send(Failed(reason, interrupted))
         return error
 
     def wait_for_news(self, seconds: float) -> None:
@@ -152,7 +155,7 @@ class Link:
             wait: wait until rank 0 has closed it. A launcher kills all ranks once one has failed;
                 rank 0, which has a record to write, goes first.
         """
-        self.send("bye")
+        self.send(Bye())
         if wait:
             self._closing.wait(_GOODBYE_SECONDS)
         self._closing.set()
@@ -164,23 +167,23 @@ class Link:
     def _stop(self, error: MfnPatchError) -> MfnPatchError:
         if self.error is None:
             self.error = error
-            self._orders.put({"kind": "stop"})
+            self._orders.put(Done())  # wakes a thread that waits for an order
         return self.error
 
     def _listen(self) -> None:
         while (message := self._connection.receive()) is not None:
-            if message["kind"] == "stop":
-                reason = f"{self._processes.name} was stopped: {message['reason']}"
-                self._stop(StoppedError(reason, message["code"]))
-            elif message["kind"] != "heartbeat":
-                self._done = self._done or message["kind"] == "done"
+            if isinstance(message, Stop):
+                reason = f"{self._processes.name} was stopped: {message.reason}"
+                self._stop(StoppedError(reason, message.code))
+            elif not isinstance(message, Heartbeat):
+                self._done = self._done or isinstance(message, Done)
                 self._orders.put(message)
         if not self._done:
             self._stop(FaultError(f"the connection to {self._lead} was lost; {self._where()}"))
         self._closing.set()
 
     def _beat(self) -> None:
-        self.send("heartbeat", heartbeat=dataclasses.asdict(self._processes.heartbeat()))
+        self.send(self._processes.heartbeat())
         limit = self._timing.max_silence
         if self._connection.silence() > limit:
             self._stop(

@@ -7,15 +7,26 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from mfn_patcher.cluster.agreement import HostFacts
 from mfn_patcher.cluster.errors import FaultError, SetupError
 from mfn_patcher.cluster.heartbeat import Heartbeat
+from mfn_patcher.cluster.messages import (
+    GREETING,
+    Bye,
+    Ended,
+    Facts,
+    Failed,
+    Hello,
+    Message,
+    Reached,
+    Refused,
+    Stop,
+    Welcome,
+)
 from mfn_patcher.cluster.ports import Unreachable
-from mfn_patcher.cluster.protocol import GREETING, Connection, Message
+from mfn_patcher.cluster.protocol import Connection
 from mfn_patcher.cluster.ranks import Rank, rank_name
 from mfn_patcher.errors import ExitCode
 
@@ -32,9 +43,7 @@ class Member:
         host: name of its host.
         local_rank: its number among the ranks of that host.
         connection: connection to it.
-        facts: facts of its host; None until reported.
-        findings: findings of the doctor there, as JSON.
-        taken_ports: ports of its processes that another program uses.
+        facts: what it has found on its host; None until reported.
         unreachable: ports of other ranks that it cannot reach; None until reported.
         heartbeat: its last heartbeat.
         ended: whether its worker has completed the stage.
@@ -45,10 +54,8 @@ class Member:
     host: str
     local_rank: int
     connection: Connection
-    facts: HostFacts | None = None
-    findings: Any = None
-    taken_ports: list[int] = field(default_factory=list)
-    unreachable: list[Unreachable] | None = None
+    facts: Facts | None = None
+    unreachable: Sequence[Unreachable] | None = None
     heartbeat: Heartbeat = field(default_factory=Heartbeat)
     ended: bool = False
     leaving: bool = False
@@ -142,12 +149,14 @@ class Membership:
                 "firewall.",
             )
 
-    def send_all(self, kind: str, **fields: object) -> None:
+    def send_all(self, message: Message) -> None:
         """Send a message to all other ranks."""
         for member in self.members:
-            member.connection.send(kind, **fields)
+            member.connection.send(message)
 
-    def fail(self, reason: str, code: int = ExitCode.CLUSTER, *, lost_host: bool = False) -> Fault:
+    def fail(
+        self, reason: str, code: ExitCode = ExitCode.CLUSTER, *, lost_host: bool = False
+    ) -> Fault:
         """End the job on all ranks, unless it has already failed.
 
         Args:
@@ -161,7 +170,7 @@ class Membership:
         with self._changed:
             if self.fault is None:
                 self.fault = Fault(reason, lost_host)
-                self.send_all("stop", reason=reason, code=code)
+                self.send_all(Stop(reason, code))
                 self._changed.notify_all()
             return self.fault
 
@@ -220,35 +229,35 @@ class Membership:
     def _accept(self) -> None:
         while not self.closing.is_set():
             try:
-                connected, _ = self._listening.accept()
+                connected, (address, _) = self._listening.accept()
             except OSError:
                 return
-            connection = Connection(connected)
+            connection = Connection(connected, address)
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: Connection) -> None:
         hello = connection.receive(_HELLO_SECONDS)
-        member = self._admit(connection, hello) if hello else None
-        if member:
-            self._listen_to(member)
+        if isinstance(hello, Hello) and hello.greeting == GREETING:
+            if member := self._admit(connection, hello):
+                self._listen_to(member)
+                return
         else:
-            connection.close()
+            connection.send(Refused(f"rank 0 speaks {GREETING}"))
+        connection.close()
 
-    def _admit(self, connection: Connection, hello: Message) -> Member | None:
+    def _admit(self, connection: Connection, hello: Hello) -> Member | None:
         reason = ""
-        if hello.get("greeting") != GREETING:
-            reason = f"rank 0 speaks {GREETING}"
-        elif (hello["size"], hello["command"]) != (self._rank.size, self._command):
+        if (hello.size, hello.command) != (self._rank.size, self._command):
             reason = f"rank 0 belongs to another job: {self._command} with {self._rank.size} ranks"
         with self._changed:
-            if not reason and hello["rank"] in {0, *self._members}:
-                reason = f"rank {hello['rank']} has already joined"
+            if not reason and hello.rank in {0, *self._members}:
+                reason = f"rank {hello.rank} has already joined"
             if reason:
-                connection.send("refused", reason=reason)
+                connection.send(Refused(reason))
                 return None
-            member = Member(hello["rank"], hello["host"], hello["local_rank"], connection)
+            member = Member(hello.rank, hello.host, hello.local_rank, connection)
             self._members[member.number] = member
-            connection.send("welcome", host=self._host)
+            connection.send(Welcome(self._host))
             self._changed.notify_all()
         return member
 
@@ -267,18 +276,16 @@ class Membership:
             self._changed.notify_all()
 
     def _handle(self, member: Member, message: Message) -> None:
-        kind = message["kind"]
-        if kind == "heartbeat":
-            member.heartbeat = Heartbeat(**message["heartbeat"])
-        elif kind == "facts":
-            member.facts, member.findings = message["facts"], message["findings"]
-            member.taken_ports = message["taken_ports"]
-        elif kind == "reached":
-            member.unreachable = [Unreachable(*each) for each in message["unreachable"]]
-        elif kind == "ended":
+        if isinstance(message, Heartbeat):
+            member.heartbeat = message
+        elif isinstance(message, Facts):
+            member.facts = message
+        elif isinstance(message, Reached):
+            member.unreachable = message.unreachable
+        elif isinstance(message, Ended):
             member.ended = True
-        elif kind == "fault":
-            self.interrupted = self.interrupted or message["interrupted"]
-            self.fail(message["reason"])
-        elif kind == "bye":
+        elif isinstance(message, Failed):
+            self.interrupted = self.interrupted or message.interrupted
+            self.fail(message.reason)
+        elif isinstance(message, Bye):
             member.leaving = True

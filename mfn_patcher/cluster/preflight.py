@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mfn_patcher.cluster.agreement import HostFacts, find_differences
 from mfn_patcher.cluster.errors import SetupError
 from mfn_patcher.cluster.membership import Membership
+from mfn_patcher.cluster.messages import Reach, Release
 from mfn_patcher.cluster.ports import ReservedPorts, Target, Unreachable, find_unreachable
 from mfn_patcher.cluster.roles import Layout
 
@@ -23,7 +26,9 @@ def compare_facts(membership: Membership, own: HostFacts) -> list[str]:
     """
     membership.wait(lambda: all(member.facts is not None for member in membership.members))
     membership.raise_fault()
-    return find_differences(own, {each.name: each.facts or {} for each in membership.members})
+    return find_differences(
+        own, {each.name: each.facts.facts for each in membership.members if each.facts}
+    )
 
 
 def check_ports(membership: Membership, layout: Layout, local_rank: int) -> list[str]:
@@ -40,24 +45,24 @@ def check_ports(membership: Membership, layout: Layout, local_rank: int) -> list
     names = membership.names
     reserved = ReservedPorts(layout.lead_address, layout.ports(0, local_rank))
     try:
-        taken = {
-            0: reserved.taken,
-            **{each.number: each.taken_ports for each in membership.members},
-        }
+        taken: dict[int, Sequence[int]] = {0: reserved.taken}
+        taken |= {each.number: each.facts.taken_ports for each in membership.members if each.facts}
         lines = [
             f"{names[number]}: port {', '.join(map(str, ports))} is taken"
             for number, ports in taken.items()
             if ports
         ]
         targets = _targets(membership, layout, local_rank)
-        membership.send_all("reach", lead_address=layout.lead_address, targets=targets)
-        found = {0: find_unreachable(target for target in targets if target.rank)}
+        membership.send_all(Reach(layout.lead_address, tuple(targets)))
+        found: dict[int, Sequence[Unreachable]] = {
+            0: find_unreachable(target for target in targets if target.rank)
+        }
         found |= _wait_for_answers(membership)
     finally:
         reserved.release()
-    membership.send_all("release")
+    membership.send_all(Release())
     return lines + [
-        f"{names[number]} cannot reach {names[each.rank]} at {each.address}:{each.port}: "
+        f"{names[number]} cannot reach {names.get(each.rank, each.rank)} at {each.address}:{each.port}: "
         f"{each.reason}"
         for number, unreachable in found.items()
         for each in unreachable
@@ -76,10 +81,10 @@ def _targets(membership: Membership, layout: Layout, local_rank: int) -> list[Ta
     ]
 
 
-def _wait_for_answers(membership: Membership) -> dict[int, list[Unreachable]]:
+def _wait_for_answers(membership: Membership) -> dict[int, Sequence[Unreachable]]:
     membership.wait(lambda: all(member.unreachable is not None for member in membership.members))
     membership.raise_fault()
-    return {member.number: member.unreachable or [] for member in membership.members}
+    return {member.number: member.unreachable or () for member in membership.members}
 
 
 def require_agreement(differences: list[str]) -> None:

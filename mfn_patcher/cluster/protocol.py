@@ -1,21 +1,4 @@
-"""The connection between rank 0 and every other rank: one line of JSON per message, over TCP.
-
-Every message is an object with a ``kind``. Other ranks send:
-
-* ``hello``: greeting, rank and command; ``welcome`` or ``refused`` answers it
-* ``facts``: the host facts that must agree, findings of the doctor, and ports that are taken
-* ``reached``: the ports of other ranks that could not be reached
-* ``heartbeat``: step and phase of the worker, and the states of all processes
-* ``ended``: the worker completed the stage
-* ``fault``: something failed on this rank, or it was interrupted
-* ``bye``: the last message
-
-Rank 0 sends:
-
-* ``reach``: the ports to connect to, as a test; ``release``: to free the reserved ports
-* ``start``: the stage to train
-* ``heartbeat``: nothing but a sign of life
-* ``stop``: why every rank must stop; ``done``: nothing is left to do
+"""The TCP connection between rank 0 and every other rank.
 
 Nothing is authenticated or encrypted, as in ps-lite itself: for trusted networks only.
 """
@@ -23,25 +6,22 @@ Nothing is authenticated or encrypted, as in ps-lite itself: for trusted network
 from __future__ import annotations
 
 import contextlib
-import json
+import logging
 import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from mfn_patcher.cluster.errors import SetupError
+from mfn_patcher.cluster.messages import Message, parse, to_line
 from mfn_patcher.cluster.rendezvous import Rendezvous, resolve
 
-GREETING = "mfn-patch 1"
-"""Version of the protocol."""
+_LOG = logging.getLogger(__name__)
 _MAX_BYTES = 1 << 22  # of a message
 _SEND_SECONDS = 5
 _CONNECT_SECONDS = 5.0
 _RETRY_SECONDS = 0.2
-
-Message = Mapping[str, Any]
 
 
 class Connection:
@@ -49,9 +29,17 @@ class Connection:
 
     Args:
         connected: a connected socket.
+        peer_address: address of the other host.
+
+    Attributes:
+        local_address: address of this host, as the peer sees it.
+        peer_address: address of the other host.
     """
 
-    def __init__(self, connected: socket.socket) -> None:
+    def __init__(self, connected: socket.socket, peer_address: str) -> None:
+        # A socket does not tell the address of a peer that has gone.
+        self.local_address = str(connected.getsockname()[0])
+        self.peer_address = peer_address
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # A peer that reads nothing must not delay messages to the other ranks.
         connected.setsockopt(
@@ -62,19 +50,9 @@ class Connection:
         self._sending = threading.Lock()
         self._received = time.monotonic()
 
-    @property
-    def local_address(self) -> str:
-        """Address of this host, as the peer sees it."""
-        return str(self._socket.getsockname()[0])
-
-    @property
-    def peer_address(self) -> str:
-        """Address of the other host."""
-        return str(self._socket.getpeername()[0])
-
-    def send(self, kind: str, **fields: object) -> bool:
+    def send(self, message: Message) -> bool:
         """Send a message; return whether that succeeded."""
-        line = json.dumps({"kind": kind, **fields}).encode() + b"\n"
+        line = to_line(message)
         try:
             with self._sending:
                 self._socket.sendall(line)
@@ -83,7 +61,9 @@ class Connection:
         return True
 
     def receive(self, timeout: float | None = None) -> Message | None:
-        """Return the next message; None if the connection ended.
+        """Return the next message; None if the connection ended or is of no further use.
+
+        What follows a line that holds no message cannot be trusted, so it is the last that is read.
 
         Args:
             timeout: seconds after which to give up, which also returns None.
@@ -91,11 +71,19 @@ class Connection:
         try:
             self._socket.settimeout(timeout)
             line = self._reading.readline(_MAX_BYTES)
-            message = json.loads(line) if line.endswith(b"\n") else None
-        except (OSError, ValueError):
+        except (OSError, ValueError):  # the latter if it was closed meanwhile
+            return None
+        if not line:
+            return None
+        try:
+            if not line.endswith(b"\n"):
+                raise ValueError("the message is incomplete or too long")
+            message = parse(line)
+        except ValueError as error:
+            _LOG.warning("invalid message from %s: %s", self.peer_address, error)
             return None
         self._received = time.monotonic()
-        return message if isinstance(message, dict) else None
+        return message
 
     def silence(self) -> float:
         """Return the seconds since the last message was received."""
@@ -130,7 +118,7 @@ def connect(rendezvous: Rendezvous, rank: int, timeout: float) -> Connection:
                 reason = error.strerror or str(error)
                 continue
             connected.settimeout(None)
-            return Connection(connected)
+            return Connection(connected, address)
         time.sleep(_RETRY_SECONDS)
     where = " or ".join(f"{address}:{rendezvous.port}" for address in found)
     raise SetupError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from mfn_patcher.cluster.heartbeat import DELIVERY_SECONDS, Timing
+from mfn_patcher.cluster.heartbeat import DELIVERY_SECONDS, Heartbeat, Timing
 from mfn_patcher.cluster.membership import Membership
 from mfn_patcher.cluster.protocol import repeat
 from mfn_patcher.cluster.rank_processes import RankProcesses
@@ -53,7 +53,7 @@ class Watchdog:
 
     def _check(self) -> None:
         self._check_signal()
-        self._membership.send_all("heartbeat")
+        self._membership.send_all(Heartbeat())
         self._check_silence()
         self._check_steps()
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from mfn_patcher.children import interpreter
 from mfn_patcher.cluster.agreement import HostFacts, collect_facts
@@ -19,6 +18,7 @@ from mfn_patcher.doctor.examination import Diagnosis, Request, failed, passed
 from mfn_patcher.doctor.machine import diagnose
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.finding import Finding, Level
+from mfn_patcher.remedies import as_typed
 from mfn_patcher.runs.code import Code
 from mfn_patcher.training.context import RunContext
 from mfn_patcher.training.plan import StagePlan
@@ -55,7 +55,9 @@ def diagnose_together(
     facts = _collect_facts(plans, context)
     if job.rank.number:
         with Follower(job, path, "doctor") as follower:
-            follower.present(facts, own.as_json()["findings"])
+            # Remedies name commands as they are run on this host.
+            typed = (dataclasses.replace(it, remedy=as_typed(it.remedy)) for it in own.findings)
+            follower.present(facts, tuple(typed))
             follower.follow(plans, context, None)
         return None
     with lead_job(job, path, "doctor", others) as lead:
@@ -64,7 +66,10 @@ def diagnose_together(
         members = lead.membership.members
         names = ", ".join(lead.membership.names.values())
     found = [
-        finding for member in members for finding in _on_rank(member.name, member.findings or ())
+        finding
+        for member in members
+        if member.facts
+        for finding in _on_rank(member.name, member.facts.findings)
     ]
     found += _between(
         "agreement",
@@ -92,11 +97,10 @@ def _collect_facts(plans: Sequence[StagePlan], context: RunContext) -> HostFacts
     return collect_facts(context.code, plans, found, data_set)
 
 
-def _on_rank(rank: str, findings: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:
-    found = [Finding(**{**finding, "level": Level(finding["level"])}) for finding in findings]
-    problems = [finding for finding in found if finding.level is not Level.OK]
+def _on_rank(rank: str, findings: Sequence[Finding]) -> Iterator[Finding]:
+    problems = [finding for finding in findings if finding.level is not Level.OK]
     if not problems:
-        yield passed(rank, f"all {len(found)} checks also passed there")
+        yield passed(rank, f"all {len(findings)} checks also passed there")
     for finding in problems:
         yield dataclasses.replace(finding, check=f"{rank}, {finding.check}")
 

@@ -5,13 +5,9 @@
 
 from __future__ import annotations
 
-import collections.abc
 import dataclasses
-import functools
 import json
-import math
 import os
-import re
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -24,6 +20,7 @@ from mfn_patcher.data.fingerprint import Fingerprint
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.recipes.model import Stage
 from mfn_patcher.runs.code import AppliedPatch
+from mfn_patcher.typed_json import decode
 
 LOG = "output.log"
 EDITS = "edits.patch"
@@ -40,8 +37,6 @@ _NEEDED = (
     "started",
     "outcome",
 )
-# JSON can hold lone surrogates, which cannot be printed.
-_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class RecordError(MfnPatchError):
@@ -173,8 +168,8 @@ def read(folder: Path) -> dict[str, Any]:
     if not isinstance(entry, dict):
         raise RecordError(f"{path} is damaged: it is not a JSON object")
     wrong = [name for name in _NEEDED if name not in entry]
-    hints = _hints(RunRecord)
-    wrong += [name for name, hint in hints.items() if name in entry and not _is(entry[name], hint)]
+    hints = typing.get_type_hints(RunRecord).items()
+    wrong += [name for name, hint in hints if name in entry and not _is(entry[name], hint)]
     wrong += [
         name
         for name in ("started", "ended")
@@ -189,29 +184,13 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
 
-@functools.cache
-def _hints(kind: type) -> dict[str, Any]:
-    return typing.get_type_hints(kind)
-
-
 def _is(value: object, hint: Any) -> bool:
     """Return whether a JSON value is what `dataclasses.asdict` makes of a field."""
-    arguments = typing.get_args(hint)
-    kind = typing.get_origin(hint) or hint
-    if kind is tuple:
-        return isinstance(value, list) and all(_is(item, arguments[0]) for item in value)
-    if kind is collections.abc.Mapping:
-        return isinstance(value, dict) and all(_is(item, arguments[1]) for item in value.values())
-    if dataclasses.is_dataclass(kind):
-        fields = _hints(hint)
-        return isinstance(value, dict) and all(_is(value.get(key), fields[key]) for key in fields)
-    if arguments:
-        return any(_is(value, argument) for argument in arguments)
-    if kind is float:
-        return type(value) in (int, float) and math.isfinite(typing.cast("float", value))
-    if kind is str:
-        return isinstance(value, str) and not _SURROGATES.search(value)
-    return type(value) is kind
+    try:
+        decode(value, hint)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_time(text: str) -> bool:

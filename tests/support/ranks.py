@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import sys
 import threading
@@ -13,7 +12,7 @@ from mfn_patcher.cluster.follower import Follower
 from mfn_patcher.cluster.heartbeat import Timing
 from mfn_patcher.cluster.job import Job
 from mfn_patcher.cluster.lead import Lead
-from mfn_patcher.cluster.protocol import GREETING
+from mfn_patcher.cluster.messages import GREETING, Hello, to_line
 from mfn_patcher.cluster.ranks import Rank
 from mfn_patcher.cluster.rendezvous import Rendezvous
 from mfn_patcher.errors import MfnPatchError
@@ -65,7 +64,5 @@ def never_fails() -> str | None:
 def say_hello(rendezvous: Rendezvous, rank: int = 1, size: int = 2) -> socket.socket:
     """Join as a rank that sends nothing further; return its connection."""
     connection = socket.create_connection(("127.0.0.1", rendezvous.port))
-    greeting = {"kind": "hello", "greeting": GREETING, "rank": rank, "size": size}
-    line = json.dumps({**greeting, "local_rank": rank, "host": "c", "command": "train"})
-    connection.sendall(line.encode() + b"\n")
+    connection.sendall(to_line(Hello(GREETING, rank, size, rank, "c", "train")))
     return connection

@@ -75,6 +75,7 @@ DAMAGED = {
     "deeply nested": b"[" * 100_000,
     "no number": json.dumps({**WRITTEN, "seconds": float("nan")}).encode(),
     "beyond all numbers": json.dumps(WRITTEN).replace('"stage": 2', '"stage": 1e999').encode(),
+    "a number beyond all floats": json.dumps({**WRITTEN, "seconds": 10**400}).encode(),
     "half a character": json.dumps({**WRITTEN, "prefix": "\udc80"}).encode(),
     **{
         f"{name} is {value}": json.dumps({**WRITTEN, name: value}).encode()

@@ -62,8 +62,8 @@ def check_ports(membership: Membership, layout: Layout, local_rank: int) -> list
         reserved.release()
     membership.send_all(Release())
     return lines + [
-        f"{names[number]} cannot reach {names.get(each.rank, each.rank)} at {each.address}:{each.port}: "
-        f"{each.reason}"
+        f"{names[number]} cannot reach {names.get(each.rank, f'rank {each.rank}')} at "
+        f"{each.address}:{each.port}: {each.reason}"
         for number, unreachable in found.items()
         for each in unreachable
     ]

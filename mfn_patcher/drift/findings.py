@@ -187,6 +187,8 @@ def _describe(hunks: Sequence[HunkVerdict]) -> str:
     hunk = hunks[0]
     numbers = f"hunks {hunk.hunk.number} to {hunks[-1].hunk.number}"
     place = f"{hunk.path}: {numbers if len(hunks) > 1 else f'hunk {hunk.hunk.number}'}"
+    if not hunk.hunk.number:  # the whole file: its mode, or a binary or empty file
+        place = hunk.path
     state = hunk.state.value
     where = f" in {hunk.removed_by}" if hunk.removed_by else ""
     if hunk.moved_to:
@@ -196,6 +198,8 @@ def _describe(hunks: Sequence[HunkVerdict]) -> str:
         return f"{place}: the file {f'was removed{where}' if where else 'does not exist'}"
     if state == "offset":
         return f"{place}: offset {hunk.offset:+d}, now at line {hunk.line}"
+    if state == "already-applied" and not (hunk.line or hunk.hunk.number):
+        return f"{place}: already applied"
     if state == "already-applied" and not hunk.line:
         return f"{place}: already applied: the file does not exist"
     if state == "already-applied":
@@ -204,6 +208,8 @@ def _describe(hunks: Sequence[HunkVerdict]) -> str:
         return f"{place}: ambiguous: its context is in several places, one at line {hunk.line}"
     if hunk.blocked_by:
         return f"{place}: cannot add the file: {hunk.blocked_by} is in the way"
+    if state == "conflict" and not hunk.hunk.number:
+        return f"{place}: the patch was made for another version or mode of the file"
     if state == "conflict" and not hunk.found:
         return f"{place}: the text fits, but the patch was made for another version of the file"
     return f"{place}: {state} near line {hunk.line}"

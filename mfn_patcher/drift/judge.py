@@ -7,6 +7,7 @@ its context is in several places is a conflict.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from mfn_patcher.drift.verdicts import (
     PatchVerdict,
     RevisionVerdict,
 )
+from mfn_patcher.patching.binary import BinaryPatchError
 from mfn_patcher.patching.hunks import already_applied, apply_fits, fit
 from mfn_patcher.patching.objects import Blobs, blob_id
 from mfn_patcher.patching.unified import ABSENT
@@ -62,16 +64,17 @@ class Judge:
         verdicts = []
         for patch in self._patches:
             hunks: list[HunkVerdict] = []
-            before = {path: tree.files.get(path) for path in patch.paths}
+            before = tree.snapshot(patch.paths)
             for file in patch.files:
                 new = file.source_blob == ABSENT and file.path not in tree.files
                 blocked_by = tree.in_the_way(file.path) if new else ""
-                key = patch.name, file.line, tree.files.get(file.path), blocked_by, exact
+                mode = tree.mode(file.path) if file.only_mode and file.path in tree.files else ""
+                key = patch.name, file.line, tree.files.get(file.path), blocked_by, exact, mode
                 if key not in self._seen:
                     self._seen[key] = self._judge_file(patch, file, tree, blocked_by, exact=exact)
                 found, content = self._seen[key]
                 # A later diff of the file builds on this one.
-                tree.write(file.path, content)
+                tree.write(file.path, content, file.mode)
                 hunks += found
             verdict = PatchVerdict(patch, _summarise(hunks), tuple(hunks))
             fits = verdict.state.rank <= PatchState.OFFSET.rank
@@ -96,6 +99,8 @@ class Judge:
         if content is None and not new:
             return self._judge_absence(patch, file, tree), None
         content = content or b""
+        if not file.hunks:
+            return _judge_whole(file, content, tree)
         fits = fit(content, file.hunks)
         after = apply_fits(content, fits)
         named = ABSENT if new else blob_id(content), ABSENT if removed else blob_id(after)
@@ -105,7 +110,7 @@ class Judge:
         return verdicts, None if removed else after
 
     def _judge_absence(self, patch: Patch, file: FilePatch, tree: Tree) -> list[HunkVerdict]:
-        gone = [HunkVerdict(file.path, hunk, HunkState.FILE_GONE) for hunk in file.hunks]
+        gone = [HunkVerdict(file.path, hunk, HunkState.FILE_GONE) for hunk in file.parts]
         old = self._expects_to_find(patch, file)
         name = file.path.rpartition("/")[2]
         places = tree.everywhere.items() if old is not None else ()
@@ -133,7 +138,7 @@ class Judge:
                 for changed in other.files:
                     content = pin.read(changed.path)
                     self._expected.setdefault((other.name, changed.path), content)
-                    after = apply_fits(content or b"", fit(content or b"", changed.hunks))
+                    after = _after(changed, content or b"")
                     pin.write(changed.path, after if changed.target_blob != ABSENT else None)
         return self._expected[patch.name, file.path]
 
@@ -155,14 +160,42 @@ def _judge_hunk(path: str, entry: Fit, content: bytes, *, wrong: bool) -> HunkVe
     return HunkVerdict(path, entry.hunk, state, entry.line, entry.offset, found)
 
 
+def _judge_whole(
+    file: FilePatch, content: bytes, tree: Tree
+) -> tuple[list[HunkVerdict], bytes | None]:
+    """Judge a change without hunks: of a mode, or of a binary or empty file."""
+    after: str | None
+    if file.only_mode:
+        now, after, result = tree.mode(file.path), file.mode, content
+        fits = now == file.old_mode
+    else:
+        now, after, result = tree.files.get(file.path, ABSENT), file.target_blob, content
+        if fits := now == file.source_blob:
+            result = _after(file, content)
+            fits = after in (ABSENT, blob_id(result))
+    state = HunkState.EXACT if fits else HunkState.CONFLICT
+    if now == after:
+        state = HunkState.ALREADY_APPLIED
+    return [HunkVerdict(file.path, file.parts[0], state)], None if after == ABSENT else result
+
+
+def _after(file: FilePatch, content: bytes) -> bytes:
+    """Return what a patch makes of a file; unchanged if it is damaged or for another file."""
+    if not file.binary:
+        return apply_fits(content, fit(content, file.hunks))
+    with contextlib.suppress(BinaryPatchError):
+        return file.binary.apply(content)
+    return content
+
+
 def _judge_existing(file: FilePatch, content: bytes | None, blocked_by: str) -> list[HunkVerdict]:
     """Return the verdicts on a new file that already exists or is blocked."""
-    same = content == b"".join(line for hunk in file.hunks for line in hunk.target)
+    same = content is not None and blob_id(content) == file.target_blob
     state = HunkState.ALREADY_APPLIED if same else HunkState.CONFLICT
     found = tuple((content or b"").splitlines(True)[:10])
     return [
         HunkVerdict(file.path, hunk, state, 1, found=found, blocked_by=blocked_by)
-        for hunk in file.hunks
+        for hunk in file.parts
     ]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mfn_patcher.patching.worktree import FILE, PROGRAM
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from mfn_patcher.patching.objects import Blobs
 
@@ -33,6 +33,7 @@ class Tree:
         self.files = {path: blob for path, blob in shown.items() if blob}
         self._others = shown.keys() - self.files.keys()
         self._removed: set[str] = set()
+        self._modes: dict[str, str] = {}
 
     @cached_property
     def everything(self) -> dict[str, tuple[str, str]]:
@@ -66,14 +67,29 @@ class Tree:
         """Return the content of a file, or None if there is no file."""
         return self._contents.read(self.files[path]) if path in self.files else None
 
-    def write(self, path: str, content: bytes | None) -> None:
-        """Change a file; None removes it."""
-        self._put(path, None if content is None else self._contents.add(content))
+    def mode(self, path: str) -> str:
+        """Return the mode of a file that exists, six octal digits."""
+        if path in self._modes:
+            return self._modes[path]
+        return self.everything[path][0] if path in self.everything else FILE
 
-    def restore(self, before: Mapping[str, str | None]) -> None:
-        """Set the blobs of files; None removes a file."""
-        for path, blob in before.items():
+    def write(self, path: str, content: bytes | None, mode: str | None = None) -> None:
+        """Change a file; None removes it. Without a mode, it keeps the one that it has."""
+        self._put(path, None if content is None else self._contents.add(content))
+        if mode:
+            self._modes[path] = mode
+
+    def snapshot(self, paths: Iterable[str]) -> dict[str, tuple[str | None, str | None]]:
+        """Return what `restore` needs to undo changes of `paths`."""
+        return {path: (self.files.get(path), self._modes.get(path)) for path in paths}
+
+    def restore(self, before: Mapping[str, tuple[str | None, str | None]]) -> None:
+        """Undo all changes since a snapshot."""
+        for path, (blob, mode) in before.items():
             self._put(path, blob)
+            self._modes.pop(path, None)
+            if mode:
+                self._modes[path] = mode
 
     def _put(self, path: str, blob: str | None) -> None:
         if blob is None:

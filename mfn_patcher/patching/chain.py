@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.patching import threeway
+from mfn_patcher.patching.binary import BinaryPatchError
 from mfn_patcher.patching.hunks import apply_fits, fit
 from mfn_patcher.patching.objects import Blobs, blob_id
 from mfn_patcher.patching.threeway import Offset
@@ -205,14 +206,14 @@ def _apply(patch: Patch, tree: _Tree, missing: list[Patch], whole: _Whole) -> tu
     for file in patch.files:
         if file.path in merged:
             continue
+        if obstacle := _obstacle(file, tree):
+            reasons.append(f"  {file.path}: {obstacle}")
+            continue
         blob, content = tree.blob(file.path), tree.read(file.path)
+        if file.only_mode:
+            tree.write(file.path, file.mode, content)
+            continue
         exact = blob == file.source_blob
-        if file.source_blob == ABSENT and tree.blocks(file.path):
-            reasons.append(f"  {file.path}: already exists")
-            continue
-        if not exact and blob == ABSENT:
-            reasons.append(f"  {file.path}: does not exist")
-            continue
         fits = fit(content, file.hunks)
         conflicts = [entry for entry in fits if entry.found is not None]
         reasons += [describe_conflict(file, entry) for entry in conflicts]
@@ -230,7 +231,7 @@ def _apply(patch: Patch, tree: _Tree, missing: list[Patch], whole: _Whole) -> tu
             reasons.append(f"  {file.path}: the place of the change is ambiguous")
         if not exact and not lacking:
             reasons.append(f"  {file.path}: is blob {blob}, not {file.source_blob}")
-        after = apply_fits(content, fits)
+        after = _after(file, content, fits)
         left = ABSENT if file.target_blob == ABSENT and not after else blob_id(after)
         if left != file.target_blob and (exact or file.target_blob == ABSENT):
             reasons.append(f"  {file.path}: becomes blob {left}, not {file.target_blob}")
@@ -242,6 +243,28 @@ def _apply(patch: Patch, tree: _Tree, missing: list[Patch], whole: _Whole) -> tu
     if reasons:
         raise PatchConflictError(patch, reasons, _remedy(missing))
     return tuple(offsets)
+
+
+def _obstacle(file: FilePatch, tree: _Tree) -> str:
+    """Return what prevents a change, before any of its hunks is tried, or an empty string."""
+    if file.source_blob == ABSENT:
+        return "already exists" if tree.blocks(file.path) else ""
+    if tree.blob(file.path) == ABSENT:
+        return "does not exist"
+    if file.old_mode and tree.mode(file.path) != file.old_mode:
+        return f"has mode {tree.mode(file.path)}, not {file.old_mode}"
+    if file.binary and tree.blob(file.path) != file.source_blob:
+        return f"is blob {tree.blob(file.path)}, not {file.source_blob}"
+    return ""
+
+
+def _after(file: FilePatch, content: bytes, fits: list[Fit]) -> bytes:
+    """Return the post-image; nothing, which has another blob id, if a binary patch is damaged."""
+    if not file.binary:
+        return apply_fits(content, fits)
+    with contextlib.suppress(BinaryPatchError):
+        return file.binary.apply(content)
+    return b""
 
 
 def _merge(patch: Patch, file: FilePatch, tree: _Tree, whole: _Whole) -> ThreeWay | None:

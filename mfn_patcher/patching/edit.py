@@ -178,7 +178,6 @@ class _LaterPatches:
 
     def insert(self, name: str, *, at: str, before: str) -> bytes:
         """Merge the edits into the tree `at`, and return the diff from `before`."""
-        diff_of_patch(self._git, self._tip, self._edited)
         merged = merge(
             self._git, base=self._tip, ours=at, theirs=self._edited, labels=(name, "your edits")
         )
@@ -237,18 +236,8 @@ class _LaterPatches:
 
 
 def diff_of_patch(repository: Repository, before: str, after: str) -> bytes:
-    """Return the diff between two trees, in the format of patch files.
-
-    Raises:
-        EditError: a binary file differs.
-    """
-    diff = repository.run("diff", *DIFF_OPTIONS, before, after).stdout
-    if b"\nGIT binary patch\n" in diff:
-        raise EditError(
-            "a binary file was edited, which patches do not support",
-            remedy="Undo that edit; `mfn-patch diff --local --stat` lists the edited files.",
-        )
-    return diff
+    """Return the diff between two trees, in the format of patch files."""
+    return repository.run("diff", *DIFF_OPTIONS, before, after).stdout
 
 
 def _below_patches(changed: Mapping[str, bytes]) -> dict[str, bytes]:

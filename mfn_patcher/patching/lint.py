@@ -116,6 +116,8 @@ def _chain(patches: list[Patch]) -> list[Problem]:
     problems = []
     for patch in patches:
         for file in patch.files:
+            if file.only_mode:
+                continue
             blob, before = left.get(file.path, (file.source_blob, ""))
             if blob != file.source_blob:
                 problems.append(

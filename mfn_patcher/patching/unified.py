@@ -14,14 +14,20 @@ from itertools import takewhile
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from mfn_patcher.patching import binary
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from mfn_patcher.patching.binary import BinaryChange
+
 ABSENT = "0" * 40  # the blob id of a file that does not exist
+EMPTY = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"  # that of an empty file
 
 _HUNK = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
 _INDEX = re.compile(rb"index ([0-9a-f]+)\.\.([0-9a-f]+)")
 _MODE = re.compile(rb"new (?:file )?mode (\d{6})")
+_OLD_MODE = re.compile(rb"old mode (\d{6})")
 _FILE_MODES = ("100644", "100755")
 _NO_NEWLINE = b"\\ "
 _QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*"')
@@ -43,7 +49,7 @@ class Hunk:
     """One hunk.
 
     Attributes:
-        number: its number among the patch's hunks of the file, from 1.
+        number: its number among the patch's hunks of the file, from 1; 0 in `FilePatch.parts`.
         header: its header, such as ``@@ -1,7 +1,8 @@``.
         source_start: the line, from 1, of the pre-image; 0 for a new file.
         target_start: the line, from 1, of the post-image; 0 for a removed file.
@@ -71,11 +77,13 @@ class FilePatch:
 
     Attributes:
         path: the file; bytes that are not UTF-8 are surrogates, as in `os.fsdecode`.
-        source_blob: the blob id before, 40 hex digits, or `ABSENT`.
+        source_blob: the blob id before, 40 hex digits, or `ABSENT`; empty if only the mode changes.
         target_blob: the blob id after, likewise.
         mode: the new mode, six octal digits; None if it does not change.
-        hunks: the hunks, in order.
+        hunks: the hunks, in order; none if the file is binary or empty, or only its mode changes.
         line: the first line of the diff in the patch file, from 1.
+        old_mode: the mode before, if it changes.
+        binary: the change of a binary file.
     """
 
     path: str
@@ -84,6 +92,18 @@ class FilePatch:
     mode: str | None
     hunks: tuple[Hunk, ...]
     line: int
+    old_mode: str | None = None
+    binary: BinaryChange | None = None
+
+    @property
+    def only_mode(self) -> bool:
+        """Whether only the mode changes."""
+        return not self.source_blob
+
+    @property
+    def parts(self) -> tuple[Hunk, ...]:
+        """The hunks, or one that stands for the whole file if there are none."""
+        return self.hunks or (Hunk(0, "", 0, 0, (), (), 0, 0, self.line),)
 
 
 def parse(diff: bytes, first_line: int) -> tuple[FilePatch, ...]:
@@ -142,7 +162,7 @@ class _Parser:
         frame = [
             self._lines[start],
             *takewhile(
-                lambda line: line and not line.startswith((b"@@ ", b"diff --git ")),
+                lambda line: line and not line.startswith((b"@@ ", b"diff --git ", binary.START)),
                 self._lines[start + 1 :],
             ),
         ]
@@ -157,33 +177,40 @@ class _Parser:
             return self._wrong(f"{shown}: {message}", start)
 
         _check_path(name, wrong)
-        if any(line.startswith((b"GIT binary patch", b"Binary files ")) for line in frame):
-            raise wrong("binary patches are not supported")
+        if any(line.startswith(b"Binary files ") for line in frame):
+            raise wrong("the content of the binary file is missing; use `git diff --binary`")
         if any(line.startswith((b"rename ", b"copy ")) for line in frame):
-            raise wrong("renames are not supported; remove one file and add the other")
+            raise wrong("renames are not supported; use `git diff --no-renames`")
+        change = self._binary(wrong) if self._peek() == binary.START else None
         hunks: list[Hunk] = []
-        while self._peek().startswith(b"@@ "):
+        while not change and self._peek().startswith(b"@@ "):
             self._hunks[name] += 1
             hunks.append(self._hunk(self._hunks[name]))
-        if not hunks:
-            raise wrong("the diff has no hunks")
-        index = next(filter(None, map(_INDEX.match, frame)), None)
-        if not index or {len(index[1]), len(index[2])} != {len(ABSENT)}:
-            raise wrong("full blob ids are missing; use `git diff --full-index`")
-        source, target = index[1].decode(), index[2].decode()
-        if (source == ABSENT, target == ABSENT) != missing:
-            raise wrong("blob ids and names disagree on whether the file is new or removed")
-        if (source == ABSENT and any(hunk.source for hunk in hunks)) or (
-            target == ABSENT and any(hunk.target for hunk in hunks)
-        ):
-            raise wrong("a file that does not exist cannot have lines")
         modes = [found[1].decode() for found in map(_MODE.match, frame) if found]
         if any(mode not in _FILE_MODES for mode in modes):
             raise wrong("only regular files are supported, not links or submodules")
-        mode = modes[0] if modes else None
+        old_modes = [found[1].decode() for found in map(_OLD_MODE.match, frame) if found]
+        if old_modes and any(mode not in _FILE_MODES for mode in old_modes):
+            raise wrong("only regular files are supported, not links or submodules")
+        source, target = _blobs(frame, hunks, missing, wrong, binary=bool(change))
         return FilePatch(
-            os.fsdecode(name), source, target, mode, tuple(hunks), self._first_line + start
+            os.fsdecode(name),
+            source,
+            target,
+            modes[0] if modes else None,
+            tuple(hunks),
+            self._first_line + start,
+            old_modes[0] if old_modes else None,
+            change,
         )
+
+    def _binary(self, wrong: Callable[[str], DiffError]) -> BinaryChange:
+        try:
+            change, lines = binary.parse(self._lines[self._at + 1 :])
+        except binary.BinaryPatchError as error:
+            raise wrong(f"the binary patch cannot be read: {error}") from error
+        self._at += 1 + lines
+        return change
 
     def _hunk(self, number: int) -> Hunk:
         start = self._at
@@ -241,6 +268,40 @@ class _Parser:
                 side[-1] = side[-1].removesuffix(b"\n")
 
 
+def _blobs(
+    frame: Sequence[bytes],
+    hunks: Sequence[Hunk],
+    missing: tuple[bool, bool],
+    wrong: Callable[[str], DiffError],
+    *,
+    binary: bool,
+) -> tuple[str, str]:
+    """Return the blob ids before and after, both empty if only the mode changes.
+
+    Args:
+        frame: the lines before the hunks.
+        hunks: the hunks.
+        missing: whether the names say that the file is absent before and after.
+        wrong: makes the error of a message.
+        binary: whether there is a binary patch instead of hunks.
+    """
+    index = next(filter(None, map(_INDEX.match, frame)), None)
+    if not (index or hunks or binary) and any(map(_OLD_MODE.match, frame)):
+        return "", ""
+    if not index or {len(index[1]), len(index[2])} != {len(ABSENT)}:
+        raise wrong("full blob ids are missing; use `git diff --full-index`")
+    source, target = index[1].decode(), index[2].decode()
+    if (source == ABSENT, target == ABSENT) != missing:
+        raise wrong("blob ids and names disagree on whether the file is new or removed")
+    if (source == ABSENT and any(hunk.source for hunk in hunks)) or (
+        target == ABSENT and any(hunk.target for hunk in hunks)
+    ):
+        raise wrong("a file that does not exist cannot have lines")
+    if not hunks and not binary and {source, target} != {ABSENT, EMPTY}:
+        raise wrong("the diff has no hunks")
+    return source, target
+
+
 def _names(
     frame: Sequence[bytes], wrong: Callable[[str], DiffError]
 ) -> tuple[bytes, tuple[bool, bool]]:
@@ -257,6 +318,11 @@ def _names(
         sides.append(text)
     first = frame[0][len(b"diff --git ") :]
     missing = (sides[0] == b"/dev/null", sides[1] == b"/dev/null")
+    if sides == [None, None]:  # no hunks
+        missing = (
+            any(line.startswith(b"new file mode ") for line in frame),
+            any(line.startswith(b"deleted file mode ") for line in frame),
+        )
     names = {side[2:] for side in sides if side not in (None, b"/dev/null")}
     if not names:  # no hunks: a mode, a rename, or a binary file
         names = {_first_name(first)}

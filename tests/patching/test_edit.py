@@ -98,10 +98,15 @@ def test_the_series_must_be_applied(bench: Bench) -> None:
     assert "mfn-patch apply" in ran.err
 
 
-def test_binary_content_is_refused(bench: Bench) -> None:
-    before = bench.patches()
+def test_a_binary_file_and_a_mode(bench: Bench) -> None:
     (bench.workspace / "src" / "table.py").write_bytes(bytes(range(256)))
+    (bench.workspace / "src" / "train.py").chmod(0o755)
+    made = bench.files()
     ran = refresh(bench)
-    assert ran.code == 1
-    assert "binary" in ran.err
-    assert bench.patches() == before
+    assert ran.code == 0, ran.err
+    assert b"\nGIT binary patch\n" in bench.patches()["port/0002-items.patch"]
+    assert lint(bench.stand_in.project) == []
+    assert bench.apply("--stack", "fixes").code == 0
+    assert bench.apply().code == 0
+    assert bench.files() == made
+    assert (bench.workspace / "src" / "train.py").stat().st_mode & 0o100

@@ -10,6 +10,7 @@ from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.patching.patchfile import parse_patch, read_text
 from mfn_patcher.patching.project import SERIES, read_pin, read_upstream
 from mfn_patcher.patching.sparse import pattern_of
+from mfn_patcher.suggestion import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -69,8 +70,16 @@ class Series:
         if len(found) != 1:
             names = ", ".join(patch.name for patch in found or self.patches)
             reason = "is ambiguous" if found else "is not in the series"
-            raise MfnPatchError(f"patch {name!r} {reason}", remedy=f"Use one of: {names}.")
+            raise MfnPatchError(
+                f"patch {name!r} {reason}",
+                remedy=(not found and self._closest(name)) or f"Use one of: {names}.",
+            )
         return found[0]
+
+    def _closest(self, name: str) -> str:
+        stems = [patch.name[: -len(".patch")] for patch in self.patches]
+        numbers = [stem.partition("-")[0] for stem in stems]
+        return did_you_mean(name, [*numbers, *stems])
 
     def select(
         self, stacks: tuple[str, ...] = (), without: tuple[str, ...] = ()
@@ -87,7 +96,9 @@ class Series:
         for stack in stacks:
             if stack not in self.stacks:
                 raise MfnPatchError(
-                    f"there is no stack {stack!r}", remedy=f"Use one of: {', '.join(self.stacks)}."
+                    f"there is no stack {stack!r}",
+                    remedy=did_you_mean(stack, self.stacks)
+                    or f"Use one of: {', '.join(self.stacks)}.",
                 )
         if stacks:
             stacks = (*stacks, *self.required(stacks))

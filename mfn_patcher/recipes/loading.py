@@ -13,6 +13,7 @@ from mfn_patcher.encoding import decode
 from mfn_patcher.recipes import DEFAULT
 from mfn_patcher.recipes.model import Recipe, RecipeError
 from mfn_patcher.recipes.parsing import parse
+from mfn_patcher.suggestion import did_you_mean
 
 BUILTIN = Path(__file__).parent / "builtin"
 """The folder of the built-in recipes."""
@@ -46,7 +47,8 @@ def read_text(which: str) -> tuple[str, str]:
         reason = f"that file cannot be read: {error.strerror}"
     raise RecipeError(
         f"there is no recipe {which!r}: no built-in recipe has this name, and {reason}",
-        remedy=f"The built-in recipes are {', '.join(names())}; name your own by its path.",
+        remedy=did_you_mean(which, names())
+        or f"The built-in recipes are {', '.join(names())}; name your own by its path.",
     )
 
 

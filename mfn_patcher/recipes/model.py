@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mfn_patcher.errors import MfnPatchError
+from mfn_patcher.suggestion import did_you_mean
 
 
 class RecipeError(MfnPatchError):
@@ -121,7 +122,9 @@ class Recipe:
                 return stage
         known = ", ".join(f"{stage.number} ({stage.name})" for stage in self.stages)
         raise RecipeError(
-            f"recipe {self.name} has no stage {which!r}", remedy=f"Its stages are {known}."
+            f"recipe {self.name} has no stage {which!r}",
+            remedy=did_you_mean(str(which).strip(), [*(stage.name for stage in self.stages), "all"])
+            or f"Its stages are {known}.",
         )
 
     def choose(self, text: str) -> tuple[Stage, ...]:

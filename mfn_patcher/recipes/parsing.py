@@ -9,6 +9,7 @@ from typing import Any
 
 from mfn_patcher.recipes.model import Expectations, Recipe, RecipeError, Stage, StageCheckpoint
 from mfn_patcher.recipes.validation import check_stage
+from mfn_patcher.suggestion import did_you_mean
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -106,7 +107,7 @@ def _check_keys(
     types = {**required, **(optional or {})}
     for key in table:
         if key not in types:
-            remedy = f"The known keys are {', '.join(types)}."
+            remedy = did_you_mean(key, types) or f"The known keys are {', '.join(types)}."
             raise RecipeError(f"{where}: unknown key {key!r}", remedy=remedy)
     for key, kind in types.items():
         if key not in table:

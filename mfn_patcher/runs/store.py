@@ -12,6 +12,7 @@ from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.runs import output, record
 from mfn_patcher.runs.log import read_events
 from mfn_patcher.runs.summary import LogError, RunSummary, summarise
+from mfn_patcher.suggestion import did_you_mean
 
 LAST = "last"
 
@@ -107,6 +108,9 @@ def find(folder: Path, name: str) -> Run:
         if found:
             names = ", ".join(run.name for run in found)
             raise RunError(f"{name!r} is ambiguous: {names}", remedy="Give more of the name.")
+    # The time that a name starts with is rarely typed.
+    known = [part for run in runs for part in (run.name, run.name.partition("-")[2])]
     raise RunError(
-        f"there is no run {name!r} in {folder}", remedy="`mfn-patch runs list` lists all runs."
+        f"there is no run {name!r} in {folder}",
+        remedy=f"{did_you_mean(name, known)} `mfn-patch runs list` lists all runs.".lstrip(),
     )

@@ -62,13 +62,15 @@ def test_a_file_that_is_none(mine: Path, tool: Tool, tmp_path: Path) -> None:
     for which, reason in (
         (mine, "is not UTF-8 text, from byte 8 on"),
         (tmp_path, "that path is a directory"),
-        ("mobilefacenet.toml", "there is no such file"),
+        ("other.toml", "there is no such file"),
         ("", "that path is a directory"),
     ):
         ran = tool("train", "--recipe", which, "--stage", "2", "--dry-run")
         assert ran.code == ExitCode.ERROR
         assert reason in ran.err
         assert f"The built-in recipes are {', '.join(loading.names())};" in ran.err
+    ran = tool("train", "--recipe", "mobilefacenet.toml", "--stage", "2", "--dry-run")
+    assert ran.err.endswith("\nDid you mean 'mobilefacenet'?\n")
 
 
 def test_a_copy_needs_another_name(tmp_path: Path) -> None:

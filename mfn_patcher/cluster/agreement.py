@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 from collections.abc import Iterator, Mapping, Sequence
 
+from mfn_patcher import __version__
 from mfn_patcher.arguments import pairs
 from mfn_patcher.children.interpreter import Interpreter
 from mfn_patcher.runs.code import Code
@@ -32,7 +32,7 @@ def collect_facts(
     """
     versions = dict(interpreter.versions) if interpreter else {}
     facts = {
-        "mfn-patch": importlib.metadata.version("mfn-patcher"),
+        "mfn-patch": __version__,
         "chain commit": code.commit or "",
         "training package": code.trainer_sha256,
         "edits of the patched code": hashlib.sha256(code.edits).hexdigest() if code.edits else "",

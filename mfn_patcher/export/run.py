@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mfn_patcher import __version__
 from mfn_patcher.checkpoints.digest import digest
 from mfn_patcher.checkpoints.selection import Model
 from mfn_patcher.engine import AUTO, choice
@@ -130,7 +130,7 @@ def export(
             latencies=_compare_latency(conversion, files),
             proof=proof,
             limits=limits,
-            tool=importlib.metadata.version("mfn-patcher"),
+            tool=__version__,
         )
         cards.write(card, *(made / name for name in request.card_files))
         publishing.publish(made, folder, targets)

@@ -5,12 +5,12 @@ The page is self-contained: it loads nothing and runs no scripts.
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from mfn_patcher import __version__
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.recipes import published
 from mfn_patcher.recipes.published import Published
@@ -96,7 +96,7 @@ def render(run: Run) -> str:
         others=others,
         curves=list(_curves(plotted)) if plotted else [],
         edits=_edits(run),
-        version=importlib.metadata.version("mfn-patcher"),
+        version=__version__,
     )
 
 

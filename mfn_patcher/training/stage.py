@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from mfn_patcher import __version__
 from mfn_patcher.checkpoints import folder as checkpoints
 from mfn_patcher.checkpoints.folder import Archive
 from mfn_patcher.data.fingerprint import Fingerprint, fingerprint
@@ -150,7 +150,7 @@ class StageRun:
             data_dir=str(context.resolve(plan.data_dir)),
             start=f"{context.resolve(start.prefix)},{start.number}" if start else None,
             versions={
-                "mfn-patcher": importlib.metadata.version("mfn-patcher"),
+                "mfn-patcher": __version__,
                 "python": self._engine.interpreter.python,
                 **self._engine.interpreter.versions,
             },

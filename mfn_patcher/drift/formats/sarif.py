@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from mfn_patcher import __version__
 from mfn_patcher.drift.findings import LINT
 from mfn_patcher.drift.verdicts import HunkState
 from mfn_patcher.printable import json_text
@@ -46,7 +46,7 @@ def render(report: DriftReport) -> str:
             ]
     driver = {
         "name": "mfn-patch",
-        "version": importlib.metadata.version("mfn-patcher"),
+        "version": __version__,
         "rules": [{"id": id_, "shortDescription": {"text": text}} for id_, text in _RULES.items()],
     }
     revisions = [{"revision": v.revision, "commit": v.commit} for v in report.revisions]

@@ -22,7 +22,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 _DISTRIBUTION = "mfn-patcher"
-_COMMAND = "mfn-patch"
+COMMAND = "mfn-patch"
+"""The name of the program."""
 _EXTRA = re.compile(r"""\s*(?:;|\band\b)\s*extra\s*==\s*['"]([^'"]+)['"]""")
 
 
@@ -31,9 +32,9 @@ def command() -> str:
     started = Path(sys.argv[0])
     if started.name == "__main__.py" and started.parent.name == "mfn_patcher":
         return f"{_typed(sys.executable)} -m mfn_patcher"
-    if started.name != _COMMAND:
+    if started.name != COMMAND:
         # Another program imports this package; how it was started says nothing about ours.
-        return _COMMAND
+        return COMMAND
     return _typed(sys.argv[0])
 
 
@@ -51,15 +52,15 @@ def _same(found: str, program: str) -> bool:
     # would make different environments look the same.
     if os.path.abspath(found) == os.path.abspath(program):  # noqa: PTH100
         return True
-    return Path(program).name == _COMMAND and os.path.realpath(found) == os.path.realpath(program)
+    return Path(program).name == COMMAND and os.path.realpath(found) == os.path.realpath(program)
 
 
 def as_typed(text: str) -> str:
     """Return `text` with the commands in backticks written as the user can run them."""
     name = command()
-    if name == _COMMAND:
+    if name == COMMAND:
         return text
-    own = re.compile(rf"(?<=[\s`]){_COMMAND}(?=[\s`])")
+    own = re.compile(rf"(?<=[\s`]){COMMAND}(?=[\s`])")
     return re.sub(r"`[^`]*`", lambda quoted: own.sub(lambda _: name, quoted[0]), text)
 
 

@@ -11,10 +11,14 @@ import traceback
 from pathlib import Path
 
 import click
+from click.exceptions import NoSuchCommand
 
+from mfn_patcher.cli import completion
+from mfn_patcher.cli.command import write_examples
 from mfn_patcher.cli.terminal import echo, prefix_log, prepare, show_log
+from mfn_patcher.cli.version import print_version
 from mfn_patcher.errors import ExitCode, MfnPatchError
-from mfn_patcher.remedies import as_typed, command
+from mfn_patcher.remedies import COMMAND, as_typed, command
 
 # Errors of the machine rather than bugs of this program.
 _ENVIRONMENT = {
@@ -39,40 +43,13 @@ _SECTIONS = {
     "Results": ("runs", "log", "plot", "report"),
     "Trained model": ("export", "embed", "compare", "bench"),
 }
+_EXAMPLES = (
+    "mfn-patch demo",
+    "mfn-patch apply && mfn-patch train --stage all --data-dir /data/faces_ms1m_112x112",
+    "mfn-patch check --against upstream",
+)
 # Commands whose name is a Python builtin, and the name of their module and function.
 _MODULES = {"eval": "evaluate"}
-
-
-def _set_verbosity(_: click.Context, option: click.Parameter, given: bool) -> None:
-    if given:
-        show_log(logging.DEBUG if option.name == "verbose" else logging.WARNING)
-
-
-_VERBOSITY = (
-    click.Option(
-        ["-v", "--verbose"],
-        is_flag=True,
-        expose_value=False,
-        callback=_set_verbosity,
-        help="Log details, such as each git command, to stderr.",
-    ),
-    click.Option(
-        ["-q", "--quiet"],
-        is_flag=True,
-        expose_value=False,
-        callback=_set_verbosity,
-        help="Log warnings only.",
-    ),
-)
-
-
-def _add_verbosity(command: click.Command) -> None:
-    """Give a command, or all commands of a group, the options that every command has."""
-    if isinstance(command, click.Group):
-        for each in command.commands.values():
-            _add_verbosity(each)
-    elif _VERBOSITY[0] not in command.params:
-        command.params.extend(_VERBOSITY)
 
 
 class _Commands(click.Group):
@@ -86,8 +63,17 @@ class _Commands(click.Group):
             return None
         name = _MODULES.get(cmd_name, cmd_name)
         command: click.Command = getattr(importlib.import_module(f"mfn_patcher.cli.{name}"), name)
-        _add_verbosity(command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except NoSuchCommand as error:
+            # click suggests only commands that are already imported.
+            known = self.list_commands(ctx)
+            raise NoSuchCommand(error.command_name, possibilities=known, ctx=ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         width = formatter.width - max(map(len, self.list_commands(ctx))) - 6
@@ -98,19 +84,24 @@ class _Commands(click.Group):
                     [(name, each.get_short_help_str(width)) for name, each in commands if each]
                 )
 
+    def format_epilog(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
+        write_examples(formatter, _EXAMPLES)
+
 
 @click.group(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(package_name="mfn-patcher", prog_name="mfn-patch")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=print_version,
+    help="Show versions, as a bug report needs them, and exit.",
+)
 def cli() -> None:
-    """Patch insightface at a pinned commit, verify it, and train MobileFaceNet.
-
-    \b
-    First run, on a CPU:          mfn-patch demo
-    The recipe on a GPU machine:  mfn-patch apply && mfn-patch train --stage all
-    """
+    """Patch insightface at a pinned commit, verify it, and train MobileFaceNet."""
 
 
 def main() -> None:
@@ -130,7 +121,10 @@ def run(arguments: list[str] | None = None) -> int:
         _complain("the current folder no longer exists", "Change to another folder and try again.")
         return ExitCode.ERROR
     try:
-        return int(cli.main(arguments, prog_name=command(), standalone_mode=False) or ExitCode.DONE)
+        # A shell completes the command by its name, however it was started to print the script.
+        name = COMMAND if completion.VARIABLE in os.environ else command()
+        done = cli.main(arguments, name, complete_var=completion.VARIABLE, standalone_mode=False)
+        return int(done or ExitCode.DONE)
     except MfnPatchError as error:
         _complain(str(error), error.remedy)
         return error.exit_code

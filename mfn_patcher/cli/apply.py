@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mfn_patcher.cli import completion
+from mfn_patcher.cli.command import Command
 from mfn_patcher.cli.options import (
     json_option,
     load_project_series,
@@ -26,7 +28,13 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "mfn-patch apply",
+        "mfn-patch apply --stack recipe --stack python3 -w /data/insightface",
+    ),
+)
 @workspace_option
 @upstream_option
 @click.option(
@@ -34,9 +42,16 @@ _LOG = logging.getLogger(__name__)
     "stacks",
     multiple=True,
     metavar="NAME",
+    shell_complete=completion.stacks,
     help="Apply only this stack and those that it requires; repeatable.",
 )
-@click.option("--without", multiple=True, metavar="PATCH", help="Leave this patch out; repeatable.")
+@click.option(
+    "--without",
+    multiple=True,
+    metavar="PATCH",
+    shell_complete=completion.patches,
+    help="Leave this patch out; repeatable.",
+)
 @click.option("--dry-run", is_flag=True, help="Try the patches without changing the workspace.")
 @click.option("--force", is_flag=True, help="Save your edits as a patch file and overwrite them.")
 @project_option
@@ -55,11 +70,6 @@ def apply(
 
     Each patch becomes a commit on branch mfn-patch of the workspace. Nothing changes unless all
     patches apply. If the series has changed since, the workspace moves to the new one.
-
-    \b
-    Example:
-      mfn-patch apply
-      mfn-patch apply --stack recipe --stack python3 -w /data/insightface
     """
     from mfn_patcher.patching.applying import apply as apply_patches
     from mfn_patcher.patching.workspace import Workspace

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from mfn_patcher.cli.bench_step import step
+from mfn_patcher.cli.command import Group
 from mfn_patcher.cli.options import (
     PathType,
     engine_option,
@@ -28,7 +29,7 @@ Several models are timed in turn, so that other load on the machine affects all 
 """
 
 
-@click.group(short_help="Measure speed on this machine.")
+@click.group(cls=Group, short_help="Measure speed on this machine.")
 def bench() -> None:
     """Measure speed on this machine."""
 
@@ -39,7 +40,7 @@ bench.add_command(step)
 @bench.command(
     help=_MODEL_HELP,
     short_help="Measure the latency of exported models.",
-    epilog="\b\nExample:\n  mfn-patch bench model model-y1-arcface-0080.onnx",
+    examples=("mfn-patch bench model model-y1-arcface-0080.onnx",),
 )
 @click.argument(
     "files", metavar="MODEL...", type=PathType(dir_okay=False, path_type=Path), nargs=-1
@@ -89,7 +90,7 @@ def model(files: tuple[Path, ...], threads: tuple[int, ...], runs: int, *, as_js
 
 @bench.command(
     short_help="Measure how fast a data set is fed to training.",
-    epilog="\b\nExample:\n  mfn-patch bench feed datasets/faces_ms1m_112x112",
+    examples=("mfn-patch bench feed datasets/faces_ms1m_112x112",),
 )
 @click.argument(
     "data_dir", metavar="DIR", type=PathType(exists=True, file_okay=False, path_type=Path)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mfn_patcher.cli import completion
+from mfn_patcher.cli.command import Command
 from mfn_patcher.cli.options import (
     PathType,
     engine_option,
@@ -27,20 +29,22 @@ if TYPE_CHECKING:
     from mfn_patcher.training.plan import StagePlan
     from mfn_patcher.training.step_speed import StepRates
 
-_EXAMPLE = """\b
-Example:
-  mfn-patch bench step
-  mfn-patch bench step --batch-size 256 --data-dir datasets/faces_ms1m_112x112
-"""
 
-
-@click.command(epilog=_EXAMPLE, short_help="Measure training steps on this machine.")
+@click.command(
+    short_help="Measure training steps on this machine.",
+    cls=Command,
+    examples=(
+        "mfn-patch bench step",
+        "mfn-patch bench step --batch-size 256 --data-dir datasets/faces_ms1m_112x112",
+    ),
+)
 @workspace_option
 @recipe_option
 @click.option(
     "--stage",
     "which",
     metavar="STAGE",
+    shell_complete=completion.stage,
     help="Stage, by number or name.  [default: longest]",
 )
 @click.option(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mfn_patcher.cli.command import Command
 from mfn_patcher.cli.options import (
     find_project,
     json_option,
@@ -25,7 +26,13 @@ if TYPE_CHECKING:
 _ALLOWED = {"exact": "clean", "offset": "offset", "merged": "merged"}
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "mfn-patch check",
+        "mfn-patch check --against upstream --history",
+    ),
+)
 @click.option(
     "--against",
     "revisions",
@@ -71,11 +78,6 @@ def check(
 
     Exits with 3 if they drift. Without --against and --history, this runs lint, then checks the
     series at the pin, byte for byte. No workspace is needed or changed.
-
-    \b
-    Example:
-      mfn-patch check
-      mfn-patch check --against upstream --history
     """
     from mfn_patcher.drift.check import check as judge_series
     from mfn_patcher.drift.findings import DriftReport

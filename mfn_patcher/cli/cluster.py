@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from mfn_patcher.cli.command import Command
 from mfn_patcher.cli.options import Number, PathType
-from mfn_patcher.cli.sections import SectionedCommand
 from mfn_patcher.cli.terminal import prefix_log
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def for_rank(options: Options, job: Job | None) -> Options:
     return dataclasses.replace(options, gpus=gpus, workers=job.rank.size)
 
 
-class RelaunchableCommand(SectionedCommand):
+class RelaunchableCommand(Command):
     """Keeps its arguments as given, so that the same command can be started on another host."""
 
     _KEY = "mfn_patcher.arguments"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from mfn_patcher.cli.command import Command
 from mfn_patcher.cli.options import PathType, json_option
 from mfn_patcher.cli.terminal import echo, print_json
 from mfn_patcher.export import formats
@@ -23,7 +24,8 @@ higher it is, the more likely both show the same person. The threshold depends o
 @click.command(
     help=_HELP,
     short_help="Compare two aligned faces with an exported model.",
-    epilog="\b\nExample:\n  mfn-patch compare model-y1-arcface-0080.onnx a.jpg b.jpg",
+    cls=Command,
+    examples=("mfn-patch compare model-y1-arcface-0080.onnx a.jpg b.jpg",),
 )
 @click.argument("model", metavar="MODEL", type=_FILE)
 @click.argument("a", metavar="A", type=_FILE)

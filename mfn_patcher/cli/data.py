@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mfn_patcher.cli.command import Group
 from mfn_patcher.cli.options import PathType, json_option, output_option, print_findings
 from mfn_patcher.cli.terminal import echo, print_json
 from mfn_patcher.errors import ExitCode
@@ -18,14 +19,14 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 
-@click.group(short_help="Make, check and show data sets.")
+@click.group(cls=Group, short_help="Make, check and show data sets.")
 def data() -> None:
     """Make a data set from your own faces or synthetic ones, and check or show a data set."""
 
 
 @data.command(
     short_help="Write a small synthetic data set.",
-    epilog="\b\nExample:\n  mfn-patch data synth data/synthetic --identities 10 --seed 1",
+    examples=("mfn-patch data synth data/synthetic --identities 10 --seed 1",),
 )
 @click.argument("directory", metavar="DIR", type=PathType(path_type=Path))
 @click.option("--identities", default=20, show_default=True, help="Number of training identities.")
@@ -72,7 +73,7 @@ def synth(
 
 @data.command(
     short_help="Make a data set from your own faces.",
-    epilog="\b\nExample:\n  mfn-patch data make data/own faces --pairs 600",
+    examples=("mfn-patch data make data/own faces --pairs 600",),
 )
 @click.argument("directory", metavar="OUT", type=PathType(path_type=Path))
 @click.argument("source", type=PathType(exists=True, path_type=Path))
@@ -137,7 +138,7 @@ def _print_made(made: MadeDataSet) -> None:
 
 @data.command(
     short_help="Check a data set before training on it.",
-    epilog="\b\nExample:\n  mfn-patch data check data/faces_ms1m_112x112",
+    examples=("mfn-patch data check data/faces_ms1m_112x112",),
 )
 @click.argument("directory", metavar="DIR", type=PathType(path_type=Path))
 @json_option
@@ -162,7 +163,7 @@ def check(context: click.Context, directory: Path, *, as_json: bool) -> None:
 
 @data.command(
     short_help="Draw a contact sheet of a data set.",
-    epilog="\b\nExample:\n  mfn-patch data show data/own -o sheet.png",
+    examples=("mfn-patch data show data/own -o sheet.png",),
 )
 @click.argument("directory", metavar="DIR", type=PathType(path_type=Path))
 @output_option("PNG file, replaced if it exists.  [default: a new ./DIR.png]")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mfn_patcher.cli.command import Command
 from mfn_patcher.cli.options import (
     engine_option,
     load_project_series,
@@ -31,7 +32,11 @@ _LOG = logging.getLogger(__name__)
 _BATCH_SIZE, _STEPS, _CHECKPOINT_EVERY = 4, 6, 3
 
 
-@click.command(short_help="Run the whole pipeline once, at toy scale.")
+@click.command(
+    short_help="Run the whole pipeline once, at toy scale.",
+    cls=Command,
+    examples=("mfn-patch demo",),
+)
 @workspace_option
 @upstream_option
 @python_option
@@ -45,10 +50,6 @@ def demo(
     Applies the patches, verifies them, draws a data set and trains the three stages for six steps
     each, on the CPU, in a few minutes. It shows that everything works on this machine; the
     accuracy means nothing.
-
-    \b
-    Example:
-      mfn-patch demo
     """
     from mfn_patcher.children import interpreter
     from mfn_patcher.data.synth import synthesise

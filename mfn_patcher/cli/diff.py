@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mfn_patcher.cli import completion
+from mfn_patcher.cli.command import Command
 from mfn_patcher.cli.options import (
     is_terminal,
     load_project_series,
@@ -18,8 +20,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@click.command()
-@click.argument("patch", required=False)
+@click.command(
+    cls=Command,
+    examples=(
+        "mfn-patch diff --stat",
+        "mfn-patch diff recipe/0002",
+        "mfn-patch diff --local > mine.patch",
+    ),
+)
+@click.argument("patch", required=False, shell_complete=completion.patches)
 @workspace_option
 @click.option("--stat", is_flag=True, help="Show only the number of changed lines per file.")
 @click.option("--local", is_flag=True, help="Show your own changes on top of the patches.")
@@ -28,12 +37,6 @@ def diff(patch: str | None, workspace: Path, stat: bool, local: bool, project: P
     """Show the changes of all patches, or of PATCH.
 
     Piped output is a plain unified diff for `git apply`.
-
-    \b
-    Example:
-      mfn-patch diff --stat
-      mfn-patch diff recipe/0002
-      mfn-patch diff --local > mine.patch
     """
     from mfn_patcher.patching.workspace import Workspace
 

@@ -37,18 +37,15 @@ _SECTIONS = {
     "Several hosts": CLUSTER_SECTION,
 }
 
-_EXAMPLE = """\b
-Example:
-  mfn-patch doctor --data-dir /data/faces_ms1m_112x112
-  mpirun -n 4 mfn-patch doctor --cluster
-"""
-
 
 @click.command(
     cls=RelaunchableCommand,
     sections=_SECTIONS,
-    epilog=_EXAMPLE,
     short_help="Check that this machine can train.",
+    examples=(
+        "mfn-patch doctor --data-dir /data/faces_ms1m_112x112",
+        "mpirun -n 4 mfn-patch doctor --cluster",
+    ),
 )
 @workspace_option
 @recipe_option

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from mfn_patcher.cli.command import Command
 from mfn_patcher.cli.options import PathType, json_option
 from mfn_patcher.cli.terminal import echo, print_json
 from mfn_patcher.export import formats
@@ -22,7 +23,8 @@ embedding, normalised to length 1.
 @click.command(
     help=_HELP,
     short_help="Embed aligned faces with an exported model.",
-    epilog="\b\nExample:\n  mfn-patch embed model-y1-arcface-0080.onnx a.jpg b.jpg",
+    cls=Command,
+    examples=("mfn-patch embed model-y1-arcface-0080.onnx a.jpg b.jpg",),
 )
 @click.argument("model", metavar="MODEL", type=_FILE)
 @click.argument("images", metavar="IMAGE...", type=_FILE, nargs=-1, required=True)

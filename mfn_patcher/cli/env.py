@@ -8,6 +8,7 @@ import shlex
 
 import click
 
+from mfn_patcher.cli.command import Command
 from mfn_patcher.cli.options import (
     cpu_option,
     engine_option,
@@ -19,14 +20,15 @@ from mfn_patcher.cli.terminal import echo_exactly
 
 _LOG = logging.getLogger(__name__)
 
-_EXAMPLE = """\b
-Example:
-  eval "$(mfn-patch env --engine torch --cpu)"
-  cd insightface/src && python -u train_softmax.py --help
-"""
 
-
-@click.command(epilog=_EXAMPLE, short_help="Print the environment for running the script by hand.")
+@click.command(
+    short_help="Print the environment for running the script by hand.",
+    cls=Command,
+    examples=(
+        'eval "$(mfn-patch env --engine torch --cpu)"',
+        "cd insightface/src && python -u train_softmax.py --help",
+    ),
+)
 @recipe_option
 @gpus_option
 @cpu_option

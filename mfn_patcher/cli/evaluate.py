@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mfn_patcher.cli import completion
+from mfn_patcher.cli.command import Command
 from mfn_patcher.cli.options import (
     PathType,
     engine_option,
@@ -42,20 +44,25 @@ its own runtime.
 By default, data set and batch size are those of the run that saved the newest of the checkpoints,
 and GPUs are chosen as `mfn-patch train` does.
 """
-_EXAMPLE = """\b
-Example:
-  mfn-patch eval --model insightface/models/MobileFaceNet/model-y1-arcface,80
-  mfn-patch eval --model insightface/models/MobileFaceNet/model-y1-arcface --plot roc.png
-  mfn-patch eval --model model-y1-arcface-0080.onnx --data-dir faces_ms1m_112x112
-"""
 
 
-@click.command(name="eval", help=_HELP, short_help="Evaluate checkpoints.", epilog=_EXAMPLE)
+@click.command(
+    name="eval",
+    help=_HELP,
+    short_help="Evaluate checkpoints.",
+    cls=Command,
+    examples=(
+        "mfn-patch eval --model insightface/models/MobileFaceNet/model-y1-arcface,80",
+        "mfn-patch eval --model insightface/models/MobileFaceNet/model-y1-arcface --plot roc.png",
+        "mfn-patch eval --model model-y1-arcface-0080.onnx --data-dir faces_ms1m_112x112",
+    ),
+)
 @workspace_option
 @click.option(
     "--model",
     required=True,
     metavar="MODEL",
+    shell_complete=completion.checkpoints,
     help="Checkpoints, or an exported model.",
 )
 @click.option("--target", metavar="LIST", help="Sets, such as lfw,agedb_30.  [default: all]")

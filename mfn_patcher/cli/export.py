@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mfn_patcher.cli import completion
+from mfn_patcher.cli.command import Command
 from mfn_patcher.cli.options import (
     PathType,
     engine_option,
@@ -25,18 +27,28 @@ if TYPE_CHECKING:
 
 _WIDTH = max(len(form.name) for form in formats.FORMATS) + 2
 _FORMATS = "\n".join(f"  {form.name:<{_WIDTH}}for {form.summary}" for form in formats.FORMATS)
-_EPILOG = f"""\b
-Formats:
-{_FORMATS}
+_HELP = f"""Export the network of a checkpoint, from pixels to embedding, to another format.
+
+The format's own runtime runs the result on 64 images, and its embeddings are compared with the
+engine's. If they differ, no file is written, and the message names the first layer that differs.
+A card beside the model says where it comes from, how to use it, and how it was verified. No file
+is overwritten. The default folder is exported, beside the checkpoint.
 
 \b
-Example:
-  mfn-patch export insightface/models/MobileFaceNet/model-y1-arcface,80 --format onnx
+Formats:
+{_FORMATS}
 """
 
 
-@click.command(short_help="Export a checkpoint to another format.", epilog=_EPILOG)
-@click.argument("checkpoint", metavar="PREFIX,EPOCH")
+@click.command(
+    help=_HELP,
+    short_help="Export a checkpoint to another format.",
+    cls=Command,
+    examples=(
+        "mfn-patch export insightface/models/MobileFaceNet/model-y1-arcface,80 --format onnx",
+    ),
+)
+@click.argument("checkpoint", metavar="PREFIX,EPOCH", shell_complete=completion.checkpoints)
 @workspace_option
 @click.option(
     "--format",
@@ -74,13 +86,7 @@ def export(
     engine: str,
     as_json: bool,
 ) -> None:
-    """Export the network of a checkpoint, from pixels to embedding, to another format.
-
-    The format's own runtime runs the result on 64 images, and its embeddings are compared with the
-    engine's. If they differ, no file is written, and the message names the first layer that
-    differs. A card beside the model says where it comes from, how to use it, and how it was
-    verified. No file is overwritten. The default folder is exported, beside the checkpoint.
-    """
+    """Export a checkpoint to another format."""
     from mfn_patcher.children import interpreter
     from mfn_patcher.export import run
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mfn_patcher.cli.command import Command
 from mfn_patcher.cli.options import find_project, json_option, project_option
 from mfn_patcher.cli.terminal import echo, print_json
 from mfn_patcher.errors import ExitCode
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@click.command()
+@click.command(cls=Command, examples=("mfn-patch lint",))
 @project_option
 @json_option
 @click.pass_context
@@ -23,10 +24,6 @@ def lint(context: click.Context, project: Path | None, as_json: bool) -> None:
 
     This checks pinned_commit.txt, upstream.toml, and in patches/ the order, headers, diffs, blob
     ids and stray files. Each problem is printed on a line, as file:line: message.
-
-    \b
-    Example:
-      mfn-patch lint
     """
     from mfn_patcher.patching.lint import lint as find_problems
     from mfn_patcher.patching.series import load_series

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mfn_patcher.cli.command import Command
 from mfn_patcher.cli.options import PathType, json_option, print_table
 from mfn_patcher.cli.terminal import echo, print_json, style
 from mfn_patcher.printable import csv_cell
@@ -21,7 +22,14 @@ if TYPE_CHECKING:
 _CSV = ("run", "set", "step", "accuracy", "std", "xnorm", "checkpoint")
 
 
-@click.command(short_help="Summarise a log of the training script.")
+@click.command(
+    short_help="Summarise a log of the training script.",
+    cls=Command,
+    examples=(
+        "mfn-patch log training.log",
+        "mfn-patch log insightface/runs/20260101T000000-stage2-softmax/output.log --json",
+    ),
+)
 @click.argument("file", type=PathType(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
 @click.option(
     "--format",
@@ -38,11 +46,6 @@ def log(file: Path, form: str, as_json: bool) -> None:
     The log may come from MXNet 1.1 or 1.9.1, have a time stamp before each line, and hold several
     runs. The summary shows arguments, speed, learning rates, checkpoints, all verification
     results and the best one on each set. The csv format has only the verification results.
-
-    \b
-    Example:
-      mfn-patch log training.log
-      mfn-patch log insightface/runs/20260101T000000-stage2-softmax/output.log --json
     """
     from mfn_patcher.runs.log import read_events
     from mfn_patcher.runs.summary import summarise

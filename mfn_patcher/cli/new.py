@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mfn_patcher.cli import completion
 from mfn_patcher.cli.authors import author_option, git_user, parse_author
+from mfn_patcher.cli.command import Command
 from mfn_patcher.cli.options import load_project_series, project_option, workspace_option
 from mfn_patcher.cli.terminal import echo
 
@@ -21,9 +23,15 @@ if TYPE_CHECKING:
 _SUBJECT = "What the patch does, in at most 72 characters"
 
 
-@click.command()
+@click.command(cls=Command, examples=("mfn-patch new log-the-seed --stack local",))
 @click.argument("name")
-@click.option("--stack", required=True, metavar="STACK", help="Stack to append the patch to.")
+@click.option(
+    "--stack",
+    required=True,
+    metavar="STACK",
+    shell_complete=completion.stacks,
+    help="Stack to append the patch to.",
+)
 @click.option("--subject", metavar="TEXT", help=f"{_SUBJECT}.")
 @click.option(
     "--header",
@@ -49,10 +57,6 @@ def new(
     NAME says what the patch does, in lower case letters and hyphens. It becomes the last patch of
     STACK; patches of later stacks are updated as needed. You are asked for the subject and for the
     paragraphs that the project requires, unless options give them. `git add` new files first.
-
-    \b
-    Example:
-      mfn-patch new log-the-seed --stack local
     """
     from mfn_patcher.patching import edit
     from mfn_patcher.patching.patchfile import Header

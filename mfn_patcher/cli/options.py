@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from mfn_patcher.cli import completion
 from mfn_patcher.cli.terminal import as_cell, echo, style, unstyle
 from mfn_patcher.engine import AUTO, CHOICES
 from mfn_patcher.patching.project import project_root, resolve_address
@@ -172,6 +173,7 @@ recipe_option = click.option(
     default=DEFAULT,
     show_default=True,
     metavar="NAME|FILE",
+    shell_complete=completion.recipes,
     help="Recipe name or file.",
 )
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mfn_patcher.cli import completion
+from mfn_patcher.cli.command import Command
 from mfn_patcher.cli.options import output_option, workspace_option
 from mfn_patcher.cli.terminal import echo
 
@@ -16,8 +18,21 @@ if TYPE_CHECKING:
     from mfn_patcher.runs.panels import PlottedRun
 
 
-@click.command(short_help="Plot accuracy, speed and verification over the steps.")
-@click.argument("sources", metavar="FILE|RUN...", nargs=-1, required=True)
+@click.command(
+    short_help="Plot accuracy, speed and verification over the steps.",
+    cls=Command,
+    examples=(
+        "mfn-patch plot last",
+        "mfn-patch plot training.log stage3 -o both.svg",
+    ),
+)
+@click.argument(
+    "sources",
+    metavar="FILE|RUN...",
+    nargs=-1,
+    required=True,
+    shell_complete=completion.runs_or_files,
+)
 @output_option("Picture to write, .png or .svg.")
 @workspace_option
 def plot(sources: tuple[str, ...], output: Path | None, workspace: Path) -> None:
@@ -26,11 +41,6 @@ def plot(sources: tuple[str, ...], output: Path | None, workspace: Path) -> None
     Several logs and runs are drawn on top of each other. Dashed lines are the published results
     for the same loss; dotted lines mark the steps at which the learning rate changes. Without -o, a
     PNG named after the first source is written here, unless a file of that name exists.
-
-    \b
-    Example:
-      mfn-patch plot last
-      mfn-patch plot training.log stage3 -o both.svg
     """
     from mfn_patcher.runs.panels import PlotError
     from mfn_patcher.runs.plots import draw

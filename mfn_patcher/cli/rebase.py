@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mfn_patcher.cli.command import Command
 from mfn_patcher.cli.options import (
     load_project_series,
     project_option,
@@ -18,7 +19,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "mfn-patch rebase --onto upstream",
+        "mfn-patch rebase --continue",
+    ),
+)
 @click.option("--onto", metavar="REV", help="New pin: a commit, branch or tag of upstream.")
 @click.option("--continue", "resume", is_flag=True, help="Continue after resolving conflicts.")
 @click.option("--abort", is_flag=True, help="Cancel the rebase and restore the workspace.")
@@ -38,11 +45,6 @@ def rebase(
     A conflict stops the rebase, with conflict markers in the workspace. Edit the files there, use
     `git add` or `git rm` for files that one side does not have, then --continue. The files of the
     project change together, when the last patch is done.
-
-    \b
-    Example:
-      mfn-patch rebase --onto upstream
-      mfn-patch rebase --continue
     """
     from mfn_patcher.patching import rebase as rebasing
     from mfn_patcher.patching.workspace import Workspace

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mfn_patcher.cli import completion
+from mfn_patcher.cli.command import Group
 from mfn_patcher.cli.options import json_option
 from mfn_patcher.cli.terminal import echo, echo_exactly, print_json
 from mfn_patcher.recipes import DEFAULT
@@ -15,15 +17,13 @@ if TYPE_CHECKING:
     from mfn_patcher.recipes.published import Published
 
 
-@click.group(short_help="List the built-in recipes, or print one.")
+@click.group(cls=Group, short_help="List the built-in recipes, or print one.")
 def recipes() -> None:
     """List the built-in training recipes, or print one."""
 
 
 @recipes.command(
-    "list",
-    short_help="List the built-in recipes.",
-    epilog="\b\nExample:\n  mfn-patch recipes list",
+    "list", short_help="List the built-in recipes.", examples=("mfn-patch recipes list",)
 )
 @json_option
 def list_(as_json: bool) -> None:
@@ -70,10 +70,12 @@ def _as_json(recipe: Recipe, accuracies: list[Published]) -> dict[str, Any]:
 
 @recipes.command(
     short_help="Print a recipe, or check one of your own.",
-    epilog="\b\nExample:\n  mfn-patch recipes show issue-214\n"
-    "  mfn-patch recipes show mobilefacenet > mine.toml",
+    examples=(
+        "mfn-patch recipes show issue-214",
+        "mfn-patch recipes show mobilefacenet > mine.toml",
+    ),
 )
-@click.argument("name", metavar="NAME|FILE")
+@click.argument("name", metavar="NAME|FILE", shell_complete=completion.recipes)
 @json_option
 def show(name: str, as_json: bool) -> None:
     """Print the TOML text of a recipe, to read it or to start your own from it.

@@ -6,12 +6,21 @@ from pathlib import Path
 
 import click
 
+from mfn_patcher.cli import completion
+from mfn_patcher.cli.command import Command
 from mfn_patcher.cli.options import output_option, workspace_option
 from mfn_patcher.cli.terminal import echo
 
 
-@click.command(short_help="Write an HTML page about a run.")
-@click.argument("run_name", metavar="RUN")
+@click.command(
+    short_help="Write an HTML page about a run.",
+    cls=Command,
+    examples=(
+        "mfn-patch report last",
+        "mfn-patch report stage3 -o arcface.html",
+    ),
+)
+@click.argument("run_name", metavar="RUN", shell_complete=completion.runs)
 @output_option("Page to write, .html.")
 @workspace_option
 def report(run_name: str, output: Path | None, workspace: Path) -> None:
@@ -20,11 +29,6 @@ def report(run_name: str, output: Path | None, workspace: Path) -> None:
     The page shows the results next to published ones, the curves, patches, command, environment
     and data set. It is self-contained. By default it is written to report.html in the folder of
     the run.
-
-    \b
-    Example:
-      mfn-patch report last
-      mfn-patch report stage3 -o arcface.html
     """
     from mfn_patcher.runs.report import render
     from mfn_patcher.runs.store import find

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mfn_patcher.cli.command import Command
 from mfn_patcher.cli.options import workspace_option
 from mfn_patcher.cli.terminal import echo
 
@@ -13,16 +14,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@click.command()
+@click.command(cls=Command, examples=("mfn-patch revert",))
 @workspace_option
 @click.option("--force", is_flag=True, help="Save your edits as a patch file and overwrite them.")
 def revert(workspace: Path, force: bool) -> None:
-    """Move the workspace back to the pinned commit, without patches.
-
-    \b
-    Example:
-      mfn-patch revert
-    """
+    """Move the workspace back to the pinned commit, without patches."""
     from mfn_patcher.patching.applying import revert as revert_to_pin
     from mfn_patcher.patching.workspace import Workspace
 

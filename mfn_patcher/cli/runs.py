@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mfn_patcher.cli import completion
+from mfn_patcher.cli.command import Group
 from mfn_patcher.cli.log import print_run
 from mfn_patcher.cli.options import json_option, print_table, workspace_option
 from mfn_patcher.cli.terminal import echo, print_json, style
@@ -24,7 +26,7 @@ _COLUMNS = ("run", "state", "steps", "checkpoint", "took", "best accuracy")
 _DIGITS = 12
 
 
-@click.group()
+@click.group(cls=Group)
 def runs() -> None:
     """List the runs of a workspace, show one, or compare two.
 
@@ -32,7 +34,7 @@ def runs() -> None:
     """
 
 
-@runs.command("list", epilog="\b\nExample:\n  mfn-patch runs list")
+@runs.command("list", examples=("mfn-patch runs list",))
 @workspace_option
 @json_option
 def list_runs(workspace: Path, as_json: bool) -> None:
@@ -55,8 +57,13 @@ def list_runs(workspace: Path, as_json: bool) -> None:
             _LOG.warning("%s; the results are read from the log", run.damage)
 
 
-@runs.command(epilog="\b\nExample:\n  mfn-patch runs show last\n  mfn-patch runs show stage3")
-@click.argument("run_name", metavar="RUN")
+@runs.command(
+    examples=(
+        "mfn-patch runs show last",
+        "mfn-patch runs show stage3",
+    )
+)
+@click.argument("run_name", metavar="RUN", shell_complete=completion.runs)
 @workspace_option
 @json_option
 def show(run_name: str, workspace: Path, as_json: bool) -> None:
@@ -86,9 +93,9 @@ def show(run_name: str, workspace: Path, as_json: bool) -> None:
         echo(f"{run.log} contains nothing about training.")
 
 
-@runs.command(epilog="\b\nExample:\n  mfn-patch runs compare 20260101T0000 last")
-@click.argument("first", metavar="RUN")
-@click.argument("second", metavar="RUN")
+@runs.command(examples=("mfn-patch runs compare 20260101T0000 last",))
+@click.argument("first", metavar="RUN", shell_complete=completion.runs)
+@click.argument("second", metavar="RUN", shell_complete=completion.runs)
 @workspace_option
 @json_option
 def compare(first: str, second: str, workspace: Path, as_json: bool) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mfn_patcher.cli.command import Command
 from mfn_patcher.cli.options import (
     json_option,
     load_project_series,
@@ -20,17 +21,12 @@ if TYPE_CHECKING:
 _COLOURS = {"applied": "green", "missing": "yellow", "changed": "red", "unknown": "red"}
 
 
-@click.command()
+@click.command(cls=Command, examples=("mfn-patch status",))
 @workspace_option
 @project_option
 @json_option
 def status(workspace: Path, project: Path | None, as_json: bool) -> None:
-    """Show the pin, the state of each patch, and your edits.
-
-    \b
-    Example:
-      mfn-patch status
-    """
+    """Show the pin, the state of each patch, and your edits."""
     from mfn_patcher.patching.workspace import Workspace, compare
 
     series = load_project_series(project)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mfn_patcher.cli import completion
 from mfn_patcher.cli.cluster import (
     CLUSTER_SECTION,
     ClusterOptions,
@@ -63,27 +64,25 @@ _SECTIONS = {
     "Several hosts": CLUSTER_SECTION,
 }
 
-_EXAMPLE = """\b
-Example:
-  mfn-patch train --stage all --dry-run
-  mfn-patch train --stage 2,3 --gpus 0,1 --batch-size 256 --scale-steps
-  mfn-patch train --stage all --resume
-  mfn-patch train --stage 3 -- --target lfw
-  mpirun -n 4 mfn-patch train --stage 3 --cluster
-"""
-
 
 @click.command(
     cls=RelaunchableCommand,
     sections=_SECTIONS,
-    epilog=_EXAMPLE,
     short_help="Train stages of a recipe with the patched script.",
+    examples=(
+        "mfn-patch train --stage all --dry-run",
+        "mfn-patch train --stage 2,3 --gpus 0,1 --batch-size 256 --scale-steps",
+        "mfn-patch train --stage all --resume",
+        "mfn-patch train --stage 3 -- --target lfw",
+        "mpirun -n 4 mfn-patch train --stage 3 --cluster",
+    ),
 )
 @click.option(
     "--stage",
     "stages",
     required=True,
     metavar="STAGES",
+    shell_complete=completion.stages,
     help="Stages to run: numbers, names, or all.",
 )
 @recipe_option
@@ -95,6 +94,7 @@ Example:
 @click.option(
     "--pretrained",
     callback=_parse_pretrained,
+    shell_complete=completion.checkpoints,
     metavar="PREFIX,EPOCH",
     help="Checkpoint to start from.  [default: recipe]",
 )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mfn_patcher.cli.command import Command
 from mfn_patcher.cli.options import (
     engine_option,
     json_option,
@@ -22,7 +23,11 @@ if TYPE_CHECKING:
     from mfn_patcher.training.verify import Check
 
 
-@click.command(short_help="Run the patched code up to training, and check it.")
+@click.command(
+    short_help="Run the patched code up to training, and check it.",
+    cls=Command,
+    examples=("mfn-patch verify",),
+)
 @workspace_option
 @python_option
 @engine_option
@@ -44,10 +49,6 @@ def verify(
     optimizer to Module.fit. Then the gradients of PReLU's slopes are measured on the first GPU of
     CUDA_VISIBLE_DEVICES (by default the recipe's), or on the CPU if no engine can compute on that
     GPU. A difference from the recipe or a wrong gradient exits with code 4.
-
-    \b
-    Example:
-      mfn-patch verify
     """
     from mfn_patcher.patching.workspace import Workspace
     from mfn_patcher.recipes import loading

@@ -1,4 +1,4 @@
-"""The command line as a whole: help, exit codes, errors."""
+"""The command line as a whole: start-up, exit codes, errors, documented commands."""
 
 from __future__ import annotations
 
@@ -14,29 +14,12 @@ from pathlib import Path
 import click
 import pytest
 
-from mfn_patcher.cli import cli, run
+from mfn_patcher.cli import run
 from mfn_patcher.cli.terminal import prefix_log, show_log
 from mfn_patcher.errors import ExitCode
+from tests.cli.test_help import COMMANDS
 from tests.support.repositories import ROOT, StandIn
 from tests.support.tool import Tool
-
-CONTEXT = click.Context(cli)
-TOP = {name: cli.get_command(CONTEXT, name) for name in cli.list_commands(CONTEXT)}
-GROUPS = {
-    name: list(command.commands)
-    for name, command in TOP.items()
-    if isinstance(command, click.Group)
-}
-COMMANDS = sorted([*TOP, *(f"{name} {each}" for name in GROUPS for each in GROUPS[name])])
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help_with_an_example(tool: Tool, command: str) -> None:
-    ran = tool(*command.split(), "--help")
-    assert ran.code == 0
-    if command not in GROUPS:
-        assert f"mfn-patch {command}" in ran.out.partition("Example:")[2]
-
 
 SLOW = {"git", "matplotlib", "mxnet", "numpy", "PIL", "rich"}
 
@@ -87,7 +70,8 @@ def test_a_command_is_imported_without_the_others() -> None:
         [sys.executable, "-c", program], stdout=subprocess.PIPE, check=True, text=True
     )
     loaded = {name for name in ran.stdout.splitlines()[-1].split() if "mfn_patcher.cli." in name}
-    assert loaded == {f"mfn_patcher.cli.{name}" for name in ("lint", "options", "terminal")}
+    shared = ("command", "completion", "options", "terminal", "version")
+    assert loaded == {f"mfn_patcher.cli.{name}" for name in ("lint", *shared)}
 
 
 def test_without_git(
@@ -173,23 +157,38 @@ def test_processes_that_share_a_terminal_are_told_apart(
     assert capfd.readouterr().err == "mfn-patch: what is going on\n"
 
 
-@pytest.mark.parametrize("command", [each for each in COMMANDS if each not in GROUPS])
-def test_every_command_takes_verbosity(tool: Tool, command: str) -> None:
-    out = tool(*command.split(), "--help").out
-    assert "-v, --verbose" in out
-    assert "-q, --quiet" in out
+@pytest.mark.parametrize(
+    ("typed", "suggested"),
+    [
+        ("aply", "apply"),
+        ("data shw", "show"),
+        ("apply --dryrun", "--dry-run"),
+        ("xyzzy", None),
+        ("apply --xyzzy", None),
+    ],
+)
+def test_a_mistyped_command_or_option(tool: Tool, typed: str, suggested: str | None) -> None:
+    ran = tool(*typed.split())
+    assert ran.code == ExitCode.USAGE
+    assert ran.err.startswith("Usage: mfn-patch ")
+    assert ("Did you mean" in ran.err) == (suggested is not None)
+    assert suggested is None or f"Did you mean {suggested!r}?" in ran.err
 
 
-@pytest.mark.parametrize("group", ["", *GROUPS])
-def test_no_summary_of_a_command_is_cut(tool: Tool, group: str) -> None:
-    out = tool(*group.split(), "--help").out
-    cut = [line for line in out.partition("\nOptions:")[2].splitlines() if line.endswith("...")]
-    assert not cut, "the first sentence of these docstrings must be shorter"
-
-
-def test_usage(tool: Tool) -> None:
-    assert tool("apply", "--nonsense").code == ExitCode.USAGE
-    assert tool("nonsense").code == ExitCode.USAGE
+@pytest.mark.parametrize(
+    ("typed", "suggested"),
+    [
+        ("train --dry-run --stage archface", "arcface"),
+        ("train --dry-run --stage all --recipe mobilefacenets", "mobilefacenet"),
+        ("diff recipes/0002", "recipe/0002"),
+        ("diff fc7-without-bias", "recipe/0001-fc7-without-bias"),
+        ("apply --stack pyton3", "python3"),
+    ],
+)
+def test_a_mistyped_name(tool: Tool, typed: str, suggested: str) -> None:
+    ran = tool(*typed.split())
+    assert ran.code == ExitCode.ERROR
+    assert ran.err.endswith(f"\nDid you mean {suggested!r}?\n")
 
 
 def test_a_reader_that_has_seen_enough(stand_in: StandIn, tool: Tool, tmp_path: Path) -> None:
@@ -206,7 +205,7 @@ def test_a_reader_that_has_seen_enough(stand_in: StandIn, tool: Tool, tmp_path: 
 def test_every_command_has_a_row_and_every_schema_a_link() -> None:
     page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8").partition("\n## ")[0]
     documented = re.findall(r"^\| `([a-z ]+)` \|", page, re.MULTILINE)
-    assert sorted(documented) == sorted(each for each in COMMANDS if each not in GROUPS)
+    assert sorted(documented) == sorted(COMMANDS)
     linked = set(re.findall(r"\]\(schema/([a-z-]+\.json)\)", page))
     assert linked == {path.name for path in (ROOT / "docs" / "schema").glob("*.json")}
 

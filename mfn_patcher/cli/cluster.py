@@ -69,12 +69,11 @@ class ClusterOptions:
     rendezvous: str | None
     timeout: float
 
-    def find_job(self, engine: str) -> tuple[Job | None, dict[str, str]]:
+    def find_job(self) -> tuple[Job | None, dict[str, str]]:
         """Return the job that this process is a rank of, None for none, and the environment.
 
         Raises:
             SetupError: the ranks cannot be determined.
-            InterpreterError: the engine that the user asks for trains on one host only.
         """
         environment = dict(os.environ)
         if not (self.cluster or self.hosts_file):
@@ -83,10 +82,7 @@ class ClusterOptions:
             return None, environment
         from mfn_patcher.cluster.job import find_job
         from mfn_patcher.cluster.roles import without_role_variables
-        from mfn_patcher.engine.devices import refusal
 
-        if refused := refusal(engine, distributed=True):
-            raise refused
         environment = without_role_variables(environment)
         job = find_job(environment, self.hosts_file, self.rendezvous, self.timeout)
         if job.rank.number:

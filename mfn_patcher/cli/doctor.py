@@ -92,7 +92,7 @@ def doctor(
     from mfn_patcher.runs.code import Code, read_code
     from mfn_patcher.training.options import DEFAULT_SEED, Options
 
-    job, environment = cluster.find_job(engine)
+    job, environment = cluster.find_job()
     try:
         code = read_code(workspace)
     except MfnPatchError:

@@ -160,7 +160,7 @@ def train(
     from mfn_patcher.training.session import TrainingRequest, prepare
     from mfn_patcher.training.watch.supervision import Supervision
 
-    job, environment = cluster.find_job(engine)
+    job, environment = cluster.find_job()
     chosen = Options(**options, visible_devices=environment.get("CUDA_VISIBLE_DEVICES"))
     request = TrainingRequest(
         workspace.resolve(),
@@ -191,7 +191,7 @@ def _explain(session: Session, job: Job | None) -> None:
 
         # One of the ranks that a launcher starts is enough to print what all of them do.
         shared = texts if not job.rank.number else []
-        texts = [*shared, list_role_commands(job, session.plans, session.context.python)]
+        texts = [*shared, list_role_commands(job, session.plans, session.context)]
     echo("\n\n".join(texts))
 
 

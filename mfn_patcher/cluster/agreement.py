@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from mfn_patcher import __version__
 from mfn_patcher.arguments import pairs
 from mfn_patcher.children.interpreter import Interpreter
+from mfn_patcher.engine.choice import Engine
 from mfn_patcher.runs.code import Code
 from mfn_patcher.trainer.mfn_trainer.arguments import may_differ_between_workers
 from mfn_patcher.training.plan import StagePlan
@@ -15,12 +16,16 @@ from mfn_patcher.training.plan import StagePlan
 HostFacts = Mapping[str, str]
 """Values by name, as messages show them."""
 
-_PACKAGES = ("mxnet", "mxnet-cu112", "numpy", "opencv-python-headless", "opencv-python")
+_PACKAGES = ("numpy", "opencv-python-headless", "opencv-python")
 _MAX_SHOWN = 60  # characters
 
 
 def collect_facts(
-    code: Code, plans: Sequence[StagePlan], interpreter: Interpreter | None, data_set: str
+    code: Code,
+    plans: Sequence[StagePlan],
+    interpreter: Interpreter | None,
+    engine: Engine | None,
+    data_set: str,
 ) -> HostFacts:
     """Return the facts of this host.
 
@@ -28,6 +33,7 @@ def collect_facts(
         code: the code in the workspace.
         plans: plans of all stages, as if none had been trained.
         interpreter: the training interpreter; None if there is none.
+        engine: the engine that trains; None if there is none.
         data_set: SHA-256 of the fingerprint; empty without a data set.
     """
     versions = dict(interpreter.versions) if interpreter else {}
@@ -37,6 +43,7 @@ def collect_facts(
         "training package": code.trainer_sha256,
         "edits of the patched code": hashlib.sha256(code.edits).hexdigest() if code.edits else "",
         "Python": ".".join(interpreter.python.split(".")[:2]) if interpreter else "",
+        "engine": engine.title if engine else "",
         **{name: versions[name] for name in _PACKAGES if name in versions},
         "data set": data_set,
     }

@@ -53,8 +53,7 @@ class Follower:
         self._folder: Path | None = None
         self._link = join(job, self._processes, command)
         self._layout = Layout(self._link.lead_address, job.rendezvous.port, rank.size)
-        ports = self._layout.ports(rank.number, rank.local_rank)
-        self._ports = ReservedPorts(self._link.local_address, ports)
+        self._ports: ReservedPorts | None = None
 
     @property
     def name(self) -> str:
@@ -72,7 +71,7 @@ class Follower:
         traceback: TracebackType | None,
     ) -> None:
         self._processes.stop(at_once=error is not None)
-        self._ports.release()
+        self._release_ports()
         if error is not None:
             self._write_cause(error)
             remedy = error.remedy if isinstance(error, MfnPatchError) else ""
@@ -89,14 +88,23 @@ class Follower:
             with contextlib.suppress(OSError):
                 (self._folder / CAUSE).write_text(f"{error}\n", encoding="utf-8")
 
-    def present(self, own: HostFacts, findings: Sequence[Finding] = ()) -> None:
-        """Tell rank 0 the facts of this host.
+    def present(self, own: HostFacts, engine: str, findings: Sequence[Finding] = ()) -> None:
+        """Reserve the ports of the processes of this rank, and tell rank 0 the facts of this host.
 
         Args:
             own: the facts.
+            engine: name of the engine that trains.
             findings: findings of the doctor.
         """
-        self._link.send(Facts(own, tuple(findings), tuple(self._ports.taken)))
+        self._layout = dataclasses.replace(self._layout, engine=engine)
+        ports = self._layout.ports(self._rank.number, self._rank.local_rank)
+        self._ports = reserved = ReservedPorts(self._link.local_address, ports)
+        told = Facts(own, tuple(findings), tuple(reserved.held), tuple(reserved.taken))
+        self._link.send(told)
+
+    def _release_ports(self) -> None:
+        if self._ports:
+            self._ports.release()
 
     def follow(
         self, plans: Sequence[StagePlan], context: RunContext, engine: Engine | None
@@ -117,7 +125,7 @@ class Follower:
             if isinstance(order, Reach):
                 self._reach(order)
             elif isinstance(order, Release):
-                self._ports.release()
+                self._release_ports()
             elif isinstance(order, Start) and engine:
                 if order.stage not in stages:
                     raise FaultError(f"rank 0 started stage {order.stage}, which has no plan here")

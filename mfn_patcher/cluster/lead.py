@@ -106,31 +106,36 @@ class Lead(Companions):
         """Return the differences between hosts; see `preflight.compare_facts`."""
         return preflight.compare_facts(self.membership, own)
 
-    def check_ports(self) -> list[str]:
-        """Return the ports that cannot be reached; see `preflight.check_ports`."""
+    def check_ports(self, engine: str) -> list[str]:
+        """Return the ports that cannot be reached; see `preflight.check_ports`.
+
+        Args:
+            engine: name of the engine that trains.
+        """
         address = self.membership.common_address(self.layout.lead_address)
-        self.layout = dataclasses.replace(self.layout, lead_address=address)
+        self.layout = dataclasses.replace(self.layout, lead_address=address, engine=engine)
         return preflight.check_ports(self.membership, self.layout, self._job.rank.local_rank)
 
-    def require_agreement(self, own: HostFacts) -> None:
+    def require_agreement(self, own: HostFacts, engine: str) -> None:
         """Refuse to train on hosts that differ or cannot reach each other.
 
         Args:
             own: facts of this host.
+            engine: name of the engine that trains.
 
         Raises:
             SetupError: They do.
             FaultError: A rank failed meanwhile.
         """
         preflight.require_agreement(self.compare_facts(own))
-        preflight.require_ports(self.check_ports())
+        preflight.require_ports(self.check_ports(engine))
 
     # -- a stage: what `Companions` offers to training ----------------------------------------
 
     def begin(
         self, plan: StagePlan, folder: Path, environment: Mapping[str, str]
     ) -> tuple[dict[str, str], tuple[str, ...]]:
-        """Start scheduler and server here, and the stage on all other ranks."""
+        """Start the processes beside the worker here, and the stage on all other ranks."""
         self.membership.raise_fault()
         self.membership.start_stage()
         started = self._processes.start(self.layout, self.layout.lead_address, folder, environment)

@@ -12,7 +12,7 @@ import ipaddress
 import json
 import re
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mfn_patcher.cluster.heartbeat import Heartbeat
@@ -73,12 +73,17 @@ class Facts:
     Attributes:
         facts: the host facts that must agree.
         findings: findings of the doctor there.
+        ports: ports that it holds for its processes.
         taken_ports: ports of its processes that another program uses.
     """
 
     facts: Mapping[str, str]
     findings: tuple[Finding, ...]
+    ports: tuple[int, ...]
     taken_ports: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        _check_ports(self.ports)
 
 
 @dataclass(frozen=True)
@@ -121,9 +126,7 @@ class Reach:
     def __post_init__(self) -> None:
         for address in (self.lead_address, *(each.address for each in self.targets)):
             ipaddress.IPv4Address(address)
-        for each in self.targets:
-            if not 0 < each.port < 1 << 16:
-                raise ValueError(f"{each.port} is not a port")
+        _check_ports(each.port for each in self.targets)
 
 
 @dataclass(frozen=True)
@@ -166,6 +169,12 @@ class Stop:
 @dataclass(frozen=True)
 class Done:
     """The last order of rank 0: nothing is left to do."""
+
+
+def _check_ports(ports: Iterable[int]) -> None:
+    for port in ports:
+        if not 0 < port < 1 << 16:
+            raise ValueError(f"{port} is not a port")
 
 
 Message = (

@@ -67,22 +67,26 @@ class ReservedPorts:
 
     Args:
         address: address of this host.
-        ports: the ports.
+        ports: the ports; 0 for one that the system chooses.
 
     Attributes:
+        held: the ports that are reserved.
         taken: ports that another program uses.
     """
 
     def __init__(self, address: str, ports: Sequence[int]) -> None:
+        self.held: list[int] = []
         self.taken: list[int] = []
-        self._held: list[socket.socket] = []
+        self._sockets: list[socket.socket] = []
         for port in ports:
             try:
-                self._held.append(listen(address, port))
+                self._sockets.append(listen(address, port))
             except OSError:
                 self.taken.append(port)
+            else:
+                self.held.append(self._sockets[-1].getsockname()[1])
 
     def release(self) -> None:
         """Free the ports."""
-        while self._held:
-            self._held.pop().close()
+        while self._sockets:
+            self._sockets.pop().close()

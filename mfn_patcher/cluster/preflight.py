@@ -52,7 +52,13 @@ def check_ports(membership: Membership, layout: Layout, local_rank: int) -> list
             for number, ports in taken.items()
             if ports
         ]
-        targets = _targets(membership, layout, local_rank)
+        targets = [Target(0, layout.lead_address, port) for port in reserved.held]
+        targets += [
+            Target(each.number, each.connection.peer_address, port)
+            for each in membership.members
+            if each.facts
+            for port in each.facts.ports
+        ]
         membership.send_all(Reach(layout.lead_address, tuple(targets)))
         found: dict[int, Sequence[Unreachable]] = {
             0: find_unreachable(target for target in targets if target.rank)
@@ -66,18 +72,6 @@ def check_ports(membership: Membership, layout: Layout, local_rank: int) -> list
         f"{each.address}:{each.port}: {each.reason}"
         for number, unreachable in found.items()
         for each in unreachable
-    ]
-
-
-def _targets(membership: Membership, layout: Layout, local_rank: int) -> list[Target]:
-    ranks = [(0, layout.lead_address, local_rank)]
-    ranks += [
-        (each.number, each.connection.peer_address, each.local_rank) for each in membership.members
-    ]
-    return [
-        Target(number, address, port)
-        for number, address, local in ranks
-        for port in layout.ports(number, local)
     ]
 
 

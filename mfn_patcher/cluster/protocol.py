@@ -1,6 +1,6 @@
 """The TCP connection between rank 0 and every other rank.
 
-Nothing is authenticated or encrypted, as in ps-lite itself: for trusted networks only.
+Nothing is authenticated or encrypted, as in what moves the gradients: for trusted networks only.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ KILL_SECONDS = 2.0
 
 
 class RankProcesses:
-    """Starts the server of a rank, and on rank 0 the scheduler; reports on all its processes.
+    """Starts the processes of a rank beside its worker, if there are any; reports on all of them.
 
     The worker itself is started by the training of the stage.
 
@@ -59,7 +59,7 @@ class RankProcesses:
     def start(
         self, layout: Layout, address: str, folder: Path, environment: Mapping[str, str]
     ) -> tuple[dict[str, str], tuple[str, ...]]:
-        """Start scheduler and server.
+        """Start scheduler and server, if the engine has them.
 
         Args:
             layout: addresses and ports of the job.

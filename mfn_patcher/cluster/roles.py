@@ -1,4 +1,9 @@
-"""The processes of MXNet's parameter server on a host: scheduler, server and worker."""
+"""The processes that train on a host.
+
+With MXNet these are a worker and a server for each rank, and a scheduler on rank 0, as MXNet's
+parameter server requires. With PyTorch there are only workers, which exchange gradients with each
+other.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mfn_patcher.children import programs
+from mfn_patcher.engine import MXNET
 
 _ROLE_PREFIXES = ("DMLC_", "PS_")
 _SETTLE_SECONDS = 15.0  # in which server and scheduler exit once all workers have
@@ -25,29 +31,33 @@ class Layout:
     Attributes:
         lead_address: address of rank 0's host, at which the scheduler listens.
         port: port of the control connection there; the ports of the roles follow it.
-        size: number of ranks, and so of workers and of servers.
+        size: number of ranks, and so of workers.
+        engine: name of the engine that trains.
     """
 
     lead_address: str
     port: int
     size: int
+    engine: str = MXNET
 
     @property
-    def scheduler_port(self) -> int:
-        """Port of the scheduler."""
+    def meeting_port(self) -> int:
+        """Port at which the processes find each other: of the scheduler, or of worker 0."""
         return self.port + 1
 
     def role_ports(self, local_rank: int) -> dict[str, int]:
-        """Return the ports of server and worker of a rank, by its number on its host."""
+        """Return the ports of MXNet's server and worker of a rank, by its number on its host."""
         return {"server": self.port + 2 + 2 * local_rank, "worker": self.port + 3 + 2 * local_rank}
 
     def ports(self, rank: int, local_rank: int) -> list[int]:
-        """Return all ports of a rank's processes."""
-        own = list(self.role_ports(local_rank).values())
-        return own if rank else [self.scheduler_port, *own]
+        """Return all ports of a rank's processes; 0 stands for one that the system chooses."""
+        own = list(self.role_ports(local_rank).values()) if self.engine == MXNET else [0]
+        return own if rank else [self.meeting_port, *own]
 
     def roles(self, rank: int) -> tuple[str, ...]:
         """Return the roles of a rank, in the order in which they start."""
+        if self.engine != MXNET:
+            return ("worker",)
         return ("server", "worker") if rank else ("scheduler", "server", "worker")
 
     def variables(self, role: str, rank: int, local_rank: int, address: str) -> dict[str, str]:
@@ -62,17 +72,17 @@ class Layout:
         variables = {
             "DMLC_ROLE": role,
             "DMLC_PS_ROOT_URI": self.lead_address,
-            "DMLC_PS_ROOT_PORT": str(self.scheduler_port),
+            "DMLC_PS_ROOT_PORT": str(self.meeting_port),
             "DMLC_NUM_WORKER": str(self.size),
-            "DMLC_NUM_SERVER": str(self.size),
+            "DMLC_NUM_SERVER": str(self.size if self.engine == MXNET else 0),
             "DMLC_NODE_HOST": address,
         }
-        if role != "scheduler":
+        if self.engine == MXNET and role != "scheduler":
             # ps-lite listens at this port; without the variable it would choose one at random.
             variables["PORT"] = str(self.role_ports(local_rank)[role])
         if role == "worker":
-            # The script shares out images and saves by this number. ps-lite assigns new ranks of
-            # its own at each start.
+            # The script shares out images and saves by this number. MXNet assigns new ranks of its
+            # own at each start.
             variables["DMLC_WORKER_ID"] = str(rank)
         else:
             # Scheduler and server add on the CPU, and must not take GPU memory.
@@ -81,7 +91,7 @@ class Layout:
 
 
 def without_role_variables(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment without variables that would give MXNet another role or port."""
+    """Return an environment without variables that would give a process another role or port."""
     return {
         name: value
         for name, value in environment.items()

@@ -81,7 +81,9 @@ class StallDetector:
         rest = [rank for rank in heartbeats if rank not in late]
         where = _describe(heartbeats, names, late or rest)
         if not late:
-            where = f"all ranks wait for a server or the network: {where}"
+            servers = any("server" in beat.states for beat in heartbeats.values())
+            what = "a server or the network" if servers else "the network"
+            where = f"all ranks wait for {what}: {where}"
         elif rest:
             where = f"{where}; the others wait: {_describe(heartbeats, names, rest)}"
         return f"no step completed for {stalled:.0f} s: {where}"

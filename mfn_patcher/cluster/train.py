@@ -54,13 +54,13 @@ def train_together(
     if job.rank.number:
         with Follower(job, context.python, "train") as follower:
             engine = check_host(plans, context)
-            follower.present(_facts(plans, context, engine))
+            follower.present(_facts(plans, context, engine), engine.name)
             follower.follow(plans, context, engine)
         return
     with lead_job(job, context.python, "train", others) as lead:
         _LOG.info("%s", ", ".join(lead.membership.names.values()))
         engine = check_host(plans, context)
-        lead.require_agreement(_facts(plans, context, engine))
+        lead.require_agreement(_facts(plans, context, engine), engine.name)
         for plan in plans:
             _LOG.info("%s", describe_split(plan, job.rank.size))
         if resume:
@@ -71,7 +71,7 @@ def train_together(
 
 def _facts(plans: Sequence[StagePlan], context: RunContext, engine: Engine) -> HostFacts:
     data_set = fingerprint(context.resolve(plans[0].data_dir)).sha256
-    return collect_facts(context.code, plans, engine.interpreter, data_set)
+    return collect_facts(context.code, plans, engine.interpreter, engine, data_set)
 
 
 def describe_split(plan: StagePlan, size: int) -> str:

@@ -52,9 +52,7 @@ def check_engines(examination: Examination) -> Iterator[Finding]:
     problem: MfnPatchError | None = None
     for devices in dict.fromkeys((examination.devices, 0)):
         try:
-            examination.engine = engines.choose(
-                request.engine, devices=devices, distributed=request.distributed
-            )
+            examination.engine = engines.choose(request.engine, devices=devices)
             break
         except MfnPatchError as error:
             # The GPU checks say why none can be used, so the CPU is tried.
@@ -64,7 +62,7 @@ def check_engines(examination: Examination) -> Iterator[Finding]:
     elif problem:
         yield error_finding("engine", problem)
     for name in (MXNET, TORCH):
-        if request.engine in {AUTO, name} and not (request.distributed and name == TORCH):
+        if request.engine in {AUTO, name}:
             yield from _check_engine(examination, engines.candidate(name), problem)
 
 

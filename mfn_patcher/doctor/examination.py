@@ -39,7 +39,6 @@ class Request:
         options: options of the run.
         python: the training interpreter, as the user names it; None for the one that runs this.
         engine: the requested engine, or `AUTO`.
-        distributed: whether several hosts train together.
         environment: environment variables to start from.
     """
 
@@ -49,7 +48,6 @@ class Request:
     options: Options
     python: str | None = None
     engine: str = AUTO
-    distributed: bool = False
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
 

@@ -16,6 +16,8 @@ from mfn_patcher.cluster.ssh import SshProcesses
 from mfn_patcher.data.fingerprint import fingerprint
 from mfn_patcher.doctor.examination import Diagnosis, Request, failed, passed
 from mfn_patcher.doctor.machine import diagnose
+from mfn_patcher.engine import MXNET
+from mfn_patcher.engine.choice import Engine
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.finding import Finding, Level
 from mfn_patcher.remedies import as_typed
@@ -49,20 +51,21 @@ def diagnose_together(
     # This host is checked as if its share of each batch were the whole batch.
     share = plans[0].batch_size // job.rank.size
     options = dataclasses.replace(request.options, workers=None, batch_size=share)
-    own = diagnose(dataclasses.replace(request, options=options, distributed=True))
+    own = diagnose(dataclasses.replace(request, options=options))
+    engine = own.engine.name if own.engine else MXNET
     path = interpreter.find(request.python)
     context = RunContext(request.workspace.resolve(), path, request.environment, code)
-    facts = _collect_facts(plans, context)
+    facts = _collect_facts(plans, context, own.engine)
     if job.rank.number:
         with Follower(job, path, "doctor") as follower:
             # Remedies name commands as they are run on this host.
             typed = (dataclasses.replace(it, remedy=as_typed(it.remedy)) for it in own.findings)
-            follower.present(facts, tuple(typed))
+            follower.present(facts, engine, tuple(typed))
             follower.follow(plans, context, None)
         return None
     with lead_job(job, path, "doctor", others) as lead:
         differences = lead.compare_facts(facts)
-        problems = lead.check_ports()
+        problems = lead.check_ports(engine)
         members = lead.membership.members
         names = ", ".join(lead.membership.names.values())
     found = [
@@ -87,14 +90,16 @@ def diagnose_together(
     return dataclasses.replace(own, findings=(*own.findings, *found))
 
 
-def _collect_facts(plans: Sequence[StagePlan], context: RunContext) -> HostFacts:
+def _collect_facts(
+    plans: Sequence[StagePlan], context: RunContext, engine: Engine | None
+) -> HostFacts:
     found, data_set = None, ""
     with contextlib.suppress(MfnPatchError):
         found = interpreter.inspect(context.python, context.environment)
     data_dir = context.resolve(plans[0].data_dir)
     if data_dir.is_dir():
         data_set = fingerprint(data_dir).sha256
-    return collect_facts(context.code, plans, found, data_set)
+    return collect_facts(context.code, plans, found, engine, data_set)
 
 
 def _on_rank(rank: str, findings: Sequence[Finding]) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from mfn_patcher.children import interpreter as interpreters
 from mfn_patcher.children.interpreter import Interpreter, InterpreterError
 from mfn_patcher.engine import AUTO, MXNET, TITLES, TORCH
 from mfn_patcher.engine.candidates import Candidate, dotted, inspect, unsuitable_python
-from mfn_patcher.engine.devices import install_gpu_build, problem_on_gpus, refusal
+from mfn_patcher.engine.devices import install_gpu_build, problem_on_gpus
 from mfn_patcher.engine.environment import engine_environment, packages, without_packages
 from mfn_patcher.remedies import install
 
@@ -64,12 +64,7 @@ class Engine:
 
 
 def choose(
-    wanted: str,
-    python: str,
-    environment: Mapping[str, str],
-    visible_devices: str,
-    *,
-    distributed: bool = False,
+    wanted: str, python: str, environment: Mapping[str, str], visible_devices: str
 ) -> Engine:
     """Choose the engine that computes in an interpreter, and import it there once.
 
@@ -78,14 +73,13 @@ def choose(
         python: path of the training interpreter.
         environment: the variables to start from.
         visible_devices: value of ``CUDA_VISIBLE_DEVICES``; empty for the CPU.
-        distributed: whether several hosts train together.
 
     Raises:
         InterpreterError: The interpreter is unusable, or no engine in it can compute on these
             devices.
     """
     found = interpreters.inspect(python, without_packages(environment))
-    return Engines(found, environment, visible_devices).choose(wanted, distributed=distributed)
+    return Engines(found, environment, visible_devices).choose(wanted)
 
 
 class Engines:
@@ -112,25 +106,19 @@ class Engines:
         """Return the environment for a child process that uses an engine, usable or not."""
         return engine_environment(name, self.interpreter, self._environment, self._visible_devices)
 
-    def choose(
-        self, wanted: str, *, devices: int | None = None, distributed: bool = False
-    ) -> Engine:
+    def choose(self, wanted: str, *, devices: int | None = None) -> Engine:
         """Choose an engine.
 
         Args:
             wanted: one of `mfn_patcher.engine.CHOICES`.
             devices: number of GPUs, 0 for the CPU; by default the visible ones.
-            distributed: whether several hosts train together.
 
         Raises:
             InterpreterError: No engine can compute on these devices.
         """
         devices = self._devices if devices is None else devices
-        if wanted == AUTO and distributed:
-            return self._take(MXNET, devices, "several hosts train on MXNet only")
         if wanted != AUTO:
-            reason = f"selected by --engine {wanted}"
-            return self._take(wanted, devices, reason, distributed=distributed)
+            return self._take(wanted, devices, f"selected by --engine {wanted}")
         mxnet = self.candidate(MXNET)
         problem = self.problem(mxnet, devices)
         if problem is None:
@@ -143,15 +131,11 @@ class Engines:
 
     def problem(self, candidate: Candidate, devices: int) -> InterpreterError | None:
         """Return why a candidate cannot compute on a number of GPUs; None if it can."""
-        refused = refusal(candidate.name, devices)
-        if refused or candidate.fault or not devices:
-            return refused or candidate.fault
+        if candidate.fault or not devices:
+            return candidate.fault
         return problem_on_gpus(candidate, self.interpreter.path, devices, self._wanted(devices))
 
-    def _take(self, name: str, devices: int, reason: str, *, distributed: bool = False) -> Engine:
-        # An engine that is ruled out anyway need not be imported, which takes seconds.
-        if refused := refusal(name, devices, distributed=distributed):
-            raise refused
+    def _take(self, name: str, devices: int, reason: str) -> Engine:
         candidate = self.candidate(name)
         if problem := self.problem(candidate, devices):
             raise problem

@@ -8,23 +8,6 @@ from mfn_patcher.engine.candidates import Candidate, dotted
 from mfn_patcher.remedies import install
 
 
-def refusal(name: str, devices: int = 1, *, distributed: bool = False) -> InterpreterError | None:
-    """Return why an engine is ruled out even if it is installed; None if it is not ruled out.
-
-    Args:
-        name: ``mxnet`` or ``torch``.
-        devices: number of requested GPUs, 0 for the CPU.
-        distributed: whether several hosts train together.
-    """
-    if name != TORCH or not (distributed or devices > 1):
-        return None
-    what = "several hosts" if distributed else f"{devices} GPUs"
-    return InterpreterError(
-        f"the PyTorch engine trains on one device, not on {what}",
-        remedy="Use --engine mxnet, or a single device.",
-    )
-
-
 def problem_on_gpus(
     candidate: Candidate, python: str, devices: int, wanted: str
 ) -> InterpreterError | None:

@@ -54,15 +54,11 @@ class RunContext:
         Raises:
             InterpreterError: the interpreter cannot train it.
         """
-        key = (plan.visible_devices, plan.distributed)
+        key = plan.visible_devices
         if key not in self._engines:
             try:
                 self._engines[key] = choose(
-                    self.requested_engine,
-                    self.python,
-                    self.environment,
-                    plan.visible_devices,
-                    distributed=plan.distributed,
+                    self.requested_engine, self.python, self.environment, plan.visible_devices
                 )
             except InterpreterError as error:
                 self._engines[key] = error
@@ -80,5 +76,5 @@ class RunContext:
         return engine.describe(), engine.packages
 
     @functools.cached_property
-    def _engines(self) -> dict[tuple[str, bool], Engine | InterpreterError]:
+    def _engines(self) -> dict[str, Engine | InterpreterError]:
         return {}

@@ -137,11 +137,6 @@ class StagePlan:
         return devices.count(self.visible_devices)
 
     @property
-    def distributed(self) -> bool:
-        """Whether several hosts train together."""
-        return "--kvstore" in self.arguments
-
-    @property
     def targets(self) -> tuple[str, ...] | None:
         """Names of the verification sets that the user chose; None for the script's default."""
         value = self.value("--target")

@@ -183,7 +183,7 @@ class _Planner:
         if options.workers is not None:
             draft.add(
                 ("--kvstore", "dist_sync"),
-                f"MXNet's parameter server sums the gradients of {options.workers} workers",
+                f"sums the gradients of {options.workers} workers",
             )
         if batch_size != documented and not options.scale_steps:
             draft.note(

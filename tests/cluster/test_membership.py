@@ -9,6 +9,7 @@ import pytest
 
 from mfn_patcher.cluster.errors import FaultError, SetupError
 from mfn_patcher.cluster.rendezvous import Rendezvous
+from mfn_patcher.engine import MXNET
 from tests.support.ranks import FACTS, Following, StartLead, follow, never_fails, say_hello
 
 
@@ -53,7 +54,7 @@ def test_other_programs_do_no_harm(rendezvous: Rendezvous, lead: StartLead) -> N
             stranger.sendall(sent)
     Following(rendezvous, 1, 2, FACTS)
     leading.membership.gather(10, never_fails)
-    leading.require_agreement(FACTS)
+    leading.require_agreement(FACTS, MXNET)
 
 
 def test_a_lost_connection(rendezvous: Rendezvous, lead: StartLead) -> None:

@@ -39,6 +39,7 @@ from mfn_patcher.cluster.messages import (
 from mfn_patcher.cluster.ports import Target, Unreachable, listen
 from mfn_patcher.cluster.ranks import Rank
 from mfn_patcher.cluster.rendezvous import Rendezvous
+from mfn_patcher.engine import MXNET
 from mfn_patcher.errors import ExitCode
 from mfn_patcher.finding import Finding, Level
 from mfn_patcher.training.plan import Resumption
@@ -46,7 +47,7 @@ from tests.support.ranks import FACTS, Following, StartLead, never_fails, say_he
 
 HELLO = Hello(GREETING, 1, 2, 1, "c", "train")
 FROM_OTHERS: tuple[Message, ...] = (
-    Facts(FACTS, (Finding(Level.ERROR, "disk", "full", "Free some."),), (29113,)),
+    Facts(FACTS, (Finding(Level.ERROR, "disk", "full", "Free some."),), (29112,), (29113,)),
     Reached((Unreachable(0, "10.0.0.1", 29113, "refused"),)),
     Heartbeat(7, "compute", 0.5, {"worker": "R"}),
     Ended(),
@@ -156,6 +157,7 @@ def test_each_field_is_checked(message: Message) -> None:
         to_line(HELLO).replace(b'"rank": 1', b'"rank": 2'),
         to_line(HELLO).replace(b'"local_rank": 1', b'"local_rank": 1000000'),
         to_line(FROM_RANK_0[0]).replace(b"29114", b"70000"),
+        to_line(FROM_OTHERS[0]).replace(b"29112", b"0"),
         to_line(FROM_RANK_0[0]).replace(b"10.0.0.1", b"a\\u0000b"),
         to_line(FROM_RANK_0[2]).replace(b'"run": "2', b'"run": "../2'),
         to_line(FROM_OTHERS[2]).replace(b'"age": 0.5', b'"age": NaN'),
@@ -181,7 +183,7 @@ def test_foreign_programs_do_not_disturb_rank_0(
     assert "invalid message from 127.0.0.1: local_rank is missing" in caplog.text
     Following(rendezvous, 1, 2, FACTS)
     leading.membership.gather(10, never_fails)
-    leading.require_agreement(FACTS)
+    leading.require_agreement(FACTS, MXNET)
 
 
 @pytest.mark.parametrize("message", FROM_OTHERS, ids=lambda it: type(it).__name__)

@@ -8,15 +8,26 @@ import pytest
 
 from mfn_patcher.cluster.errors import SetupError, StoppedError
 from mfn_patcher.cluster.rendezvous import Rendezvous
+from mfn_patcher.engine import MXNET, TORCH
 from mfn_patcher.errors import ExitCode
 from tests.support.ranks import FACTS, Following, StartLead, never_fails
 
 
-def test_ranks_agree_and_reach_each_other(rendezvous: Rendezvous, lead: StartLead) -> None:
-    others = [Following(rendezvous, rank, 3, FACTS) for rank in (1, 2)]
+@pytest.mark.parametrize("engine", [MXNET, TORCH])
+def test_ranks_agree_and_reach_each_other(
+    rendezvous: Rendezvous, lead: StartLead, engine: str
+) -> None:
+    others = [Following(rendezvous, rank, 3, FACTS, engine) for rank in (1, 2)]
     leading = lead(3)
     leading.membership.gather(10, never_fails)
-    leading.require_agreement(FACTS)
+    leading.require_agreement(FACTS, engine)
+    told = [each.facts.ports for each in leading.membership.members if each.facts]
+    found = [port - rendezvous.port for ports in told for port in ports]
+    if engine == MXNET:
+        assert found == [4, 5, 6, 7]
+    else:
+        assert len(set(found)) == 2
+        assert not set(found) & set(range(10)), "the system chooses these"
     leading.__exit__(None, None, None)
     for other in others:
         other.join(10)
@@ -32,7 +43,7 @@ def test_differences_are_reported_by_host(rendezvous: Rendezvous, lead: StartLea
     leading = lead(3)
     leading.membership.gather(10, never_fails)
     with pytest.raises(SetupError) as error:
-        leading.require_agreement({**FACTS, "data set": "d" * 64})
+        leading.require_agreement({**FACTS, "data set": "d" * 64}, MXNET)
     host = socket.gethostname()
     lines = str(error.value).splitlines()
     assert f"  rank 2 on {host}: numpy is 1.22.4, but 1.23.5 on rank 0" in lines
@@ -54,4 +65,4 @@ def test_a_port_that_is_taken(rendezvous: Rendezvous, lead: StartLead) -> None:
         Following(rendezvous, 1, 2, FACTS)
         leading.membership.gather(10, never_fails)
         with pytest.raises(SetupError, match=f"rank 1 on .*: port {rendezvous.port + 4} is taken"):
-            leading.require_agreement(FACTS)
+            leading.require_agreement(FACTS, MXNET)

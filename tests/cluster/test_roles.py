@@ -14,19 +14,26 @@ from mfn_patcher.cluster.roles import (
     shell_line,
     without_role_variables,
 )
+from mfn_patcher.engine import TORCH
 from tests.support.launched import children, is_alive, wait_until
 
 LAYOUT = Layout("10.0.0.1", 29112, 4)
 
 
+WITHOUT_SERVERS = Layout("10.0.0.1", 29112, 4, TORCH)
+
+
 def test_rank_0_has_the_scheduler() -> None:
     assert LAYOUT.roles(0) == ("scheduler", "server", "worker")
     assert LAYOUT.roles(3) == ("server", "worker")
+    assert WITHOUT_SERVERS.roles(0) == WITHOUT_SERVERS.roles(3) == ("worker",)
 
 
 def test_ports_on_one_host_are_distinct() -> None:
     ports = [29112, *LAYOUT.ports(0, 0), *LAYOUT.ports(1, 1), *LAYOUT.ports(2, 2)]
     assert ports == [29112, 29113, 29114, 29115, 29116, 29117, 29118, 29119]
+    assert WITHOUT_SERVERS.ports(0, 0) == [29113, 0]
+    assert WITHOUT_SERVERS.ports(1, 1) == [0]
 
 
 def test_variables() -> None:
@@ -40,6 +47,10 @@ def test_variables() -> None:
         "DMLC_NODE_HOST": "10.0.0.9",
         "PORT": "29117",
         "DMLC_WORKER_ID": "2",
+    }
+    assert WITHOUT_SERVERS.variables("worker", 2, 1, "10.0.0.9") == {
+        **{name: value for name, value in worker.items() if name != "PORT"},
+        "DMLC_NUM_SERVER": "0",
     }
     scheduler = LAYOUT.variables("scheduler", 0, 0, "10.0.0.1")
     assert "PORT" not in scheduler

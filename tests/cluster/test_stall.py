@@ -41,8 +41,12 @@ def test_a_stopped_process_is_always_named() -> None:
     assert ": rank 1 on b is at step 9 (waiting), its server is stopped; the others" in why
 
 
-def test_all_ranks_wait_for_a_server() -> None:
-    beats = {rank: Heartbeat(9, "wait", 46) for rank in NAMES}
+def test_all_ranks_wait_for_the_network() -> None:
+    beats = {rank: Heartbeat(9, "wait", 46, {"worker": "S"}) for rank in NAMES}
+    assert "46 s: all ranks wait for the network: rank 0 on a is" in (
+        paced(0.5).find_stall(beats, NAMES) or ""
+    )
+    beats[2] = Heartbeat(9, "wait", 46, {"server": "S", "worker": "S"})
     assert "46 s: all ranks wait for a server or the network: rank 0 on a is" in (
         paced(0.5).find_stall(beats, NAMES) or ""
     )

@@ -89,15 +89,13 @@ def make(tmp_path: Path) -> Make:
     return make_python
 
 
-def chosen(python: str, devices: str = "", wanted: str = AUTO, **options: bool) -> Engine:
-    return choose(wanted, python, os.environ, devices, **options)
+def chosen(python: str, devices: str = "", wanted: str = AUTO) -> Engine:
+    return choose(wanted, python, os.environ, devices)
 
 
-def refused(
-    python: str, devices: str = "", wanted: str = AUTO, **options: bool
-) -> InterpreterError:
+def refused(python: str, devices: str = "", wanted: str = AUTO) -> InterpreterError:
     with pytest.raises(InterpreterError) as caught:
-        chosen(python, devices, wanted, **options)
+        chosen(python, devices, wanted)
     return caught.value
 
 
@@ -272,14 +270,11 @@ def test_what_it_lacks(
     assert error.remedy
 
 
-def test_torch_on_several_devices(make: Make, tmp_path: Path) -> None:
+def test_torch_on_several_devices(make: Make) -> None:
     python = make(of_torch=torch(P40, P40, cuda="12.6", code=["sm_60"]))
-    error = refused(python, "0,1", TORCH)
-    assert str(error) == "the PyTorch engine trains on one device, not on 2 GPUs"
-    error = refused(python, "", TORCH, distributed=True)
-    assert str(error) == "the PyTorch engine trains on one device, not on several hosts"
-    assert "--import" not in (tmp_path / "asked").read_text(), "it takes no seconds to refuse"
-    assert chosen(python, distributed=True).reason == "several hosts train on MXNet only"
+    assert chosen(python, "0,1", TORCH).name == TORCH
+    error = refused(python, "0,1,2", TORCH)
+    assert str(error).startswith("PyTorch sees 2 GPUs; the run needs 3")
 
 
 # -- the environment ----------------------------------------------------------------------

@@ -15,6 +15,7 @@ from mfn_patcher.cluster.lead import Lead
 from mfn_patcher.cluster.messages import GREETING, Hello, to_line
 from mfn_patcher.cluster.ranks import Rank
 from mfn_patcher.cluster.rendezvous import Rendezvous
+from mfn_patcher.engine import MXNET
 from mfn_patcher.errors import MfnPatchError
 
 StartLead = Callable[..., Lead]
@@ -36,13 +37,22 @@ class Following(threading.Thread):
         rank: the rank.
         size: number of ranks.
         facts: facts of its host.
+        engine: name of the engine that trains.
     """
 
-    def __init__(self, rendezvous: Rendezvous, rank: int, size: int, facts: dict[str, str]) -> None:
+    def __init__(
+        self,
+        rendezvous: Rendezvous,
+        rank: int,
+        size: int,
+        facts: dict[str, str],
+        engine: str = MXNET,
+    ) -> None:
         super().__init__(daemon=True)
         self.error: MfnPatchError | None = None
         self._arguments = (rendezvous, rank, size)
         self._facts = facts
+        self._engine = engine
         self.start()
 
     def run(self) -> None:
@@ -50,7 +60,7 @@ class Following(threading.Thread):
         none: Any = None
         try:
             with follow(*self._arguments) as follower:
-                follower.present(self._facts)
+                follower.present(self._facts, self._engine)
                 follower.follow((), none, None)
         except MfnPatchError as error:
             self.error = error

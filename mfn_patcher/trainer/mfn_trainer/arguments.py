@@ -49,8 +49,8 @@ ARGUMENTS = (
     Argument("--prefetch", "batches that the threads decode ahead", int, 4),
     Argument(
         "--kvstore",
-        "what sums gradients; dist_sync: MXNet's servers, over all workers; dist_device_sync: the "
-        "same, after each worker's GPUs have summed theirs",
+        "what sums gradients; dist_sync: over all workers; dist_device_sync: the same, after each "
+        "worker's GPUs have summed theirs",
         default=LOCAL_STORE,
         choices=(LOCAL_STORE, "dist_sync", "dist_device_sync"),
     ),

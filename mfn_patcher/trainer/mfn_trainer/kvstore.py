@@ -1,4 +1,4 @@
-"""MXNet's distributed key-value store, used for sums over all workers and nothing else."""
+"""The distributed key-value store, used for sums over all workers and nothing else."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ WORKER_ID = "DMLC_WORKER_ID"
 class Sums(mx.kv.KVStoreBase):
     """Adds up arrays of all workers.
 
-    Left to itself, Module has the servers run the optimizer, on a copy made before the first step:
-    they would not hear of a change of its learning rate, and would keep the momentum. Here each
-    worker runs its own, which does the same everywhere, since parameters and gradients are equal.
+    Left to itself, MXNet's Module has the servers run the optimizer, on a copy made before the
+    first step: they would not hear of a change of its learning rate, and would keep the momentum.
+    Here each worker runs its own, which does the same everywhere, since parameters and gradients
+    are equal.
     """
 
     def __init__(self, name: str) -> None:
@@ -57,8 +58,11 @@ class Sums(mx.kv.KVStoreBase):
         """Initialise a key for which each worker has its own value."""
         self._store.init(key, value)
 
-    def pushpull(self, key: str, value: Any, out: Any = None, priority: int = 0) -> None:
-        """Add up the values that the workers give; `out` or else `value` gets the sum."""
+    def pushpull(self, key: Any, value: Any, out: Any = None, priority: int = 0) -> None:
+        """Add up the values that the workers give; `out` or else `value` gets the sum.
+
+        MXNet's Module passes one key at a time, that of the engine on PyTorch all in one call.
+        """
         self._store.pushpull(key, value, out=out, priority=priority)
 
     def wait(self) -> None:
@@ -66,5 +70,5 @@ class Sums(mx.kv.KVStoreBase):
         self._store._barrier()
 
     def close(self) -> None:
-        """Free the store, which tells the servers to end; freeing it at exit would hang."""
+        """Free the store, which tells MXNet's servers to end; freeing it at exit would hang."""
         self._store = None

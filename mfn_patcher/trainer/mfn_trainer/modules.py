@@ -17,16 +17,20 @@ class ReportingModule(mx.mod.Module):
         super().__init__(**options)
         self._progress = progress
 
+    def forward_backward(self, data_batch: Any) -> None:
+        """Compute outputs and gradients of a batch."""
+        self._progress.begin_step()
+        super().forward_backward(data_batch)
+
     def update(self) -> None:
         """Update the parameters by the gradients of the last step."""
         group = self._exec_group
         # The gradient of the first layer is computed last. It is copied, because the sum over all
         # workers overwrites it.
-        gradient = group.grad_arrays[0][0].reshape(-1)[:1].copy()
+        self._progress.begin_sum(group.grad_arrays[0][0].reshape(-1)[:1].copy())
         super().update()
         parameters = [arrays[0] for arrays in group.param_arrays]
-        changed = mx.nd.multi_sum_sq(*parameters, num_arrays=len(parameters))
-        self._progress.begin_step(gradient, changed)
+        self._progress.end_step(mx.nd.multi_sum_sq(*parameters, num_arrays=len(parameters)))
 
 
 def start_from_first_worker(module: Any, store: Any) -> None:

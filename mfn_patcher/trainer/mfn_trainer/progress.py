@@ -52,41 +52,54 @@ class Progress:
         """Report nothing from now on."""
 
 
-class _Step(NamedTuple):
-    number: int
-    gradient: Any
-    parameters: Any
+class _Report(NamedTuple):
+    """A phase that begins once an array is ready; at once without one."""
+
+    step: int
+    phase: str
+    array: Any = None
 
 
 class ProgressFile(Progress):
-    """Writes a file. MXNet's engine lags behind the script by up to a step: a thread follows it."""
+    """Writes a file. What computes lags behind the script by up to a step: a thread follows it."""
 
     def __init__(self, path: str, rank: int) -> None:
         super().__init__()
         self._rank = rank
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
-        self._steps: queue.Queue[_Step | None] = queue.Queue()
+        self._reports: queue.Queue[_Report | None] = queue.Queue()
         self._thread = threading.Thread(target=self._follow, daemon=True)
         self._thread.start()
 
     def tell(self, phase: str) -> None:
         """Report a phase, once MXNet's engine has come there."""
-        self._steps.join()
+        self._reports.join()
         self._write(self.step, phase)
 
-    def begin_step(self, gradient: Any, parameters: Any) -> None:
-        """Report a step that MXNet's engine has been given.
+    def begin_step(self) -> None:
+        """Report that a step begins."""
+        self.step += 1
+        self._reports.put(_Report(self.step, COMPUTE))
+
+    def begin_sum(self, gradient: Any) -> None:
+        """Report that the sum over all workers begins.
 
         Args:
             gradient: an array that is ready once the step's gradients are computed.
+        """
+        self._reports.put(_Report(self.step, WAIT, gradient))
+
+    def end_step(self, parameters: Any) -> None:
+        """Report the end of a step.
+
+        Args:
             parameters: an array that is ready once its parameters are updated.
         """
-        self.step += 1
-        self._steps.put(_Step(self.step, gradient, parameters))
+        self._reports.put(_Report(self.step, DATA, parameters))
 
     def close(self) -> None:
         """End the thread, which must not wait for an engine that is gone."""
-        self._steps.put(None)
+        self._reports.put(None)
         self._thread.join()
 
     def _write(self, step: int, phase: str) -> None:
@@ -95,17 +108,16 @@ class ProgressFile(Progress):
 
     def _follow(self) -> None:
         while True:
-            step = self._steps.get()
+            report = self._reports.get()
             try:
-                if step is None:
+                if report is None:
                     return
-                self._write(step.number, COMPUTE)
-                step.gradient.wait_to_read()
-                self._write(step.number, WAIT)
-                step.parameters.wait_to_read()
-                if self._steps.empty():
-                    self._write(step.number, DATA)
+                if report.array is not None:
+                    report.array.wait_to_read()
+                # The script may have begun the next step meanwhile.
+                if report.phase != DATA or self._reports.empty():
+                    self._write(report.step, report.phase)
             except mx.MXNetError:
                 pass  # the script is told as well
             finally:
-                self._steps.task_done()
+                self._reports.task_done()

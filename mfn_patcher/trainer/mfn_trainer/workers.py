@@ -1,8 +1,8 @@
 """The processes that train one model together, as one of them sees them.
 
-A launcher starts MXNet's scheduler, servers and workers, all with the same command: MXNet learns
-from ``DMLC_ROLE`` and the like what a process is, and those that are not workers do all that they
-have to do while they import it.
+A launcher starts them and tells them by ``DMLC_ROLE`` and the like what they are. MXNet also has a
+scheduler and servers, which may be started with the same command: they do all that they have to do
+while they import it. With PyTorch there are only workers.
 """
 
 from __future__ import annotations
@@ -98,7 +98,10 @@ class DistributedWorkers(Workers):
                 f"--kvstore {name} requires the environment variables that a launcher sets: "
                 + ", ".join(missing)
             )
-        self._sums = Sums(name)
+        try:
+            self._sums = Sums(name)
+        except mx.MXNetError as error:
+            raise SystemExit(str(error)) from None
         self._added = 0
         self.rank, self.size = self._sums.rank, self._sums.num_workers
         self.store = self._sums

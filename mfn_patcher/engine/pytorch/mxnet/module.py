@@ -15,6 +15,7 @@ from .context import Context, cpu
 from .group import ExecutorGroup, bind, copy_parameter, split_evenly
 from .initializer import Initializer, Uniform
 from .io import DataBatch, DataDesc, DataIter
+from .kvstore import KVStoreBase
 from .metric import EvalMetric
 from .ndarray import NDArray, torch_device, torch_type
 from .optimizer import Optimizer
@@ -88,6 +89,7 @@ class Module:
         self.binded = self.params_initialized = self.optimizer_initialized = False
         self._optimizer: Optimizer | None = None
         self._states: list[NDArray | None] | None = None
+        self._store: KVStoreBase | None = None
 
     # Memory.
 
@@ -246,21 +248,24 @@ class Module:
         """Set the optimizer.
 
         Args:
-            kvstore: ``local`` or ``device``, so gradients stay in this process.
+            kvstore: ``local`` or ``device`` if this process trains alone; otherwise a store, which
+                brings the parameters to start from and adds up the gradients of all workers.
             optimizer: the optimizer.
             force_init: whether to replace an existing one.
 
         Raises:
-            OutOfScopeError: The store is for several workers, or the optimizer is only a name.
+            OutOfScopeError: The optimizer or a store for several workers is only a name.
         """
         if self.optimizer_initialized and not force_init:
             self.logger.warning("optimizer already initialized, ignoring...")
             return
-        if kvstore not in ("local", "device", None):
+        self._store = kvstore if isinstance(kvstore, KVStoreBase) else None
+        if self._store is None and kvstore not in ("local", "device", None):
             raise OutOfScopeError(f"key-value store {kvstore}")
         if not isinstance(optimizer, Optimizer):
             raise OutOfScopeError(f"optimizer {optimizer!r}; an SGD object")
-        wanted = 1.0 / self._exec_group.batch_size
+        workers = self._store.num_workers if self._store else 1
+        wanted = 1.0 / (self._exec_group.batch_size * workers)
         if optimizer.rescale_grad != wanted:
             warnings.warn(
                 "Optimizer created manually outside Module but rescale_grad is not normalized to "
@@ -270,6 +275,11 @@ class Module:
             )
         if not optimizer.idx2name:
             optimizer.idx2name = dict(enumerate(self._param_names))
+        if self._store:
+            parameters, averages = self.get_params()
+            for name in self._param_names:
+                self._store.init(name, parameters[name])
+            self.set_params(parameters, averages)
         self._optimizer = optimizer
         self._states = None
         self.optimizer_initialized = True
@@ -284,6 +294,8 @@ class Module:
             self._states = [optimizer.create_state(i, w) for i, w in enumerate(weights)]
         group.add_gradients()
         gradients = [arrays[0] for arrays in group.grad_arrays if arrays[0] is not None]
+        if self._store:
+            self._store.pushpull(self._param_names, gradients)
         optimizer.update(range(len(weights)), weights, gradients, self._states)
         group.spread_parameters()
 
@@ -332,7 +344,7 @@ class Module:
             raise OutOfScopeError("Module.fit with eval_data")
         self.bind(train_data.provide_data, train_data.provide_label)  # type: ignore[attr-defined]
         self.init_params(initializer, arg_params, aux_params, allow_missing)
-        self.init_optimizer(kvstore, optimizer)
+        self.init_optimizer(kvstore=kvstore, optimizer=optimizer)
         metric = metrics.create(eval_metric)
         for epoch in range(begin_epoch, num_epoch):
             begun = time.time()

@@ -65,6 +65,9 @@ class NDArray:
     Indexing with integers or slices returns a view: writing to it changes the array.
     """
 
+    _computed: torch.cuda.Event | None = None
+    """Happens when the array is computed; None if only the whole device can be waited for."""
+
     def __init__(self, tensor: Tensor) -> None:
         """Wrap a tensor without copying it."""
         self._tensor = tensor
@@ -125,7 +128,7 @@ class NDArray:
 
     def copy(self) -> NDArray:
         """Return a copy."""
-        return NDArray(self._tensor.clone())
+        return _waitable(self._tensor.clone())
 
     def copyto(self, other: NDArray | Context) -> NDArray:
         """Copy into another array, or to a device; return the copy."""
@@ -145,7 +148,9 @@ class NDArray:
 
     def wait_to_read(self) -> None:
         """Wait until the array is computed."""
-        if self._tensor.is_cuda:
+        if self._computed is not None:
+            self._computed.synchronize()
+        elif self._tensor.is_cuda:
             torch.cuda.synchronize(self._tensor.device)
 
     def __getitem__(self, key: Any) -> NDArray:
@@ -188,6 +193,15 @@ class NDArray:
     def __itruediv__(self, other: Any) -> NDArray:
         self._tensor /= _operand(other, self._tensor)
         return self
+
+
+def _waitable(tensor: Tensor) -> NDArray:
+    """Return a new array, for which others can wait without waiting for what is computed later."""
+    made = NDArray(tensor)
+    if tensor.is_cuda:
+        made._computed = torch.cuda.Event()
+        made._computed.record(torch.cuda.current_stream(tensor.device))
+    return made
 
 
 def _operand(value: Any, like: Tensor) -> Any:
@@ -299,7 +313,7 @@ def multi_sum_sq(*arrays: NDArray, num_arrays: int) -> NDArray:
     """Return the sum of squares of each array."""
     if len(arrays) != num_arrays:
         raise MXNetError(f"{len(arrays)} arrays are not {num_arrays}")
-    return NDArray(torch.stack([item.tensor.square().sum() for item in arrays]))
+    return _waitable(torch.stack([item.tensor.square().sum() for item in arrays]))
 
 
 def waitall() -> None:

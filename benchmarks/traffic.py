@@ -20,10 +20,10 @@ from turns import TOOL, print_table, run
 
 sys.path[:0] = [str(Path(__file__).parents[1])]
 
-from mfn_patcher.cluster.heartbeat import read_progress
 from mfn_patcher.cluster.scaling import IDENTITIES, Traffic
 from mfn_patcher.data.synth import synthesise
 from mfn_patcher.patching.project import project_root, read_upstream
+from mfn_patcher.training.watch.progress import read_progress
 from tests.support.launched import wait_until
 from tests.support.namespaces import Network, unavailable
 
@@ -59,7 +59,7 @@ def measure(names: str, workspace: Path, data: Path, place: Path) -> tuple[float
                     return 0
                 with runs[-1].open("rb") as file:
                     progress = read_progress(file.fileno())
-                return progress[0] if progress else 0
+                return progress.step if progress else 0
 
             assert wait_until(lambda: step() >= FIRST, 200), started.output()
             first, before = step(), sent(network)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -10,7 +9,6 @@ DELIVERY_SECONDS = 0.3
 """Time in which a message from another host arrives."""
 _MAX_INTERVAL = 2.0  # seconds
 _MISSED = 3
-_LINE_BYTES = 64  # more than the script writes
 
 # Phases as the script names them.
 START, WAIT, VERIFY, SAVE, END = "start", "wait", "verify", "save", "end"
@@ -78,16 +76,3 @@ class Heartbeat:
         else:
             text = f"at step {self.step} ({_ACTIVITIES.get(self.phase, self.phase)})"
         return text + "".join(f", its {role} is stopped" for role in self.stopped)
-
-
-def read_progress(file: int) -> tuple[int, str] | None:
-    """Return step and phase from the line that the script writes; None before it does.
-
-    Args:
-        file: descriptor of the file that the script writes to.
-    """
-    try:
-        _rank, step, phase = os.pread(file, _LINE_BYTES, 0).decode("ascii").split()
-        return int(step), phase
-    except (OSError, ValueError):
-        return None

@@ -166,6 +166,10 @@ class Lead(Companions):
         if self.membership.fault:
             raise process.Stop(self.membership.fault.reason, KILL_SECONDS)
 
+    def describe(self) -> Sequence[str]:
+        """Return what the other ranks do, a line for each."""
+        return [f"{each.name}: {each.heartbeat.describe()}" for each in self.membership.members]
+
     def end(self, result: ExitResult | None) -> MfnPatchError | None:
         """Wait for the other workers, or stop them."""
         self._watchdog.end_stage()

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mfn_patcher.cluster.heartbeat import Heartbeat, read_progress
+from mfn_patcher.cluster.heartbeat import Heartbeat
 from mfn_patcher.cluster.ranks import Rank
 from mfn_patcher.cluster.roles import (
     Layout,
@@ -19,6 +19,7 @@ from mfn_patcher.cluster.roles import (
     process_state,
     server_command,
 )
+from mfn_patcher.training.watch.progress import PROGRESS, read_progress
 
 KILL_SECONDS = 2.0
 """Time that the worker has to stop once another process has failed."""
@@ -77,7 +78,7 @@ class RankProcesses:
         }
         worker = environments.pop("worker")
         # Kept open, so that it can be read even if the folder is removed.
-        path = folder / "progress"
+        path = folder / PROGRESS
         if self._progress is not None:
             os.close(self._progress)
         self._progress = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
@@ -101,7 +102,8 @@ class RankProcesses:
 
     def heartbeat(self) -> Heartbeat:
         """Return the state of this rank."""
-        progress = None if self._progress is None else read_progress(self._progress)
+        found = None if self._progress is None else read_progress(self._progress)
+        progress = None if found is None else (found.step, found.phase)
         if progress != self._reported[0]:
             self._reported = progress, time.monotonic()
         states = self._servers.states() if self._servers else {}

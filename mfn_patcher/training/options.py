@@ -13,7 +13,7 @@ DEFAULT_SEED = 0
 """The seed if the user gives none, so that the same command repeats the same run."""
 
 # Arguments of the script that the tool sets itself, and the options of the tool that set them.
-_MANAGED = {
+_MANAGED: dict[str, str | None] = {
     "--max-steps": "--max-steps or --until-stopped",
     "--verbose": "--checkpoint-every",
     "--prefix": "--models-dir",
@@ -25,7 +25,7 @@ _MANAGED = {
     "--keep": "--keep",
     "--keep-always": "--keep",
     "--kvstore": "--cluster",
-    "--progress": "--cluster",
+    "--progress": None,
 }
 
 
@@ -90,9 +90,10 @@ class Options:
         for token in self.script_arguments:
             for managed, option in _MANAGED.items():
                 if may_mean(token, managed):
+                    instead = f"Use {option} of mfn-patch train, before the --."
                     raise PlanError(
                         f"{token!r} after -- sets {managed}, which mfn-patch manages",
-                        remedy=f"Use {option} of mfn-patch train, before the --.",
+                        remedy=instead if option else f"Leave {managed} out.",
                     )
 
 

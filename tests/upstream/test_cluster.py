@@ -182,7 +182,7 @@ class Together:
     def progress(self, rank: int) -> tuple[int, str]:
         """Return step and phase of a worker, and nothing where it has not begun."""
         try:
-            told, step, phase = (self.folder / f"progress-{rank}").read_text().split()
+            told, step, phase, *_ = (self.folder / f"progress-{rank}").read_text().split()
         except (FileNotFoundError, ValueError):
             return -1, ""
         assert told == str(rank)
@@ -284,7 +284,7 @@ def test_without_statistics_two_workers_are_one_device(alone: Script, script: Sc
     assert set(ended.values()) == {0}, ended
     # Parameters have changed by up to 0.03.
     assert_same(script, script.prefix(0), one.prefix(0), 1, tolerance=1e-6)
-    assert (script.folder / "alone").read_text().split() == ["0", "3", "end"]
+    assert (script.folder / "alone").read_text().split()[:3] == ["0", "3", "end"]
     verified = [
         re.findall(r"^\[lfw\]\[(\d+)\]Accuracy-Flip", training.log(f"worker {rank}"), re.MULTILINE)
         for rank in (0, 1)

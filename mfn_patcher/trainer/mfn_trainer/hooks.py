@@ -107,6 +107,7 @@ class Hooks:
     def Module(self, **options: Any) -> Any:
         """Return the module; stands in for ``mx.mod.Module``."""
         self._module = self._group.module(**options)
+        self._group.progress.use_devices(options["context"])
         return self._module
 
     def feed(self, source: FaceImageIter) -> Feed | FaceImageIter:
@@ -215,6 +216,7 @@ class Hooks:
             The same, with the number that the batch would have had without ``--resume``.
         """
         args, step = self._args, self._global_step[0]
+        self._group.progress.step_done(step)
         verified = step % args.verbose == 0
         if verified or param.locals["end_of_batch"]:
             # MXNet's batch norm updates its moving averages in the backward pass and does not tell

@@ -1,6 +1,7 @@
-"""A file that always says where a worker is, for processes that watch several workers.
+"""A file that always says where a worker is, for processes that watch it.
 
-Its one line holds rank of the worker, number of the step that it began last, and phase:
+Its one line holds rank of the worker, number of the step that it began last, phase, and the memory
+in use and in total, in bytes (see `memory.py`). The phases are:
 
 * ``start``: before the first step
 * ``compute``: computing the step, until its own gradients are there
@@ -15,12 +16,15 @@ If training hangs, all others wait for a worker whose step is the lowest and who
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import threading
 from typing import Any, NamedTuple
 
 import mxnet as mx
+
+from .memory import MemoryGauge
 
 START, COMPUTE, WAIT, DATA, VERIFY, SAVE, END = (
     "start",
@@ -32,7 +36,7 @@ START, COMPUTE, WAIT, DATA, VERIFY, SAVE, END = (
     "end",
 )
 # All lines have the same length, so that a reader always sees a complete one.
-_WIDTH = 39
+_WIDTH = 79
 
 
 class Progress:
@@ -48,8 +52,44 @@ class Progress:
     def tell(self, phase: str) -> None:
         """Report a phase, once MXNet's engine has come there."""
 
+    def step_done(self, step: int) -> None:
+        """Report that the script has finished a step."""
+
+    def use_devices(self, contexts: list[Any]) -> None:
+        """Report the memory of these devices from now on."""
+
     def close(self) -> None:
         """Report nothing from now on."""
+
+
+class StepFile(Progress):
+    """Writes a file, as far as the script itself has come."""
+
+    def __init__(self, path: str, rank: int) -> None:
+        super().__init__()
+        self._rank = rank
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        self._gauge = MemoryGauge([])
+
+    def tell(self, phase: str) -> None:
+        """Report a phase."""
+        self._write(self.step, phase)
+
+    def step_done(self, step: int) -> None:
+        """Report that the script has finished a step."""
+        self.step = step
+        self._write(step, DATA)
+
+    def use_devices(self, contexts: list[Any]) -> None:
+        """Report the memory of these devices from now on."""
+        self._gauge = MemoryGauge(contexts)
+
+    def _write(self, step: int, phase: str) -> None:
+        used, total = self._gauge.read()
+        line = f"{self._rank} {step} {phase} {used} {total}".ljust(_WIDTH).encode("ascii")
+        # A file system that is full or gone must not end training.
+        with contextlib.suppress(OSError):
+            os.pwrite(self._file, line + b"\n", 0)
 
 
 class _Report(NamedTuple):
@@ -60,13 +100,11 @@ class _Report(NamedTuple):
     array: Any = None
 
 
-class ProgressFile(Progress):
-    """Writes a file. What computes lags behind the script by up to a step: a thread follows it."""
+class ProgressFile(StepFile):
+    """Follows what computes, which lags behind the script by up to a step, in a thread."""
 
     def __init__(self, path: str, rank: int) -> None:
-        super().__init__()
-        self._rank = rank
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        super().__init__(path, rank)
         self._reports: queue.Queue[_Report | None] = queue.Queue()
         self._thread = threading.Thread(target=self._follow, daemon=True)
         self._thread.start()
@@ -74,7 +112,10 @@ class ProgressFile(Progress):
     def tell(self, phase: str) -> None:
         """Report a phase, once MXNet's engine has come there."""
         self._reports.join()
-        self._write(self.step, phase)
+        super().tell(phase)
+
+    def step_done(self, step: int) -> None:
+        """Do nothing: the thread reports it."""
 
     def begin_step(self) -> None:
         """Report that a step begins."""
@@ -101,10 +142,6 @@ class ProgressFile(Progress):
         """End the thread, which must not wait for an engine that is gone."""
         self._reports.put(None)
         self._thread.join()
-
-    def _write(self, step: int, phase: str) -> None:
-        line = f"{self._rank} {step} {phase}".ljust(_WIDTH).encode("ascii")
-        os.pwrite(self._file, line + b"\n", 0)
 
     def _follow(self) -> None:
         while True:

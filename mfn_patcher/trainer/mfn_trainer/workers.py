@@ -20,8 +20,8 @@ import numpy as np
 from .arguments import LOCAL_STORE, MAY_DIFFER_BETWEEN_WORKERS, option_of
 from .checkpoint import Content, State
 from .kvstore import WORKER_ID, Sums
-from .modules import ReportingModule, ReportingWorkerModule, WorkerModule
-from .progress import DATA, END, WAIT, Progress, ProgressFile
+from .modules import ReportingWorkerModule, WorkerModule
+from .progress import DATA, END, WAIT, Progress, ProgressFile, StepFile
 from .protocol import Array
 
 _NEEDED = (
@@ -50,12 +50,10 @@ class Workers:
         self.progress = self._open(progress_path)
 
     def _open(self, path: str) -> Progress:
-        return ProgressFile(path, self.rank) if path else Progress()
+        return StepFile(path, self.rank) if path else Progress()
 
     def module(self, **options: Any) -> Any:
         """Return an MXNet module."""
-        if isinstance(self.progress, ProgressFile):
-            return ReportingModule(self.progress, **options)
         return mx.mod.Module(**options)
 
     def agree(self, arguments: Mapping[str, Any], images: int) -> None:
@@ -107,6 +105,9 @@ class DistributedWorkers(Workers):
         self.store = self._sums
         print(f"rank {self.rank} of {self.size}", flush=True)
         self.progress = self._open(progress_path)
+
+    def _open(self, path: str) -> Progress:
+        return ProgressFile(path, self.rank) if path else Progress()
 
     def module(self, **options: Any) -> Any:
         """Return an MXNet module that starts from the first worker's parameters."""

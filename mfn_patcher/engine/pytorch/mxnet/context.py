@@ -43,3 +43,11 @@ def num_gpus() -> int:
     import torch
 
     return int(torch.cuda.device_count())
+
+
+def gpu_memory_info(device_id: int = 0) -> tuple[int, int]:
+    """Return the free and the total memory of a GPU, in bytes, as its driver sees them."""
+    import torch
+
+    free, total = torch.cuda.mem_get_info(device_id)
+    return int(free), int(total)

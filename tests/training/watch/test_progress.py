@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from mfn_patcher.cluster.heartbeat import read_progress
+from mfn_patcher.training.watch.progress import WorkerProgress, read_progress
 
 
 def test_progress_is_read_from_one_line(tmp_path: Path) -> None:
@@ -14,11 +14,12 @@ def test_progress_is_read_from_one_line(tmp_path: Path) -> None:
     for text, found in (
         ("", None),
         ("1 17", None),
-        ("1 17 compute".ljust(39) + "\n", (17, "compute")),
+        ("1 17 compute", None),
+        ("1 17 compute 5 9".ljust(79) + "\n", WorkerProgress(17, "compute", 5, 9)),
     ):
         file.write_text(text)
         assert read_progress(descriptor) == found
     file.unlink()
-    assert read_progress(descriptor) == (17, "compute"), "it is open"
+    assert read_progress(descriptor) == WorkerProgress(17, "compute", 5, 9), "it is open"
     os.close(descriptor)
     assert read_progress(descriptor) is None

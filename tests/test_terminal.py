@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from rich.console import Console
+from rich.console import Console, Group
 
 from mfn_patcher.cli import terminal
 from mfn_patcher.drift.formats import FORMATS
@@ -181,12 +181,12 @@ def test_logs_records_and_recipes(tool: Tool, tmp_path: Path) -> None:
 def test_the_display_of_a_training() -> None:
     drawn = io.StringIO()
     console = Console(file=drawn, force_terminal=True, color_system=None, width=200)
-    display = Display(HOSTILE, None, 1, console)
+    display = Display(HOSTILE, Path(HOSTILE), None, 1, console)
     display.heard(f"{HOSTILE}\n".encode())
     display(Verification(None, HOSTILE, 1, 0.5, 0.1, None, None, None))
     display(Alarm(None, "not-finite", HOSTILE))
-    console.print(display.render())
-    assert drawn.getvalue().count("owned") == 4
+    console.print(Group(*display.render(200)))
+    assert drawn.getvalue().count("owned") == 5
     # Bold and dim are the display's own.
     assert safe(re.sub(r"\x1b\[[012]m", "", drawn.getvalue())), drawn.getvalue()
 

@@ -41,7 +41,10 @@ def as_cell(text: str) -> str:
 
 def echo(text: object = "", *, err: bool = False, nl: bool = True) -> None:
     """Write to standard output or, with `err`, to standard error, escaping unsafe characters."""
-    click.echo(_visible(str(text)).replace(_MARK, "\x1b"), err=err, nl=nl)
+    stream = sys.stderr if err else sys.stdout
+    # Where rich draws, it takes the place of a stream; click would write past it.
+    file = stream if hasattr(stream, "rich_proxied_file") else None
+    click.echo(_visible(str(text)).replace(_MARK, "\x1b"), file, err=err, nl=nl)
 
 
 def echo_exactly(content: str | bytes) -> None:

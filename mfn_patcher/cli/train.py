@@ -23,7 +23,6 @@ from mfn_patcher.cli.options import (
     data_dir_option,
     engine_option,
     gpus_option,
-    is_terminal,
     models_dir_option,
     python_option,
     recipe_option,
@@ -156,6 +155,7 @@ def train(
     and the outcome of each run are kept under runs/ in the workspace. After any interruption,
     rerun the same command with --resume.
     """
+    from mfn_patcher.live import can_redraw
     from mfn_patcher.training.options import Options
     from mfn_patcher.training.session import TrainingRequest, prepare
     from mfn_patcher.training.watch.supervision import Supervision
@@ -179,7 +179,7 @@ def train(
         _explain(session, job)
         return
     # Open MPI gives its processes a terminal even if it has none itself.
-    display = is_terminal() and not (job and not job.hosts)
+    display = can_redraw(sys.stdout) and not (job and not job.hosts)
     supervision = Supervision(keep_going=keep_going, gate=not skip_accuracy_gate, display=display)
     _run(context, session, job, supervision, resume=resume)
 

@@ -47,6 +47,10 @@ class Companions:
             Stop: the script must end, because something else did.
         """
 
+    def describe(self) -> Sequence[str]:
+        """Return what the other ranks do, a line for each."""
+        return ()
+
     def end(self, result: ExitResult | None) -> MfnPatchError | None:
         """Return what went wrong beside the script or with it, beyond this process.
 

@@ -23,6 +23,7 @@ from mfn_patcher.training.context import RunContext
 from mfn_patcher.training.outcome import judge, raise_unless_completed, resume_hint
 from mfn_patcher.training.plan import StagePlan
 from mfn_patcher.training.process import ExitResult, Launch
+from mfn_patcher.training.watch.progress import PROGRESS
 from mfn_patcher.training.watch.supervision import RunWatcher, Supervision
 
 _LOG = logging.getLogger(__name__)
@@ -67,6 +68,8 @@ class StageRun:
             folder,
             self._engine.environment(self._context.environment, self._plan.visible_devices),
         )
+        if self._context.code.has_hooks and not added:
+            added = ("--progress", str(folder / PROGRESS))
         self._set_aside()
         before = checkpoints.state(self._prefix)
         entry = self._open_record(folder, environment, added, data_set)
@@ -80,7 +83,14 @@ class StageRun:
         result: ExitResult | None = None
         fault: MfnPatchError | None = None
         try:
-            watcher = RunWatcher(self._plan, self._prefix, folder, supervision, output)
+            watcher = RunWatcher(
+                self._plan,
+                self._prefix,
+                folder,
+                supervision,
+                output,
+                others=self._companions.describe,
+            )
             with watcher:
                 result = process.run(launch, watcher.output, self._companions, watcher)
         finally:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -12,41 +15,57 @@ from mfn_patcher.printable import one_line, visible
 from mfn_patcher.runs.events import Event, LearningRate, Progress, Speed
 from mfn_patcher.runs.summary import RunSummary, percent, steps_done
 from mfn_patcher.training.watch.alarms import Alarm
+from mfn_patcher.training.watch.progress import PROGRESS, WorkerProgress, read_progress
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console
+    from rich.text import Text
+
+    from mfn_patcher.live import TerminalLive
 
 _REFRESH_SECONDS = 1.0
 _LINE = 200  # characters kept of the script's last line
+_SHORTEST = 0.1  # seconds from which on a speed is computed
+_COLUMNS = ("set", "accuracy", "best", "step", "at step")
+# What the training package does besides training, in its own words and in ours.
+_ACTIVITIES = {"verify": "verifying", "save": "saving a checkpoint", "end": "ending"}
 
 
 class Display:
     """Shows the events of a run; the script's own lines are in its log.
 
     Args:
-        title: title of the run.
+        title: title of the stage.
+        folder: folder of the run, where the training package may say where it is.
         steps: number of steps; None without a limit.
         batch_size: images per step.
         console: the console to draw on.
+        others: returns what the other ranks do, a line for each.
         clock: returns a time in seconds.
     """
 
     def __init__(
         self,
         title: str,
+        folder: Path,
         steps: int | None,
         batch_size: int,
         console: Console,
+        *,
+        others: Callable[[], Sequence[str]] = tuple,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        from rich.live import Live  # noqa: PLC0415  (needed on terminals only)
-
         self._title = title
+        self._name = folder.name
         self._steps = steps
         self._batch_size = batch_size
         self._clock = clock
         self._console = console
-        self._live = Live(console=console, auto_refresh=False, transient=False)
+        self._progress = folder / PROGRESS
+        self._others = others
+        self._file: int | None = None
+        self._worker: WorkerProgress | None = None
+        self._live: TerminalLive | None = None
         self._summary = RunSummary(1)
         self._speed: Speed | None = None
         self._first: tuple[float, int] | None = None
@@ -55,10 +74,20 @@ class Display:
         self._line = ""
         self._rest = b""
         self._began = clock()
-        self._drawn = -math.inf
+        self._drawn: tuple[float, object] = -math.inf, None
 
     def __enter__(self) -> Display:
-        self._live.start()
+        from rich.console import Group  # noqa: PLC0415  (needed on terminals only)
+
+        from mfn_patcher.live import TerminalLive  # noqa: PLC0415
+
+        self._live = TerminalLive(
+            self._console,
+            lambda: Group(*self.render(self._console.width)),
+            # Standard error may be a file.
+            redirect_stderr=sys.stderr.isatty(),
+        )
+        self._live.start(refresh=True)
         return self
 
     def __exit__(
@@ -67,8 +96,11 @@ class Display:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._live.update(self.render(), refresh=True)
-        self._live.stop()
+        self._look()
+        if self._live:
+            self._live.stop()
+        if self._file is not None:
+            os.close(self._file)
 
     def __call__(self, event: Event) -> None:
         """Take the next event."""
@@ -77,8 +109,8 @@ class Display:
             return
         if isinstance(event, Speed):
             self._speed = event
-            if self._first is None and event.step is not None:
-                self._first = self._clock(), event.step
+            self._reached(event.step)
+            self._summary.last_step = event.step or self._summary.last_step
             return  # the display has no curve
         self._summary.add(event)
         if isinstance(event, LearningRate):
@@ -87,7 +119,7 @@ class Display:
             self._rate = event.learning_rate
 
     def heard(self, chunk: bytes) -> None:
-        """Note the last line, which is shown until the first steps are done."""
+        """Note the last line, which is shown until the first step is done."""
         *lines, self._rest = (self._rest + chunk[-4 * _LINE :]).split(b"\n")
         self._rest = self._rest[-4 * _LINE :]
         words = [line for line in lines if line.strip()]
@@ -95,88 +127,163 @@ class Display:
             self._line = words[-1].decode(errors="replace").strip()[:_LINE]
 
     def tick(self) -> None:
-        """Redraw if the refresh interval has passed."""
-        now = self._clock()
-        if now - self._drawn >= _REFRESH_SECONDS:
-            self._drawn = now
-            self._live.update(self.render(), refresh=True)
+        """Redraw if the refresh interval has passed or the terminal was resized."""
+        now, size = self._clock(), self._console.size
+        drawn, drawn_size = self._drawn
+        if now - drawn >= _REFRESH_SECONDS or size != drawn_size:
+            self._drawn = now, size
+            self._look()
+            if self._live:
+                self._live.refresh()
+
+    def _look(self) -> None:
+        """Read where the training package is."""
+        if self._file is None:
+            try:
+                self._file = os.open(self._progress, os.O_RDONLY)
+            except OSError:
+                return
+        self._worker = read_progress(self._file) or self._worker
+        if self._worker and self._is_training:
+            self._reached(self._worker.step)
+
+    def _reached(self, step: int | None) -> None:
+        if self._first is None and step is not None:
+            self._first = self._clock(), step
+
+    @property
+    def _is_training(self) -> bool:
+        """Whether a step is done."""
+        before = self._summary.resumed.step if self._summary.resumed else 0
+        return self._speed is not None or bool(self._worker and self._worker.step > before)
+
+    @property
+    def step(self) -> int:
+        """The last step that is known to be done."""
+        done = max(self._summary.last_step or 0, self._worker.step if self._worker else 0)
+        return steps_done(done, self._steps)
+
+    @property
+    def phase(self) -> str:
+        """What happens before the first step."""
+        summary = self._summary
+        if summary.lr_steps:
+            return "computing the first step; the engine may compile the network before it"
+        if summary.training_set:
+            return "loading the verification sets"
+        if summary.arguments:
+            return "building the network and reading the index of the training set"
+        return "starting Python and loading the script and its engine"
 
     def mean_speed(self) -> float | None:
         """Return images/s over the whole run, including verification and saving."""
-        if self._first is None or self._speed is None or self._speed.step is None:
+        if self._first is None:
             return None
-        seconds, steps = self._clock() - self._first[0], self._speed.step - self._first[1]
-        return steps * self._batch_size / seconds if steps > 0 and seconds > 0 else None
+        seconds, steps = self._clock() - self._first[0], self.step - self._first[1]
+        if steps <= 0 or seconds < _SHORTEST:
+            return None
+        return steps * self._batch_size / seconds
 
     def remaining(self) -> float | None:
         """Return the remaining seconds, estimated from the mean speed."""
         speed = self.mean_speed()
-        if speed is None or self._steps is None or self._speed is None:
+        if speed is None or self._steps is None:
             return None
-        return max(0, self._steps - (self._speed.step or 0)) * self._batch_size / speed
+        return max(0, self._steps - self.step) * self._batch_size / speed
 
-    def render(self) -> RenderableType:
-        """Return the display's content."""
-        from rich.console import Group  # noqa: PLC0415
-        from rich.progress_bar import ProgressBar  # noqa: PLC0415
-        from rich.table import Table  # noqa: PLC0415
+    def render(self, width: int) -> list[Text]:
+        """Return the lines of the display, none of which is wider than `width` cells."""
         from rich.text import Text  # noqa: PLC0415
 
-        last = (self._speed.step if self._speed else None) or self._summary.last_step or 0
-        step = steps_done(last, self._steps)
-        head = Table.grid(padding=(0, 2))
-        total = f" of {self._steps:,}" if self._steps else ""
-        done = f"{step / self._steps:.1%}" if self._steps else ""
-        bar = ProgressBar(total=self._steps, completed=step, width=24) if self._steps else ""
-        head.add_row(Text(one_line(self._title), style="bold"), f"step {step:,}{total}", bar, done)
-        parts: list[RenderableType] = [head, Text("   ".join(self._readings()))]
+        from mfn_patcher.training.watch import lines  # noqa: PLC0415
+
+        title, name = (
+            Text(one_line(self._title), style="bold"),
+            Text(one_line(self._name), style="dim"),
+        )
+        shown = lines.flow([title, name], width)
+        if self._is_training:
+            shown += self._bar(width)
+        else:
+            shown += lines.wrap(Text(self.phase), self._console, width)
+            line = Text(one_line(self._line), style="dim")
+            shown += [lines.cut(line, width)] if self._line else []
+        shown += lines.flow(self._readings(), width)
+        for alarm in self._alarms:
+            alarmed = Text(f"! {visible(alarm.message)}", style="bold red")
+            shown += lines.wrap(alarmed, self._console, width)
         if self._summary.verifications:
-            parts.append(self._verifications())
+            shown += lines.table([_COLUMNS, *self._verifications()], width)
         if self._summary.checkpoints:
             checkpoint = self._summary.checkpoints[-1]
             saved = f"checkpoint {checkpoint.number} saved: {one_line(str(checkpoint.path))}"
-            parts.append(Text(saved, overflow="ellipsis"))
-        if self._speed is None and self._line:
-            line = one_line(self._line)
-            parts.append(Text(line, style="dim", overflow="ellipsis", no_wrap=True))
-        parts += [Text(f"! {visible(alarm.message)}", style="bold red") for alarm in self._alarms]
-        return Group(*parts)
+            shown.append(lines.cut(Text(saved), width))
+        shown += [lines.cut(Text(one_line(other), style="dim"), width) for other in self._others()]
+        return shown
+
+    def _bar(self, width: int) -> list[Text]:
+        from mfn_patcher.training.watch.lines import bar_line, flow  # noqa: PLC0415
+
+        if self._steps is None:
+            return flow([f"step {self.step:,}"], width)
+        text = f"step {self.step:,} of {self._steps:,}"
+        if len(text) > width:
+            text = f"{self.step:,}/{self._steps:,}"
+        share = self.step / self._steps
+        remaining = self.remaining()
+        after = [f"{share:.1%}", *([] if remaining is None else [f"{duration(remaining)} left"])]
+        return bar_line(text, after, share, self._console, width)
 
     def _readings(self) -> list[str]:
-        readings = [f"{duration(self._clock() - self._began)} elapsed"]
-        remaining, mean = self.remaining(), self.mean_speed()
-        if remaining is not None:
-            readings.append(f"{duration(remaining)} left")
-        if self._speed:
-            speed = f"{self._speed.samples_per_second:,.4g} images/s"
-            readings.append(f"{speed} (mean {mean:,.4g})" if mean else speed)
-        if self._rate is not None:
-            readings.append(f"lr {self._rate:g}")
-        if self._speed and self._speed.accuracy is not None:
-            readings.append(f"accuracy {self._speed.accuracy:.4f}")
+        readings = []
         if self._speed and self._speed.loss is not None:
             readings.append(f"loss {self._speed.loss:.4f}")
+        if self._speed and self._speed.accuracy is not None:
+            readings.append(f"accuracy {self._speed.accuracy:.4f}")
+        mean = self.mean_speed()
+        if self._speed:
+            readings.append(f"{_rate(self._speed.samples_per_second)} images/s")
+        if mean is not None:
+            readings.append(f"mean {_rate(mean)}" if self._speed else f"{_rate(mean)} images/s")
+        if self._rate is not None:
+            readings.append(f"lr {self._rate:g}")
+        if self._worker and self._worker.memory_used:
+            readings.append(memory(self._worker.memory_used, self._worker.memory_total))
+        readings.append(f"{duration(self._clock() - self._began)} elapsed")
+        if self._worker and self._worker.phase in _ACTIVITIES:
+            readings.append(_ACTIVITIES[self._worker.phase])
         return readings
 
-    def _verifications(self) -> RenderableType:
-        from rich.table import Table  # noqa: PLC0415
-        from rich.text import Text  # noqa: PLC0415
-
-        table = Table(box=None, padding=(0, 2, 0, 0))
-        for column in ("set", "step", "accuracy", "best", "at step"):
-            table.add_column(column, justify="left" if column == "set" else "right")
+    def _verifications(self) -> list[tuple[str, ...]]:
         best = self._summary.best()
         last = {verification.set: verification for verification in self._summary.verifications}
-        for name, now in last.items():
-            row: list[RenderableType] = [
-                Text(one_line(name)),
-                f"{now.step:,}",
+        return [
+            (
+                one_line(name),
                 f"{percent(now.accuracy)}%",
-            ]
-            if name in best:
-                row += [f"{percent(best[name].accuracy)}%", f"{best[name].step:,}"]
-            table.add_row(*row)
-        return table
+                f"{percent(best[name].accuracy)}%" if name in best else "",
+                f"{now.step:,}",
+                f"{best[name].step:,}" if name in best else "",
+            )
+            for name, now in last.items()
+        ]
+
+
+def memory(used: int, total: int) -> str:
+    """Return the memory in use, in a readable form.
+
+    Args:
+        used: bytes in use.
+        total: bytes of the GPU; 0 on the CPU.
+    """
+    gib = 1 << 30
+    if total:
+        return f"GPU {used / gib:.1f}/{total / gib:.1f} GiB"
+    return f"memory {used / gib:.1f} GiB"
+
+
+def _rate(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004
 
 
 def duration(seconds: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -45,6 +46,7 @@ class RunWatcher(contextlib.ExitStack):
         folder: folder of the run.
         supervision: how it is watched.
         output: gets the script's output, unless there is a display.
+        others: returns what the other ranks do, a line for each.
 
     Attributes:
         output: where the script's output goes.
@@ -57,6 +59,8 @@ class RunWatcher(contextlib.ExitStack):
         folder: Path,
         supervision: Supervision,
         output: BinaryIO,
+        *,
+        others: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         super().__init__()
         self.output = output
@@ -66,8 +70,14 @@ class RunWatcher(contextlib.ExitStack):
         self._display: Display | None = None
         alarms = Alarms(prefix, self._raise_alarm)
         if supervision.display:
-            title = f"{plan.stage.title}, {folder.name}"
-            self._display = Display(title, plan.steps, plan.batch_size, terminal())
+            self._display = Display(
+                plan.stage.title,
+                folder,
+                plan.steps,
+                plan.batch_size,
+                terminal(),
+                others=others,
+            )
             self.enter_context(self._display)
             self.output = self.enter_context(Path(os.devnull).open("wb"))  # noqa: SIM115
         listeners = (self._display, alarms) if self._display else (alarms,)

@@ -1,0 +1,90 @@
+"""Drawing on a terminal that may be resized, by a process that may be killed."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from rich.control import Control
+from rich.live import Live
+from rich.segment import ControlType, Segment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TextIO
+
+    from rich.console import (
+        Console,
+        ConsoleOptions,
+        ConsoleRenderable,
+        RenderableType,
+        RenderResult,
+    )
+
+
+def can_redraw(stream: TextIO) -> bool:
+    """Return whether a stream is a terminal on which lines can be drawn again."""
+    return stream.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
+
+
+class TerminalLive(Live):
+    """rich's Live, with two differences.
+
+    When a terminal becomes narrower, it wraps the lines that were drawn into more rows than rich
+    knows of. Those are erased as well.
+
+    The cursor stays visible, on a line of its own below the lines that are drawn. Nothing has to be
+    restored if the process is killed, and what the shell prints next begins on a new line.
+
+    Args:
+        console: the terminal.
+        draw: returns what to draw.
+        transient: whether to erase it at the end.
+        auto_refresh: whether a thread draws it ten times a second.
+        redirect_stderr: whether what is written to standard error appears above it.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        draw: Callable[[], RenderableType],
+        *,
+        transient: bool = False,
+        auto_refresh: bool = False,
+        redirect_stderr: bool = True,
+    ) -> None:
+        super().__init__(
+            console=console,
+            auto_refresh=auto_refresh,
+            refresh_per_second=10,
+            transient=transient,
+            redirect_stderr=redirect_stderr,
+            get_renderable=lambda: self,
+        )
+        self._draw = draw
+        self._lengths: list[int] = []
+
+    def start(self, refresh: bool = False) -> None:
+        """Start drawing."""
+        super().start(refresh)
+        self.console.show_cursor(True)
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        """Return what rich draws, after the erasure of rows that it does not know of."""
+        return [self._erase_wrapped_rows(), *super().process_renderables(renderables)]
+
+    def _erase_wrapped_rows(self) -> Control:
+        rows = sum(max(1, -(-length // self.console.width)) for length in self._lengths)
+        row_up = ((ControlType.ERASE_IN_LINE, 2), (ControlType.CURSOR_UP, 1))
+        return Control(*(row_up * (rows - len(self._lengths))))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        lines = console.render_lines(self._draw(), options, pad=False)
+        if self.is_started:
+            # One row fewer than the terminal has, and an empty one for the cursor.
+            lines = [*lines[: max(1, console.height - 2)], [Segment("")]]
+        self._lengths = [Segment.get_line_length(line) for line in lines]
+        for number, line in enumerate(lines):
+            if number:
+                yield Segment.line()
+            yield from line

@@ -38,7 +38,7 @@ _ENVIRONMENT = {
 _SECTIONS = {
     "Getting started": ("demo",),
     "Workspace": ("apply", "status", "diff", "revert"),
-    "Patches": ("new", "refresh", "rebase", "lint", "check"),
+    "Patches": ("import", "new", "refresh", "rebase", "lint", "check"),
     "Training": ("doctor", "verify", "data", "recipes", "env", "train", "eval"),
     "Results": ("runs", "log", "plot", "report"),
     "Trained model": ("export", "embed", "compare", "bench"),
@@ -49,7 +49,7 @@ _EXAMPLES = (
     "mfn-patch check --against upstream",
 )
 # Commands whose name is a Python builtin, and the name of their module and function.
-_MODULES = {"eval": "evaluate"}
+_MODULES = {"eval": "evaluate", "import": "import_patches"}
 
 
 class _Commands(click.Group):

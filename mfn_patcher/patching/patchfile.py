@@ -219,7 +219,7 @@ def _parse_header(path: Path, head: bytes) -> Header:
         raise wrong("the date must have a UTC offset such as +0000")
     if not subject:
         raise wrong("the header must contain 'Subject: What the patch does'")
-    return Header(author, address, date, subject, str(fields.get_payload()).strip())
+    return Header(author, address, date, subject, str(fields.get_payload()).strip("\n"))
 
 
 def _readable(fields: Message) -> bool:

@@ -312,7 +312,7 @@ def _names(
         if len(named) > 1:
             raise wrong("the diff does not parse: a file is named twice")
         # git writes a tab after a name with blanks.
-        text = _unquote(named[0].removesuffix(b"\t")) if named else None
+        text = unquote(named[0].removesuffix(b"\t")) if named else None
         if text not in (None, b"/dev/null") and not (text or b"").startswith(prefix):
             raise wrong("the names lack a/ and b/; use `git diff` without --no-prefix")
         sides.append(text)
@@ -337,17 +337,17 @@ def _split(line: bytes, name: bytes) -> list[bytes]:
     """Return the two names of a ``diff --git`` line, which differ only in their prefixes."""
     if line.startswith(b'"'):
         found = _QUOTED.findall(line)
-        return [_unquote(each) for each in found] if b" ".join(found) == line else []
+        return [unquote(each) for each in found] if b" ".join(found) == line else []
     middle = len(b"a/" + name)
     return [line[:middle], line[middle + 1 :]] if line[middle : middle + 1] == b" " else []
 
 
 def _first_name(line: bytes) -> bytes:
     quoted = _QUOTED.match(line)
-    return _unquote(quoted[0])[2:] if quoted else line[2 : (len(line) - 1) // 2]
+    return unquote(quoted[0])[2:] if quoted else line[2 : (len(line) - 1) // 2]
 
 
-def _unquote(text: bytes) -> bytes:
+def unquote(text: bytes) -> bytes:
     """Undo git's quoting of names with unusual characters."""
     if not _QUOTED.fullmatch(text):
         return text

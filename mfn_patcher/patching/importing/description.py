@@ -1,0 +1,199 @@
+"""Who wrote a patch, when and why, from whatever stands before its diff.
+
+Understood are mails (also incomplete ones, as in many Debian packages), the headers of DEP-3, the
+output of `git show`, and free text.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import email.utils
+import re
+import tempfile
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from email.parser import HeaderParser
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mfn_patcher.patching import mail
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mfn_patcher.patching.git import Repository
+    from mfn_patcher.patching.importing.sources import Source
+
+NO_ADDRESS = "unknown@invalid"  # of an author whose address is not given
+
+# Where the diff begins: the lines by which `git am` ends a message, and those of context diffs.
+_DIFF = re.compile(r"^(?:diff |Index: |={60}|--- \S|\*\*\* \S)", re.MULTILINE)
+_SEPARATOR = re.compile(r"^---[ \t]*$", re.MULTILINE)
+_FIELD = re.compile(r"[A-Za-z][A-Za-z0-9-]*:(?:[ \t\n]|\Z)")
+_SHOWN = re.compile(r"commit [0-9a-f]{7,64}\b.*\n(?:Merge: .*\n)?Author:\s*(.*)\nDate:\s*(.*)\n")
+_STAMP = re.compile(
+    rb"^\+\+\+ [^\t\n]*\t(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:\.\d+)? ([+-]\d{4})", re.M
+)
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+_HASHES = re.compile(r"^#+!?[ \t]*(?:DP:[ \t]?)?", re.MULTILINE)
+_IN_MAILS = re.compile(
+    r"(?i)(?:to|cc|bcc|message-id|in-reply-to|references|mime-version|content-.*|received|"
+    r"return-path|reply-to|sender|list-.*|user-agent|delivered-to|status|lines|x-mailer|x-spam.*|"
+    r"dkim.*|arc-.*|authentication-results)"
+)
+# What `git am` would take for the end of the message, or for another header.
+_MISLEADING = re.compile(
+    r"^(?=---|diff |Index: |From |>From )|\A(?=(?:From|Subject|Date):)", re.MULTILINE
+)
+
+
+@dataclass(frozen=True)
+class Description:
+    """What stands before a diff; empty or None is what is not said.
+
+    Attributes:
+        author: the author's name.
+        address: the author's mail address.
+        date: when the patch was written.
+        subject: the subject.
+        body: the text below it.
+    """
+
+    author: str = ""
+    address: str = ""
+    date: datetime | None = None
+    subject: str = ""
+    body: str = ""
+
+
+def describe(git: Repository, source: Source) -> tuple[Description, bytes]:
+    """Return what stands before the diff of `source`, and the diff.
+
+    The diff is what `git am` would apply, or all of `source` if quilt would.
+
+    Args:
+        git: runs git, and is neither read nor written.
+        source: the patch.
+    """
+    if source.is_mail:
+        found, diff = _from_mail(git, source.data)
+    else:
+        found, diff = _from_text(_head_of(source.data)), source.data
+    if not found.date and (stamps := _STAMP.findall(source.data)):
+        dates = [f"{stamp.decode()} {zone.decode()}" for stamp, zone in stamps]
+        date = max(datetime.strptime(each, "%Y-%m-%d %H:%M:%S %z") for each in dates)
+        found = replace(found, date=date)
+    body = re.sub(r"\n{3,}", "\n\n", found.body.replace("\0", "").strip("\n"))
+    body = "\n".join(line.rstrip() for line in body.split("\n"))
+    found = replace(found, body=_MISLEADING.sub(" ", body))
+    return found, source.data if source.quilt else diff
+
+
+def _from_mail(git: Repository, data: bytes) -> tuple[Description, bytes]:
+    with tempfile.TemporaryDirectory(prefix="mfn-patch-") as folder:
+        text, patch = Path(folder, "text"), Path(folder, "patch")
+        how = ("-b", "--no-scissors", "--encoding=UTF-8")
+        said = git.out("mailinfo", *how, str(text), str(patch), stdin=data.lstrip())
+        body, diff = text.read_bytes().decode(errors="replace"), patch.read_bytes()
+    fields = dict(line.partition(": ")[::2] for line in said.splitlines())
+    head = HeaderParser().parsestr(_text_of(data.lstrip()).partition("\n\n")[0])
+    rest = [
+        (name, value)
+        for name, value in head.items()
+        if name.lower() not in {"from", "date", "subject"} and not _IN_MAILS.fullmatch(name)
+    ]
+    date = _parse_date(fields.get("Date", "")) or _last_update([*rest, *_fields_in(body)])
+    body = "\n\n".join(filter(None, [body.strip("\n"), _joined(rest)]))
+    author, address = fields.get("Author", "").strip(), fields.get("Email", "").strip()
+    return Description(
+        author or address, address, date, fields.get("Subject", "").strip(), body
+    ), diff
+
+
+def _from_text(head: str) -> Description:
+    shown = _SHOWN.match(head)
+    if shown:
+        author, address = _first_person(shown[1])
+        message = re.sub(r"^ {4}", "", head[shown.end() :], flags=re.MULTILINE).strip("\n")
+        subject, _, body = message.partition("\n")
+        return Description(author, address, _parse_date(shown[2]), subject.strip(), body)
+    if _FIELD.match(head):
+        return _from_fields(head)
+    if head.startswith("#"):
+        head = _HASHES.sub("", head).replace("@DPATCH@", "")
+    subject, _, body = head.strip("\n").partition("\n")
+    return Description(subject=subject.strip(), body=body)
+
+
+def _from_fields(head: str) -> Description:
+    """Read the headers of DEP-3, which may have further text below."""
+    parsed = HeaderParser().parsestr(head)
+    fields = list(parsed.items())
+    about = next((v for n, v in fields if n.lower() in {"description", "subject"}), "")
+    about = re.sub(r"^ ", "", about, flags=re.MULTILINE)
+    about = re.sub(r"^\.$", "", about, flags=re.MULTILINE).strip("\n")
+    subject, _, text = about.partition("\n")
+    who = next((v for n, v in fields if n.lower() in {"author", "from"}), "")
+    author, address = _first_person(who)
+    rest = [(n, v) for n, v in fields if n.lower() not in {"description", "subject"}]
+    # The author is in the header of the patch already, unless there are more.
+    rest = [(n, v) for n, v in rest if v != who or who != mail.format_person(author, address)]
+    below = str(parsed.get_payload()).strip("\n")
+    body = "\n\n".join(filter(None, [text.strip("\n"), below, _joined(rest)]))
+    dates = (_parse_date(v) for n, v in fields if n.lower() == "date")
+    date = next(dates, None) or _last_update(fields)
+    return Description(author, address, date, subject.strip(), body)
+
+
+def _head_of(data: bytes) -> str:
+    """Return the text before the diff, without a diffstat."""
+    text = _text_of(data)
+    begin = _DIFF.search(text)
+    head = text[: begin.start()] if begin else text
+    separator = _SEPARATOR.search(head)
+    return (head[: separator.start()] if separator else head).strip("\n") + "\n"
+
+
+def _text_of(data: bytes) -> str:
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        text = data.decode("latin-1")
+    return text.replace("\r\n", "\n").replace("\r", "")
+
+
+def _fields_in(body: str) -> Iterable[tuple[str, str]]:
+    """Return the last lines of a body that look like fields, as DEP-3 allows it in a mail."""
+    return HeaderParser().parsestr(body.strip("\n").rpartition("\n\n")[2]).items()
+
+
+def _joined(fields: Iterable[tuple[str, str]]) -> str:
+    return "\n".join(f"{name}: {value}".rstrip() for name, value in fields)
+
+
+def _first_person(text: str) -> tuple[str, str]:
+    """Return name and address of the first person in a list such as ``A <a@b>, C <c@d>``."""
+    text = " ".join(text.split())
+    name, address = mail.parse_person(text) if text.count("@") == 1 else ("", "")
+    if not address:
+        people = [each for each in email.utils.getaddresses([text]) if "@" in each[1]]
+        name, address = people[0] if people else (text, "")
+    return name or address, address
+
+
+def _last_update(fields: Iterable[tuple[str, str]]) -> datetime | None:
+    for name, value in fields:
+        day = _DAY.search(value)
+        if name.lower() == "last-update" and day:
+            return datetime.strptime(f"{day[0]} +0000", "%Y-%m-%d %z")
+    return None
+
+
+def _parse_date(text: str) -> datetime | None:
+    """Parse a date as mails, git or DEP-3 have it, or a day alone."""
+    for whole in (text, f"{text} 00:00:00 +0000"):
+        with contextlib.suppress(TypeError, ValueError):
+            date = email.utils.parsedate_to_datetime(whole)
+            return date if date.tzinfo else date.replace(tzinfo=timezone.utc)
+    day = _DAY.match(text.strip())
+    return datetime.strptime(f"{day[0]} +0000", "%Y-%m-%d %z") if day else None

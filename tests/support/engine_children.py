@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,17 @@ def run(
     engine: bool,
     given: object = None,
     folder: Path | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> str:
     """Run a program, named by its module or its path, with a value as JSON on standard input.
+
+    Args:
+        program: the program.
+        *arguments: its arguments.
+        engine: whether it runs on the engine, not on MXNet.
+        given: the value.
+        folder: its working directory.
+        variables: further environment variables.
 
     Returns:
         The standard output.
@@ -35,6 +45,7 @@ def run(
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     folders = (ENGINE, ROOT) if engine else (ROOT,)
     environment["PYTHONPATH"] = os.pathsep.join(map(str, folders))
+    environment |= variables or {}
     ran = subprocess.run(
         [sys.executable, str(path), *map(str, arguments)],
         cwd=folder,
@@ -54,9 +65,12 @@ def answer(
     engine: bool,
     given: object = None,
     folder: Path | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> Any:
     """Return the JSON value in a program's last line of output; arguments are those of `run`."""
-    printed = run(program, *arguments, engine=engine, given=given, folder=folder)
+    printed = run(
+        program, *arguments, engine=engine, given=given, folder=folder, variables=variables
+    )
     return json.loads(printed.splitlines()[-1])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -14,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from mfn_patcher.checkpoints import folder as checkpoints
 from mfn_patcher.cluster.follower import CAUSE
 from mfn_patcher.data.synth import synthesise
 from mfn_patcher.errors import ExitCode
@@ -34,12 +32,9 @@ from tests.support.namespaces import KEEPALIVE, Network, Started
 from tests.support.slurm import Slurm
 from tests.support.sshd import Sshd
 from tests.support.tool import validated
+from tests.support.training_on_hosts import LIMIT, Training
 
 pytestmark = pytest.mark.mxnet
-
-TIMEOUT = 10
-LIMIT = 60
-"""Seconds within which all processes end after a fault."""
 
 
 @pytest.fixture(scope="module")
@@ -53,54 +48,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     # Two workers and two servers share the cores of this machine.
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-
-
-class Training:
-    """One training, started and resumed."""
-
-    def __init__(self, workspace: Path, data: Path, folder: Path) -> None:
-        self.workspace = workspace
-        self.folder = folder
-        self.options = ["train", "-w", str(workspace), "--data-dir", str(data), "--stage", "2"]
-        self.options += ["--cpu", "--batch-size", "4", "--checkpoint-every", "1"]
-        self.options += ["--timeout", str(TIMEOUT)]
-        self.launched: list[Launched] = []
-
-    def arguments(self, steps: int, *options: str) -> list[str]:
-        """Return the arguments of a run on this machine, on ports that no other test uses."""
-        return self.arguments_on(steps, "--rendezvous", f"127.0.0.1:{free_port()}", *options)
-
-    def arguments_on(self, steps: int, *options: str) -> list[str]:
-        """Return the arguments of a run on hosts that the launcher knows."""
-        own = ["--cluster", "--max-steps", str(steps), *options, "--", "--target", ""]
-        return [*self.options, *own]
-
-    def start(self, steps: int, *options: str) -> Launched:
-        folder = self.folder / str(len(self.launched))
-        launched = Launched(self.arguments(steps, *options), 2, folder)
-        self.launched.append(launched)
-        return launched
-
-    @property
-    def run(self) -> Path:
-        return max(self.workspace.glob("runs/*/run.json")).parent
-
-    def record(self) -> dict[str, object]:
-        record: dict[str, object] = json.loads((self.run / "run.json").read_text())
-        return record
-
-    @property
-    def prefix(self) -> Path:
-        return self.workspace / "models" / "MobileFaceNet" / "model-y1-softmax"
-
-    @property
-    def last(self) -> int:
-        found = checkpoints.last_complete(self.prefix)
-        return found.number if found else 0
-
-    def saves_beyond(self, checkpoint: int) -> bool:
-        """Wait for a later checkpoint; return whether one came."""
-        return wait_until(Path(f"{self.prefix}-{checkpoint + 1:04d}.json").exists)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ BIN := .venv/bin
 # MXNet up to Python 3.11, else PyTorch. Asked of the environment once it is there.
 ENGINE = $$($(BIN)/python -c 'import sys; print("cpu" if sys.version_info < (3, 12) else "torch")')
 
-.PHONY: bench demo quick test test-slow clean
+.PHONY: bench demo docs quick test test-slow clean
 
 demo: .venv/engine  ## the main job, small: patch, verify, train three stages on the CPU
 	$(BIN)/mfn-patch demo --workspace demo/insightface
@@ -35,13 +35,22 @@ test-slow: .venv/dev  ## what takes minutes or gigabytes: the largest networks, 
 bench: .venv/dev  ## every figure of speed, into benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/all.py
 
-clean:
-	rm -rf .venv demo
+docs: .venv/docs  ## the documentation as a site, in .site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
-.venv/engine: pyproject.toml
+clean:
+	rm -rf .venv .site demo
+
+.venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null \
 	|| { echo "$(PYTHON) does not run or is not Python 3.10 to 3.14; name one: make PYTHON=python3.13" >&2; exit 1; }
 	$(PYTHON) -m venv .venv || { echo "Install the venv module: apt-get install python3-venv" >&2; exit 1; }
+
+.venv/docs: pyproject.toml | .venv/bin/pip
+	$(BIN)/pip install --quiet --editable ".[docs]"
+	touch $@
+
+.venv/engine: pyproject.toml | .venv/bin/pip
 	$(BIN)/pip install --quiet --editable ".[$(ENGINE),plot]"
 	touch $@
 

@@ -84,14 +84,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site, built as the repository's host builds it."""
     folder = tmp_path_factory.mktemp("site")
     ran = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", folder],
+        [sys.executable, "-m", "mkdocs", "build", "--site-dir", folder],
         cwd=ROOT,
         env={"PATH": "", "REPOSITORY_URL": ADDRESS, "NO_MKDOCS_2_WARNING": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+    assert ran.returncode == 0, ran.stderr
     return folder
 
 

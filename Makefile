@@ -7,7 +7,7 @@ BIN := .venv/bin
 # MXNet up to Python 3.11, else PyTorch. Asked of the environment once it is there.
 ENGINE = $$($(BIN)/python -c 'import sys; print("cpu" if sys.version_info < (3, 12) else "torch")')
 
-.PHONY: bench demo docs quick test test-slow clean
+.PHONY: bench demo dist docs quick test test-slow clean
 
 demo: .venv/engine  ## the main job, small: patch, verify, train three stages on the CPU
 	$(BIN)/mfn-patch demo --workspace demo/insightface
@@ -38,8 +38,12 @@ bench: .venv/dev  ## every figure of speed, into benchmarks/RESULTS.md
 docs: .venv/docs  ## the documentation as a site, in .site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
+dist: .venv/dist  ## the distributions that a release publishes, in dist
+	rm -rf dist
+	$(BIN)/python -m build
+
 clean:
-	rm -rf .venv .site demo
+	rm -rf .venv .site demo dist
 
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null \
@@ -48,6 +52,10 @@ clean:
 
 .venv/docs: pyproject.toml | .venv/bin/pip
 	$(BIN)/pip install --quiet --editable ".[docs]"
+	touch $@
+
+.venv/dist: | .venv/bin/pip
+	$(BIN)/pip install --quiet build
 	touch $@
 
 .venv/engine: pyproject.toml | .venv/bin/pip

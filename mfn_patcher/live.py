@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import sys
 from typing import TYPE_CHECKING
 
 from rich.control import Control
@@ -11,7 +11,6 @@ from rich.segment import ControlType, Segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import TextIO
 
     from rich.console import (
         Console,
@@ -20,11 +19,6 @@ if TYPE_CHECKING:
         RenderableType,
         RenderResult,
     )
-
-
-def can_redraw(stream: TextIO) -> bool:
-    """Return whether a stream is a terminal on which lines can be drawn again."""
-    return stream.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
 
 
 class TerminalLive(Live):
@@ -41,7 +35,6 @@ class TerminalLive(Live):
         draw: returns what to draw.
         transient: whether to erase it at the end.
         auto_refresh: whether a thread draws it ten times a second.
-        redirect_stderr: whether what is written to standard error appears above it.
     """
 
     def __init__(
@@ -51,14 +44,15 @@ class TerminalLive(Live):
         *,
         transient: bool = False,
         auto_refresh: bool = False,
-        redirect_stderr: bool = True,
     ) -> None:
         super().__init__(
             console=console,
             auto_refresh=auto_refresh,
             refresh_per_second=10,
             transient=transient,
-            redirect_stderr=redirect_stderr,
+            # What is written to these appears above what is drawn; but one may be a file.
+            redirect_stdout=sys.stdout.isatty(),
+            redirect_stderr=sys.stderr.isatty(),
             get_renderable=lambda: self,
         )
         self._draw = draw

@@ -14,6 +14,7 @@ from mfn_patcher.children.failure import explain
 from mfn_patcher.data.property_file import IMAGE_SIDE
 from mfn_patcher.data.synth import MINIMUM_PAIRS, synthesise
 from mfn_patcher.errors import ExitCode, MfnPatchError
+from mfn_patcher.progress import task
 
 
 class DryRunError(MfnPatchError):
@@ -62,16 +63,17 @@ def ask(
         # The script uses the last value of an argument.
         own = ["--data-dir", str(data), "--prefix", str(folder / "model" / "model")]
         own += ["--pretrained", "", "--target", ""]
-        ran = subprocess.run(
-            programs.command(python, program, str(output), *options),
-            cwd=source,
-            env=dict(environment),
-            input=json.dumps([[*case, *own] for case in cases]),
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            check=False,
-        )
+        with task(programs.TASKS[program]):
+            ran = subprocess.run(
+                programs.command(python, program, str(output), *options),
+                cwd=source,
+                env=dict(environment),
+                input=json.dumps([[*case, *own] for case in cases]),
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                check=False,
+            )
         if not output.exists():
             lines = ran.stderr.splitlines()[-15:]
             failure = explain(lines, edited=False, arguments=False)

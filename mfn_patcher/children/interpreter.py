@@ -18,6 +18,7 @@ from typing import Any
 
 from mfn_patcher.children import programs
 from mfn_patcher.errors import MfnPatchError
+from mfn_patcher.progress import task
 from mfn_patcher.remedies import install, pip_install
 
 _ENVIRONMENT = "environment"
@@ -201,16 +202,17 @@ def ask(
     command = programs.command(python, program, *arguments)
     _LOG.debug("running %s", shlex.join(command))
     try:
-        ran = subprocess.run(
-            command,
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=seconds,
-            check=False,
-        )
+        with task(programs.TASKS[program]):
+            ran = subprocess.run(
+                command,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                timeout=seconds,
+                check=False,
+            )
     except OSError as error:
         raise InterpreterError(f"cannot run {python}: {error}") from error
     except subprocess.TimeoutExpired as error:

@@ -14,6 +14,7 @@ import click
 from click.exceptions import NoSuchCommand
 
 from mfn_patcher.cli import completion
+from mfn_patcher.cli.bars import show_bars
 from mfn_patcher.cli.command import write_examples
 from mfn_patcher.cli.terminal import echo, prefix_log, prepare, show_log
 from mfn_patcher.cli.version import print_version
@@ -123,7 +124,10 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         # A shell completes the command by its name, however it was started to print the script.
         name = COMMAND if completion.VARIABLE in os.environ else command()
-        done = cli.main(arguments, name, complete_var=completion.VARIABLE, standalone_mode=False)
+        with show_bars():
+            done = cli.main(
+                arguments, name, complete_var=completion.VARIABLE, standalone_mode=False
+            )
         return int(done or ExitCode.DONE)
     except MfnPatchError as error:
         _complain(str(error), error.remedy)

@@ -12,6 +12,7 @@ from mfn_patcher.cli.command import Group
 from mfn_patcher.cli.options import PathType, json_option, output_option, print_findings
 from mfn_patcher.cli.terminal import echo, print_json
 from mfn_patcher.errors import ExitCode
+from mfn_patcher.progress import task
 
 if TYPE_CHECKING:
     from mfn_patcher.data.making.data_set import MadeDataSet
@@ -45,23 +46,18 @@ def synth(
     that training works but says nothing about real faces. Existing files in DIR are not
     overwritten.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from mfn_patcher.data.synth import IMAGE_BYTES, count_images, synthesise
 
     total = count_images(identities, images_per_identity, pairs)
     _LOG.info("drawing %s images, about %s MB", f"{total:,}", f"{total * IMAGE_BYTES / 1e6:,.1f}")
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("Drawing faces", total=total)
+    with task("drawing faces", total) as drawing:
         written = synthesise(
             directory,
             identities=identities,
             images_per_identity=images_per_identity,
             pairs=pairs,
             seed=seed,
-            on_image=lambda: progress.advance(task),
+            on_image=drawing.advance,
         )
     echo(
         f"Wrote {written.images} images of {written.identities} identities, and "
@@ -98,19 +94,10 @@ def make(
     People in verification pairs are left out of training. A pair list becomes a set of the same
     name; N randomly drawn pairs become own.bin. Existing files are not overwritten.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from mfn_patcher.data.making.data_set import Request, make
 
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("Checking and packing", total=None)
-        made = make(
-            directory,
-            Request(source, pairs, resize),
-            on_progress=lambda done, total: progress.update(task, completed=done, total=total),
-        )
+    with task("checking and packing images") as packing:
+        made = make(directory, Request(source, pairs, resize), on_progress=packing.reach)
     if as_json:
         print_json(made.as_json())
     else:
@@ -177,10 +164,12 @@ def show(directory: Path, output: Path | None) -> None:
 
     if output and output.suffix != ".png":
         raise click.UsageError(f"{output} does not end in .png")
-    rows = choose(directory)
+    with task("reading the data set"):
+        rows = choose(directory)
     if output is None:
         output = Path(f"{directory.resolve().name}.png")
         if output.exists():
             raise SheetError(f"{output} exists", remedy=f"Pass -o {output} to replace it.")
-    draw(rows, output)
+    with task("drawing the sheet"):
+        draw(rows, output)
     echo(output)

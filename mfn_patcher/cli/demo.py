@@ -20,6 +20,7 @@ from mfn_patcher.cli.options import (
     workspace_option,
 )
 from mfn_patcher.cli.terminal import echo
+from mfn_patcher.progress import task
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +53,7 @@ def demo(
     accuracy means nothing.
     """
     from mfn_patcher.children import interpreter
-    from mfn_patcher.data.synth import synthesise
+    from mfn_patcher.data.synth import count_images, synthesise
     from mfn_patcher.patching.applying import apply
     from mfn_patcher.patching.workspace import Workspace
 
@@ -71,7 +72,8 @@ def demo(
 
     _LOG.info("3/4 drawing a data set in %s", data)
     if not (data / "property").exists():
-        synthesise(data)
+        with task("drawing faces", count_images()) as drawing:
+            synthesise(data, on_image=drawing.advance)
 
     folders = _train(place, path, engine, data=data, models=models)
     _print_outputs({"patched code": place.path, "data set": data, "checkpoints": models, **folders})

@@ -23,6 +23,7 @@ from mfn_patcher.cli.options import (
 )
 from mfn_patcher.cli.terminal import echo, print_json, style
 from mfn_patcher.export import formats
+from mfn_patcher.progress import task
 
 if TYPE_CHECKING:
     from mfn_patcher.evaluation.figures import Evaluation
@@ -139,18 +140,11 @@ def evaluate(
 
 
 def _run(plan: Plan, python: str, engine: str) -> Evaluation:
-    """Evaluate, with a progress bar on a terminal."""
-    from rich.console import Console
-    from rich.progress import Progress
-
+    """Evaluate, with the progress of its batches."""
     from mfn_patcher.evaluation import run
 
-    console = Console(stderr=True)
-    if not console.is_terminal or not _LOG.isEnabledFor(logging.INFO):
-        return run.run(plan, python, os.environ, engine)
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("evaluating", total=plan.batches)
-        return run.run(plan, python, os.environ, engine, on_batch=lambda: progress.advance(task))
+    with task("evaluating", plan.batches) as evaluating:
+        return run.run(plan, python, os.environ, engine, on_batch=evaluating.advance)
 
 
 def _title(plan: Plan, number: int) -> str:

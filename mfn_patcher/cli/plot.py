@@ -11,6 +11,7 @@ from mfn_patcher.cli import completion
 from mfn_patcher.cli.command import Command
 from mfn_patcher.cli.options import output_option, workspace_option
 from mfn_patcher.cli.terminal import echo
+from mfn_patcher.progress import task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +53,8 @@ def plot(sources: tuple[str, ...], output: Path | None, workspace: Path) -> None
         output = Path(f"{Path(sources[0]).stem}.png")
         if output.exists():
             raise PlotError(f"{output} already exists", remedy=f"Pass -o {output} to replace it.")
-    draw(runs, output)
+    with task("drawing the curves"):
+        draw(runs, output)
     echo(output)
 
 

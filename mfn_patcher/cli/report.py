@@ -10,6 +10,7 @@ from mfn_patcher.cli import completion
 from mfn_patcher.cli.command import Command
 from mfn_patcher.cli.options import output_option, workspace_option
 from mfn_patcher.cli.terminal import echo
+from mfn_patcher.progress import task
 
 
 @click.command(
@@ -37,7 +38,8 @@ def report(run_name: str, output: Path | None, workspace: Path) -> None:
         raise click.UsageError(f"{output} must end in .html")
     run = find(workspace.resolve() / "runs", run_name)
     output = output or run.folder / "report.html"
-    page = render(run)
+    with task("drawing the page"):
+        page = render(run)
     partial = output.with_name(f"{output.name}.partial")
     partial.write_text(page, encoding="utf-8")
     partial.replace(output)

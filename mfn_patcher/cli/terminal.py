@@ -24,6 +24,11 @@ _UNSAFE = re.compile(f"(?!{_MARK})[{UNSAFE}]")
 _ENCODING = "mfn_patch_terminal"  # among Python's -X options
 
 
+def can_redraw(stream: TextIO) -> bool:
+    """Return whether a stream is a terminal on which lines can be drawn again."""
+    return stream.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
+
+
 def style(text: str, **styles: Any) -> str:
     """Return `text` with the styles of `click.style`; only `echo` can write it."""
     return click.style(_visible(text), **styles).replace("\x1b[", f"{_MARK}[")

@@ -28,7 +28,7 @@ from mfn_patcher.cli.options import (
     recipe_option,
     workspace_option,
 )
-from mfn_patcher.cli.terminal import echo
+from mfn_patcher.cli.terminal import can_redraw, echo
 
 if TYPE_CHECKING:
     from mfn_patcher.cluster.job import Job
@@ -155,7 +155,6 @@ def train(
     and the outcome of each run are kept under runs/ in the workspace. After any interruption,
     rerun the same command with --resume.
     """
-    from mfn_patcher.live import can_redraw
     from mfn_patcher.training.options import Options
     from mfn_patcher.training.session import TrainingRequest, prepare
     from mfn_patcher.training.watch.supervision import Supervision

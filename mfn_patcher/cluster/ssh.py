@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,7 @@ from mfn_patcher.cluster.hosts import Host
 from mfn_patcher.cluster.job import Job
 from mfn_patcher.cluster.ranks import OWN_VARIABLES
 from mfn_patcher.cluster.rendezvous import Rendezvous
+from mfn_patcher.printable import visible
 
 # Variables that mean the same on every host. A login by ssh sets none of them.
 _PASSED = ("MFN_PATCH_", "MXNET_", "OMP_")
@@ -69,14 +71,16 @@ class SshProcesses:
     def __init__(self, commands: Mapping[int, Sequence[str]]) -> None:
         self._commands = commands
         self._running: dict[int, subprocess.Popen[bytes]] = {}
+        self._relays: list[threading.Thread] = []
 
     def __enter__(self) -> SshProcesses:
         for rank, command in self._commands.items():
             try:
-                self._running[rank] = subprocess.Popen(
+                started = subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,
-                    stdout=sys.stderr.fileno(),
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
                     # Ctrl-C on the terminal must reach only rank 0, which stops the other ranks.
                     start_new_session=True,
                 )
@@ -84,6 +88,9 @@ class SshProcesses:
                 raise SetupError(
                     "ssh is not installed", remedy="Run `apt-get install openssh-client`."
                 ) from None
+            self._running[rank] = started
+            self._relays.append(threading.Thread(target=_relay, args=(started,), daemon=True))
+            self._relays[-1].start()
         return self
 
     def failure(self) -> str | None:
@@ -108,6 +115,17 @@ class SshProcesses:
             if process.poll() is None:
                 process.kill()
                 process.wait()
+        for relay in self._relays:
+            relay.join(_EXIT_SECONDS)
+
+
+def _relay(process: subprocess.Popen[bytes]) -> None:
+    """Copy what ssh and its rank say to standard error, above the display if there is one."""
+    for line in process.stdout or ():
+        # The terminal may be gone, which is no reason to block the rank.
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(visible(line.decode(errors="replace")))
+            sys.stderr.flush()
 
 
 def start_other_ranks(job: Job, arguments: Sequence[str], folder: Path) -> SshProcesses:

@@ -20,6 +20,7 @@ from mfn_patcher.data.verification_set import (
     set_names,
 )
 from mfn_patcher.finding import Finding, Level
+from mfn_patcher.progress import task
 
 _SIZE = (IMAGE_SIDE, IMAGE_SIDE)
 _SAMPLE = ImageSample(_SIZE, 64)
@@ -92,12 +93,14 @@ def check(directory: Path) -> DataSetCheck:
     layout = None
     if all((directory / name).exists() for name in ("train.rec", "train.idx")):
         classes = properties.classes if properties else None
-        layout, found = check_records(directory, classes, _SAMPLE)
+        with task("checking train.rec and its index"):
+            layout, found = check_records(directory, classes, _SAMPLE)
         findings += found
     sizes, digests, found = _check_sets(directory)
     findings += found
     if layout and all(finding.level is not Level.ERROR for finding in findings):
-        findings += advise_on_shared_images(directory, layout, digests)
+        with task("looking for verification images in train.rec"):
+            findings += advise_on_shared_images(directory, layout, digests)
     identities = layout.identities if layout else None
     if identities is None and properties:
         identities = properties.classes
@@ -116,7 +119,8 @@ def _check_sets(
     # Users who only have their own sets do not need the published ones.
     names = own if own == present else [*NAMES, *own]
     for path in _paths(directory, names or NAMES):
-        pairs, found = _check_verification(path, _QUICK_SAMPLE)
+        with task(f"checking {path.name}"):
+            pairs, found = _check_verification(path, _QUICK_SAMPLE)
         findings += found
         if pairs:
             sizes[path.stem] = VerificationSetSize(len(pairs.images), len(pairs.same))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mfn_patcher.data.verification_set import NAMES
+from mfn_patcher.progress import task
 
 # Files that are hashed whole: they are small, or contain the positions of all records, which
 # determine their lengths.
@@ -58,11 +59,12 @@ def fingerprint(directory: Path) -> Fingerprint:
     Raises:
         OSError: A file cannot be read.
     """
-    files = {
-        name: _print(directory / name)
-        for name in sorted((*_WHOLE, _SAMPLED))
-        if (directory / name).is_file()
-    }
+    with task(f"reading {directory} for its fingerprint"):
+        files = {
+            name: _print(directory / name)
+            for name in sorted((*_WHOLE, _SAMPLED))
+            if (directory / name).is_file()
+        }
     lines = (f"{name} {file.size} {file.sha256}\n" for name, file in files.items())
     return Fingerprint(hashlib.sha256("".join(lines).encode()).hexdigest(), files)
 

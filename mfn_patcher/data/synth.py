@@ -103,7 +103,9 @@ def synthesise(
     )
 
 
-def count_images(identities: int, images_per_identity: int, pairs: int) -> int:
+def count_images(
+    identities: int = 20, images_per_identity: int = 20, pairs: int = MINIMUM_PAIRS
+) -> int:
     """Return how many images `synthesise` draws, for a progress bar."""
     return identities * images_per_identity + 2 * pairs * len(verification_set.NAMES)
 

@@ -10,6 +10,7 @@ from mfn_patcher.doctor.examination import Diagnosis, Examination, Request
 from mfn_patcher.doctor.gpus import check_gpus
 from mfn_patcher.doctor.resources import check_data, check_disk, check_memory
 from mfn_patcher.finding import Finding
+from mfn_patcher.progress import task
 
 Check = Callable[[Examination], Iterator[Finding]]
 
@@ -38,7 +39,11 @@ def diagnose(request: Request) -> Diagnosis:
         PlanError: The options contradict each other.
     """
     examination = Examination(request)
-    findings = [finding for check in CHECKS for finding in check(examination)]
+    findings: list[Finding] = []
+    with task("checking this machine", len(CHECKS)) as checking:
+        for check in CHECKS:
+            findings += check(examination)
+            checking.advance()
     return Diagnosis(
         tuple(findings),
         examination.engine,

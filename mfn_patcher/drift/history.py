@@ -11,6 +11,7 @@ from mfn_patcher.drift.tree import Tree
 from mfn_patcher.drift.verdicts import Commit
 from mfn_patcher.patching.objects import Blobs
 from mfn_patcher.patching.worktree import FILE, PROGRAM
+from mfn_patcher.progress import task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -103,16 +104,18 @@ def walk(
     start = judge.judge(first[0], Tree(first[1], blobs, files[first[1]]))
     verdicts: dict[str, RevisionVerdict] = {}
     changes: dict[str, tuple[Change, ...]] = {patch.name: () for patch in patches}
-    for step in steps:
-        commit = step.commit
-        now = judge.judge(commit.id, Tree(commit.id, blobs, files[commit.id]))
-        # A verdict changes at a commit only if it differs from the verdicts at all its parents.
-        parents = [verdicts.get(parent, start) for parent in step.parents] or [start]
-        for number, verdict in enumerate(now.patches):
-            if all(parent.patches[number].state is not verdict.state for parent in parents):
-                name = verdict.patch.name
-                changes[name] = (*changes[name], Change(commit, verdict))
-        verdicts[commit.id] = now
+    with task("judging the history", len(steps)) as judging:
+        for step in steps:
+            commit = step.commit
+            now = judge.judge(commit.id, Tree(commit.id, blobs, files[commit.id]))
+            # A verdict changes at a commit only if it differs from the verdicts at all its parents.
+            parents = [verdicts.get(parent, start) for parent in step.parents] or [start]
+            for number, verdict in enumerate(now.patches):
+                if all(parent.patches[number].state is not verdict.state for parent in parents):
+                    name = verdict.patch.name
+                    changes[name] = (*changes[name], Change(commit, verdict))
+            verdicts[commit.id] = now
+            judging.advance()
     # The end is judged separately: a commit can block a new file without changing a patched one.
     end = name_removals(repository, judge.judge(last[0], Tree(last[1], blobs, files[last[1]])))
     return History(name_removals(repository, start), end, len(steps), changes)

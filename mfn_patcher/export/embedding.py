@@ -10,6 +10,7 @@ import numpy as np
 from mfn_patcher.children.exported import Floats, ModelFileError
 from mfn_patcher.export.images import read_crops
 from mfn_patcher.export.runtime import load
+from mfn_patcher.progress import task
 
 
 def embed_files(model: Path, images: Sequence[Path]) -> tuple[str, Floats]:
@@ -27,9 +28,10 @@ def embed_files(model: Path, images: Sequence[Path]) -> tuple[str, Floats]:
         ModelFileError: The model cannot be run, or its embeddings contain NaN or Inf.
         PackageMissingError: Its runtime is missing.
     """
-    pixels = read_crops(images)
-    network = load(model)
-    embeddings = network.embed(pixels)
+    with task(f"embedding {len(images):,} images"):
+        pixels = read_crops(images)
+        network = load(model)
+        embeddings = network.embed(pixels)
     lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
     if not np.isfinite(lengths).all() or not lengths.all():
         raise ModelFileError(model, "its embeddings are zero, NaN or Inf")

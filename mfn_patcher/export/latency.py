@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mfn_patcher.export.images import proof_images
 from mfn_patcher.export.runtime import load
+from mfn_patcher.progress import task
 
 _WARM_UP = 5
 _REST = 0.02  # seconds
@@ -52,16 +53,18 @@ def measure(models: Sequence[Path], threads: int, runs: int) -> list[Latency]:
     networks = [load(model, threads) for model in models]
     images = proof_images(None).pixels
     taken: list[list[float]] = [[] for _ in networks]
-    for number in range(_WARM_UP + runs):
-        image = images[number % len(images)][None]
-        for network, times in zip(networks, taken):
-            if len(models) > 1:
-                # The previous runtime's threads keep spinning on the cores for a while.
-                time.sleep(_REST)
+    with task("measuring latencies", _WARM_UP + runs) as measuring:
+        for number in range(_WARM_UP + runs):
+            image = images[number % len(images)][None]
+            for network, times in zip(networks, taken):
+                if len(models) > 1:
+                    # The previous runtime's threads keep spinning on the cores for a while.
+                    time.sleep(_REST)
+                    network.embed(image)
+                start = time.perf_counter()
                 network.embed(image)
-            start = time.perf_counter()
-            network.embed(image)
-            times.append(1000 * (time.perf_counter() - start))
+                times.append(1000 * (time.perf_counter() - start))
+            measuring.advance()
     return [
         Latency(network.name, threads, runs, statistics.median(timed), min(timed))
         for network, timed in zip(networks, (times[_WARM_UP:] for times in taken))

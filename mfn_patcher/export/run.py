@@ -21,6 +21,7 @@ from mfn_patcher.export.latency import measure
 from mfn_patcher.export.onnx_operators import UnsupportedError
 from mfn_patcher.export.proof import Agreement, agreement, first_mismatch, worst
 from mfn_patcher.export.reference import EngineRunner, Reference
+from mfn_patcher.progress import task
 
 _RUNS = 30
 
@@ -118,8 +119,10 @@ def export(
         made = Path(aside)
         source = reference.compute(runner, request.model, images.pixels, made)
         files = tuple(made / name for name in request.files)
-        conversion = _convert(request, source, files)
-        proof = _prove(request, source, files, images)
+        with task(f"converting to {request.form.name}"):
+            conversion = _convert(request, source, files)
+        with task(f"comparing the result on {len(images.pixels)} images"):
+            proof = _prove(request, source, files, images)
         card = Card(
             form=request.form,
             half=request.half,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,11 @@ from mfn_patcher.patching.address import Address, AddressError, as_address, reda
 from mfn_patcher.patching.git import GitError, Repository, version
 from mfn_patcher.patching.sparse import matches
 from mfn_patcher.patching.worktree import SUBMODULE
+from mfn_patcher.progress import task
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from contextlib import AbstractContextManager
 
 REMOTE = "mfn-patch"  # a remote of our own, because the user's clone may use the common names
 
@@ -38,6 +41,7 @@ _READ_BY_GIT = (".gitattributes", ".gitignore", ".gitmodules")
 
 _COMMIT = re.compile(r"[0-9a-f]{40}", re.IGNORECASE)
 _ABBREVIATION = re.compile(r"[0-9a-f]{4,39}", re.IGNORECASE)
+_WITHOUT_SSH = re.compile(r"(https?|file)://|/", re.IGNORECASE)
 _TIMEOUT = 120  # seconds for a host to list its branches
 _FOR_SECRETS = (2, 31)  # the first version that reads GIT_CONFIG_COUNT
 
@@ -74,7 +78,8 @@ def fetch_pin(repository: Repository, address: str, pin: str, patterns: tuple[st
     errors: list[GitError] = []
     for attempt in attempts:
         try:
-            repository.run(*attempt)
+            with _reported(repository):
+                repository.run(*attempt)
             if repository.resolve(pin):
                 _fetch_files(repository, pin, patterns)
                 return
@@ -122,7 +127,8 @@ def fetch_history(
     address = _configure_remote(repository, address)
     commits = tuple(_resolve(repository, address, revision) for revision in revisions)
     try:
-        repository.run(*_FETCH, "--filter=blob:none", REMOTE, *commits)
+        with _reported(repository):
+            repository.run(*_FETCH, "--filter=blob:none", REMOTE, *commits)
     except GitError as error:
         raise FetchError(_reason(address, commits[-1], [error]), remedy=_remedy([error])) from error
     return commits
@@ -151,15 +157,16 @@ def fetch_blobs(repository: Repository, blobs: Iterable[str]) -> None:
     """Fetch blobs from `REMOTE` in one request."""
     ids = "\n".join(sorted(blobs))
     if ids:
-        repository.run(
-            "-c",
-            "fetch.negotiationAlgorithm=noop",
-            *_FETCH,
-            "--filter=blob:none",
-            "--stdin",
-            REMOTE,
-            stdin=ids.encode(),
-        )
+        with _reported(repository):
+            repository.run(
+                "-c",
+                "fetch.negotiationAlgorithm=noop",
+                *_FETCH,
+                "--filter=blob:none",
+                "--stdin",
+                REMOTE,
+                stdin=ids.encode(),
+            )
 
 
 def _resolve(repository: Repository, address: str, revision: str) -> str:
@@ -169,7 +176,8 @@ def _resolve(repository: Repository, address: str, revision: str) -> str:
     address = _configure_remote(repository, address)
     try:
         # List everything: a pattern given to git would match the ends of names, and globs.
-        listing = repository.out("ls-remote", "--", REMOTE, seconds=_TIMEOUT)
+        with _reported(repository):
+            listing = repository.out("ls-remote", "--", REMOTE, seconds=_TIMEOUT)
     except GitError as error:
         raise FetchError(_reason(address, revision, [error]), remedy=_remedy([error])) from error
     there = {name: commit for commit, name in map(str.split, listing.splitlines())}
@@ -209,12 +217,22 @@ def _complete(address: str, abbreviation: str) -> list[str]:
         _configure_remote(commits, address)
         branches = f"+refs/heads/*:refs/remotes/{REMOTE}/*"
         try:
-            commits.run(*_FETCH, "--filter=tree:0", REMOTE, branches)
+            with _reported(commits):
+                commits.run(*_FETCH, "--filter=tree:0", REMOTE, branches)
         except GitError as error:
             reason = _reason(address, abbreviation, [error])
             raise FetchError(reason, remedy=_remedy([error])) from error
         ids = commits.out("rev-list", "--all").splitlines()
     return [commit for commit in ids if commit.startswith(abbreviation.lower())]
+
+
+def _reported(repository: Repository) -> AbstractContextManager[object]:
+    """Report a task while git contacts `REMOTE`, unless ssh may ask for a passphrase there."""
+    # As the user's settings rewrite it.
+    address = repository.out("ls-remote", "--get-url", REMOTE).strip()
+    if not _WITHOUT_SSH.match(address):
+        return nullcontext()
+    return task(f"fetching from {redact(address)}")
 
 
 def _configure_remote(repository: Repository, address: str) -> Address:
@@ -241,7 +259,8 @@ def _refuse_plain_files(repository: Repository, address: Address) -> None:
     """
     trace = {"GIT_TRACE_PACKET": "1"}
     try:
-        asked = repository.run("ls-remote", "--", REMOTE, "HEAD", env=trace, seconds=_TIMEOUT)
+        with _reported(repository):
+            asked = repository.run("ls-remote", "--", REMOTE, "HEAD", env=trace, seconds=_TIMEOUT)
     except GitError as error:
         without = re.sub(rb"(?m)^.*\bpacket: .*\n?", b"", error.stderr)
         raise FetchError(

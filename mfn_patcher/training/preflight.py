@@ -12,6 +12,7 @@ from mfn_patcher.checkpoints import parameters
 from mfn_patcher.data.property_file import PropertyError, read_property
 from mfn_patcher.data.verification_set import NAMES
 from mfn_patcher.engine.choice import Engine
+from mfn_patcher.progress import task
 from mfn_patcher.runs import output, record
 from mfn_patcher.trainer.mfn_trainer.layout import symbol_file
 from mfn_patcher.training.context import RunContext
@@ -128,7 +129,8 @@ def _check_data(plan: StagePlan, context: RunContext) -> None:
 
     folder = context.resolve(plan.data_dir)
     targets = NAMES if plan.targets is None else plan.targets
-    findings = check.preflight(folder, plan.batch_size, targets)
+    with task("checking the data set"):
+        findings = check.preflight(folder, plan.batch_size, targets)
     if not findings:
         return
     lines = [f"  {finding.check}: {finding.detail}" for finding in findings]

@@ -42,3 +42,12 @@ def test_a_host_that_ssh_does_not_reach() -> None:
         SshProcesses({1: ["/no/ssh", "c", "line"]}),
     ):
         pass
+
+
+def test_what_other_ranks_say_is_shown_safely(capsys: pytest.CaptureFixture[str]) -> None:
+    says = "import sys; print('rank 1: joined\\x1b[2J'); print('late', file=sys.stderr)"
+    with SshProcesses({1: [sys.executable, "-c", says, "c", "line"]}) as others:
+        others._running[1].wait()
+    shown = capsys.readouterr().err
+    assert "rank 1: joined\\x1b[2J\n" in shown
+    assert "late\n" in shown

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mfn_patcher import progress
 from mfn_patcher.evaluation.plan import Plan
 from tests.support.evaluation import FIGURES, child, say
 from tests.support.tool import Tool, validated
@@ -94,13 +95,13 @@ def test_the_curves_are_of_the_best(tool: Tool, arguments: list[Any], tmp_path: 
     assert (tmp_path / "roc.png").stat().st_size
 
 
-def test_a_terminal_shows_a_progress_bar(
-    tool: Tool, arguments: list[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    ran = tool(*arguments, "--target", "lfw,agedb_30")
+def test_batches_are_counted_for_a_progress_bar(tool: Tool, arguments: list[Any]) -> None:
+    begun: list[progress.Task] = []
+    with progress.watch(lambda: begun.extend(progress.running())):
+        ran = tool(*arguments, "--target", "lfw,agedb_30")
     assert ran.code == 0, ran.err
-    assert "evaluating" in ran.err
+    evaluating = next(task for task in begun if task.description == "evaluating")
+    assert 0 < evaluating.done == evaluating.total
     assert "mfn-patch: lfw: checkpoint" in ran.err
 
 

@@ -24,3 +24,15 @@ def command(python: str, name: str, *arguments: str) -> list[str]:
     """
     start = [str(FOLDER / f"{name}.py")] if name in _ALONE else [str(FOLDER), name]
     return [python, *start, *arguments]
+
+
+TASKS = {
+    "cuda": "asking the CUDA driver",
+    "dry_run": "running the script up to training",
+    "environment": "asking the training interpreter",
+    "export": "computing with the training engine",
+    "feed": "measuring the feed",
+    "slope_gradients": "measuring the gradients of PReLU's slopes",
+    "step": "measuring training steps",
+}
+"""What each program does that answers once, for a progress bar."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -84,8 +83,6 @@ class Display:
         self._live = TerminalLive(
             self._console,
             lambda: Group(*self.render(self._console.width)),
-            # Standard error may be a file.
-            redirect_stderr=sys.stderr.isatty(),
         )
         self._live.start(refresh=True)
         return self
@@ -195,7 +192,7 @@ class Display:
         """Return the lines of the display, none of which is wider than `width` cells."""
         from rich.text import Text  # noqa: PLC0415
 
-        from mfn_patcher.training.watch import lines  # noqa: PLC0415
+        from mfn_patcher import lines  # noqa: PLC0415
 
         title, name = (
             Text(one_line(self._title), style="bold"),
@@ -222,7 +219,7 @@ class Display:
         return shown
 
     def _bar(self, width: int) -> list[Text]:
-        from mfn_patcher.training.watch.lines import bar_line, flow  # noqa: PLC0415
+        from mfn_patcher.lines import bar_line, flow  # noqa: PLC0415
 
         if self._steps is None:
             return flow([f"step {self.step:,}"], width)

@@ -11,6 +11,7 @@ identities, single precision. With `--device cpu` it rehearses all of it, with a
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -77,7 +78,8 @@ class Check:
         """Take the device, a patched workspace, and a folder for what is written."""
         self.device, self.workspace, self.folder = device, workspace, folder
         engine = ROOT / "mfn_patcher" / "engine" / "pytorch"
-        self.environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(engine), str(ROOT)])}
+        folders = [str(engine), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        self.environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folders)}
         self.environment["CUDA_VISIBLE_DEVICES"] = "0" if device == "gpu" else ""
         self.place = ["--gpus", "0"] if device == "gpu" else ["--cpu"]
 
@@ -187,8 +189,14 @@ def expect(holds: bool, otherwise: str) -> None:
 
 def children_of(process: int) -> list[int]:
     """Return the processes that a process has started: for a training run, the script."""
-    listed = Path(f"/proc/{process}/task/{process}/children").read_text()
-    return [int(child) for child in listed.split()]
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            # The name, in parentheses, may contain anything; state and parent come after it.
+            parent = status.read_text().rpartition(")")[2].split()[1]
+            if int(parent) == process:
+                found.append(int(status.parent.name))
+    return found
 
 
 def card(device: str) -> str:

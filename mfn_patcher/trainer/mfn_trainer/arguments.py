@@ -54,6 +54,18 @@ ARGUMENTS = (
         default=LOCAL_STORE,
         choices=(LOCAL_STORE, "dist_sync", "dist_device_sync"),
     ),
+    Argument(
+        "--precision",
+        "precision of the network; others than fp32 require the PyTorch engine",
+        default="fp32",
+        choices=("fp32", "tf32", "bf16"),
+    ),
+    Argument(
+        "--compile",
+        "whether the PyTorch engine compiles training steps; auto: on GPUs",
+        default="auto",
+        choices=("auto", "on", "off"),
+    ),
     Argument("--progress", "file to which rank, step and phase are written", default=""),
 )
 """What this package adds."""

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import pixels
+from .engine import ON_TORCH, host_array
 from .order import COLUMN, MIRRORED, ROW, FaceImageIter, Order
 from .recordio import RecordReader, unpack
 
@@ -70,7 +71,8 @@ class Batch:
     Attributes:
         begin: place in the epoch before its first image.
         state: what the order's `restore` takes to go back there.
-        data: array for the images, shape (images, 3, height, width).
+        data: array for the images, shape (images, 3, height, width), of whole numbers if they stay
+            as they are decoded.
         label: array for the labels.
         picks: its images.
         pieces: keys of images that cannot be decoded, for each part of it.
@@ -78,7 +80,7 @@ class Batch:
 
     begin: int
     state: object
-    data: npt.NDArray[np.float32]
+    data: npt.NDArray[Any]
     label: npt.NDArray[np.float32]
     picks: list[Pick] = field(default_factory=list)
     pieces: list[Future[list[int]]] = field(default_factory=list)
@@ -107,11 +109,11 @@ class _Memory:
     New memory is slow to write to, page by page.
     """
 
-    def __init__(self, shape: tuple[int, ...], most: int) -> None:
-        self._shape, self._most = shape, most
-        self._arrays: list[npt.NDArray[np.float32]] = []
+    def __init__(self, shape: tuple[int, ...], dtype: type, most: int) -> None:
+        self._shape, self._dtype, self._most = shape, dtype, most
+        self._arrays: list[npt.NDArray[Any]] = []
 
-    def take(self) -> npt.NDArray[np.float32] | None:
+    def take(self) -> npt.NDArray[Any] | None:
         """Return an array; None if the maximum number exists and all are in use."""
         for array, holders in zip(self._arrays, references(self._arrays)):
             if holders == _UNUSED:
@@ -121,9 +123,9 @@ class _Memory:
         self._arrays.append(self.extra())
         return self._arrays[-1]
 
-    def extra(self) -> npt.NDArray[np.float32]:
+    def extra(self) -> npt.NDArray[Any]:
         """Return an array that will not be used again."""
-        return np.empty(self._shape, dtype=np.float32)
+        return host_array(self._shape, self._dtype)
 
 
 class Feed:
@@ -150,7 +152,11 @@ class Feed:
         self._ahead: deque[Batch] = deque()
         # Training still holds the last batch while it asks for the next one.
         shape = (source.batch_size, *source.data_shape)
-        self._memory = _Memory(shape, max(self._prefetch + 1, 3))
+        # Decoded images consist of bytes; MXNet would compute with bytes instead of numbers.
+        as_decoded = ON_TORCH and source.mean is None and source.cutoff <= 0
+        self._memory = _Memory(
+            shape, np.uint8 if as_decoded else np.float32, max(self._prefetch + 1, 3)
+        )
         # Records without an image: those that describe identities, and broken ones.
         identities = getattr(source, "seq_identity", None)
         self._without_image = set() if identities is None else {0, *identities}
@@ -330,7 +336,7 @@ class Feed:
                 f"{classes - 1}"
             )
 
-    def _change(self, out: npt.NDArray[np.float32], middle: tuple[int, int] | None) -> None:
+    def _change(self, out: npt.NDArray[Any], middle: tuple[int, int] | None) -> None:
         """Subtract the mean from an image and cut a square out of it, if asked for."""
         if self._source.mean is not None:
             out -= self._source.mean.reshape((3, 1, 1))

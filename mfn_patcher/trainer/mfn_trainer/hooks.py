@@ -17,6 +17,7 @@ import mxnet as mx
 
 from . import arguments, checkpoint, layout, pretrained, verification
 from .checkpoint import Content, State
+from .engine import configure
 from .feed import Feed, Settings
 from .metrics import CrossEntropy, Speedometer
 from .optimizer import SGD
@@ -53,6 +54,7 @@ class Hooks:
     """
 
     def __init__(self, args: argparse.Namespace) -> None:
+        configure(args)
         self._args = args
         self._group = join(args.kvstore, args.progress)
         self.rank, self.workers = self._group.rank, self._group.size

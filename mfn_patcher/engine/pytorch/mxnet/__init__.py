@@ -51,6 +51,7 @@ _MODULES = (
     "random",
     "recordio",
     "runtime",
+    "settings",
     "symbol",
 )
 

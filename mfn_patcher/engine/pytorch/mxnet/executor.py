@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from . import symbol_json
+from . import settings, symbol_json
 from .base import MXNetError
 from .ndarray import NDArray
 from .program import Program, compile_graph
-
-# MXNet computes in single precision without TF32, and resumed runs must be deterministic.
-torch.backends.cuda.matmul.allow_tf32 = False
-torch.backends.cudnn.allow_tf32 = False
-torch.backends.cudnn.deterministic = True
+from .step import TrainingStep
 
 
 class Executor:
@@ -47,7 +44,8 @@ class Executor:
         Raises:
             MXNetError: The graph cannot be computed, or an array is missing.
         """
-        self._graph = symbol_json.loads(json)
+        self._graph, self._settings = symbol_json.loads(json), replace(settings.current)
+        self._step: TrainingStep | None = None
         self._programs: dict[bool, Program] = {}
         self.arg_dict, self.aux_dict = dict(arguments), dict(states)
         self.grad_dict: dict[str, NDArray | None] = dict.fromkeys(self.arg_dict)
@@ -65,7 +63,9 @@ class Executor:
 
     def _program(self, training: bool) -> Program:
         if training not in self._programs:
-            self._programs[training] = compile_graph(self._graph, training)
+            self._programs[training] = compile_graph(
+                self._graph, training, self._settings.precision
+            )
         return self._programs[training]
 
     def forward(self, is_train: bool = False) -> list[NDArray]:
@@ -74,21 +74,51 @@ class Executor:
         Args:
             is_train: whether this is a training step, which backward can follow.
         """
-        program = self._program(is_train)
+        program, arguments, states = self._take(is_train)
         self._heads, self._statistics, self._leaves = (), (), {}
-        for name in program.ones:
-            self.arg_dict[name].tensor.fill_(1.0)
-        arguments = [self.arg_dict[name].tensor for name in program.arguments]
-        states = [self.aux_dict[name].tensor for name in program.states]
         if is_train:
-            for i, name in enumerate(program.arguments):
-                if self.grad_dict[name] is not None and name not in program.ones:
-                    arguments[i] = self._leaves[name] = arguments[i].detach().requires_grad_()
+            for i in self._wanted(program):
+                leaf = arguments[i] = arguments[i].detach().requires_grad_()
+                self._leaves[program.arguments[i]] = leaf
         with torch.set_grad_enabled(is_train):
             heads, self._statistics = program.run(arguments, states)
         self._heads = heads if is_train else ()
         self.outputs = [NDArray(head.detach()) for head in heads]
         return self.outputs
+
+    def forward_backward(self) -> None:
+        """Compute outputs, gradients and moving averages of a training step for losses.
+
+        The same as `forward` and `backward` to rounding; faster if it is compiled.
+        """
+        program, arguments, states = self._take(True)
+        wanted = self._wanted(program)
+        if self._step is None:
+            compiled = self._settings.compiled
+            on_gpu = arguments[0].is_cuda
+            self._step = TrainingStep(program, wanted, on_gpu if compiled is None else compiled)
+        outputs, self._statistics, gradients = self._step(arguments, states)
+        self.outputs = [NDArray(output) for output in outputs]
+        for i, gradient in zip(wanted, gradients):
+            self.grad_dict[program.arguments[i]] = NDArray(gradient)
+        self._move_averages()
+        self._heads, self._leaves = (), {}
+
+    def _take(self, training: bool) -> tuple[Program, list[Tensor], list[Tensor]]:
+        """Return a program, and the arguments and states to run it on."""
+        program = self._program(training)
+        for name in program.ones:
+            self.arg_dict[name].tensor.fill_(1.0)
+        arguments = [self.arg_dict[name].tensor for name in program.arguments]
+        return program, arguments, [self.aux_dict[name].tensor for name in program.states]
+
+    def _wanted(self, program: Program) -> list[int]:
+        """Return the positions of the arguments whose gradients are computed."""
+        return [
+            i
+            for i, name in enumerate(program.arguments)
+            if self.grad_dict[name] is not None and name not in program.ones
+        ]
 
     def backward(self, out_grads: Sequence[NDArray | None] | None = None) -> None:
         """Compute the gradients of the last training step, and update the moving averages.

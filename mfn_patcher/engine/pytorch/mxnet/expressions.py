@@ -35,14 +35,12 @@ def convolution(values: Attributes, inputs: Sequence[str], _: bool) -> str:
     stride, pad = _pair(values["stride"], 1), _pair(values["pad"], 0)
     dilate = _pair(values["dilate"], 1)
     groups = values["num_group"]
-    return f"F.conv2d({inputs[0]}, {inputs[1]}, {bias}, {stride}, {pad}, {dilate}, {groups})"
+    return f"conv2d({inputs[0]}, {inputs[1]}, {bias}, {stride}, {pad}, {dilate}, {groups})"
 
 
 def batch_norm(values: Attributes, inputs: Sequence[str], training: bool) -> str:
     """Batch normalisation with the statistics of the batch, or with the moving averages."""
     data, gamma, beta, mean, variance = inputs
-    if values["fix_gamma"]:
-        gamma = "None"
     if training and not values["use_global_stats"]:
         return f"batch_norm({data}, {gamma}, {beta}, {values['eps']!r})"
     return (
@@ -73,7 +71,7 @@ def fully_connected(values: Attributes, inputs: Sequence[str], _: bool) -> str:
     """Matrix product with the flattened data."""
     data = f"{inputs[0]}.flatten(1)" if values["flatten"] else inputs[0]
     bias = "" if values["no_bias"] else f", {inputs[2]}"
-    return f"F.linear({data}, {inputs[1]}{bias})"
+    return f"linear({data}, {inputs[1]}{bias})"
 
 
 def pooling(values: Attributes, inputs: Sequence[str], _: bool) -> str:

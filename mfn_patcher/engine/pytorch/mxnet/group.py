@@ -21,6 +21,7 @@ from .executor import Executor
 from .memory import estimate
 from .ndarray import NDArray
 from .shapes import Shape
+from .staging import Staging
 from .symbol import Symbol
 
 Parameters = dict[str, NDArray]
@@ -30,6 +31,23 @@ class ModuleExecutor(Executor):
     """The executor of a module, which also estimates the memory of its activations."""
 
     megabytes = 0
+    _staging: Staging | None = None
+
+    def stage(self, name: str, source: Tensor) -> None:
+        """Begin to copy data or labels of the next batch to a GPU."""
+        device = self.arg_dict[name].tensor.device
+        if device.type == "cuda":
+            self._staging = self._staging or Staging(device)
+            self._staging.begin(name, source)
+
+    def load(self, name: str, source: Tensor) -> None:
+        """Copy the data or the labels of a batch, of any size, to the device."""
+        held = self.arg_dict[name].tensor
+        if held.shape != source.shape:
+            self.arg_dict[name] = allocate(source.shape, held.dtype, held.device)
+            held = self.arg_dict[name].tensor
+        if self._staging is None or not self._staging.load(name, source, held):
+            held.copy_(source)
 
     def debug_str(self) -> str:
         """Return a text that states the memory of the activations and their gradients."""
@@ -73,11 +91,12 @@ class ExecutorGroup:
     def load(self, name: str, array: NDArray) -> None:
         """Copy the data or the labels of a batch, of any size, to the devices."""
         for executor, part in zip(self.execs, self.split(array)):
-            held = executor.arg_dict[name]
-            if held.shape != part.shape:
-                held = allocate(part.shape, held.tensor.dtype, held.tensor.device)
-                executor.arg_dict[name] = held
-            held.tensor.copy_(part.tensor)
+            executor.load(name, part.tensor)
+
+    def stage(self, name: str, array: NDArray) -> None:
+        """Begin to copy the data or the labels of the next batch to the devices."""
+        for executor, part in zip(self.execs, self.split(array)):
+            executor.stage(name, part.tensor)
 
     def forward(self, is_train: bool) -> None:
         """Compute the outputs of the loaded batch."""
@@ -90,6 +109,11 @@ class ExecutorGroup:
         for i, executor in enumerate(self.execs):
             own = [None if parts is None else parts[i] for parts in above]
             executor.backward(None if out_grads is None else own)
+
+    def forward_backward(self) -> None:
+        """Compute the outputs and gradients of the loaded batch."""
+        for executor in self.execs:
+            executor.forward_backward()
 
     def outputs(self) -> list[NDArray]:
         """Return the outputs of the last batch, on the first device."""

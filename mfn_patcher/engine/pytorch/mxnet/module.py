@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from . import metric as metrics
@@ -216,14 +216,22 @@ class Module:
             is_train: whether this is a training step; by default, whether the module is bound for
                 training.
         """
-        group = self._exec_group
-        for names, arrays in (
-            (self.data_names, data_batch.data),
-            (self.label_names, data_batch.label or ()),
-        ):
-            for name, given in zip(names, arrays):
-                group.load(name, given)
-        group.forward(self.for_training if is_train is None else is_train)
+        self._load(data_batch)
+        self._exec_group.forward(self.for_training if is_train is None else is_train)
+
+    def _load(self, data_batch: DataBatch) -> None:
+        for name, given in self._named(data_batch):
+            self._exec_group.load(name, given)
+
+    def prepare(self, data_batch: DataBatch) -> None:
+        """Begin to copy a batch to the devices, which keep computing; a step on it comes next."""
+        for name, given in self._named(data_batch):
+            self._exec_group.stage(name, given)
+
+    def _named(self, batch: DataBatch) -> list[tuple[str, NDArray]]:
+        """Return the arrays of a batch by name."""
+        data, labels = zip(self.data_names, batch.data), zip(self.label_names, batch.label or ())
+        return [*data, *labels]
 
     def backward(self, out_grads: Sequence[NDArray | None] | None = None) -> None:
         """Compute the gradients of the last training step."""
@@ -231,8 +239,8 @@ class Module:
 
     def forward_backward(self, data_batch: DataBatch) -> None:
         """Compute outputs and gradients of a batch."""
-        self.forward(data_batch, is_train=True)
-        self.backward()
+        self._load(data_batch)
+        self._exec_group.forward_backward()
 
     def get_outputs(self) -> list[NDArray]:
         """Return the outputs of the last batch."""
@@ -368,12 +376,15 @@ class Module:
         batches = iter(train_data)
         following: DataBatch | None = next(batches)
         number = 0
+        on_gpu = self._devices[0].type == "cuda"
         while following is not None:
             batch = following
             self.forward_backward(batch)
             self.update()
+            # While a GPU computes the step, it gets the next batch, before metrics wait for it.
+            following = self._fetch(batches) if on_gpu else None
             self.update_metric(metric, batch.label or ())
-            following = next(batches, None)
+            following = following if on_gpu else self._fetch(batches)
             last = following is None
             if last:
                 values = metric.get_global_name_value()
@@ -382,6 +393,12 @@ class Module:
             number += 1
         for name, value in values:
             self.logger.info("Epoch[%d] Train-%s=%f", epoch, name, value)
+
+    def _fetch(self, batches: Iterator[DataBatch]) -> DataBatch | None:
+        batch = next(batches, None)
+        if batch is not None:
+            self.prepare(batch)
+        return batch
 
 
 def _describe(item: Any) -> DataDesc:

@@ -228,6 +228,16 @@ def from_numpy(ndarray: npt.NDArray[Any], zero_copy: bool = True) -> NDArray:
     return NDArray(tensor if zero_copy else tensor.clone())
 
 
+def host_array(shape: Sequence[int], dtype: Any) -> npt.NDArray[Any]:
+    """Return an uninitialised NumPy array, in memory that GPUs read on their own if there are any.
+
+    MXNet has no such function.
+    """
+    pinned = torch.cuda.is_available()
+    made = torch.empty(tuple(shape), dtype=torch_type(dtype), pin_memory=pinned)
+    return np.asarray(made.numpy())
+
+
 def array(source: Any, ctx: Context | None = None, dtype: Any = None) -> NDArray:
     """Return a new array, which is single precision unless the source is an NDArray.
 

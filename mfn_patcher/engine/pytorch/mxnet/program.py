@@ -60,20 +60,22 @@ class Program:
     run: Function
 
 
-def compile_graph(graph: Graph, training: bool) -> Program:
+def compile_graph(graph: Graph, training: bool, precision: str = "fp32") -> Program:
     """Compile a graph.
 
     Args:
         graph: the graph.
         training: whether to compute a training step: batch norms use the statistics of the batch,
             and dropout drops.
+        precision: precision of what its first output depends on, which is the embedding; one of
+            `settings.PRECISIONS`.
 
     Raises:
         OutOfScopeError: The graph has an operator that this engine does not have.
         MXNetError: An attribute is invalid.
     """
     fused = fuse(graph)
-    writer = _Writer(fused, training)
+    writer = _Writer(fused, training, precision)
     for position, node in enumerate(fused.nodes):
         if node.op != "null":
             writer.write(position)
@@ -91,8 +93,9 @@ def compile_graph(graph: Graph, training: bool) -> Program:
 class _Writer:
     """Writes the source code of a graph, line by line."""
 
-    def __init__(self, graph: Graph, training: bool) -> None:
-        self._graph, self._training = graph, training
+    def __init__(self, graph: Graph, training: bool, precision: str) -> None:
+        self._graph, self._training, self._precision = graph, training, precision
+        self._embedding = _find_ancestors(graph, graph.heads[0][0])
         variables = [i for i, node in enumerate(graph.nodes) if node.op == "null"]
         states = _find_states(graph)
         self.arguments = [i for i in variables if i not in states]
@@ -112,7 +115,8 @@ class _Writer:
         if operator is None:
             raise OutOfScopeError(f"operator {node.op} ({node.name})")
         values = parse(f"{node.name} ({node.op})", operator.attributes, node.attributes)
-        code = operator.code(values, [self._entry(*i) for i in node.inputs], self._training)
+        inputs = [self._entry(*i) for i in node.inputs]
+        code = self._in_precision(position, operator, values, inputs)
         target = self._texts[position] = f"v{position}"
         if operator.auxiliary:
             target += self._normalize(position, values)
@@ -121,6 +125,21 @@ class _Writer:
         done = [self._texts[i] for i in self._last.get(position, ())]
         if done:
             self._lines.append(f"del {', '.join(done)}")
+
+    def _in_precision(
+        self, position: int, operator: Operator, values: dict[str, Any], inputs: list[str]
+    ) -> str:
+        """Return the code of an operator in the precision of its part of the graph."""
+        matrix = operator.name == "FullyConnected"
+        faster = position in self._embedding and (matrix or operator.name == "Convolution")
+        if self._precision == "bf16" and faster:
+            inputs = [f"{text}.bfloat16()" for text in inputs]
+        code = operator.code(values, inputs, self._training)
+        if self._precision == "bf16" and faster and matrix:
+            return f"{code}.float()"
+        if self._precision == "tf32" and matrix and not faster:
+            return f"exact_{code}"
+        return code
 
     def _normalize(self, position: int, values: dict[str, Any]) -> str:
         """Register the moving averages of a batch norm; return the target of its statistics."""
@@ -154,6 +173,15 @@ def _find_states(graph: Graph) -> set[int]:
         operator: Operator | None = OPERATORS.get(node.op)
         if operator and operator.auxiliary:
             found |= {source for source, _ in node.inputs[-operator.auxiliary :]}
+    return found
+
+
+def _find_ancestors(graph: Graph, position: int) -> set[int]:
+    """Return a node and all nodes that it depends on."""
+    found = {position}
+    for place in range(position, -1, -1):
+        if place in found:
+            found |= {source for source, _ in graph.nodes[place].inputs}
     return found
 
 

@@ -34,6 +34,8 @@ def test_defaults_change_nothing() -> None:
         "prefetch": 4,
         "kvstore": "device",
         "progress": "",
+        "precision": "fp32",
+        "compile": "auto",
     }
 
 

@@ -3,9 +3,10 @@
     python benchmarks/gpu_check.py [--device cpu] [WORKSPACE]
 
 WORKSPACE is a patched one; without it one is made, which needs upstream. In this order: the
-recorded operators, SGD to the bit, the trajectories of 2018, `verify`, three stages of `train` with
-a kill and a resume, and images a second of stage 3 as documented: batches of 512, 85,164
-identities, single precision. With `--device cpu` it rehearses all of it, with a smaller batch.
+recorded operators, SGD to the bit, compiled steps, the trajectories of 2018, `verify`, three stages
+of `train` with a kill and a resume, and images a second of stage 3 as documented: batches of 512,
+85,164 identities, single precision. With `--device cpu` it rehearses all of it, with a smaller
+batch.
 """
 
 from __future__ import annotations
@@ -128,6 +129,25 @@ class Check:
         expect(not different, f"different: {different}")
         return f"{len(wanted)} cases, every bit"
 
+    def compiled(self) -> str:
+        """Compare fifty compiled steps of a small network with others, in each precision."""
+
+        def train(compiled: str, precision: str) -> dict[str, Any]:
+            program = str(PROGRAMS / "compiled.py")
+            printed = self.program(program, compiled, precision, self.device)
+            found: dict[str, Any] = json.loads(printed.splitlines()[-1])
+            return found
+
+        shown = []
+        precisions = ("fp32", "tf32", "bf16") if self.device == "gpu" else ("fp32",)
+        for precision, limit in zip(precisions, (1e-5, 1e-2, 1e-1)):
+            fast, slow = train("on", precision), train("off", precision)
+            far = max(abs(a - b) for a, b in zip(fast["losses"], slow["losses"]))
+            logged, count = fast["logged"], fast["compiled"]
+            expect(far < limit and count == [1, 1] and not logged, f"{precision} {far} {logged}")
+            shown.append(f"{precision} {far:.1e}")
+        return "largest difference of 50 losses: " + ", ".join(shown)
+
     def trajectories(self) -> str:
         """Compare eight steps with those of 2018."""
         program = str(ROOT / "tests" / "upstream" / "programs" / "trajectory.py")
@@ -152,7 +172,9 @@ class Check:
         command = self.tool("train", "--stage", "all", *self.place, "--batch-size", "16")
         command += ["--max-steps", "20", "--checkpoint-every", "10"]
         command += ["--data-dir", str(data), "--models-dir", str(models)]
-        training = subprocess.Popen(command, stdout=sys.stderr)
+        # Compiling, once for each stage, would take longer than the stages.
+        script = ["--", "--compile", "off"]
+        training = subprocess.Popen([*command, *script], stdout=sys.stderr)
         first = models / "model-y1-arcface-0001.json"
         try:
             while not first.exists() and training.poll() is None:
@@ -162,7 +184,7 @@ class Check:
                 os.kill(process, signal.SIGKILL)
             training.wait()
         expect(first.exists(), "training ended before its third stage had saved")
-        subprocess.run([*command, "--resume"], check=True, stdout=sys.stderr)
+        subprocess.run([*command, "--resume", *script], check=True, stdout=sys.stderr)
         return f"{len(list(models.glob('*.params')))} checkpoints, resumed after a kill"
 
     def speed(self) -> str:
@@ -222,6 +244,7 @@ def main() -> None:
         parts: Mapping[str, Callable[[], str]] = {
             "recorded operators": check.operators,
             "SGD": check.sgd,
+            "compiled steps": check.compiled,
             "trajectories of 2018": check.trajectories,
             "verify": check.verify,
             "three stages": check.stages,

@@ -31,8 +31,8 @@ from typing import Any
 
 from mfn_patcher.children.programs import dry_run, feed
 
-WARM_UP = 3
-"""Steps before the clock starts: the first ones allocate memory and choose algorithms."""
+WARM_UP = 5
+"""Steps before the clock starts: the first ones allocate memory, choose algorithms and compile."""
 FEWEST = 3
 """Minimum number of steps to time, however long they take."""
 

@@ -24,6 +24,7 @@ def result(number: int, name: str, accuracy: float) -> str:
 def arguments(ready: Plan, workspace: Path, tmp_path: Path) -> list[Any]:
     python = child(
         tmp_path,
+        say(batch=1),
         result(1, "lfw", 0.99),
         result(2, "lfw", 0.98),
         result(1, "agedb_30", 0.9),
@@ -101,7 +102,7 @@ def test_batches_are_counted_for_a_progress_bar(tool: Tool, arguments: list[Any]
         ran = tool(*arguments, "--target", "lfw,agedb_30")
     assert ran.code == 0, ran.err
     evaluating = next(task for task in begun if task.description == "evaluating")
-    assert 0 < evaluating.done == evaluating.total
+    assert (evaluating.done, evaluating.total and evaluating.total > 0) == (1, True)
     assert "mfn-patch: lfw: checkpoint" in ran.err
 
 

@@ -156,7 +156,7 @@ def _print_details(plan: Plan, evaluation: Evaluation, number: int) -> None:
 
     several = " (the best)" if len(plan.model.checkpoints) > 1 else ""
     echo(style(_title(plan, number) + several, bold=True))
-    tar = f"TAR at FAR {FAR:g}, %"
+    tar = f"TAR at FAR {FAR:g}, % (different pairs)"
     print_table(
         ("set", "pairs", "accuracy, %", "without flip, %", "threshold", tar, "XNorm"),
         [
@@ -166,7 +166,7 @@ def _print_details(plan: Plan, evaluation: Evaluation, number: int) -> None:
                 _percent(found.accuracy, found.std),
                 _percent(found.accuracy_without_flip, found.std_without_flip),
                 f"{found.threshold:.3f}",
-                _percent(found.tar, found.tar_std),
+                f"{_percent(found.tar, found.tar_std)} ({found.different:,})",
                 f"{found.xnorm:.4f}",
             )
             for name, found in evaluation.figures[number].items()

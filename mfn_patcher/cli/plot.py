@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    short_help="Plot accuracy, speed and verification over the steps.",
+    short_help="Plot loss, accuracy, speed and verification.",
     cls=Command,
     examples=(
         "mfn-patch plot last",
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @output_option("Picture to write, .png or .svg.")
 @workspace_option
 def plot(sources: tuple[str, ...], output: Path | None, workspace: Path) -> None:
-    """Plot training accuracy, speed and verification over the steps.
+    """Plot training loss, accuracy, speed and verification results over the steps.
 
     Several logs and runs are drawn on top of each other. Dashed lines are the published results
     for the same loss; dotted lines mark the steps at which the learning rate changes. Without -o, a

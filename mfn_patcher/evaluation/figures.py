@@ -33,6 +33,8 @@ class Figures:
 
     Attributes:
         pairs: number of pairs in the set.
+        different: number of pairs of two people among them; `tar` depends on the FAR-th part of
+            them that is accepted, which is few.
         accuracy: accuracy with flip.
         std: standard deviation of `accuracy` over the folds.
         accuracy_without_flip: accuracy without flip.
@@ -46,6 +48,7 @@ class Figures:
     """
 
     pairs: int
+    different: int
     accuracy: float
     std: float
     accuracy_without_flip: float

@@ -18,11 +18,13 @@ class Point:
         step: its last step; None if the log does not say.
         samples_per_second: speed, verification included.
         accuracy: training accuracy, 0 to 1; None if it was not printed.
+        loss: mean loss; None if it was not printed.
     """
 
     step: int | None
     samples_per_second: float
     accuracy: float | None
+    loss: float | None = None
 
 
 class Curve:
@@ -83,12 +85,17 @@ def _merge(points: Sequence[Point]) -> Point:
     if len(points) == 1:
         return points[0]
     speeds = [point.samples_per_second for point in points]
-    accuracies = [point.accuracy for point in points if point.accuracy is not None]
     return Point(
         points[-1].step,
         _harmonic_mean(speeds) if all(map(math.isfinite, speeds)) else math.nan,
-        math.fsum(accuracies) / len(accuracies) if accuracies else None,
+        _mean([point.accuracy for point in points]),
+        _mean([point.loss for point in points]),
     )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _harmonic_mean(speeds: Sequence[float]) -> float:

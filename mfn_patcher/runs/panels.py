@@ -37,7 +37,7 @@ class Panel:
     """One diagram over the steps.
 
     Attributes:
-        key: ``accuracy``, ``speed`` or the name of a verification set.
+        key: ``loss``, ``accuracy``, ``speed`` or the name of a verification set.
         title: title of the diagram.
         unit: unit of its vertical axis.
     """
@@ -49,7 +49,7 @@ class Panel:
     @property
     def is_verification(self) -> bool:
         """Whether it shows results on a verification set."""
-        return self.key not in ("accuracy", "speed")
+        return self.key not in ("loss", "accuracy", "speed")
 
 
 def panels(runs: Sequence[PlottedRun]) -> list[Panel]:
@@ -61,6 +61,7 @@ def panels(runs: Sequence[PlottedRun]) -> list[Panel]:
     sets = dict.fromkeys(entry.set for run in runs for entry in run.summary.verifications)
     ordered = [*(name for name in NAMES if name in sets), *(set(sets) - set(NAMES))]
     candidates = [
+        Panel("loss", "Training loss", ""),
         Panel("accuracy", "Training accuracy", "%"),
         Panel("speed", "Speed, including verification and saving", "images/s"),
         *(Panel(name, f"{title_of(name)}, accuracy with flip", "%") for name in ordered),
@@ -87,6 +88,8 @@ def points_of(summary: RunSummary, panel: Panel) -> list[tuple[int, float]]:
         pairs = [
             (p.step, None if p.accuracy is None else 100 * p.accuracy) for p in summary.curve.points
         ]
+    elif panel.key == "loss":
+        pairs = [(p.step, p.loss) for p in summary.curve.points]
     elif panel.key == "speed":
         pairs = [(p.step, p.samples_per_second) for p in summary.curve.points]
     else:
@@ -102,6 +105,15 @@ def published_for(runs: Sequence[PlottedRun]) -> list[Published]:
     """Return the published accuracies of the same losses as these runs."""
     types = {run.summary.arguments.get("loss_type") for run in runs}
     return [entry for entry in published.load() if None in types or entry.loss_type in types]
+
+
+def published_on(name: str, runs: Sequence[PlottedRun]) -> dict[float, list[str]]:
+    """Return the published accuracies on a set, in percent, and whose they are."""
+    found: dict[float, list[str]] = {}
+    for entry in published_for(runs):
+        if name in entry.accuracies:
+            found.setdefault(entry.accuracies[name], []).append(entry.label)
+    return dict(sorted(found.items()))
 
 
 def plotted_runs(label: str, summaries: Sequence[RunSummary]) -> Iterator[PlottedRun]:

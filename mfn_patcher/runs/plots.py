@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mfn_patcher.runs.panels import Panel, PlottedRun, panels, points_of, published_for
+from mfn_patcher.runs.panels import Panel, PlottedRun, panels, points_of, published_on
 from mfn_patcher.runs.plot_style import COLOURS, DASHES, INK, style, write
 
 # The style's module says how to install matplotlib where it is missing, so it comes first.
@@ -128,15 +128,12 @@ def _draw_panel(
 def _draw_published(
     axis: Axes, name: str, runs: Sequence[PlottedRun], *, height: float, sources: bool
 ) -> None:
-    lines: dict[float, list[str]] = {}
-    for entry in published_for(runs):
-        if name in entry.accuracies:
-            lines.setdefault(entry.accuracies[name], []).append(entry.label)
+    lines = published_on(name, runs)
     for value in lines:
         axis.axhline(value, color=INK, linewidth=0.8, linestyle="--", zorder=1)
     low, high = axis.get_ylim()
     axis.set_ylim(low, high)
-    values = sorted(lines)
+    values = list(lines)
     # About the height of the text in units of the axis, which takes 3/4 of the panel.
     small = _LABEL * mpl.rcParams["font.size"]
     gap = 1.25 * small / _POINTS_PER_INCH / (0.75 * height) * (high - low)

@@ -23,6 +23,7 @@ from mfn_patcher.runs.panels import (
     PlottedRun,
     panels,
     published_for,
+    published_on,
     title_of,
 )
 from mfn_patcher.runs.store import Run
@@ -173,14 +174,17 @@ def _percent(entry: Verification, run: Run) -> ResultCell:
     return ResultCell(f"{percent(entry.accuracy)} ± {percent(entry.std)}", where)
 
 
-def _curves(run: PlottedRun) -> Iterator[tuple[Panel, Markup]]:
+def _curves(run: PlottedRun) -> Iterator[tuple[Panel, Markup, str]]:
+    """Yield each diagram, its picture, and the names of the lines in it."""
     try:
         shown = panels([run])
     except PlotError:
         return
     for panel in shown:
         # The only markup that is not escaped: matplotlib made it, and escaped its input.
-        yield panel, Markup(plots.draw_panel(panel, run))  # noqa: S704
+        picture = Markup(plots.draw_panel(panel, run))  # noqa: S704
+        lines = published_on(panel.key, [run]) if panel.is_verification else {}
+        yield panel, picture, ", ".join(f"{v:.2f} {' and '.join(n)}" for v, n in lines.items())
 
 
 def _edits(run: Run) -> str:

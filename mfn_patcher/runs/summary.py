@@ -48,7 +48,7 @@ class RunSummary:
         checkpoints: the saved checkpoints, in order.
         not_finite: the first event of each value that became NaN or Inf.
         error: the last exception of the script; None if there was none.
-        curve: training accuracy and speed.
+        curve: training loss, accuracy and speed.
         last_step: the last step in the log; None if there is none.
         started: the first time stamp; None without any.
         ended: the last time stamp.
@@ -78,7 +78,7 @@ class RunSummary:
         if isinstance(event, (Speed, Progress, Verification, Resumed)):
             self._reached(event.step)
         if isinstance(event, Speed):
-            self.curve.add(Point(event.step, event.samples_per_second, event.accuracy))
+            self.curve.add(Point(event.step, event.samples_per_second, event.accuracy, event.loss))
         elif isinstance(event, Verification):
             self.verifications.append(event)
         elif isinstance(event, CheckpointSaved):

@@ -28,7 +28,7 @@ from mfn_patcher.runs.log import read_events
 from mfn_patcher.runs.panels import PlotError, PlottedRun, panels, published_for
 from mfn_patcher.runs.plots import figure_of, spread
 from mfn_patcher.runs.summary import summarise
-from tests.support.runs import SAMPLE, make_run, reference
+from tests.support.runs import SAMPLE, SAMPLE_WITH_LOSS, make_run, reference
 from tests.support.tool import Tool
 
 
@@ -80,6 +80,17 @@ def test_an_own_run() -> None:
     assert list(drawn[0].get_ydata()) == pytest.approx([45, 45, 60, 60])
     verticals = {line.get_xdata()[0] for line in drawn if len(set(line.get_xdata())) == 1}
     assert verticals == {700, 1500}
+    assert not overlaps(figure)
+
+
+def test_the_loss_where_it_was_printed(tmp_path: Path) -> None:
+    log = tmp_path / "run.log"
+    log.write_bytes(SAMPLE_WITH_LOSS)
+    figure = figure_of([series(log)])
+    assert panels([series(log)])[0].key == "loss"
+    drawn: Any = figure.axes[0].lines[0]
+    assert list(drawn.get_xdata())[:2] == [21, 41]
+    assert list(drawn.get_ydata())[:2] == pytest.approx([9, 8.98])
     assert not overlaps(figure)
 
 

@@ -16,7 +16,7 @@ from mfn_patcher.errors import ExitCode
 from mfn_patcher.runs.code import AppliedPatch
 from mfn_patcher.runs.report import render
 from mfn_patcher.runs.store import find
-from tests.support.runs import SAMPLE, WHOLE, make_run
+from tests.support.runs import SAMPLE, SAMPLE_WITH_LOSS, WHOLE, make_run
 from tests.support.tool import Tool
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Tags(HTMLParser):
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
-    make_run(tmp_path, "20260101T000000-stage2-softmax")
+    make_run(tmp_path, "20260101T000000-stage2-softmax", log=SAMPLE_WITH_LOSS)
     return tmp_path
 
 
@@ -112,12 +112,15 @@ def test_all_that_it_should_tell(workspace: Path) -> None:
         "log of stage 2",
         "0.005 from step 700",
         "they are not comparable",
+        "Training loss",
+        "Published: 98.78 log of stage 2",
+        "<summary>1 patch</summary>",
     ):
         assert part in text, part
     tags = Tags(text)
     assert tags.open == []
     names = [tag for tag, _ in tags.tags]
-    assert names.count("svg") == 5
+    assert names.count("svg") == 6
     assert "script" not in names
     assert (names.count("h1"), names.count("main")) == (1, 1)
     ids = [attributes["id"] for _, attributes in tags.tags if "id" in attributes]
@@ -240,7 +243,7 @@ def look(browser: Browser, file: Path, width: int, scheme: Any) -> dict[str, Any
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("width", [360, 390, 1280])
 def test_in_a_browser(browser: Browser, evil: Path, tool: Tool, width: int, scheme: str) -> None:
     make_run(evil, "20260102T000000-stage2-softmax", dataclasses.replace(WHOLE, edited=True))
     for name in ("20260101", "20260102"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,12 @@ from mfn_patcher.runs.record import RunRecord
 from tests.support.repositories import ROOT
 
 SAMPLE = ROOT / "tests/recorded/training.log"
+# The same as the patched script prints it, which also prints the loss.
+SAMPLE_WITH_LOSS = re.sub(
+    rb"(Batch \[(\d+)-\d+\].*acc=\S+)",
+    lambda line: line[1] + b"\tlossvalue=%.6f" % (9 - int(line[2]) / 1000),
+    SAMPLE.read_bytes(),
+)
 # What the author of the recipe logged; never a part of this project.
 REFERENCE = ROOT.parent / "shared" / "reference" / "logs"
 

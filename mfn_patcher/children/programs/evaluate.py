@@ -58,6 +58,7 @@ def measure(pairs: VerificationSet, model: Any, batch_size: int) -> dict[str, An
     without_flip = protocol.measure_curve(normalize(plain), pairs.same, FOLDS).accuracies
     return {
         "pairs": len(pairs.same),
+        "different": len(pairs.same) - sum(map(bool, pairs.same)),
         "accuracy": result.accuracy,
         "std": result.std,
         "accuracy_without_flip": float(np.mean(without_flip)),

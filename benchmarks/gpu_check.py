@@ -3,16 +3,17 @@
     python benchmarks/gpu_check.py [--device cpu] [WORKSPACE]
 
 WORKSPACE is a patched one; without it one is made, which needs upstream. In this order: the
-recorded operators, SGD to the bit, compiled steps, the trajectories of 2018, `verify`, three stages
-of `train` with a kill and a resume, and images a second of stage 3 as documented: batches of 512,
-85,164 identities, single precision. With `--device cpu` it rehearses all of it, with a smaller
-batch.
+recorded operators, SGD to the bit, compiled steps, two devices (of one GPU, unless there are two),
+the store of several workers, the trajectories of 2018, `verify`, three stages of `train` with a
+kill and a resume, and images a second of stage 3 as documented: batches of 512, 85,164 identities,
+single precision. With `--device cpu` it rehearses all of it, with a smaller batch.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -72,6 +73,23 @@ print(json.dumps({"rate": steps * size / took, "peak": peak, "planned": int(plan
 """
 
 
+STORE = """
+import os, socket, sys
+import mxnet as mx
+with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    os.environ["DMLC_PS_ROOT_PORT"] = str(free.getsockname()[1])
+os.environ.update(DMLC_PS_ROOT_URI="127.0.0.1", DMLC_NODE_HOST="127.0.0.1")
+os.environ.update(DMLC_NUM_WORKER="1", DMLC_WORKER_ID="0")
+context = mx.gpu(0) if sys.argv[1] == "gpu" else mx.cpu()
+store = mx.kv.create("dist_sync")
+arrays = [mx.nd.full((size,), size, ctx=context) for size in (3, 600_000)]
+store.pushpull(["a", "b"], arrays)
+store._barrier()
+print([float(array.asnumpy().mean()) for array in arrays], os.environ["NCCL_SOCKET_IFNAME"])
+"""
+
+
 class Check:
     """Runs programs on the engine and device of the check."""
 
@@ -84,12 +102,12 @@ class Check:
         self.environment["CUDA_VISIBLE_DEVICES"] = "0" if device == "gpu" else ""
         self.place = ["--gpus", "0"] if device == "gpu" else ["--cpu"]
 
-    def program(self, *command: str) -> str:
+    def program(self, *command: str, **variables: str) -> str:
         """Return what a Python program prints."""
         ran = subprocess.run(
             [sys.executable, "-W", "ignore", *command],
             cwd=self.workspace / "src",
-            env=self.environment,
+            env={**self.environment, **variables},
             stdout=subprocess.PIPE,
             text=True,
             check=True,
@@ -147,6 +165,29 @@ class Check:
             expect(far < limit and count == [1, 1] and not logged, f"{precision} {far} {logged}")
             shown.append(f"{precision} {far:.1e}")
         return "largest difference of 50 losses: " + ", ".join(shown)
+
+    def devices(self) -> str:
+        """Compare training on two devices with MXNet's, in double precision."""
+        two, limit = num_gpus() > 1, 1e-6
+        numbers = ["0", "1" if two else "0"] if self.device == "gpu" else []
+        visible = {"CUDA_VISIBLE_DEVICES": ",".join(sorted(set(numbers)))}
+        printed = self.program(str(PROGRAMS / "devices.py"), *numbers, **visible)
+        found = json.loads(printed.splitlines()[-1])
+        wanted = json.loads((DATA / "devices.json").read_text())
+        pairs = zip(itertools.chain(*found["epochs"]), itertools.chain(*wanted["epochs"]))
+        far = max(
+            np.abs(np.subtract(ours[name], theirs[name])).max() / np.abs(theirs[name]).max()
+            for ours, theirs in pairs
+            for name in theirs
+        )
+        expect(found["calls"] == wanted["calls"] and far < limit, f"off by {far}")
+        return f"largest difference {far:.1e}, on GPUs {numbers}"
+
+    def store(self) -> str:
+        """Have a store add up the arrays of one worker."""
+        printed = self.program("-c", STORE, self.device).splitlines()[-1]
+        expect(printed == "[3.0, 600000.0] lo", printed)
+        return "joined, added, left"
 
     def trajectories(self) -> str:
         """Compare eight steps with those of 2018."""
@@ -245,6 +286,8 @@ def main() -> None:
             "recorded operators": check.operators,
             "SGD": check.sgd,
             "compiled steps": check.compiled,
+            "two devices": check.devices,
+            "store": check.store,
             "trajectories of 2018": check.trajectories,
             "verify": check.verify,
             "three stages": check.stages,

@@ -9,6 +9,7 @@ Debian's openmpi-bin.
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -22,6 +23,7 @@ sys.path[:0] = [str(Path(__file__).parents[1])]
 
 from mfn_patcher.cluster.scaling import IDENTITIES, Traffic
 from mfn_patcher.data.synth import synthesise
+from mfn_patcher.engine import MXNET, TITLES, TORCH
 from mfn_patcher.patching.project import project_root, read_upstream
 from mfn_patcher.training.watch.progress import read_progress
 from tests.support.launched import wait_until
@@ -45,10 +47,13 @@ def sent(network: Network) -> list[int]:
     ]
 
 
-def measure(names: str, workspace: Path, data: Path, place: Path) -> tuple[float, float]:
+def measure(
+    names: str, engine: str, workspace: Path, data: Path, place: Path
+) -> tuple[float, float]:
     """Return the megabytes a step that a host has sent, least and most."""
     options = ["train", "-w", str(workspace), "--data-dir", str(data), "--stage", "2", "--cpu"]
-    options += ["--batch-size", str(len(names)), "--cluster", "--", "--target", ""]
+    options += ["--engine", engine, "--batch-size", str(len(names)), "--cluster"]
+    options += ["--", "--target", ""]
     with Network(names, place) as network:
         started = network.mpirun([TOOL, *options], place, {})
         try:
@@ -87,12 +92,12 @@ def main() -> None:
         run(TOOL, "apply", "--workspace", str(workspace), "--upstream", address)
         synthesise(data, identities=8, images_per_identity=12)
         (data / "property").write_text(f"{IDENTITIES},112,112\n")
-        for names in ("ab", "abcd"):
-            least, most = measure(names, workspace, data, Path(folder))
+        for names, engine in itertools.product(("ab", "abcd"), (MXNET, TORCH)):
+            least, most = measure(names, engine, workspace, data, Path(folder))
             reckoned = Traffic(len(names)).sent_bytes / 1e6
             ratio = (least + most) / 2 / reckoned
             figures = [f"{reckoned:.1f} MB", f"{least:.1f} to {most:.1f} MB", f"{ratio:.3f}"]
-            rows.append([f"{len(names)} hosts", *figures])
+            rows.append([f"{len(names)} hosts, {TITLES[engine]}", *figures])
     columns = ["", "reckoned", f"sent by each, over {STEPS} steps", "ratio"]
     print_table(f"Bytes a step and host, {IDENTITIES:,} identities", columns, rows)
 

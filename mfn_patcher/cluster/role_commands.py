@@ -12,7 +12,7 @@ from mfn_patcher.cluster.errors import SetupError
 from mfn_patcher.cluster.job import Job
 from mfn_patcher.cluster.rendezvous import resolve
 from mfn_patcher.cluster.roles import Layout, server_command, shell_line
-from mfn_patcher.engine import MXNET
+from mfn_patcher.engine import AUTO, MXNET
 from mfn_patcher.training.context import RunContext
 from mfn_patcher.training.plan import StagePlan
 
@@ -50,7 +50,7 @@ def _engine(context: RunContext, plan: StagePlan) -> str:
     try:
         return context.engine(plan).name
     except InterpreterError:
-        return MXNET
+        return MXNET if context.requested_engine == AUTO else context.requested_engine
 
 
 def _first_address(host: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import takewhile
 from pathlib import Path
 
@@ -53,18 +54,29 @@ def applied(tool: Tool, shipped: StandIn, folder: Path, *options: str) -> Path:
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("engine", ["mxnet", "torch"])
 def test_a_dry_run_prints_every_role(
-    tool: Tool, shipped: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tool: Tool,
+    shipped: StandIn,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    engine: str,
 ) -> None:
+    """The engine need not be installed."""
+    beside = [["scheduler", "server"], ["server"]] if engine == "mxnet" else [[], []]
+    servers = 2 if engine == "mxnet" else 0
     workspace = applied(tool, shipped, tmp_path / "insightface")
     (tmp_path / "hosts").write_text("localhost\n127.0.0.1\n")
-    options = ("-w", workspace, "--stage", "2,3", "--cpu", "--dry-run")
+    options = ("-w", workspace, "--stage", "2,3", "--cpu", "--dry-run", "--engine", engine)
     ran = tool("train", *options, "--hosts", tmp_path / "hosts")
     assert ran.code == 0, ran.err
     roles = [line for line in ran.out.splitlines() if "DMLC_ROLE" in line]
-    kinds = ["scheduler", "server", "worker", "worker", "server", "worker", "worker"]
+    kinds = [kind for each in beside for kind in (*each, "worker", "worker")]
     assert [line.split()[0] for line in roles] == [f"DMLC_ROLE={kind}" for kind in kinds]
-    assert all("DMLC_NUM_WORKER=2 DMLC_NUM_SERVER=2" in line for line in roles)
+    assert all(f"DMLC_NUM_WORKER=2 DMLC_NUM_SERVER={servers}" in line for line in roles)
+    workers = [line for line in roles if line.startswith("DMLC_ROLE=worker")]
+    assert all(re.search(r" PYTHONPATH=\S*/trainer ", line) for line in workers)
+    assert all((" PORT=" in line) == (engine == "mxnet") for line in workers)
     assert ran.out.count("train_softmax.py --network y1") == 2 + 2 * 2
 
     ranks = {"RANK": "1", "SIZE": "2", "LOCAL_RANK": "1", "LOCAL_SIZE": "2"}
@@ -73,7 +85,7 @@ def test_a_dry_run_prints_every_role(
     ran = tool("train", *options, "--cluster")
     lines = ran.out.splitlines()
     assert [line.split()[0] for line in lines if "DMLC" in line] == [
-        f"DMLC_ROLE={kind}" for kind in ("server", "worker", "worker")
+        f"DMLC_ROLE={kind}" for kind in (*beside[1], "worker", "worker")
     ]
     assert not (workspace / "runs").exists()
 

@@ -1,7 +1,10 @@
 """What Module.fit computes on two devices; runs on whichever package is called mxnet.
 
-Prints a JSON object with the numbers of images that each call of the metric had, the parameters,
-the moving averages and the momenta after each epoch, and the outputs for another batch.
+    devices.py [GPU GPU]
+
+Without the numbers of two GPUs, which may be the same, the devices are two CPU contexts. Prints a
+JSON object with the numbers of images that each call of the metric had, the parameters, the moving
+averages and the momenta after each epoch, and the outputs for another batch.
 """
 
 from __future__ import annotations
@@ -106,7 +109,8 @@ def numbers(arrays: dict[str, Any]) -> dict[str, list[float]]:
 def main() -> None:
     """Train on two devices."""
     symbol = network()
-    module = mx.mod.Module(symbol=symbol, context=[mx.cpu(0), mx.cpu(1)])
+    gpus = [mx.gpu(int(number)) for number in sys.argv[1:]]
+    module = mx.mod.Module(symbol=symbol, context=gpus or [mx.cpu(0), mx.cpu(1)])
     optimizer = SGD(learning_rate=0.1, momentum=0.9, wd=1e-2, rescale_grad=0.5, sym=symbol)
     count = Count()
     epochs: list[Any] = []

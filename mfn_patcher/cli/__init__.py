@@ -37,7 +37,7 @@ _ENVIRONMENT = {
 
 
 _SECTIONS = {
-    "Getting started": ("demo",),
+    "Getting started": ("demo", "init"),
     "Workspace": ("apply", "status", "diff", "revert"),
     "Patches": ("import", "new", "refresh", "rebase", "lint", "check"),
     "Training": ("doctor", "verify", "data", "recipes", "env", "train", "eval"),

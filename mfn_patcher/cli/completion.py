@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem, FishComplete, add_completion_class
@@ -141,5 +141,5 @@ def _series(context: click.Context) -> Series:
 
 
 def _workspace(context: click.Context) -> Path:
-    given: Any = context.params.get("workspace")
-    return Path(given or "insightface")
+    found: Path = context.params["workspace"]
+    return found

@@ -14,7 +14,8 @@ import click
 from mfn_patcher.cli import completion
 from mfn_patcher.cli.terminal import as_cell, echo, style, unstyle
 from mfn_patcher.engine import AUTO, CHOICES
-from mfn_patcher.patching.project import project_root, resolve_address
+from mfn_patcher.errors import MfnPatchError
+from mfn_patcher.patching.project import project_root, read_upstream, resolve_address
 from mfn_patcher.recipes import DEFAULT
 from mfn_patcher.remedies import as_typed
 
@@ -80,17 +81,32 @@ def workspace_option(function: _Function) -> _Function:
         "-w",
         "--workspace",
         type=PathType(file_okay=False, path_type=Path),
-        default=Path("insightface"),
+        callback=_or_default_workspace,
         envvar="MFN_PATCH_WORKSPACE",
         metavar="DIR",
-        help="Patched upstream clone.  [default: insightface]",
+        help="Patched upstream clone.  [default: named as upstream]",
     )(function)
+
+
+def _or_default_workspace(
+    context: click.Context, _parameter: click.Parameter, given: Path | None
+) -> Path:
+    """Return the workspace that the user names, or the folder that is named as upstream."""
+    if given:
+        return given
+    try:
+        return Path(read_upstream(project_root(context.params.get("project"))).name)
+    except MfnPatchError:
+        if context.resilient_parsing:  # a shell that completes words cannot show errors
+            return Path("upstream")
+        raise
 
 
 def project_option(function: _Function) -> _Function:
     """Add ``--project``, passed as `project`."""
     return click.option(
         "--project",
+        is_eager=True,  # the default workspace depends on it
         type=PathType(file_okay=False, exists=True, path_type=Path),
         envvar="MFN_PATCH_PROJECT",
         metavar="DIR",

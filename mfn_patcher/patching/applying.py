@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-# Folders that training and mfn-patch fill; git status need not list them.
-_EXCLUDED = "/datasets/\n/models/\n/runs/\n/saved/\n"
+_SAVED = "/saved/"  # what we move out of the way; git status need not list it
 
 
 @dataclass(frozen=True)
@@ -180,7 +179,7 @@ def _restore(layout: Layout) -> tuple[str, ...]:
 def _fetch_pin(layout: Layout, series: Series, address: str) -> None:
     git = layout.repository
     if git.resolve("HEAD") is None:  # nothing was ever checked out
-        _create(layout)
+        _create(layout, series)
     elif git.resolve(PIN) == series.pin:
         return
     elif git.resolve(PIN) is None:  # a clone of the user's own
@@ -195,7 +194,7 @@ def _fetch_pin(layout: Layout, series: Series, address: str) -> None:
     upstream.fetch_pin(git, address, series.pin, series.patterns)
 
 
-def _create(layout: Layout) -> None:
+def _create(layout: Layout, series: Series) -> None:
     """Create the repository, or complete one whose creation was interrupted."""
     git = layout.repository
     remove_stale_locks(layout)
@@ -209,4 +208,4 @@ def _create(layout: Layout) -> None:
     Transaction(git, layout.transaction).own_patterns()
     excluded = git.git_dir / "info" / "exclude"
     if not excluded.exists():
-        excluded.write_text(_EXCLUDED)
+        excluded.write_text("".join(f"{each}\n" for each in (*series.upstream.ignored, _SAVED)))

@@ -35,7 +35,7 @@ SERIES = "patches/series"
 _PACKAGE = Path(__file__).resolve().parents[1]
 _COMMIT = re.compile(r"[0-9a-f]{40}\n?")
 _REQUIRED = {"address", "paths"}
-_KEYS = {*_REQUIRED, "header"}
+_KEYS = {*_REQUIRED, "header", "ignored"}
 _PARAGRAPH = re.compile(r"[A-Z][A-Za-z-]*")
 _LINE = re.compile(r"\(at line (\d+), ")  # in the messages of tomllib
 
@@ -51,11 +51,21 @@ class Upstream:
             included.
         header: the paragraphs that the project wants in the header of each patch, and the question
             that each answers.
+        ignored: paths in the workspace that are not upstream's, such as results, as patterns.
     """
 
     address: str
     paths: tuple[str, ...]
     header: Mapping[str, str] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name of the repository, as git would name the folder of a clone."""
+        parts = [part for part in re.split("[/:]", self.address) if part not in ("", ".git")]
+        name = re.sub(r"[^\w.-]", "-", parts[-1].removesuffix(".git")) if parts else ""
+        # The project has a folder of patches, and a workspace needs one of its own.
+        return name if name.strip(".") and name != "patches" else "upstream"
 
 
 def project_root(given: Path | None = None, *, writable: bool = False) -> Path:
@@ -144,14 +154,25 @@ def read_upstream(root: Path) -> Upstream:
             raise wrong("`address` must not contain a user name, password, token or query")
     except AddressError as error:
         raise wrong(f"`address`: {error}") from error
-    if not isinstance(paths, list) or not paths:
-        raise wrong("`paths` must be a list of patterns, such as ['/src/']")
-    for pattern in paths:
+    ignored = values.get("ignored", [])
+    for problem in (
+        _wrong_in_patterns("paths", paths),
+        paths == [] and "`paths` must be a list of patterns, such as ['/src/']",
+        _wrong_in_header(header),
+        _wrong_in_patterns("ignored", ignored),
+    ):
+        if problem:
+            raise wrong(problem)
+    return Upstream(address, tuple(paths), header, tuple(ignored))
+
+
+def _wrong_in_patterns(key: str, patterns: object) -> str:
+    if not isinstance(patterns, list):
+        return f"`{key}` must be a list of patterns, such as ['/src/']"
+    for pattern in patterns:
         if not isinstance(pattern, str) or not pattern.startswith("/") or "\n" in pattern:
-            raise wrong(f"`paths`: {pattern!r} must be a string that starts with '/'")
-    if problem := _wrong_in_header(header):
-        raise wrong(problem)
-    return Upstream(address, tuple(paths), header)
+            return f"`{key}`: {pattern!r} must be a string that starts with '/'"
+    return ""
 
 
 def _wrong_in_header(header: object) -> str:

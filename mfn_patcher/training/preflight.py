@@ -18,6 +18,7 @@ from mfn_patcher.trainer.mfn_trainer.layout import symbol_file
 from mfn_patcher.training.context import RunContext
 from mfn_patcher.training.errors import TrainingError
 from mfn_patcher.training.plan import StagePlan, Start
+from mfn_patcher.training.script import require_script
 from mfn_patcher.training.watch.gate import check_accuracy
 
 
@@ -28,12 +29,7 @@ def check_host(plans: Sequence[StagePlan], context: RunContext) -> Engine:
         TrainingError: something is missing.
         InterpreterError: the interpreter cannot train.
     """
-    script = context.source / plans[0].script
-    if not script.is_file():
-        raise TrainingError(
-            f"{script} does not exist",
-            remedy="Run `mfn-patch apply`, or name the workspace with --workspace.",
-        )
+    require_script(context.source, plans[0].script)
     checked = set()
     for plan in plans:
         key = (plan.data_dir, plan.batch_size, plan.targets)

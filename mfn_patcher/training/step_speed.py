@@ -15,6 +15,7 @@ from mfn_patcher.recipes import published
 from mfn_patcher.recipes.model import Recipe, Stage
 from mfn_patcher.training import feed_speed
 from mfn_patcher.training.plan import StagePlan
+from mfn_patcher.training.script import require_script
 
 _PROGRAM = "step"
 _IMAGES_PER_PAIR = 4  # two faces, each of them also mirrored
@@ -137,17 +138,14 @@ def measure(
         seconds: how long each kind of step is timed.
 
     Raises:
-        StepError: The script is missing or fails.
+        TrainingError: The script is missing.
+        StepError: The script fails.
         FeedError: The feed cannot be measured.
         PropertyError: The data set's ``property`` is missing or unsuitable.
         DryRunError: The script ended the interpreter.
     """
     source = workspace.resolve() / "src"
-    if not (source / plan.script).is_file():
-        raise StepError(
-            f"there is no {source / plan.script}",
-            remedy="Run `mfn-patch apply`, or name the workspace with --workspace.",
-        )
+    require_script(source, plan.script)
     feed, identities = None, published.IDENTITIES
     if data_dir:
         identities = read_property(data_dir).classes

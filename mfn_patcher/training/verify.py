@@ -22,6 +22,7 @@ from mfn_patcher.errors import ExitCode, MfnPatchError
 from mfn_patcher.recipes.model import RecipeError
 from mfn_patcher.training.devices import choose_devices
 from mfn_patcher.training.options import Options
+from mfn_patcher.training.script import require_script
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -96,12 +97,14 @@ def verify(
         wanted: the engine that the user asks for.
 
     Raises:
+        TrainingError: The workspace has no code that the recipe trains.
         VerificationError: The code does not reach ``Module.fit``.
         DryRunError: The interpreter ended early.
         RecipeError: The recipe has no expectations.
         InterpreterError: No engine in the training interpreter can run the code.
     """
     _expectations(recipe)
+    require_script(workspace.path / "src", recipe.script)
     engine, devices = _choose_engine(recipe, wanted, interpreter.find(python))
     checks = check_expectations(workspace, recipe, engine)
     checks += check_slopes(workspace.path / "src", recipe, engine, devices)

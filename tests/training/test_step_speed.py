@@ -67,7 +67,7 @@ def test_refused(tool: Tool, tmp_path: Path) -> None:
     bench = ("bench", "step", "--cpu", "--workspace", tmp_path)
     refused = tool(*bench)
     assert refused.code == ExitCode.ERROR
-    assert f"there is no {tmp_path / 'src' / 'train_softmax.py'}" in refused.err
+    assert f"{tmp_path / 'src' / 'train_softmax.py'} does not exist" in refused.err
     assert "mfn-patch apply" in refused.err
     assert "no stage 'nonsense'" in tool(*bench, "--stage", "nonsense").err
     refused = tool(*bench, "--gpus", "0")

@@ -1,0 +1,147 @@
+"""Starting a project: the files that a folder of patches for some upstream begins with."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mfn_patcher.errors import MfnPatchError
+from mfn_patcher.patching.git import Repository
+from mfn_patcher.patching.project import PIN, SERIES, UPSTREAM, Upstream
+from mfn_patcher.patching.upstream import fetch_revision
+
+if TYPE_CHECKING:
+    from mfn_patcher.patching.address import Address
+
+WORKFLOW = ".github/workflows/patches.yml"
+
+_UPSTREAM_TEXT = """\
+# The repository that the patches are made for.
+address = {address}
+
+# The paths that a workspace contains, as git's sparse checkout patterns; patched files are always
+# included. "/*" is everything, "/src/" a folder.
+paths = ["/*"]
+
+# What the header of each patch must say, and what `mfn-patch new` asks for, if you want that:
+# [header]
+# Why = "Why it is needed"
+"""
+
+_SERIES_TEXT = """\
+# The order in which the patches are applied, one path a line; a folder is a stack.
+"""
+
+_IGNORED_TEXT = """\
+# The workspace of mfn-patch, and what it writes while it changes the series.
+/{name}/
+/.mfn-patch-draft/
+/.mfn-patch-committed/
+"""
+
+_WORKFLOW_TEXT = """\
+# Checks that the patches fit: the pin on each push, upstream's newest commit once a week.
+name: patches
+on:
+  push:
+  pull_request:
+  schedule:
+    - cron: "23 4 * * 1"
+  workflow_dispatch:
+permissions:
+  contents: read
+jobs:
+  check:
+    # OWNER and REF are those of a copy of the repository of mfn-patch.
+    uses: OWNER/mfn-patch/.github/workflows/check.yml@REF
+"""
+
+_README_TEXT = """\
+# Patches for {name}
+
+The patches in `patches/` are for {address}
+at commit `{pin}`. They are kept with mfn-patch.
+
+| to | run |
+|---|---|
+| get the patched code, in `{name}/` | `mfn-patch apply` |
+| import a quilt series, mails or a branch | `mfn-patch import SERIES --stack NAME` |
+| make a patch of your edits there | `mfn-patch new NAME --stack STACK` |
+| change a patch | edit the code, then `mfn-patch refresh STACK/NNNN` |
+| check that the patches fit | `mfn-patch check` |
+| check them against the newest upstream | `mfn-patch check --against upstream --history` |
+| move to another commit of upstream | `mfn-patch rebase --onto REVISION` |
+
+A workflow such as `.github/workflows/patches.yml` runs the checks, once OWNER and REF in it say
+where mfn-patch is.
+"""
+
+
+class StarterError(MfnPatchError):
+    """A project cannot be made there; nothing was written."""
+
+
+@dataclass(frozen=True)
+class Started:
+    """A new project.
+
+    Attributes:
+        upstream: its upstream.
+        pin: the commit id.
+        written: the files that were written, relative to the project.
+        kept: files that were there and stay as they are.
+        repository: whether a git repository was made.
+    """
+
+    upstream: Upstream
+    pin: str
+    written: tuple[str, ...]
+    kept: tuple[str, ...]
+    repository: bool
+
+
+def start(folder: Path, address: Address, revision: str) -> Started:
+    """Make a project in a folder, which need not exist.
+
+    Args:
+        folder: the folder of the project.
+        address: the address of upstream.
+        revision: the pin: a commit id, also abbreviated, a branch, a tag, or ``upstream``.
+
+    Raises:
+        StarterError: there is a project already, or a file in the way.
+        FetchError: the address cannot be reached, or does not have the revision.
+    """
+    folder = folder.resolve()
+    for path in (PIN, UPSTREAM, "patches"):
+        if (folder / path).exists():
+            raise StarterError(
+                f"{folder / path} already exists",
+                remedy="Choose another folder, or use it as it is.",
+            )
+    with tempfile.TemporaryDirectory(prefix="mfn-patch-") as aside:
+        repository = Repository(Path(aside, "upstream"))
+        repository.init()
+        pin = fetch_revision(repository, address, revision, ())
+    upstream = Upstream(address, ("/*",))
+    files = {
+        ".gitignore": _IGNORED_TEXT.format(name=upstream.name),
+        "README.md": _README_TEXT.format(name=upstream.name, address=address, pin=pin),
+        UPSTREAM: _UPSTREAM_TEXT.format(address=json.dumps(address)),
+        SERIES: _SERIES_TEXT,
+        PIN: f"{pin}\n",
+    }
+    inside = [parent for parent in (folder, *folder.parents) if (parent / ".git").exists()]
+    if inside[:1] in ([], [folder]):
+        files[WORKFLOW] = _WORKFLOW_TEXT
+    kept = tuple(path for path in files if (folder / path).exists())
+    written = tuple(path for path in files if path not in kept)
+    for path in written:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(files[path], encoding="utf-8")
+    if not inside:
+        Repository(folder).run("init", "--quiet", "--", str(folder))
+    return Started(upstream, pin, written, kept, not inside)

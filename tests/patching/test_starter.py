@@ -1,0 +1,153 @@
+"""``init``: a project for any upstream, in a new folder or beside what is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mfn_patcher.patching.lint import lint
+from mfn_patcher.patching.series import load_series
+from tests.support.repositories import commit, git
+from tests.support.tool import Tool
+from tests.support.toy import LINES
+
+FILES = {
+    *(".gitignore", "README.md", ".github/workflows/patches.yml"),
+    *("pinned_commit.txt", "upstream.toml", "patches/series"),
+}
+
+
+@pytest.fixture
+def upstream(tmp_path: Path) -> Path:
+    """A repository with a tag, a branch and a newer commit."""
+    place = tmp_path / "prog.git"
+    place.mkdir()
+    git(place, "init", "--quiet", "--initial-branch=trunk")
+    (place / "prog.c").write_text("".join(LINES))
+    commit(place, "first")
+    git(place, "tag", "--annotate", "-m", "x", "v1.0")
+    git(place, "branch", "stable")
+    (place / "prog.c").write_text("".join(["above\n", *LINES]))
+    commit(place, "second")
+    return place
+
+
+def revision(folder: Path, name: str) -> str:
+    return git(folder, "rev-parse", f"{name}^{{commit}}").decode().strip()
+
+
+def files(folder: Path) -> set[str]:
+    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return {path.as_posix() for path in found if path.parts[0] != ".git"}
+
+
+def test_a_project_from_nothing_to_a_drift_check(
+    tool: Tool, upstream: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "my patches"
+    ran = tool("init", project, "--upstream", upstream, "--pin", "v1.0")
+    assert ran.code == 0, ran.err
+    first = revision(upstream, "v1.0")
+    assert f"The pin is {first} (v1.0).\n" in ran.out
+    assert f"cd '{project}', then run" in ran.out
+    assert "CI cannot reach" in ran.err
+    assert files(project) == FILES
+    assert lint(project) == []
+    series = load_series(project)
+    assert (series.pin, series.upstream.address) == (first, str(upstream))
+    assert yaml.safe_load((project / ".github/workflows/patches.yml").read_text())["jobs"]
+
+    monkeypatch.chdir(project)
+    ran = tool("apply")
+    assert (ran.code, "insightface" in ran.out + ran.err) == (0, False), ran.err
+    assert tool("check").code == 0
+    (project / "prog" / "prog.c").write_text("".join([*LINES[:20], "mine\n", *LINES[20:]]))
+    ran = tool("new", "it", "--stack", "own", "--subject", "Do it", "--author", "A <a@b>")
+    assert ran.code == 0, ran.err
+    assert tool("check").code == 0
+    ran = tool("check", "--against", "upstream")
+    assert (ran.code, "offset +1" in ran.out) == (0, True)
+    # What git would take into the project's repository.
+    git(project, "add", "--all")
+    listed = set(git(project, "ls-files").decode().split())
+    assert listed == {*FILES, "patches/own/0001-it.patch"}
+    for command in (("train", "--stage", "all"), ("verify",)):
+        ran = tool(*command)
+        assert ran.code == 1
+        assert "the recipes train nothing else" in ran.err
+
+
+@pytest.mark.parametrize("name", ["stable", "upstream", "full", "short", "refs/tags/v1.0"])
+def test_the_pin_is_resolved(tool: Tool, upstream: Path, tmp_path: Path, name: str) -> None:
+    first = revision(upstream, "v1.0")
+    given = {"full": first, "short": first[:8]}.get(name, name)
+    assert tool("init", tmp_path / "p", "--upstream", upstream, "--pin", given).code == 0
+    wanted = revision(upstream, "HEAD") if name == "upstream" else first
+    assert (tmp_path / "p" / "pinned_commit.txt").read_text() == f"{wanted}\n"
+
+
+def test_nothing_is_overwritten(tool: Tool, upstream: Path, tmp_path: Path) -> None:
+    project = tmp_path / "p"
+    project.mkdir()
+    git(project, "init", "--quiet")
+    (project / "README.md").write_text("mine\n")
+    command = ("init", project, "--upstream", upstream, "--pin", "v1.0")
+    ran = tool(*command)
+    assert ran.code == 0, ran.err
+    assert "kept:    " in ran.out
+    assert "made:" not in ran.out
+    assert (project / "README.md").read_text() == "mine\n"
+    again = tool(*command)
+    assert (again.code, "pinned_commit.txt already exists" in again.err) == (1, True)
+
+
+def test_inside_of_a_repository(tool: Tool, upstream: Path, tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet")
+    ran = tool("init", tmp_path / "deep" / "er", "--upstream", upstream, "--pin", "v1.0")
+    assert ran.code == 0, ran.err
+    assert "No workflow was written" in ran.out
+    assert files(tmp_path / "deep" / "er") == FILES - {".github/workflows/patches.yml"}
+    assert not (tmp_path / "deep" / "er" / ".git").exists()
+
+
+@pytest.mark.parametrize(
+    ("address", "pin", "message"),
+    [
+        ("prog.git", "v2.0", "no branch, tag or commit 'v2.0'"),
+        ("prog.git", "0" * 40, "could not be fetched"),
+        ("file:///nowhere/at/all", "v1.0", "could not be fetched"),
+        ("ext::sh -c id", "v1.0", "it names a program"),
+    ],
+)
+def test_refused(tool: Tool, upstream: Path, address: str, pin: str, message: str) -> None:
+    project = upstream.parent / "p"
+    named = upstream if address == "prog.git" else address
+    ran = tool("init", project, "--upstream", named, "--pin", pin)
+    assert (ran.code, message in ran.err) == (1, True), ran.err
+    assert not project.exists()
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("https://example.org/a/prog.git", "prog"),
+        ("https://example.org/a/prog/", "prog"),
+        ("git@example.org:prog.git", "prog"),
+        ("/home/me/prog/.git", "prog"),
+        ("https://example.org/a/patches.git", "upstream"),
+        ("https://example.org/a/..", "upstream"),
+    ],
+)
+def test_the_workspace_is_named_as_upstream(
+    tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, name: str
+) -> None:
+    (tmp_path / "patches").mkdir()
+    (tmp_path / "patches" / "series").write_text("")
+    (tmp_path / "pinned_commit.txt").write_text("0" * 40 + "\n")
+    (tmp_path / "upstream.toml").write_text(f"address = '{address}'\npaths = ['/*']\n")
+    ran = tool("status", "--project", tmp_path)
+    assert f"there is no workspace at {Path.cwd() / name}\n" in ran.err
+    monkeypatch.chdir(tmp_path)
+    assert f"there is no workspace at {tmp_path / name}\n" in tool("revert").err

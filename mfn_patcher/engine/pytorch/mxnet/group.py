@@ -8,8 +8,9 @@ compute at the same time although the executors are called one after another.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -28,8 +29,14 @@ Parameters = dict[str, NDArray]
 
 
 class ModuleExecutor(Executor):
-    """The executor of a module, which also estimates the memory of its activations."""
+    """The executor of a module, which also estimates the memory of its activations.
 
+    Attributes:
+        device: where it computes.
+        megabytes: the estimate.
+    """
+
+    device = torch.device("cpu")
     megabytes = 0
     _staging: Staging | None = None
 
@@ -100,20 +107,27 @@ class ExecutorGroup:
 
     def forward(self, is_train: bool) -> None:
         """Compute the outputs of the loaded batch."""
-        for executor in self.execs:
+        for executor in self._one_by_one():
             executor.forward(is_train)
 
     def backward(self, out_grads: Sequence[NDArray | None] | None = None) -> None:
         """Compute the gradients of the last training step."""
         above = [None if one is None else self.split(one) for one in out_grads or ()]
-        for i, executor in enumerate(self.execs):
+        for i, executor in enumerate(self._one_by_one()):
             own = [None if parts is None else parts[i] for parts in above]
             executor.backward(None if out_grads is None else own)
 
     def forward_backward(self) -> None:
         """Compute the outputs and gradients of the loaded batch."""
-        for executor in self.execs:
+        for executor in self._one_by_one():
             executor.forward_backward()
+
+    def _one_by_one(self) -> Iterator[ModuleExecutor]:
+        """Yield the executors, each while its GPU is the current one."""
+        for executor in self.execs:
+            gpu = executor.device.type == "cuda"
+            with torch.cuda.device(executor.device) if gpu else contextlib.nullcontext():
+                yield executor
 
     def outputs(self) -> list[NDArray]:
         """Return the outputs of the last batch, on the first device."""
@@ -187,6 +201,7 @@ def bind(
     )
     executor = ModuleExecutor(symbol.tojson(), arrays, moving, gradients or ())
     training = gradients is not None
+    executor.device = device
     executor.megabytes = estimate(symbol, known, kind.itemsize, training) >> 20
     return executor
 

@@ -110,6 +110,7 @@ class TrainingStep:
     def _record(self, arguments: Sequence[Tensor], states: Sequence[Tensor]) -> None:
         torch.cuda.synchronize()
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
+        # Meanwhile, other threads may allocate memory or wait for earlier steps.
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
             self._recorded = self._compute(arguments, states)
         self.recordings += 1

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from tests.support.engine_children import ANSWERING, DATA, answer, run
+from tests.support.operator_vectors import listing, load
 
 NETWORKS = ("y1", "r50", "m1", "m2", "i2", "x1", "d121", "p92", "n1", "s20")
 LOSSES = (0, 1, 2, 4, 5)
@@ -57,6 +58,7 @@ def main() -> None:
     """Record everything, or everything except the script's symbols."""
     DATA.mkdir(exist_ok=True)
     run("record_operators", DATA / "operators.npz", engine=False)
+    (DATA / "operators.txt").write_text(listing(load(DATA / "operators.npz").values()))
     for program in (*ANSWERING, "devices"):
         write(program, answer(program, engine=False))
     if not sys.argv[1:]:

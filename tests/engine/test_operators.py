@@ -10,7 +10,7 @@ import pytest
 
 from mfn_patcher.engine.pytorch.mxnet.operators import OPERATORS
 from tests.support.engine_children import DATA, run
-from tests.support.operator_vectors import Array, distance, load
+from tests.support.operator_vectors import Array, distance, listing, load
 
 pytestmark = pytest.mark.torch
 
@@ -65,6 +65,11 @@ def test_computes_what_mxnet_does(name: str, found: Found, request: pytest.Fixtu
 def test_every_operator_has_a_case() -> None:
     recorded = {node["op"] for case in CASES.values() for node in json.loads(case.symbol)["nodes"]}
     assert set(OPERATORS) <= recorded, "add a case, then run `python -m tests.engine.record`"
+
+
+def test_the_listing_is_that_of_the_recording() -> None:
+    """A diff of the text shows which recorded cases have changed."""
+    assert (DATA / "operators.txt").read_text() == listing(CASES.values())
 
 
 def test_what_stays_stays(found: Found) -> None:

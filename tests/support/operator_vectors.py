@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,6 +69,42 @@ def load(path: Path) -> dict[str, Case]:
         return Case(case["name"], case["symbol"], case["dtype"], case["tolerance"], named, listed)
 
     return {case["name"]: read(case) for case in described["cases"]}
+
+
+def listing(cases: Iterable[Case]) -> str:
+    """Return one line per case, which shows in a diff what has changed in the binary file.
+
+    A line has name, precision, shapes of the arguments, operators with their attributes, and short
+    digests of all inputs and of all outputs.
+    """
+    return "".join(f"{_describe(case)}\n" for case in cases)
+
+
+def _describe(case: Case) -> str:
+    shapes = ", ".join(
+        f"{name} {'x'.join(map(str, array.shape)) or 'scalar'}"
+        for name, array in case.named["arguments"].items()
+    )
+    operators = "; ".join(
+        " ".join(
+            [node["op"], *(f"{name}={value}" for name, value in node.get("attrs", {}).items())]
+        )
+        for node in json.loads(case.symbol)["nodes"]
+        if node["op"] != "null"
+    )
+    given = _digest(case, lambda key: key in INPUTS)
+    computed = _digest(case, lambda key: key not in INPUTS)
+    return f"{case.name} | {case.dtype} | {shapes} | {operators} | {given} -> {computed}"
+
+
+def _digest(case: Case, wanted: Callable[[str], bool]) -> str:
+    digest = hashlib.sha256()
+    for key in filter(wanted, (*NAMED, *LISTED)):
+        arrays = case.named.get(key) or dict(enumerate(case.listed.get(key, [])))
+        for name, array in arrays.items():
+            digest.update(f"{key} {name} {array.shape} ".encode())
+            digest.update(array.astype("<f8").tobytes())
+    return digest.hexdigest()[:8]
 
 
 def distance(found: Array, expected: Array) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 from pathlib import Path
 
@@ -16,11 +17,12 @@ from mfn_patcher.cli.options import (
     json_option,
     print_table,
     python_option,
-    report,
     workspace_option,
 )
 from mfn_patcher.cli.terminal import echo, print_json
 from mfn_patcher.export import formats
+
+_LOG = logging.getLogger(__name__)
 
 _MODEL_HELP = f"""Measure the latency of exported models on this machine's CPU.
 
@@ -145,7 +147,8 @@ def feed(
     from mfn_patcher.training import feed_speed as feeds
 
     counts = tuple(sorted(set(workers))) or feeds.default_workers()
-    report(f"measuring for about {3 * seconds * (2 * len(counts) + 1):.0f} s, after a few to start")
+    needed = 3 * seconds * (2 * len(counts) + 1)
+    _LOG.info("measuring for about %.0f s, after a few to start", needed)
     rates = feeds.measure(
         workspace,
         data_dir,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,6 @@ from mfn_patcher.cli.options import (
     print_table,
     python_option,
     recipe_option,
-    report,
     workspace_option,
 )
 from mfn_patcher.cli.terminal import echo, print_json
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from mfn_patcher.recipes.model import Recipe
     from mfn_patcher.training.plan import StagePlan
     from mfn_patcher.training.step_speed import StepRates
+
+_LOG = logging.getLogger(__name__)
 
 
 @click.command(
@@ -109,7 +111,7 @@ def step(
     )
     plan = planner.plan(recipe, stage, options)
     chosen = choice.choose(engine, interpreter.find(python), os.environ, plan.visible_devices)
-    report(f"timing {stage.title} with {chosen.title}")
+    _LOG.info("timing %s with %s", stage.title, chosen.title)
     rates = step_speed.measure(
         plan, workspace, chosen, os.environ, data_dir=options.data_dir, seconds=seconds
     )

@@ -18,7 +18,6 @@ from mfn_patcher.cli.options import (
     json_option,
     print_table,
     python_option,
-    report,
     workspace_option,
 )
 from mfn_patcher.cli.terminal import echo, print_json, style
@@ -125,7 +124,7 @@ def evaluate(
     settings = Settings(devices, target, folder, batch_size)
     plan = plans.plan(place.path, recipe, found, settings)
     for note in plan.notes:
-        report(note)
+        _LOG.info("%s", note)
     evaluation = _run(plan, interpreter.find(python), engine)
     best = evaluation.best
     if as_json:
@@ -135,7 +134,7 @@ def evaluate(
         _print_comparison(plan, evaluation)
     if plot and best is not None:
         draw(_title(plan, best), evaluation.figures[best], plot)
-        report(f"plotted {_title(plan, best)} to {plot}")
+        _LOG.info("plotted %s to %s", _title(plan, best), plot)
     raise_for_failed(plan, evaluation)
 
 

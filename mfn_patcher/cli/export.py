@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,6 @@ from mfn_patcher.cli.options import (
     engine_option,
     json_option,
     python_option,
-    report,
     workspace_option,
 )
 from mfn_patcher.cli.terminal import echo, print_json
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mfn_patcher.checkpoints.selection import Model
     from mfn_patcher.export.card import Card
 
+_LOG = logging.getLogger(__name__)
 _WIDTH = max(len(form.name) for form in formats.FORMATS) + 2
 _FORMATS = "\n".join(f"  {form.name:<{_WIDTH}}for {form.summary}" for form in formats.FORMATS)
 _HELP = f"""Export the network of a checkpoint, from pixels to embedding, to another format.
@@ -125,11 +126,15 @@ def _find(checkpoint: str, workspace: Path) -> Model:
 
 def _describe(card: Card) -> None:
     proof = card.proof
-    report(
-        f"{proof.runtime} matches {proof.reference} on {proof.images} images: smallest cosine "
-        f"{proof.agreement.cosine:.9f}, largest difference {proof.agreement.difference:.2g}"
+    _LOG.info(
+        "%s matches %s on %s images: smallest cosine %.9f, largest difference %.2g",
+        proof.runtime,
+        proof.reference,
+        proof.images,
+        proof.agreement.cosine,
+        proof.agreement.difference,
     )
     if card.conversion.folded:
-        report(f"{card.conversion.folded} batch norms folded")
+        _LOG.info("%s batch norms folded", card.conversion.folded)
     if card.network.subnormal or card.conversion.flushed:
-        report(f"subnormal weights: {card.subnormal_weights}")
+        _LOG.info("subnormal weights: %s", card.subnormal_weights)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import Callable
@@ -30,7 +29,6 @@ else:
     _NumberType = click.ParamType  # not generic in older versions
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-_LOG = logging.getLogger(__name__)
 
 
 class PathType(click.Path):
@@ -244,11 +242,6 @@ def print_findings(findings: Iterable[Finding]) -> None:
         echo(f"{level}{finding.check}: {finding.detail}")
         if finding.remedy:
             echo(f"{'':8}{as_typed(finding.remedy)}")
-
-
-def report(line: str) -> None:
-    """Report progress on standard error; standard output is for results only."""
-    _LOG.info("%s", line)
 
 
 def is_terminal() -> bool:

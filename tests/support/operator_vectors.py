@@ -100,8 +100,8 @@ def _describe(case: Case) -> str:
 def _digest(case: Case, wanted: Callable[[str], bool]) -> str:
     digest = hashlib.sha256()
     for key in filter(wanted, (*NAMED, *LISTED)):
-        arrays = case.named.get(key) or dict(enumerate(case.listed.get(key, [])))
-        for name, array in arrays.items():
+        arrays = case.named.get(key, {}).items() or enumerate(case.listed.get(key, []))
+        for name, array in arrays:
             digest.update(f"{key} {name} {array.shape} ".encode())
             digest.update(array.astype("<f8").tobytes())
     return digest.hexdigest()[:8]

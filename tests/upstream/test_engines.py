@@ -11,7 +11,7 @@ import pytest
 from mfn_patcher.data.synth import synthesise
 from tests.support.tool import Ran, Tool, validated
 
-# Each test trains and evaluates several times, in parallel with other tests.
+# They train and evaluate several times, in parallel with other tests.
 pytestmark = pytest.mark.timeout(900)
 
 SMALL = ("--cpu", "--batch-size", "4", "--checkpoint-every", "2")
@@ -56,40 +56,29 @@ def measured(tool: Tool, workspace: Path, model: Path, engine: str) -> dict[str,
     return found
 
 
-@pytest.mark.mxnet
-@pytest.mark.torch
-@pytest.mark.parametrize(("first", "second"), [("torch", "mxnet"), ("mxnet", "torch")])
-def test_a_stage_on_each(tool: Tool, workspace: Path, data: Path, first: str, second: str) -> None:
-    assert train(tool, workspace, data, "2", first, "--max-steps", "4").code == 0
-    assert newest(workspace)["engine"]["name"] == first
-    assert train(tool, workspace, data, "3", second, "--max-steps", "4").code == 0
-    run = newest(workspace)
-    assert (run["engine"]["name"], run["engine"]["reason"]) == (
-        second,
-        f"selected by --engine {second}",
+def check_accuracies(tool: Tool, workspace: Path, name: str) -> None:
+    """Check that both engines measure the same, of checkpoints that one or the other saved."""
+    prefix = workspace / "models" / "MobileFaceNet" / name
+    of_torch, of_mxnet = (
+        measured(tool, workspace, prefix, engine)["results"] for engine in ("torch", "mxnet")
     )
-    assert run["start"].endswith("model-y1-softmax,2")
-    models = workspace / "models" / "MobileFaceNet"
-    for name in ("model-y1-softmax", "model-y1-arcface"):
-        assert json.loads((models / f"{name}-0002.json").read_text())["engine"] == (
-            first if name == "model-y1-softmax" else second
-        )
-        of_first, of_second = (
-            measured(tool, workspace, models / name, engine)["results"]
-            for engine in (first, second)
-        )
-        assert len(of_first) == 2
-        for one, other in zip(of_first, of_second):
-            assert one["accuracy"] == other["accuracy"]
-            assert one["xnorm"] == pytest.approx(other["xnorm"], rel=1e-5)
-    shown = tool("runs", "show", "last", "-w", workspace).out
-    assert f"\nengine         {second} (" in shown
+    assert len(of_torch) == len(list(prefix.parent.glob(f"{name}-*.params")))
+    for one, other in zip(of_torch, of_mxnet):
+        assert one["accuracy"] == other["accuracy"]
+        assert one["xnorm"] == pytest.approx(other["xnorm"], rel=1e-5)
 
 
 @pytest.mark.mxnet
 @pytest.mark.torch
-def test_going_on_with_the_other(tool: Tool, workspace: Path, data: Path) -> None:
+def test_the_engine_may_change_at_any_time(tool: Tool, workspace: Path, data: Path) -> None:
+    """PyTorch, MXNet on resuming, PyTorch for the next stage, and MXNet for the last."""
+
+    def engine_of(name: str) -> Any:
+        path = workspace / "models" / "MobileFaceNet" / f"{name}.json"
+        return json.loads(path.read_text())["engine"]
+
     assert train(tool, workspace, data, "2", "torch", "--max-steps", "2").code == 0
+    assert newest(workspace)["engine"]["name"] == "torch"
     longer = ("--max-steps", "4", "--resume")
     refused = train(tool, workspace, data, "2", "auto", *longer)
     assert refused.code == 1
@@ -98,11 +87,25 @@ def test_going_on_with_the_other(tool: Tool, workspace: Path, data: Path) -> Non
     assert asked.code == 0, asked.err
     assert "resumes on mxnet, as requested" in asked.err
     run = newest(workspace)
-    assert (run["engine"]["name"], run["resumed_checkpoint"], run["last_checkpoint"]) == (
+    assert (run["engine"]["name"], run["engine"]["reason"]) == (
         "mxnet",
-        1,
-        2,
+        "selected by --engine mxnet",
     )
+    assert (run["resumed_checkpoint"], run["last_checkpoint"]) == (1, 2)
+    assert [engine_of(f"model-y1-softmax-000{number}") for number in (1, 2)] == ["torch", "mxnet"]
+    check_accuracies(tool, workspace, "model-y1-softmax")
+
+    assert train(tool, workspace, data, "3", "torch", "--max-steps", "2").code == 0
+    run = newest(workspace)
+    assert run["start"].endswith("model-y1-softmax,2")
+    assert engine_of("model-y1-arcface-0001") == "torch"
+    assert train(tool, workspace, data, "4", "mxnet", "--max-steps", "2").code == 0
+    run = newest(workspace)
+    assert run["start"].endswith("model-y1-arcface,1")
+    assert engine_of("model-y1-arcface-0001") == "mxnet"
+    check_accuracies(tool, workspace, "model-y1-arcface")
+    shown = tool("runs", "show", "last", "-w", workspace).out
+    assert "\nengine         mxnet (" in shown
 
 
 @pytest.mark.torch

@@ -21,6 +21,7 @@ import pytest
 from mfn_patcher.checkpoints import folder as checkpoints
 from mfn_patcher.data.synth import synthesise
 from mfn_patcher.trainer import FOLDER
+from tests.support.array_files import difference
 from tests.support.records import spoil_image
 
 pytestmark = pytest.mark.mxnet
@@ -148,16 +149,6 @@ class Script:
                 process.kill()
                 process.wait()
 
-    def difference(self, a: Path, b: Path, *selection: str) -> float:
-        ran = subprocess.run(
-            [sys.executable, str(PROGRAMS / "difference.py"), str(a), str(b), *selection],
-            env=self.environment(),
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
-        return float(ran.stdout)
-
 
 @dataclass(frozen=True)
 class Together:
@@ -218,13 +209,11 @@ def script(patched: Path, data: Path, tmp_path: Path) -> Script:
     return Script(patched / "src", data, tmp_path)
 
 
-def assert_same(
-    script: Script, ours: Path, theirs: Path, *numbers: int, tolerance: float = TOLERANCE
-) -> None:
+def assert_same(ours: Path, theirs: Path, *numbers: int, tolerance: float = TOLERANCE) -> None:
     for number in numbers:
         for kind in ("params", "states"):
             a, b = (Path(f"{prefix}-{number:04d}.{kind}") for prefix in (ours, theirs))
-            assert script.difference(a, b, "", UNUSED) <= tolerance
+            assert difference(a, b, without=UNUSED) <= tolerance
 
 
 def stop_while_it_computes(training: Together) -> None:
@@ -253,7 +242,7 @@ def test_two_workers_are_one_machine_with_two_devices(alone: Script, script: Scr
         training.processes["worker 1"].send_signal(signal.SIGCONT)
         ended = training.wait()
     assert set(ended.values()) == {0}, ended
-    assert_same(script, script.prefix(0), alone.prefix(0), 1, 2)
+    assert_same(script.prefix(0), alone.prefix(0), 1, 2)
     # Rank 0 alone verifies and saves; both end with the same, to the bit.
     assert not script.prefix(1).parent.exists()
     assert list(checkpoints.find(script.prefix(0))) == [1, 2]
@@ -263,7 +252,7 @@ def test_two_workers_are_one_machine_with_two_devices(alone: Script, script: Scr
         assert re.findall(r"^lr change to (0.005)", log, re.MULTILINE) == ["0.005"]
         assert ("Accuracy" in log, "Saved checkpoint" in log) == (rank == 0, rank == 0)
         assert training.progress(rank) == (STEPS, "end")
-    assert script.difference(script.folder / "end-0", script.folder / "end-1") == 0
+    assert difference(script.folder / "end-0", script.folder / "end-1") == 0
 
 
 def test_without_statistics_two_workers_are_one_device(alone: Script, script: Script) -> None:
@@ -283,7 +272,7 @@ def test_without_statistics_two_workers_are_one_device(alone: Script, script: Sc
         ended = training.wait()
     assert set(ended.values()) == {0}, ended
     # Parameters have changed by up to 0.03.
-    assert_same(script, script.prefix(0), one.prefix(0), 1, tolerance=1e-6)
+    assert_same(script.prefix(0), one.prefix(0), 1, tolerance=1e-6)
     assert (script.folder / "alone").read_text().split()[:3] == ["0", "3", "end"]
     verified = [
         re.findall(r"^\[lfw\]\[(\d+)\]Accuracy-Flip", training.log(f"worker {rank}"), re.MULTILINE)
@@ -308,7 +297,7 @@ def test_a_checkpoint_of_the_first_is_gone_on_from(
         ended = training.wait()
     assert set(ended.values()) == {0}, ended
     assert "resuming from 1 at step 5" in training.log("worker 1")
-    assert_same(script, script.prefix(0), alone.prefix(0), 2)
+    assert_same(script.prefix(0), alone.prefix(0), 2)
 
 
 def test_workers_that_would_train_differently_end(script: Script) -> None:

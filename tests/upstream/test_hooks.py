@@ -10,16 +10,15 @@ from pathlib import Path
 import pytest
 
 from mfn_patcher.data.synth import synthesise
+from tests.support.array_files import difference
 
 pytestmark = pytest.mark.mxnet
 
-PROGRAMS = Path(__file__).parent / "programs"
 
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data set of 12 images, without verification sets."""
-    folder = tmp_path / "data"
+    folder = tmp_path_factory.mktemp("data") / "faces"
     synthesise(folder, identities=3, images_per_identity=4)
     for path in folder.glob("*.bin"):
         path.unlink()
@@ -66,19 +65,8 @@ def test_without_the_package_the_script_trains_as_with_it(
     names = ["model-0001.params", "model-symbol.json"]
     assert sorted(path.name for path in prefixes[1].parent.iterdir()) == names
     assert sorted(path.name for path in prefixes[0].parent.iterdir()) == ["model-0001.json", *names]
-    difference = subprocess.run(
-        [
-            sys.executable,
-            PROGRAMS / "difference.py",
-            *(f"{p}-0001.params" for p in prefixes),
-            "arg:",
-        ],
-        env=without_package,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    assert float(difference.stdout) == 0
+    now, then = (Path(f"{prefix}-0001.params") for prefix in prefixes)
+    assert difference(now, then, "arg:") == 0
 
 
 def test_without_the_package_its_arguments_are_a_usage_error(

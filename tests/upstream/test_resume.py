@@ -21,6 +21,7 @@ import pytest
 from mfn_patcher.checkpoints import folder as checkpoints
 from mfn_patcher.data.synth import synthesise
 from mfn_patcher.runs.output import is_written
+from tests.support.array_files import difference
 from tests.support.engines import ENGINES, engine_environment
 from tests.support.tool import Tool
 from tests.support.training import wait_until
@@ -82,9 +83,6 @@ class Script:
             check=True,
         )
         return ran.stdout.splitlines()[-1]
-
-    def difference(self, a: Path, b: Path, prefix: str = "") -> float:
-        return float(self.program("difference.py", a, b, prefix))
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -149,7 +147,7 @@ def test_killed_ten_times(
     assert code == 0, output
     for kind in ("params", "states"):
         name = f"-{STEPS:04d}.{kind}"
-        assert script.difference(Path(f"{prefix}{name}"), Path(f"{never_stopped[0]}{name}")) <= 1e-6
+        assert difference(Path(f"{prefix}{name}"), Path(f"{never_stopped[0]}{name}")) <= 1e-6
     manifests = [
         json.loads(Path(f"{each}-{STEPS:04d}.json").read_text())
         for each in (prefix, never_stopped[0])
@@ -227,7 +225,7 @@ def test_two_devices_go_on(patched: Path, data: Path, tmp_path: Path) -> None:
     assert code == 0, output
     for kind in ("params", "states"):
         a, b = (Path(f"{prefix}-0004.{kind}") for prefix in (first, second))
-        assert script.difference(a, b) <= 1e-6
+        assert difference(a, b) <= 1e-6
 
 
 def test_dropout_is_the_same_from_a_checkpoint_on(script: Script) -> None:
@@ -282,7 +280,7 @@ def test_without_the_new_arguments_nothing_is_new(
     assert symbols[0] == symbols[1]
     # Moving means are not compared: those of then lack the last step, at random.
     now, then = (Path(f"{prefix}-0001.params") for prefix in prefixes)
-    assert script.difference(now, then, "arg:") == 0
+    assert difference(now, then, "arg:") == 0
     names = ["model-0001.json", "model-0001.params", "model-symbol.json"]
     assert sorted(path.name for path in prefixes[0].parent.iterdir()) == names
 
@@ -429,7 +427,6 @@ def test_a_chain_that_was_killed_goes_on(
     assert ran.code == 0, ran.err
     assert "loading ['" not in ran.out, "it does not start from stage 2 again"
     assert "resuming from checkpoint 1" in ran.err
-    difference = Script(workspace, data).difference
     for name in ("model-y1-softmax-0002", "model-y1-arcface-0002"):
         for kind in ("params", "states"):
             file = f"{name}.{kind}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from mfn_patcher.cli import run as run_tool
 from mfn_patcher.data.synth import synthesise
 from mfn_patcher.engine import MXNET
 from mfn_patcher.engine.choice import choose
@@ -45,9 +47,25 @@ AGREE = {
 }
 
 
+@pytest.fixture(scope="module")
+def _unpatched_once(_patched_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    workspace = tmp_path_factory.mktemp("unpatched") / "insightface"
+    shutil.copytree(_patched_once, workspace, symlinks=True)
+    assert run_tool(["apply", "-w", str(workspace), *WITHOUT]) == 0
+    return workspace
+
+
+@pytest.fixture
+def unpatched(patched: Path, request: pytest.FixtureRequest) -> Path:
+    """A workspace without the patch of PReLU; tests must not change it."""
+    assert patched
+    path: Path = request.getfixturevalue("_unpatched_once")
+    return path
+
+
 @ONEDNN
 def test_the_patch_corrects_them(
-    tool: Tool, patched: Path, workspace: Path, monkeypatch: pytest.MonkeyPatch, onednn: str
+    patched: Path, unpatched: Path, monkeypatch: pytest.MonkeyPatch, onednn: str
 ) -> None:
     """With the patch they are right; without it, they are wrong wherever the planner permits."""
     monkeypatch.setenv("MXNET_MKLDNN_ENABLED", onednn)
@@ -55,8 +73,7 @@ def test_the_patch_corrects_them(
     checks = check_slopes(patched / "src", recipe, engine, "")
     assert {check.case: check.found for check in checks} == AGREE
 
-    assert tool("apply", "-w", workspace, *WITHOUT).code == 0
-    small, network = check_slopes(workspace / "src", recipe, engine, "")
+    small, network = check_slopes(unpatched / "src", recipe, engine, "")
     assert not small.ok
     for slope in (0.25, 0.5, 0.1, -0.3, 0.7):
         assert f"] times {slope:.2f}" in small.found
@@ -64,9 +81,8 @@ def test_the_patch_corrects_them(
     assert ("res_4_block3_conv_sep_relu_gamma times 0.25, " in network.found) is (onednn == "0")
 
 
-def test_verify_names_a_wrong_gradient(tool: Tool, workspace: Path) -> None:
-    assert tool("apply", "-w", workspace, *WITHOUT).code == 0
-    ran = tool("verify", "-w", workspace)
+def test_verify_names_a_wrong_gradient(tool: Tool, unpatched: Path) -> None:
+    ran = tool("verify", "-w", unpatched)
     assert ran.code == 4
     assert ran.err == "mfn-patch: the code does not do what the recipe expects: slopes\n"
     assert "failed  slopes (a small network, on cpu(0))" in ran.out
@@ -89,14 +105,13 @@ def test_other_networks(
 
 
 def test_networks_are_those_of_upstream(
-    tool: Tool, patched: Path, workspace: Path, training_environment: dict[str, str]
+    patched: Path, unpatched: Path, training_environment: dict[str, str]
 ) -> None:
     """The composed PReLU computes the same, and folds back into the network of upstream."""
     prelus = {"y1": 33, "m1": 27, "s20": 20, "r50": 25, "d121": 2, "p92": 2}
-    assert tool("apply", "-w", workspace, *WITHOUT).code == 0
     new, old = (
         ask("prelu.py", path / "src", training_environment, *prelus)
-        for path in (patched, workspace)
+        for path in (patched, unpatched)
     )
     for name, count in prelus.items():
         assert new["networks"][name]["nodes"] == old["networks"][name]["nodes"], name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,12 +26,13 @@ pytestmark = pytest.mark.mxnet
 PROGRAMS = Path(__file__).parent / "programs"
 
 
-def test_verification(patched: Path, tmp_path: Path, training_environment: dict[str, str]) -> None:
-    synthesise(tmp_path / "data", identities=2, images_per_identity=2)
+def test_verification(
+    drawn: Path, patched: Path, tmp_path: Path, training_environment: dict[str, str]
+) -> None:
     odd = list(odd_images().values())
     odd = odd[: len(odd) // 2 * 2]
     write_verification_set(tmp_path / "odd.bin", odd, [True] * (len(odd) // 2))
-    sets = [tmp_path / "data" / "lfw.bin", tmp_path / "odd.bin"]
+    sets = [drawn / "lfw.bin", tmp_path / "odd.bin"]
     ran = subprocess.run(
         [sys.executable, PROGRAMS / "both_verifications.py", *sets],
         cwd=patched / "src",
@@ -55,12 +57,18 @@ def test_verification(patched: Path, tmp_path: Path, training_environment: dict[
     assert len(outcomes) == 21
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """A data set of 45 images."""
-    folder = tmp_path / "data"
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of 45 images; tests must not change it."""
+    folder = tmp_path_factory.mktemp("drawn") / "data"
     synthesise(folder, identities=5, images_per_identity=9)
     return folder
+
+
+@pytest.fixture
+def data(drawn: Path, tmp_path: Path) -> Path:
+    """The same in a folder of the test's own."""
+    return Path(shutil.copytree(drawn, tmp_path / "data"))
 
 
 def compare_batches(

@@ -111,6 +111,15 @@ def test_damage_is_said(pristine: Path, faces: Path, tmp_path: Path) -> None:
         draw([], tmp_path / "none" / "sheet.png")
 
 
+def test_an_index_that_lacks_an_image(faces: Path) -> None:
+    index = faces / "train.idx"
+    lines = index.read_text().splitlines(keepends=True)
+    index.write_text("".join(line for line in lines if not line.startswith("1\t")))
+    with pytest.raises(RecordIOError, match=r"train\.idx has no key 1$") as raised:
+        choose(faces)
+    assert raised.value.remedy
+
+
 def test_a_set_of_one_kind_and_odd_images(pristine: Path, faces: Path) -> None:
     images = read_verification_set(pristine / "lfw.bin").images
     write_verification_set(faces / "lfw.bin", images[:3], [True, True])

@@ -19,17 +19,40 @@ from mfn_patcher.export import formats
 from mfn_patcher.export.images import proof_images
 from mfn_patcher.export.runtime import load
 from mfn_patcher.patching.workspace import Workspace
+from tests.support.engines import engine_environment
 from tests.support.tool import Tool, validated
 from tests.support.trained import INTERVAL, MODELS, NAME, SHARING
 
 pytestmark = [pytest.mark.mxnet, SHARING]
 
 SPOIL = Path(__file__).parent / "programs" / "spoil.py"
+KINDS = ("lacking", "unstable", "oversized", "unusual", "half", "double")
 
 
 @pytest.fixture
 def prefix(trained: Path) -> Path:
     return trained / "models" / "MobileFaceNet" / "model-y1-softmax"
+
+
+@pytest.fixture(scope="module")
+def _spoiled_once(_trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("spoiled")
+    prefix = _trained_once / "models" / "MobileFaceNet" / "model-y1-softmax"
+    for kind in KINDS:
+        (folder / kind).mkdir()
+        shutil.copy(f"{prefix}-symbol.json", folder / kind / "model-symbol.json")
+    copies = (f"{kind}={folder / kind / 'model-0001.params'}" for kind in KINDS)
+    command = [sys.executable, str(SPOIL), f"{prefix}-0001.params", *copies]
+    subprocess.run(command, env=engine_environment("mxnet"), check=True)
+    return folder
+
+
+@pytest.fixture
+def spoiled(trained: Path, request: pytest.FixtureRequest) -> Path:
+    """A folder per kind with a spoiled copy of checkpoint 1; tests must not change it."""
+    assert trained
+    path: Path = request.getfixturevalue("_spoiled_once")
+    return path
 
 
 def card_beside(model: Path) -> dict[str, Any]:
@@ -196,17 +219,16 @@ def test_what_computes_something_else_is_refused(
     *,
     tool: Tool,
     trained: Path,
-    prefix: Path,
+    spoiled: Path,
     exported: Path,
     tmp_path: Path,
-    training_environment: dict[str, str],
     form: tuple[str, ...],
     kind: str,
     layer: str,
 ) -> None:
     assert exported  # so all that it takes is installed
-    spoiled = spoil(prefix, tmp_path, kind, training_environment)
-    command = ("export", f"{spoiled},1", "-w", trained, "-o", tmp_path / "out", "--format")
+    model = spoiled / kind / "model"
+    command = ("export", f"{model},1", "-w", trained, "-o", tmp_path / "out", "--format")
     ran = tool(*command, *form)
     assert (ran.code, ran.out) == (4, "")
     assert re.search(rf"worst is image \d+ of 64, where layer {layer} is the first ", ran.err)
@@ -221,13 +243,12 @@ def test_subnormal_weights_are_flushed_and_fixed_gammas_ignored(
     *,
     tool: Tool,
     trained: Path,
-    prefix: Path,
+    spoiled: Path,
     tmp_path: Path,
-    training_environment: dict[str, str],
 ) -> None:
     onnx = pytest.importorskip("onnx", reason="onnx is not installed here")
-    spoiled = spoil(prefix, tmp_path, "unusual", training_environment)
-    ran = tool("export", f"{spoiled},1", "-w", trained, "--format", "onnx", "--json")
+    model = shutil.copytree(spoiled / "unusual", tmp_path / "unusual") / "model"
+    ran = tool("export", f"{model},1", "-w", trained, "--format", "onnx", "--json")
     assert ran.code == 0, ran.err
     report = validated("export", ran.out)
     weights = report["subnormal_weights"]
@@ -235,7 +256,7 @@ def test_subnormal_weights_are_flushed_and_fixed_gammas_ignored(
     assert weights["flushed"] > 0
     assert set(weights["milliseconds"]) == {"before", "after"}
     assert report["run"] is None
-    written = tmp_path / "exported" / "model-0001.onnx"
+    written = model.parent / "exported" / "model-0001.onnx"
     for item in onnx.load(str(written)).graph.initializer:
         numbers = np.abs(onnx.numpy_helper.to_array(item))
         assert not ((numbers > 0) & (numbers < np.finfo(np.float32).tiny)).any()
@@ -245,12 +266,11 @@ def test_subnormal_weights_are_flushed_and_fixed_gammas_ignored(
 def test_spoiled_checkpoints(
     tool: Tool,
     trained: Path,
-    prefix: Path,
+    spoiled: Path,
     tmp_path: Path,
-    training_environment: dict[str, str],
 ) -> None:
-    spoiled = spoil(prefix, tmp_path, "lacking", training_environment)
-    ran = tool("export", f"{spoiled},1", "-w", trained, "--format", "slim", "-o", tmp_path / "out")
+    model = spoiled / "lacking" / "model"
+    ran = tool("export", f"{model},1", "-w", trained, "--format", "slim", "-o", tmp_path / "out")
     assert (ran.code, ran.out) == (1, "")
     assert "model-0001.params: it has no fc1_weight" in ran.err
     assert list((tmp_path / "out").iterdir()) == []
@@ -261,14 +281,13 @@ def test_parameters_of_another_precision(
     *,
     tool: Tool,
     trained: Path,
-    prefix: Path,
+    spoiled: Path,
     tmp_path: Path,
-    training_environment: dict[str, str],
     kind: str,
 ) -> None:
     pytest.importorskip("onnx", reason="onnx is not installed here")
-    spoiled = spoil(prefix, tmp_path, kind, training_environment)
-    ran = tool("export", f"{spoiled},1", "-w", trained, "--format", "onnx", "--json")
+    command = ("export", f"{spoiled / kind / 'model'},1", "-w", trained, "-o", tmp_path / "out")
+    ran = tool(*command, "--format", "onnx", "--json")
     assert ran.code == 0, ran.err
     assert validated("export", ran.out)["proof"]["cosine"] > 0.999999
 
@@ -328,19 +347,3 @@ def test_a_network_with_dropout(
     lines = (tmp_path / "out" / "model-0001.param").read_text().splitlines()
     assert lines[-1].split()[5] == "fc1"
     assert lines[3].split()[4:6] == ["data", symbol["nodes"][2]["name"]], "its layers are named"
-
-
-def spoil(prefix: Path, folder: Path, kind: str, environment: dict[str, str]) -> Path:
-    """Return the prefix of a spoiled copy of checkpoint 1."""
-    shutil.copy(f"{prefix}-symbol.json", folder / "model-symbol.json")
-    subprocess.run(
-        [
-            sys.executable,
-            str(SPOIL),
-            f"{prefix}-0001.params",
-            f"{kind}={folder / 'model-0001.params'}",
-        ],
-        env=environment,
-        check=True,
-    )
-    return folder / "model"

@@ -267,6 +267,14 @@ def test_refused(
     assert not (tmp_path / "made").exists()
 
 
+def test_a_list_with_another_number_of_columns(people: Path, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("faces/a.jpg\tAnn\n\nfaces/b.jpg\tAnn\t2018\n")
+    with pytest.raises(SourceError, match=r"line 3 of \S+ has 3 columns, not a path") as raised:
+        make(tmp_path / "made", tmp_path / "list.txt")
+    assert "a path, a tab and an identity" in raised.value.remedy
+    assert not (tmp_path / "made").exists()
+
+
 @pytest.mark.parametrize("where", ["faces", "faces/out"])
 def test_not_into_the_source(people: Path, tmp_path: Path, where: str) -> None:
     before = sorted(people.rglob("*"))

@@ -95,7 +95,8 @@ def export(request: Mapping[str, Any]) -> None:
     if "embeddings" in request:
         np.save(request["embeddings"], embed(embedder, images))
     if "layers" in request:
-        np.savez(request["layers"], **layers(embedder.symbol, parameters, images))
+        found: dict[str, Any] = layers(embedder.symbol, parameters, images)
+        np.savez(request["layers"], **found)
     if "save" in request:
         save(embedder.symbol, parameters, request["save"])
 

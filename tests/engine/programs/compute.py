@@ -30,7 +30,7 @@ def compute(symbol: Any, arrays: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[
     return output
 
 
-found = {}
+found: dict[str, Any] = {}
 with np.load(sys.argv[1]) as cases:
     for case in [key[:-1] for key in cases.files if key.endswith("|")]:
         arrays = {

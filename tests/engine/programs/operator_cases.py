@@ -47,8 +47,8 @@ def permuted(*shape: int, step: float = 1 / 8, seed: int = 3) -> npt.NDArray[np.
     """Return different multiples of a step around 0 in random order."""
     count = int(np.prod(shape))
     order = np.random.RandomState(seed).permutation(count)
-    numbers: npt.NDArray[np.float64] = ((order - count // 2) * step).reshape(shape)
-    return numbers
+    numbers: npt.NDArray[np.float64] = (order - count // 2) * np.float64(step)
+    return numbers.reshape(shape)
 
 
 def prelu(data: Any, name: str, shape: tuple[int, ...] = (1, -1, 1, 1)) -> Any:

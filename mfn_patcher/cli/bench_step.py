@@ -16,6 +16,7 @@ from mfn_patcher.cli.options import (
     PathType,
     engine_option,
     json_option,
+    precision_option,
     print_table,
     python_option,
     recipe_option,
@@ -63,6 +64,7 @@ _LOG = logging.getLogger(__name__)
     metavar="N",
     help="Images per step.  [default: recipe]",
 )
+@precision_option
 @click.option(
     "--seconds",
     type=click.FloatRange(min=0, min_open=True),
@@ -82,6 +84,7 @@ def step(
     gpus: str | None,
     cpu: bool,
     batch_size: int | None,
+    precision: str,
     seconds: float,
     python: str | None,
     engine: str,
@@ -107,10 +110,13 @@ def step(
         gpus=gpus,
         cpu=cpu,
         batch_size=batch_size,
+        precision=precision,
         visible_devices=os.environ.get("CUDA_VISIBLE_DEVICES"),
     )
     plan = planner.plan(recipe, stage, options)
-    chosen = choice.choose(engine, interpreter.find(python), os.environ, plan.visible_devices)
+    chosen = choice.choose(
+        options.choose_engine(engine), interpreter.find(python), os.environ, plan.visible_devices
+    )
     _LOG.info("timing %s with %s", stage.title, chosen.title)
     rates = step_speed.measure(
         plan, workspace, chosen, os.environ, data_dir=options.data_dir, seconds=seconds
@@ -131,6 +137,7 @@ def _as_json(recipe: Recipe, plan: StagePlan, engine: Engine, rates: StepRates) 
         "batch_size": plan.batch_size,
         "visible_devices": plan.visible_devices,
         "engine": engine.as_json(),
+        "precision": plan.precision,
         "identities": rates.identities,
         "images_per_second": {
             "compute": rates.compute,
@@ -153,7 +160,7 @@ def _print(recipe: Recipe, plan: StagePlan, engine: Engine, rates: StepRates) ->
     devices = f"GPU {plan.visible_devices}" if plan.visible_devices else "the CPU"
     echo(
         f"recipe {recipe.name}, {plan.stage.title}: {plan.batch_size} images per step, "
-        f"{rates.identities:,} identities, on {devices}"
+        f"{rates.identities:,} identities, {plan.precision}, on {devices}"
     )
     echo(f"engine: {engine.describe()}")
     rows = {"training step": rates.compute}

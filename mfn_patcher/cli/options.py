@@ -17,6 +17,7 @@ from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.patching.project import project_root, read_upstream, resolve_address
 from mfn_patcher.recipes import DEFAULT
 from mfn_patcher.remedies import as_typed
+from mfn_patcher.trainer.mfn_trainer.precision import FP32, PRECISIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -180,6 +181,13 @@ batch_size_option = click.option(
     type=Number(click.IntRange(min=1)),
     metavar="N",
     help="Images per step, all GPUs.  [default: recipe]",
+)
+precision_option = click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default=FP32,
+    show_default=True,
+    help="Precision of the network.",
 )
 recipe_option = click.option(
     "--recipe",

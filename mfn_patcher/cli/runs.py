@@ -206,6 +206,8 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
         yield "environment", f"{name}={value}"
     if record.get("engine"):
         yield "engine", "{name} ({build}): {reason}".format(**record["engine"])
+    if record.get("precision"):
+        yield "precision", record["precision"]
     yield "versions", ", ".join(f"{name} {v}" for name, v in record.get("versions", {}).items())
     yield "chain", str(record.get("chain_commit") or "unknown")
     for patch in record.get("patches", ()):

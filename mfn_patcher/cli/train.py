@@ -24,6 +24,7 @@ from mfn_patcher.cli.options import (
     engine_option,
     gpus_option,
     models_dir_option,
+    precision_option,
     python_option,
     recipe_option,
     workspace_option,
@@ -57,7 +58,7 @@ _SECTIONS = {
         "checkpoint_every",
         "keep",
     ),
-    "Training": ("batch_size", "scale_steps", "max_steps", "until_stopped", "seed"),
+    "Training": ("batch_size", "scale_steps", "max_steps", "until_stopped", "seed", "precision"),
     "Checks": ("keep_going", "skip_accuracy_gate"),
     "Devices": ("gpus", "cpu", "engine", "python"),
     "Several hosts": CLUSTER_SECTION,
@@ -116,6 +117,7 @@ _SECTIONS = {
     metavar="N",
     help="Random seed.  [default: 0]",
 )
+@precision_option
 @click.option("--keep-going", is_flag=True, help="Keep training on a NaN or Inf value.")
 @click.option(
     "--skip-accuracy-gate",

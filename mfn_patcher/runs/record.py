@@ -70,6 +70,7 @@ class RunRecord:
         trainer_sha256: SHA-256 of the package that the script calls, `mfn_patcher.trainer.digest`.
         data_set: fingerprint of the data set.
         seed: random seed; None if unseeded.
+        precision: precision of the network: ``fp32``, ``tf32`` or ``bf16``.
         resumed_from: name of the run that it resumes; None if it started from the beginning.
         resumed_checkpoint: number of the checkpoint that it resumes from; None if that run had
             saved none.
@@ -105,6 +106,7 @@ class RunRecord:
     trainer_sha256: str | None
     data_set: Fingerprint
     seed: int | None
+    precision: str
     resumed_from: str | None
     resumed_checkpoint: int | None
     archive: str | None

@@ -24,6 +24,7 @@ _OPTIONS = {
     "--verbose": "--checkpoint-every",
     "--lr-steps": "--scale-steps",
     "--seed": "--seed",
+    "--precision": "--precision",
     "--kvstore": "--cluster",
 }
 

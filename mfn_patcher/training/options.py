@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mfn_patcher.arguments import may_mean
+from mfn_patcher.engine import MXNET, TORCH
 from mfn_patcher.errors import ExitCode, MfnPatchError
 from mfn_patcher.files import absolute
+from mfn_patcher.trainer.mfn_trainer.precision import FP32
 
 DEFAULT_SEED = 0
 """The seed if the user gives none, so that the same command repeats the same run."""
@@ -21,6 +23,7 @@ _MANAGED: dict[str, str | None] = {
     "--pretrained": "--pretrained",
     "--per-batch-size": "--batch-size",
     "--seed": "--seed",
+    "--precision": "--precision",
     "--resume": "--resume",
     "--keep": "--keep",
     "--keep-always": "--keep",
@@ -52,6 +55,7 @@ class Options:
         checkpoint_every: steps between checkpoints.
         pretrained: prefix (absolute) and number of the checkpoint to start from.
         seed: random seed; None to leave the script unseeded, so that no run repeats another.
+        precision: precision of the network, one of `mfn_trainer.precision.PRECISIONS`.
         keep: number of recent checkpoints to keep beside the best ones; None keeps all.
         script_arguments: arguments appended to the script's command unchanged.
         visible_devices: ``CUDA_VISIBLE_DEVICES`` in the user's environment.
@@ -69,6 +73,7 @@ class Options:
     checkpoint_every: int | None = None
     pretrained: tuple[str, int] | None = None
     seed: int | None = None
+    precision: str = FP32
     keep: int | None = None
     script_arguments: tuple[str, ...] = ()
     visible_devices: str | None = None
@@ -95,6 +100,24 @@ class Options:
                         f"{token!r} after -- sets {managed}, which mfn-patch manages",
                         remedy=instead if option else f"Leave {managed} out.",
                     )
+
+    def choose_engine(self, wanted: str) -> str:
+        """Return the engine to ask for: only the one on PyTorch has other precisions than fp32.
+
+        Args:
+            wanted: the engine that the user asks for, or ``auto``.
+
+        Raises:
+            PlanError: it cannot compute in the precision.
+        """
+        if self.precision == FP32:
+            return wanted
+        if wanted == MXNET:
+            raise PlanError(
+                f"MXNet does not compute in precision {self.precision}",
+                remedy="Use --engine torch, or omit --precision.",
+            )
+        return TORCH
 
 
 def parse_checkpoint(text: str, folder: Path) -> tuple[str, int]:

@@ -92,6 +92,7 @@ class StagePlan:
         last_checkpoint: number of the last checkpoint of a complete run; 0 if there is none, None
             if it cannot be known.
         seed: random seed; None if unseeded.
+        precision: precision of the network.
         keep: number of recent checkpoints to keep beside the best ones; None keeps all.
         notes: remarks for the user.
         resumption: the run that it resumes; None if it starts from the beginning.
@@ -112,6 +113,7 @@ class StagePlan:
     start: Start | None
     last_checkpoint: int | None
     seed: int | None
+    precision: str
     keep: int | None
     notes: tuple[str, ...]
     resumption: Resumption | None = None

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from mfn_patcher.arguments import value_of
 from mfn_patcher.recipes.model import Recipe, Stage, StageCheckpoint
+from mfn_patcher.trainer.mfn_trainer.precision import FP32
 from mfn_patcher.training import devices
 from mfn_patcher.training.options import Options, PlanError
 from mfn_patcher.training.plan import Added, Changed, StagePlan, Start
@@ -120,6 +121,7 @@ class _Planner:
         steps = self._choose_steps()
         self._choose_interval()
         self._choose_seed()
+        self._choose_precision(visible_devices)
         self._choose_kept()
         if options.script_arguments:
             draft.add(options.script_arguments, "given after --", by_user=True)
@@ -148,6 +150,7 @@ class _Planner:
             start=start,
             last_checkpoint=last_checkpoint,
             seed=options.seed,
+            precision=options.precision,
             keep=options.keep,
             notes=tuple(draft.notes),
         )
@@ -293,6 +296,19 @@ class _Planner:
                 ("--seed", str(self._options.seed)),
                 "makes the data order repeatable and saves the momentum, which --resume needs",
             )
+
+    def _choose_precision(self, visible_devices: str) -> None:
+        precision = self._options.precision
+        if precision == FP32:
+            return
+        if precision == "tf32" and not visible_devices:
+            raise PlanError(
+                "--precision tf32 requires a GPU", remedy="On the CPU, omit --precision."
+            )
+        self._draft.add(
+            ("--precision", precision),
+            "computes the network faster and less precisely than the recipe, in single precision",
+        )
 
     def _choose_kept(self) -> None:
         options = self._options

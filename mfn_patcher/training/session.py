@@ -10,6 +10,7 @@ from pathlib import Path
 from mfn_patcher.children import interpreter
 from mfn_patcher.recipes import loading
 from mfn_patcher.runs.code import Code, read_code
+from mfn_patcher.trainer.mfn_trainer.precision import FP32
 from mfn_patcher.training.command_line import explain
 from mfn_patcher.training.context import RunContext
 from mfn_patcher.training.errors import TrainingError
@@ -92,16 +93,18 @@ def prepare(request: TrainingRequest, *, resume: bool) -> Session:
     recipe = loading.load(request.recipe)
     plans = plan_chain(recipe, recipe.choose(request.stages), options)
     python = interpreter.find(request.python)
-    context = RunContext(request.workspace, python, request.environment, code, request.engine)
+    engine = options.choose_engine(request.engine)
+    context = RunContext(request.workspace, python, request.environment, code, engine)
     return Session(plans, context)
 
 
 def _check_stacks(request: TrainingRequest, code: Code, *, resume: bool) -> None:
     options = request.options
     asked = resume or options.keep or options.seed is not None or options.workers is not None
+    asked = asked or options.precision != FP32
     if asked and not code.has_hooks:
         raise TrainingError(
-            "--resume, --seed, --keep, --cluster and --hosts require stack hooks, which is not "
-            f"applied in {request.workspace}",
+            "--resume, --seed, --precision, --keep, --cluster and --hosts require stack hooks, "
+            f"which is not applied in {request.workspace}",
             remedy="Run `mfn-patch apply`.",
         )

@@ -172,6 +172,7 @@ class StageRun:
             trainer_sha256=context.code.trainer_sha256,
             data_set=data_set,
             seed=plan.seed,
+            precision=plan.precision,
             resumed_from=plan.resumption.run if plan.resumption else None,
             resumed_checkpoint=plan.resumed_from,
             archive=str(self._archive.folder) if self._archive else None,

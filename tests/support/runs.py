@@ -48,6 +48,7 @@ RECORD = RunRecord(
     trainer_sha256="0" * 64,
     data_set=Fingerprint("0" * 64, {}),
     seed=None,
+    precision="fp32",
     resumed_from=None,
     resumed_checkpoint=None,
     archive=None,

@@ -340,7 +340,8 @@ def test_script_arguments_come_last_as_they_are() -> None:
 @pytest.mark.parametrize(
     "argument",
     ["--max-steps", "--max-steps=3", "--verbose", "--prefix", "--data-dir", "--pretrained",
-     "--per-batch-size", "--max", "--dat=x", "--seed=3", "--resume", "--keep-always"],
+     "--per-batch-size", "--max", "--dat=x", "--seed=3", "--resume",
+     "--keep-always", "--precision"],
 )  # fmt: skip
 def test_script_arguments_that_the_tool_reckons_with_are_refused(argument: str) -> None:
     with pytest.raises(PlanError) as caught:
@@ -356,6 +357,29 @@ def test_a_seed() -> None:
     assert [added.tokens for added in made.added[-2:]] == [("--seed", "5"), ("--target", "lfw")]
     assert made.seed == 5
     assert "--seed" not in make(2).arguments
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bf16"])
+def test_a_precision_is_added_and_takes_the_engine_that_has_it(precision: str) -> None:
+    options = Options(precision=precision)
+    made = plan(RECIPE, RECIPE.stage(2), options)
+    added = [one.tokens for one in made.added]
+    assert added == [("--max-steps", "40000"), ("--precision", precision)]
+    assert made.precision == precision
+    assert {options.choose_engine(wanted) for wanted in ("auto", "torch")} == {"torch"}
+    with pytest.raises(PlanError, match=f"MXNet does not compute in precision {precision}"):
+        options.choose_engine("mxnet")
+
+
+def test_single_precision_adds_nothing_and_takes_any_engine() -> None:
+    assert "--precision" not in make(2).arguments
+    assert [Options().choose_engine(wanted) for wanted in ("auto", "mxnet")] == ["auto", "mxnet"]
+
+
+def test_tf32_is_refused_on_the_cpu() -> None:
+    assert make(2, cpu=True, precision="bf16").precision == "bf16"
+    with pytest.raises(PlanError, match="tf32 requires a GPU"):
+        make(2, cpu=True, precision="tf32")
 
 
 def test_resuming() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from .precision import FP32, PRECISIONS
 from .threads import default_workers
 
 LOCAL_STORE = "device"
@@ -57,8 +58,8 @@ ARGUMENTS = (
     Argument(
         "--precision",
         "precision of the network; others than fp32 require the PyTorch engine",
-        default="fp32",
-        choices=("fp32", "tf32", "bf16"),
+        default=FP32,
+        choices=PRECISIONS,
     ),
     Argument(
         "--compile",

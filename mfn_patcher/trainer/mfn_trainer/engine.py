@@ -9,6 +9,8 @@ import mxnet as mx
 import numpy as np
 import numpy.typing as npt
 
+from .precision import FP32
+
 _COMPILED = {"auto": None, "on": True, "off": False}
 ON_TORCH = getattr(mx, "engine", None) == "torch"
 
@@ -26,7 +28,7 @@ def configure(args: argparse.Namespace) -> None:
             raise SystemExit(f"--precision {args.precision}: {error}") from None
         return
     for option, value, default in (
-        ("--precision", args.precision, "fp32"),
+        ("--precision", args.precision, FP32),
         ("--compile", args.compile, "auto"),
     ):
         if value not in (default, "off"):

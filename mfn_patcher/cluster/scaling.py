@@ -17,11 +17,12 @@ IDENTITIES = 85_164
 
 @dataclass(frozen=True)
 class Traffic:
-    """The traffic of one step on hosts that run a worker and a server each.
+    """The traffic of one step on hosts that run a worker each, and with MXNet also a server.
 
-    Each worker pushes its gradients to the servers and pulls the sums. The gradient of the last
-    layer is split evenly over the servers, and smaller arrays are spread over them. The share of
-    the server on the worker's own host stays on that host.
+    With MXNet, each worker pushes its gradients to the servers and pulls the sums. The gradient of
+    the last layer is split evenly over the servers, and smaller arrays are spread over them. The
+    share of the server on the worker's own host stays on that host. With PyTorch, the workers form
+    a ring, and each passes all parts of the gradients but one on to the next, twice.
 
     Attributes:
         hosts: number of hosts.
@@ -45,7 +46,8 @@ class Traffic:
     def sent_bytes(self) -> float:
         """Bytes that a host sends to others in a step; it receives the same number.
 
-        Its worker pushes, and its server answers the pulls of the other workers.
+        With MXNet, its worker pushes, and its server answers the pulls of the other workers; with
+        PyTorch, its worker sends parts to be summed, then sums. The total is the same.
         """
         return 2 * self.gradient_bytes * (self.hosts - 1) / self.hosts
 

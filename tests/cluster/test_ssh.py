@@ -16,6 +16,7 @@ from mfn_patcher.cluster.ssh import SshProcesses, ssh_command
 def test_ssh_command(tmp_path: Path) -> None:
     host = Host("me@198.51.100.2", Rank(1, 2, 0, 1, "--hosts"))
     environment = {"MFN_PATCH_WORKSPACE": "/a b", "HOME": "/root", "OMP_NUM_THREADS": "2"}
+    environment["NCCL_SOCKET_IFNAME"] = "ib0"
     environment["MFN_PATCH_UPSTREAM"] = "https://bob:s3cret@host/x.git"
     arguments = ["train", "--stage", "3", "--data-dir", "$(x)", "--", "--lr", "0.2"]
     rendezvous = Rendezvous(("198.51.100.1",), 29112, "the hosts' file")
@@ -26,7 +27,8 @@ def test_ssh_command(tmp_path: Path) -> None:
     assert shlex.split(line) == [
         *("cd", str(tmp_path), "&&", "exec", "env"),
         *("MFN_PATCH_LOCAL_RANK=0", "MFN_PATCH_LOCAL_RANKS=1", "MFN_PATCH_RANK=1"),
-        *("MFN_PATCH_RANKS=2", "MFN_PATCH_WORKSPACE=/a b", "OMP_NUM_THREADS=2"),
+        *("MFN_PATCH_RANKS=2", "MFN_PATCH_WORKSPACE=/a b", "NCCL_SOCKET_IFNAME=ib0"),
+        "OMP_NUM_THREADS=2",
         *(sys.executable, "-m", "mfn_patcher", "train", "--cluster"),
         *("--rendezvous", "198.51.100.1:29112", *arguments[1:]),
     ]

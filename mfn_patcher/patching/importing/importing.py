@@ -21,6 +21,7 @@ from mfn_patcher.patching.patchfile import Header
 from mfn_patcher.patching.project import SERIES
 from mfn_patcher.patching.sparse import pattern_of
 from mfn_patcher.patching.upstream import fetch_pin
+from mfn_patcher.progress import task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -87,9 +88,13 @@ def import_patches(
         links = build_chain(repository, series, series.patches)
         tip = links[-1].commit if links else series.pin
         importer = _Importer(series, stack, Scratch(repository, scratch, tip), repository, author)
-        imported = [importer.add(*each) for each in described]
-        if importer.files:
-            importer.install()
+        imported = []
+        with task("importing patches", len(described)) as importing:
+            for each in described:
+                imported.append(importer.add(*each))
+                importing.advance()
+            if importer.files:
+                importer.install()
     return imported
 
 

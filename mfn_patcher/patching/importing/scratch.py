@@ -39,7 +39,8 @@ _SUBMODULES = re.compile(
 _MOVED = re.compile(r"(Hunk #\d+ succeeded at \d+.*?)\.?$")
 _FILE = re.compile(r"(?:patching file |Checking patch )(.*?)(?:\.\.\.)?$")
 _FAILED = re.compile(
-    r"FAILED|dangerous|can't find file|^error: |malformed|not a regular file|already exists"
+    r"FAILED|dangerous|can't find file|Perhaps you used|^\|(?:---|\+\+\+) |^error: |malformed|"
+    r"not a regular file|already exists"
 )
 _VARIABLES = ("POSIXLY_CORRECT", "PATCH_GET", "PATCH_VERSION_CONTROL", "VERSION_CONTROL")
 _SECONDS = 600  # for one patch

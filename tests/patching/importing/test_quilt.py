@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.patching.importing.conftest import FILES, LINES, Workshop, change, plain
+from tests.patching.importing.conftest import FILES, LINES, Workshop, change, plain, tree
 from tests.support.repositories import git
 
 DEP3 = """\
@@ -163,12 +163,16 @@ def test_every_kind_of_diff_gives_what_quilt_gives(workshop: Workshop) -> None:
     assert ran.code == 0, ran.err
     assert "left out, no changes:  nothing.patch" in ran.out
     assert "src/a.c: Hunk #1 succeeded at 19 with fuzz 2 (offset 10 lines)" in ran.out
-    assert len(workshop.stored()) == 10
+    stored = workshop.stored()
+    assert len(stored) == 10
     (workshop.patches / "nothing.patch").write_bytes(b"")
     files = workshop.quilted()
     assert workshop.applied() == files
     assert b"LINE 22\n" in files["src/a.c"][0]
     assert b"nine\n" in files["src/a.c"][0]
+    # The way out: the patches are mails.
+    git(workshop.upstream, "am", "--quiet", "--keep-cr", *(str(it.path) for it in stored))
+    assert tree(workshop.upstream) == files
 
 
 def _git_diff(workshop: Workshop) -> bytes:

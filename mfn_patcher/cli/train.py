@@ -57,6 +57,7 @@ _SECTIONS = {
         "pretrained",
         "checkpoint_every",
         "keep",
+        "tensorboard",
     ),
     "Training": ("batch_size", "scale_steps", "max_steps", "until_stopped", "seed", "precision"),
     "Checks": ("keep_going", "skip_accuracy_gate"),
@@ -107,6 +108,7 @@ _SECTIONS = {
 @click.option(
     "--keep", type=_COUNT, metavar="N", help="Recent checkpoints to keep.  [default: all]"
 )
+@click.option("--tensorboard", is_flag=True, help="Write TensorBoard event files to runs/.")
 @batch_size_option
 @click.option("--scale-steps", is_flag=True, help="Rescale step counts to the batch size.")
 @click.option("--max-steps", type=_COUNT, metavar="N", help="Steps to train.  [default: recipe]")
@@ -142,6 +144,7 @@ def train(
     resume: bool,
     keep_going: bool,
     skip_accuracy_gate: bool,
+    tensorboard: bool,
     cluster: ClusterOptions,
     python: str | None,
     engine: str,
@@ -157,6 +160,8 @@ def train(
     and the outcome of each run are kept under runs/ in the workspace. After any interruption,
     rerun the same command with --resume.
     """
+    if tensorboard:
+        import mfn_patcher.runs.tensorboard  # noqa: F401  (says now what is missing, not later)
     from mfn_patcher.training.options import Options
     from mfn_patcher.training.session import TrainingRequest, prepare
     from mfn_patcher.training.watch.supervision import Supervision
@@ -181,7 +186,12 @@ def train(
         return
     # Open MPI gives its processes a terminal even if it has none itself.
     display = can_redraw(sys.stdout) and not (job and not job.hosts)
-    supervision = Supervision(keep_going=keep_going, gate=not skip_accuracy_gate, display=display)
+    supervision = Supervision(
+        keep_going=keep_going,
+        gate=not skip_accuracy_gate,
+        display=display,
+        tensorboard=tensorboard,
+    )
     _run(context, session, job, supervision, resume=resume)
 
 

@@ -38,3 +38,13 @@ def test_a_bug_on_rank_0_ends_the_other_ranks(rendezvous: Rendezvous, lead: Star
     other.join(10)
     assert isinstance(other.error, StoppedError)
     assert other.error.exit_code == ExitCode.BUG
+
+
+def test_the_display_says_where_other_ranks_are(rendezvous: Rendezvous, lead: StartLead) -> None:
+    other = Following(rendezvous, 1, 2, FACTS)
+    leading = lead(2)
+    leading.membership.gather(10, never_fails)
+    (line,) = leading.describe()
+    assert line == f"{leading.membership.names[1]}: before its first step"
+    leading.__exit__(None, None, None)
+    other.join(10)

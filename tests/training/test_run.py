@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mfn_patcher.children.interpreter import Interpreter
 from mfn_patcher.data.fingerprint import fingerprint
@@ -122,6 +123,16 @@ def test_a_chain(context: RunContext, data: Path) -> None:
     archive = Path(records[2]["archive"])
     assert (archive / "model-y1-arcface-0002.params").read_text().startswith("80000")
     assert (models(context) / "model-y1-arcface-0002.params").read_text().startswith("20000")
+
+
+def test_an_event_file_of_tensorboard(context: RunContext, data: Path) -> None:
+    (plain,) = train(context, data, "2")
+    assert not list(plain.glob("*tfevents*"))
+    line = "[lfw][5]Accuracy-Flip: 0.75000+-0.01000"
+    (folder,) = train(context, data, "2", "--says", line, supervision=Supervision(tensorboard=True))
+    found = EventAccumulator(str(folder))
+    found.Reload()
+    assert [(each.step, each.value) for each in found.Scalars("verification/lfw")] == [(5, 0.75)]
 
 
 def test_the_stage_before_is_missing(context: RunContext, data: Path) -> None:

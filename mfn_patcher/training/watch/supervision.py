@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mfn_patcher.runs.event_files import EventDispatcher, EventFiles
+from mfn_patcher.runs.events import Event
 from mfn_patcher.training import process
 from mfn_patcher.training.plan import StagePlan
 from mfn_patcher.training.watch.alarms import Alarm, Alarms
@@ -27,11 +28,13 @@ class Supervision:
         keep_going: whether to keep training on a NaN or Inf value.
         gate: whether to refuse to start from a stage whose LFW accuracy is at chance level.
         display: whether to show a display on the terminal in place of the script's output.
+        tensorboard: whether to write event files of TensorBoard.
     """
 
     keep_going: bool = False
     gate: bool = True
     display: bool = False
+    tensorboard: bool = False
 
 
 DEFAULT = Supervision()
@@ -81,7 +84,12 @@ class RunWatcher(contextlib.ExitStack):
             self.enter_context(self._display)
             self.output = self.enter_context(Path(os.devnull).open("wb"))  # noqa: SIM115
         listeners = (self._display, alarms) if self._display else (alarms,)
-        self._dispatcher = EventDispatcher(self._files, *listeners, watchers=listeners)
+        consumers: list[Callable[[Event], None]] = [*listeners]
+        if supervision.tensorboard:
+            from mfn_patcher.runs.tensorboard import TensorBoardFile  # noqa: PLC0415  (optional)
+
+            consumers.append(self.enter_context(TensorBoardFile(folder)))
+        self._dispatcher = EventDispatcher(self._files, *consumers, watchers=listeners)
 
     def heard(self, chunk: bytes) -> None:
         """Take the output since the last call; empty at the end."""

@@ -11,6 +11,8 @@ from tests.support.engine_children import run
 
 pytestmark = [pytest.mark.mxnet, pytest.mark.torch]
 
+Step = tuple[str, int, int, int]
+"""A network, the loss type, the side of the images and the size of the batch."""
 # The losses take turns, because all networks end alike; images are as small as the network allows.
 STEPS = [
     ("y1", 4, 112, 4),
@@ -29,19 +31,47 @@ MOVING = 1e-6
 FLOOR = 1e-4
 
 
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize(
-    "step",
-    [*STEPS, *(pytest.param(step, marks=pytest.mark.slow) for step in SLOW_STEPS)],
-    ids=lambda step: step[0],
-)
-def test_step(patched: Path, tmp_path: Path, step: tuple[str, int, int, int]) -> None:
-    network, loss, size, batch = step
-    command = f"--network {network} --loss-type {loss}"
+def compute(source: Path, folder: Path, steps: list[Step]) -> None:
+    """Compute steps on both engines, from the same numbers."""
     for engine in (False, True):
-        numbers = (str(size), str(batch), tmp_path / "start.npz", tmp_path / f"{engine}.npz")
-        run("step", command, *numbers, engine=engine, folder=patched / "src")
-    with np.load(tmp_path / "False.npz") as mxnet, np.load(tmp_path / "True.npz") as torch:
+        given = [
+            (
+                f"--network {network} --loss-type {loss}",
+                *(size, batch),
+                str(folder / f"{network}-start.npz"),
+                str(folder / f"{network}-{engine}.npz"),
+            )
+            for network, loss, size, batch in steps
+        ]
+        run("step", engine=engine, folder=source, given=given)
+
+
+@pytest.fixture(scope="module")
+def _computed_once(_patched_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("steps")
+    compute(_patched_once / "src", folder, STEPS)
+    return folder
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("network", [step[0] for step in STEPS])
+def test_step(patched: Path, request: pytest.FixtureRequest, network: str) -> None:
+    assert patched
+    compare(request.getfixturevalue("_computed_once"), network)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("step", SLOW_STEPS, ids=lambda step: step[0])
+def test_step_of_a_slow_network(patched: Path, tmp_path: Path, step: Step) -> None:
+    compute(patched / "src", tmp_path, [step])
+    compare(tmp_path, step[0])
+
+
+def compare(folder: Path, network: str) -> None:
+    """Check that both engines computed the same."""
+    files = [folder / f"{network}-{engine}.npz" for engine in (False, True)]
+    with np.load(files[0]) as mxnet, np.load(files[1]) as torch:
         assert set(mxnet.files) == set(torch.files)
         largest: dict[str, float] = {}
         for name in mxnet.files:

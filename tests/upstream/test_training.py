@@ -21,13 +21,14 @@ pytestmark = pytest.mark.mxnet
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """12 images: three steps per epoch."""
     folder = tmp_path_factory.mktemp("daten 数据") / "faces"
-    synthesise(folder, identities=4, images_per_identity=6)
+    synthesise(folder, identities=4, images_per_identity=3)
     return folder
 
 
 def train(tool: Tool, workspace: Path, data: Path, *options: str) -> Ran:
-    common = ("--cpu", "--batch-size", "4", "--checkpoint-every", "5", "--data-dir", str(data))
+    common = ("--cpu", "--batch-size", "4", "--checkpoint-every", "2", "--data-dir", str(data))
     return tool("train", "-w", workspace, *common, *options)
 
 
@@ -43,7 +44,7 @@ def test_three_stages_in_a_chain(
         "--stage",
         "2,3,4",
         "--max-steps",
-        "10",
+        "4",
         "--skip-accuracy-gate",
         "--",
         "--target",
@@ -57,7 +58,7 @@ def test_three_stages_in_a_chain(
         names = sorted(path.name for path in models.glob(f"{prefix}-*.params"))
         assert names == [f"{prefix}-0001.params", f"{prefix}-0002.params"]
     assert re.findall(r"^saving (\d)", out, re.MULTILINE) == ["1", "2"] * 3
-    assert re.findall(r"\[lfw\]\[(\d+)\]Accuracy-Flip", out) == ["5", "10"] * 3
+    assert re.findall(r"\[lfw\]\[(\d+)\]Accuracy-Flip", out) == ["2", "4"] * 3
     assert "loading ['../models/MobileFaceNet/model-y1-softmax', '2']" in out
     assert "margin_s=128.0" in out
 
@@ -90,11 +91,11 @@ def check_record(tool: Tool, workspace: Path) -> None:
     shown = validated("runs-show", tool("runs", "show", "last", "-w", workspace, "--json").out)
     told = shown["log"]["verifications"]
     assert [(entry["set"], entry["step"], entry["checkpoint"]) for entry in told] == [
-        ("lfw", 5, 1),
-        ("lfw", 10, 2),
+        ("lfw", 2, 1),
+        ("lfw", 4, 2),
     ]
     assert shown["log"]["runs"][0]["arguments"]["margin_s"] == 128
-    assert shown["log"]["runs"][0]["steps_per_epoch"] == 6
+    assert shown["log"]["runs"][0]["steps_per_epoch"] == 3
     folder = Path(shown["folder"])
     lines = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
     assert [line["accuracy"] for line in lines if line["event"] == "verification"] == [
@@ -121,7 +122,7 @@ def verify_checkpoint(workspace: Path, data: Path, environment: dict[str, str]) 
 
 
 def test_one_stage_after_another_by_themselves(tool: Tool, workspace: Path, data: Path) -> None:
-    short = ("--max-steps", "5", "--", "--target", "")
+    short = ("--max-steps", "2", "--", "--target", "")
     refused = train(tool, workspace, data, "--stage", "3", *short)
     assert refused.code == 1
     assert "mfn-patch train --stage 2" in refused.err
@@ -133,7 +134,7 @@ def test_one_stage_after_another_by_themselves(tool: Tool, workspace: Path, data
 def test_a_script_that_fails_is_reported_and_costs_no_checkpoint(
     tool: Tool, workspace: Path, data: Path
 ) -> None:
-    short = ("--stage", "2", "--max-steps", "5", "--", "--target", "")
+    short = ("--stage", "2", "--max-steps", "2", "--", "--target", "")
     assert train(tool, workspace, data, *short).code == 0
     models = workspace / "models" / "MobileFaceNet"
     before = {path.name: path.read_bytes() for path in models.iterdir()}

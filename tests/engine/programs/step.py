@@ -1,11 +1,12 @@
-"""One training step of a network of the script in double precision; runs in the src folder.
+"""One training step of networks of the script in double precision; runs in the src folder.
 
-    python step.py COMMAND SIZE BATCH START.npz FOUND.npz
+    python step.py < STEPS
 
-COMMAND contains the script's arguments, SIZE is the side of the images. START contains the
-arguments and states before the step; if it is missing, they are drawn and written. FOUND receives
-the outputs, gradients and moving averages of the step, and the outputs of inference after it. It
-runs on whichever package is called mxnet.
+STEPS is a JSON list of [COMMAND, SIZE, BATCH, START.npz, FOUND.npz]. COMMAND contains the script's
+arguments, SIZE is the side of the images. START contains the arguments and states before the step;
+if it is missing, they are drawn and written. FOUND receives the outputs, gradients and moving
+averages of the step, and the outputs of inference after it. It runs on whichever package is called
+mxnet.
 
 Dropout drops nothing, and MXNet's one-hot vectors are made double precision.
 """
@@ -71,13 +72,12 @@ def bind(text: str, arguments: Mapping[str, Any], states: Mapping[str, Any]) -> 
     return mx.sym.load_json(text).bind(mx.cpu(), arguments, gradients, "write", states)
 
 
-def main() -> None:
-    """Compute the step."""
-    command, size, batch, start, found = symbols.given[1:]
+def compute(command: str, size: int, batch: int, start: str, found: str) -> None:
+    """Compute a step."""
     with contextlib.redirect_stdout(sys.stderr):
         symbol = symbols.build(command)
     if not Path(start).exists():
-        begin = draw(symbol, int(size), int(batch))
+        begin = draw(symbol, size, batch)
         arrays = {f"{i}{n}": a for i, them in enumerate(begin) for n, a in them.items()}
         np.savez(start, **{name: array.astype("f8") for name, array in arrays.items()})
     with np.load(start) as file:
@@ -100,4 +100,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    for step in json.load(sys.stdin):
+        compute(*step)

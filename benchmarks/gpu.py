@@ -3,9 +3,11 @@
     python benchmarks/gpu.py [CHECKOUT] [--device cpu|cuda] [--batch N...] [--workspace DIR]
 
 Ours is the patched upstream's own `train_softmax.py`, with the arguments of stage 3, through the
-engine on PyTorch. The other is the PyTorch implementation in a newer insightface, on the same
-images: as published, with its own width and precision, and with the width of y1. `peer.py`
-describes its variants. Each reading has a process of its own, and the contenders are timed in turn.
+engine on PyTorch: on a GPU in each precision, and not compiled; on the CPU beside an earlier
+version of the engine, from this repository's history. The other is the PyTorch implementation in a
+newer insightface, on the same images: as published, with its own width and precision, and with the
+width of y1. `peer.py` describes its variants. Each reading has a process of its own, and the
+contenders are timed in turn.
 
 CHECKOUT is a checkout of insightface that has recognition/arcface_torch, and WORKSPACE a patched
 workspace; whatever is missing is fetched from upstream. A GPU gets batches of 512 and the 85,164
@@ -15,12 +17,13 @@ identities of the recipe; the CPU, where this is only a rehearsal, less of both.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,11 +40,24 @@ from mfn_patcher.recipes import loading
 from mfn_patcher.recipes.published import IDENTITIES
 from mfn_patcher.training.step_speed import Workload
 
+ROOT = Path(__file__).parents[1]
 ROUNDS = 3
 COMMIT = "7fadd420c2351d0ffa8cac403421c1a3ed733365"
 FOLDER = "recognition/arcface_torch"
-ENGINE = os.pathsep.join(map(str, packages(TORCH)))
+# The last version that neither compiled steps nor trained on a GPU.
+EARLIER = "fde747e"
 OURS = "this engine, fp32"
+# What our script is given, by device and title.
+SETTINGS: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "cpu": {OURS: ()},
+    "cuda": {
+        OURS: (),
+        "this engine, tf32": ("--precision", "tf32"),
+        "this engine, bf16": ("--precision", "bf16"),
+        "this engine, fp32, not compiled": ("--compile", "off"),
+    },
+}
+OURS_EARLIER = "this engine, earlier version"
 VARIANTS = {
     "y1-fp32": "arcface_torch, width of y1, fp32",
     "y1": "arcface_torch, width of y1, its precision",
@@ -80,14 +96,23 @@ class Setup:
         return child_environment(os.environ, "0" if self.device == "cuda" else "", ())
 
 
-def read_ours(source: Path, setup: Setup) -> Reading:
-    """Let the patched script train on the engine, and return its rates."""
+def read_ours(
+    source: Path, setup: Setup, settings: Sequence[str], folders: Sequence[Path]
+) -> Reading:
+    """Let the patched script train on the engine, and return its rates.
+
+    Args:
+        source: folder of the script.
+        setup: what to compute.
+        settings: arguments of the script, after those of the stage.
+        folders: folders of the engine and the package that the script calls.
+    """
     stage = loading.load().stage("arcface")
     report = dry_run.ask(
         source,
         sys.executable,
-        {**setup.environment, "PYTHONPATH": ENGINE},
-        [[*stage.arguments, "--per-batch-size", str(setup.batch)]],
+        {**setup.environment, "PYTHONPATH": os.pathsep.join(map(str, folders))},
+        [[*stage.arguments, "--per-batch-size", str(setup.batch), *settings]],
         classes=setup.classes,
         program="step",
         options=[str(setup.seconds), str(setup.classes)],
@@ -112,13 +137,29 @@ def read_peer(folder: Path, variant: str, setup: Setup) -> Reading:
     return found
 
 
-def compare(source: Path, peer: Path, setup: Setup) -> None:
+def extract_earlier(folder: Path) -> list[Path]:
+    """Extract the packages of the earlier version; return their folders, none if git has none."""
+    names = ["mfn_patcher/engine/pytorch", "mfn_patcher/trainer"]
+    command = ["git", "-C", str(ROOT), "archive", "--format=tar", EARLIER, *names]
+    archived = subprocess.run(command, check=False, capture_output=True)
+    if archived.returncode:
+        return []
+    subprocess.run(["tar", "-xC", str(folder)], input=archived.stdout, check=True)
+    return [folder / name for name in names]
+
+
+def compare(source: Path, peer: Path, earlier: Sequence[Path], setup: Setup) -> None:
     """Time all contenders in turn, and print a table."""
     # Mixed precision is for CUDA: on the CPU these two are the same.
     variants = [name for name in VARIANTS if name != "y1" or setup.device == "cuda"]
-    readers: dict[str, Callable[[], Reading]] = {OURS: lambda: read_ours(source, setup)}
+    readers: dict[str, Callable[[], Reading]] = {
+        title: functools.partial(read_ours, source, setup, settings, packages(TORCH))
+        for title, settings in SETTINGS[setup.device].items()
+    }
+    if earlier and setup.device == "cpu":
+        readers[OURS_EARLIER] = functools.partial(read_ours, source, setup, (), earlier)
     for name in variants:
-        readers[VARIANTS[name]] = lambda name=name: read_peer(peer, name, setup)  # type: ignore[misc]
+        readers[VARIANTS[name]] = functools.partial(read_peer, peer, name, setup)
     found: dict[str, list[Reading]] = {title: [] for title in readers}
 
     def contender(title: str) -> Callable[[], float]:
@@ -130,11 +171,13 @@ def compare(source: Path, peer: Path, setup: Setup) -> None:
 
         return go
 
-    rates = take_turns({title: contender(title) for title in readers}, ROUNDS)
+    # Compiling takes most of the time of a process on a GPU, on which readings vary little.
+    rounds = 1 if setup.device == "cuda" else ROUNDS
+    rates = take_turns({title: contender(title) for title in readers}, rounds)
     work = Workload.of(loading.load())
     print_table(
         f"Training steps of {setup.batch} images, {setup.classes:,} identities, "
-        f"{describe(setup.device)}, median of {ROUNDS} processes",
+        f"{describe(setup.device)}, median of {rounds} processes",
         ("", "images/s", "this engine / it", "peak memory", "hours for the recipe, estimated"),
         [
             (
@@ -192,7 +235,7 @@ def main() -> None:
             fetch_peer(checkout)
         for batch in given.batch or ([512] if device == "cuda" else [16]):
             source, peer = workspace.resolve() / "src", checkout.resolve() / FOLDER
-            compare(source, peer, Setup.on(device, batch))
+            compare(source, peer, extract_earlier(Path(name)), Setup.on(device, batch))
 
 
 if __name__ == "__main__":

@@ -17,11 +17,13 @@ import multiprocessing
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -29,6 +31,7 @@ from turns import TOOL, print_table, run, seconds, take_turns
 
 from mfn_patcher.data.recordio import RecordWriter, pack
 from mfn_patcher.patching.project import project_root, read_upstream
+from mfn_patcher.trainer.mfn_trainer import pixels
 from mfn_patcher.trainer.mfn_trainer.feed import Feed, Settings
 from mfn_patcher.trainer.mfn_trainer.order import UpstreamOrder
 
@@ -78,6 +81,35 @@ def quietly(call: Callable[[], Any]) -> Any:
         return call()
 
 
+def cost(feed: Feed) -> float:
+    """Return the CPU time of an image in microseconds, by a feed that decodes without threads."""
+
+    def epoch() -> float:
+        began = time.thread_time()
+        quietly(partial(take_all, feed))
+        return time.thread_time() - began
+
+    return 1e6 / IMAGES * min(epoch() for _ in range(ROUNDS))
+
+
+def print_costs(feed: Feed) -> None:
+    """Print what an image costs, and how many a second that allows."""
+    whole = cost(feed)
+    ready = pixels.decode(ENCODED[0])
+    with mock.patch.multiple(pixels, decode=lambda _: ready, write=lambda *_: None):
+        python = cost(feed)
+    print_table(
+        "CPU time of an image in the feed, by one thread",
+        ("", "us", "images/s that it allows, reckoned"),
+        [
+            ("all of it", f"{whole:.0f}", f"{16e6 / whole:,.0f} on 16 cores"),
+            ("without decoding", f"{python:.1f}", f"{1e6 / python:,.0f} in one process"),
+        ],
+    )
+    print("Only what is left without decoding needs Python's lock, which one thread has at a time.")
+    print()
+
+
 def resident() -> float:
     """Return the memory of this process in MB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
@@ -111,6 +143,7 @@ def main() -> None:
         grown = [most_in_epoch(feed) - before for _ in range(10)]
         feed.close()
 
+        print_costs(quietly(lambda: make_feed(512, 0)))
         rows = []
         for batch in (128, 512):
             upstream = quietly(partial(image_iter.FaceImageIter, batch, **options))

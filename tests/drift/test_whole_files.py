@@ -13,6 +13,8 @@ from tests.support.lone import DIFF, HEADER, NAME, Lone, make_lone, states
 from tests.support.repositories import commit, git, write_upstream
 from tests.support.tool import Tool
 
+pytestmark = pytest.mark.long
+
 OLD = random.Random(1).randbytes(4000)
 KINDS = {
     "literal": (OLD, OLD[::-1]),
@@ -112,7 +114,8 @@ def test_a_mode(lone: Lone, tmp_path: Path, edited: bool) -> None:
     assert "merged since" in text
 
 
-def test_a_later_patch_sees_the_mode(lone: Lone) -> None:
+def test_a_later_patch_sees_the_mode(lone: Lone, tmp_path: Path) -> None:
+    upstream = ("--upstream", lone.upstream)
     path = lone.upstream / "file"
     path.write_bytes(b"one\n")
     pin = commit(lone.upstream, "The pin")
@@ -127,6 +130,30 @@ def test_a_later_patch_sees_the_mode(lone: Lone) -> None:
     assert lone.check("--against", pin)[0] == 0
     (lone.project / "patches" / "series").write_text(f"stack/{second.name}\n{NAME}\n")
     assert lone.check("--against", pin)[0] == 3
+    ran = lone.tool("apply", "-w", tmp_path / "w", "--project", lone.project, *upstream)
+    assert (ran.code, "file: has mode 100644, not 100755" in ran.err) == (1, True), ran.err
+
+
+def test_a_later_patch_changes_lines(lone: Lone, tmp_path: Path) -> None:
+    path = lone.upstream / "file"
+    path.write_bytes(b"one\n")
+    pin = commit(lone.upstream, "The pin")
+    path.chmod(0o755)
+    make(lone)
+    mode = lone.patch.read_bytes()
+    path.write_bytes(b"ONE\n")
+    make(lone)
+    lone.patch.with_name("0002-change-lines.patch").write_bytes(lone.patch.read_bytes())
+    lone.patch.write_bytes(mode)
+    with (lone.project / "patches" / "series").open("a") as series:
+        series.write("stack/0002-change-lines.patch\n")
+    for places in ((), ("--against", pin)):
+        code, text = lone.check(*places)
+        assert code == 0, text
+    path.chmod(0o755)
+    path.write_bytes(b"ONE\n")
+    git(lone.upstream, "add", "--all")
+    assert applied(lone, tmp_path) == git(lone.upstream, "write-tree").decode().strip()
 
 
 @pytest.mark.parametrize(

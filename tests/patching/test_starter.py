@@ -13,6 +13,8 @@ from tests.support.repositories import commit, git
 from tests.support.tool import Tool
 from tests.support.toy import LINES
 
+pytestmark = pytest.mark.long
+
 FILES = {
     *(".gitignore", "README.md", ".github/workflows/patches.yml"),
     *("pinned_commit.txt", "upstream.toml", "patches/series"),

@@ -22,6 +22,7 @@ FILES = {
     "src/b.c": "".join(LINES).replace("line", "row"),
     "old.txt": "old\n",
     "tools/run.sh": "#!/bin/sh\n",
+    "tools/made.sh": "#!/bin/sh\necho\n",
     "dos.txt": "".join(LINES).replace("\n", "\r\n"),
 }
 
@@ -124,6 +125,7 @@ def workshop(tool: Tool, tmp_path: Path) -> Workshop:
         file = made.upstream / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(text.encode())
+    (made.upstream / "tools" / "made.sh").chmod(0o755)
     (made.upstream / "link").symlink_to("src/a.c")
     git(made.upstream, "init", "--quiet", "--initial-branch=trunk")
     pin = commit(made.upstream, "pin")

@@ -12,6 +12,8 @@ import pytest
 from tests.patching.importing.conftest import FILES, Workshop, change, plain
 from tests.support.repositories import git
 
+pytestmark = pytest.mark.long
+
 _AUTHOR = ("-c", "user.name=Zoë Ö", "-c", "user.email=zoe@example.org")
 
 

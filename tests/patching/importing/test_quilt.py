@@ -10,6 +10,8 @@ import pytest
 from tests.patching.importing.conftest import FILES, LINES, Workshop, change, plain, tree
 from tests.support.repositories import git
 
+pytestmark = pytest.mark.long
+
 DEP3 = """\
 Description: Say what the program does
  The first paragraph, which is
@@ -46,14 +48,15 @@ def test_headers_of_dep_3(workshop: Workshop) -> None:
 
 def test_a_mail_without_a_date(workshop: Workshop) -> None:
     head = "From: A Person <a@example.org>\nSubject: [ssl] Do it\nBug: x\nX-Version: 1\n\n"
-    workshop.put("00", head + change("src/a.c", 3, "LINE 3"))
+    older = change("src/b.c", 3, "ROW 3").replace("2020-02-03", "2019-02-03")
+    workshop.put("00", head + change("src/a.c", 3, "LINE 3") + older)
     workshop.put("series", "00\n")
     assert workshop.take(workshop.patches).code == 0
     (patch,) = workshop.stored()
     assert patch.name == "debian/0001-ssl-do-it.patch"
     assert patch.header.subject == "[ssl] Do it"
     assert patch.header.body == "Bug: x\nX-Version: 1"
-    # The time behind the name of the file.
+    # The newest time behind the name of a file.
     zone = timezone(timedelta(hours=1))
     assert patch.header.date == datetime(2020, 2, 3, 10, 0, 0, tzinfo=zone)
 
@@ -142,6 +145,7 @@ def test_every_kind_of_diff_gives_what_quilt_gives(workshop: Workshop) -> None:
     workshop.put("reversed.patch", plain("src/a.c", third.replace("line 9\n", "nine\n"), third))
     workshop.put("new.patch", plain("doc/new.txt", "", "one\ntwo\n"))
     workshop.put("gone.patch", plain("old.txt", FILES["old.txt"], ""))
+    workshop.put("program.patch", change("tools/made.sh", 2, "echo it"))
     workshop.put("crlf.patch", change("dos.txt", 7, "SEVEN\r").encode())
     # Its context differs from the file, and so does its place.
     moved = "".join(LINES[10:]).replace("line 20\n", "line twenty\n")
@@ -156,15 +160,15 @@ def test_every_kind_of_diff_gives_what_quilt_gives(workshop: Workshop) -> None:
     workshop.put(
         "series",
         "# a comment\nplain.patch\n\np0.patch -p0\nindex.patch  # undoes it\nreversed.patch -R\n"
-        "new.patch\ngone.patch -p1\ncrlf.patch\nfuzz.patch\ncontext.patch\ngit.patch\n"
-        "nothing.patch\n",
+        "new.patch\ngone.patch -p1\ncrlf.patch\nprogram.patch\nfuzz.patch\ncontext.patch\n"
+        "git.patch\nnothing.patch\n",
     )
     ran = workshop.take(workshop.patches / "series")
     assert ran.code == 0, ran.err
     assert "left out, no changes:  nothing.patch" in ran.out
     assert "src/a.c: Hunk #1 succeeded at 19 with fuzz 2 (offset 10 lines)" in ran.out
     stored = workshop.stored()
-    assert len(stored) == 10
+    assert len(stored) == 11
     (workshop.patches / "nothing.patch").write_bytes(b"")
     files = workshop.quilted()
     assert workshop.applied() == files

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import sys
@@ -176,7 +177,12 @@ def test_foreign_programs_do_not_disturb_rank_0(
 ) -> None:
     leading = lead(2)
     for line in filter(is_refused, damaged(HELLO)):
-        with socket.create_connection(("127.0.0.1", rendezvous.port)) as stranger:
+        answer = b""
+        with (
+            socket.create_connection(("127.0.0.1", rendezvous.port)) as stranger,
+            # Rank 0 does not read the rest of a message that is too long.
+            contextlib.suppress(ConnectionError),
+        ):
             stranger.sendall(line + b"\n")
             answer = stranger.makefile("rb").readline()
         assert answer in (to_line(Refused(f"rank 0 speaks {GREETING}")), b""), line

@@ -105,6 +105,17 @@ def _source(extra: str) -> str | None:
     return shlex.quote(f"{_DISTRIBUTION}[{extra}] @ {address}")
 
 
+def on_github() -> tuple[str, str] | None:
+    """Return OWNER/NAME and commit of this package, if it was installed from there with git."""
+    origin = _origin()
+    url = urlsplit(str(origin.get("url", "")))
+    commit = (origin.get("vcs_info") or {}).get("commit_id")
+    name = url.path.strip("/").removesuffix(".git")
+    if url.hostname != "github.com" or not commit or not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        return None
+    return name, str(commit)
+
+
 def _origin() -> dict[str, Any]:
     """Return where this package was installed from, as recorded by the installer (PEP 610)."""
     from importlib import metadata  # noqa: PLC0415  (slow to import, and --help must be instant)

@@ -178,6 +178,25 @@ def test_from_a_repository(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     assert words == [f"mfn-patcher[onnx] @ git+https://host.example/mfn-patch.git@{'0' * 40}"]
 
 
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("https://github.com/them/mfn-patch.git", ("them/mfn-patch", "0" * 40)),
+        ("ssh://git@github.com/them/mfn-patch", ("them/mfn-patch", "0" * 40)),
+        ("https://example.org/them/mfn-patch", None),
+        ("https://github.com/them/mfn-patch\nx: y", None),
+    ],
+)
+def test_where_it_is_on_github(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, url: str, found: tuple[str, str] | None
+) -> None:
+    origin = {"url": url, "vcs_info": {"vcs": "git", "commit_id": "0" * 40}}
+    installed_from(origin, monkeypatch, tmp_path)
+    assert remedies.on_github() == found
+    installed_from({"url": url, "archive_info": {}}, monkeypatch, tmp_path)
+    assert remedies.on_github() is None
+
+
 def test_from_an_archive_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     origin = {"url": "https://host.example/m.tar.gz", "archive_info": {}, "subdirectory": "a/b"}
     words = installed_from(origin, monkeypatch, tmp_path)

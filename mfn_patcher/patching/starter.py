@@ -12,6 +12,7 @@ from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.patching.git import Repository
 from mfn_patcher.patching.project import PIN, SERIES, UPSTREAM, Upstream
 from mfn_patcher.patching.upstream import fetch_revision
+from mfn_patcher.remedies import on_github
 
 if TYPE_CHECKING:
     from mfn_patcher.patching.address import Address
@@ -55,9 +56,9 @@ permissions:
   contents: read
 jobs:
   check:
-    # OWNER and REF are those of a copy of the repository of mfn-patch.
-    uses: OWNER/mfn-patch/.github/workflows/check.yml@REF
+{advice}    uses: {repository}/.github/workflows/check.yml@{reference}
 """
+_ADVICE = "    # OWNER and REF are those of a copy of the repository of mfn-patch.\n"
 
 _README_TEXT = """\
 # Patches for {name}
@@ -75,8 +76,7 @@ at commit `{pin}`. They are kept with mfn-patch.
 | check them against the newest upstream | `mfn-patch check --against upstream --history` |
 | move to another commit of upstream | `mfn-patch rebase --onto REVISION` |
 
-A workflow such as `.github/workflows/patches.yml` runs the checks, once OWNER and REF in it say
-where mfn-patch is.
+A workflow such as `.github/workflows/patches.yml` runs the checks.
 """
 
 
@@ -136,7 +136,12 @@ def start(folder: Path, address: Address, revision: str) -> Started:
     }
     inside = [parent for parent in (folder, *folder.parents) if (parent / ".git").exists()]
     if inside[:1] in ([], [folder]):
-        files[WORKFLOW] = _WORKFLOW_TEXT
+        source = on_github()
+        place, reference = source or ("OWNER/mfn-patch", "REF")
+        advice = "" if source else _ADVICE
+        files[WORKFLOW] = _WORKFLOW_TEXT.format(
+            advice=advice, repository=place, reference=reference
+        )
     kept = tuple(path for path in files if (folder / path).exists())
     written = tuple(path for path in files if path not in kept)
     for path in written:

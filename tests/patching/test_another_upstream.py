@@ -85,6 +85,8 @@ def test_an_option_or_variable_overrides_the_address(toy: Toy, tmp_path: Path) -
         ("address = 'https://a.b/c'\npaths = [src]\n", "upstream.toml:2: not valid TOML"),
         ("address = 'https://a.b/c'\n", "missing key 'paths'"),
         ("address = 'https://a.b/c'\npaths = ['/a']\npin = ''\n", "unknown key 'pin'"),
+        ("address = 'a'\npaths = ['/a']\nignored = '/a'\n", "`ignored` must be a list"),
+        ("address = 'a'\npaths = ['/a']\nignored = ['a']\n", "'a' must be a string that starts"),
         ("address = 'a'\npaths = ['/a']\nheader = 7\n", "`header` must be a table"),
         ("address = 'a'\npaths = ['/a']\nheader.why = 'w'\n", "'why' must be a word"),
         ("address = 'a'\npaths = ['/a']\nheader.Why = 7\n", "'Why' must be a word"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,11 @@ import yaml
 
 from mfn_patcher.patching.lint import lint
 from mfn_patcher.patching.series import load_series
-from tests.support.repositories import commit, git
+from tests.support.repositories import ROOT, commit, git
 from tests.support.tool import Tool
 from tests.support.toy import LINES
 
+CI = ROOT / "docs" / "ci.md"
 pytestmark = pytest.mark.long
 
 FILES = {
@@ -71,6 +73,10 @@ def test_a_project_from_nothing_to_a_drift_check(
     assert tool("check").code == 0
     ran = tool("check", "--against", "upstream")
     assert (ran.code, "offset +1" in ran.out) == (0, True)
+    # Upstreams may have a folder of this name; only insightface has trained models there.
+    (project / "prog" / "models").mkdir()
+    (project / "prog" / "models" / "new.c").write_text("new\n")
+    assert git(project / "prog", "status", "--porcelain") == b"?? models/\n"
     # What git would take into the project's repository.
     git(project, "add", "--all")
     listed = set(git(project, "ls-files").decode().split())
@@ -103,6 +109,24 @@ def test_nothing_is_overwritten(tool: Tool, upstream: Path, tmp_path: Path) -> N
     assert (project / "README.md").read_text() == "mine\n"
     again = tool(*command)
     assert (again.code, "pinned_commit.txt already exists" in again.err) == (1, True)
+
+
+def test_the_workflow_names_the_tool(
+    tool: Tool, upstream: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called = "uses: {}/.github/workflows/check.yml@{}\n"
+    texts = []
+    for number, place in enumerate((None, ("them/mfn-patch", "1234"))):
+        monkeypatch.setattr("mfn_patcher.patching.starter.on_github", lambda found=place: found)
+        project = tmp_path / str(number)
+        assert tool("init", project, "--upstream", upstream, "--pin", "v1.0").code == 0
+        texts.append((project / ".github" / "workflows" / "patches.yml").read_text())
+    assert called.format("OWNER/mfn-patch", "REF") in texts[0]
+    assert called.format("them/mfn-patch", "1234") in texts[1]
+    assert "OWNER" not in texts[1]
+    # As in the documents, which linters check.
+    (example,) = re.findall(r"jobs:\n  check:\n    (uses: .*)\n", CI.read_text())
+    assert example in texts[0]
 
 
 def test_inside_of_a_repository(tool: Tool, upstream: Path, tmp_path: Path) -> None:

@@ -83,7 +83,8 @@ def describe(git: Repository, source: Source) -> tuple[Description, bytes]:
         dates = [f"{stamp.decode()} {zone.decode()}" for stamp, zone in stamps]
         date = max(datetime.strptime(each, "%Y-%m-%d %H:%M:%S %z") for each in dates)
         found = replace(found, date=date)
-    body = re.sub(r"\n{3,}", "\n\n", found.body.replace("\0", "").strip("\n"))
+    body = found.body.replace("\r", "").replace("\0", "").strip("\n")
+    body = re.sub(r"\n{3,}", "\n\n", body)
     body = "\n".join(line.rstrip() for line in body.split("\n"))
     found = replace(found, body=_MISLEADING.sub(" ", body))
     return found, source.data if source.quilt else diff

@@ -127,7 +127,8 @@ class Scratch:
         """Apply a diff with git, or with GNU patch if it needs fuzz."""
         how = ("--verbose", "--whitespace=nowarn", f"-p{source.strip}")
         try:
-            return self._here.run("apply", *how, stdin=diff).stderr.decode(errors="replace")
+            done = self._here.run("apply", *how, stdin=diff, env={"LC_ALL": "C"})
+            return done.stderr.decode(errors="replace")
         except GitError as error:
             said = error.stderr.decode(errors="replace")
             if b"\nGIT binary patch\n" in diff:

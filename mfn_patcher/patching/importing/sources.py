@@ -63,7 +63,7 @@ class Source:
     @property
     def is_mail(self) -> bool:
         """Whether it starts with the headers of a mail, and not with those of DEP-3."""
-        fields = BytesHeaderParser().parsebytes(self.data.lstrip().partition(b"\n\n")[0])
+        fields = BytesHeaderParser().parsebytes(self.data.lstrip())
         return "From" in fields and "Subject" in fields and "Description" not in fields
 
 
@@ -193,9 +193,12 @@ def _split(source: Source) -> Iterator[Source]:
     if not source.is_mail:
         yield source
         return
+    data = source.data.lstrip()
+    if data.partition(b"\n")[0].endswith(b"\r"):  # saved as it was on its way through the network
+        data = data.replace(b"\r\n", b"\n")
     with tempfile.TemporaryDirectory(prefix="mfn-patch-") as folder:
         git = Repository(Path(folder))
-        git.run("mailsplit", "-b", "--keep-cr", f"-o{folder}", stdin=source.data.lstrip())
+        git.run("mailsplit", "-b", "--keep-cr", f"-o{folder}", stdin=data)
         mails = [path.read_bytes() for path in sorted(Path(folder).iterdir())]
     if len(mails) == 1:
         yield replace(source, data=mails[0])

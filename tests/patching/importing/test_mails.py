@@ -95,7 +95,7 @@ def test_a_branch(branch: Workshop, bare: bool) -> None:
     _check(branch)
 
 
-@pytest.mark.parametrize("encoding", ["8bit", "base64", "quoted-printable"])
+@pytest.mark.parametrize("encoding", ["8bit", "base64", "quoted-printable", "CRLF"])
 @pytest.mark.parametrize("together", [True, False])
 def test_mails(branch: Workshop, encoding: str, together: bool) -> None:
     place = branch.folder / "mails"
@@ -116,6 +116,8 @@ def test_mails(branch: Workshop, encoding: str, together: bool) -> None:
 
 def _encoded(mail: bytes, encoding: str) -> bytes:
     """Return a mail whose body is encoded for its transport, as many hosts send it."""
+    if encoding == "CRLF":
+        return mail.replace(b"\n", b"\r\n")
     head, _, body = mail.partition(b"\n\n")
     lines = [
         line

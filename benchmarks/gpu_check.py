@@ -304,6 +304,7 @@ def main() -> None:
                 # The other parts still run: time on a GPU may be hard to come by again.
                 failed.append(title)
                 result = f"FAILED: {error}"
+            print(f"{title}: {result}", file=sys.stderr)
             rows.append((title, result, f"{time.monotonic() - began:.0f} s"))
     print_table(f"The engine on {card(given.device)}", ("", "result", "took"), rows)
     if failed:

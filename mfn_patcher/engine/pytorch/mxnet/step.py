@@ -108,9 +108,12 @@ class TrainingStep:
         return tuple(output.detach() for output in outputs), statistics, gradients
 
     def _record(self, arguments: Sequence[Tensor], states: Sequence[Tensor]) -> None:
-        torch.cuda.synchronize()
         self._graph = torch.cuda.CUDAGraph()
-        # Meanwhile, other threads may allocate memory or wait for earlier steps.
-        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
-            self._recorded = self._compute(arguments, states)
+        with torch.cuda.device(arguments[0].device):
+            torch.cuda.synchronize()
+            # A graph has memory of its own: without this, that of the first steps would stay, too.
+            torch.cuda.empty_cache()
+            # The threads of the feed must not disturb it.
+            with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+                self._recorded = self._compute(arguments, states)
         self.recordings += 1

@@ -24,6 +24,7 @@ def test_compiles_once_and_computes_the_same() -> None:
     assert compiled["losses"] == pytest.approx(plain["losses"], rel=0, abs=1e-5)
     assert compiled["verified"] == pytest.approx(plain["verified"], rel=0, abs=1e-4)
     assert compiled["compiled"] == [1, 1]
+    assert compiled["same_memory"]
     assert plain["compiled"] == [0, 0]
     assert compiled["logged"] == []
 

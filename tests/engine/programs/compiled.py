@@ -5,7 +5,8 @@
 In between, the learning rate changes, a batch of another size is verified, and the parameters are
 set to what was saved, as in the script. Prints a JSON object: the loss of each step, the types of
 the gradients and of the embedding, an embedding, how many functions PyTorch had compiled after the
-first step and after the last, and what was logged.
+first step and after the last, whether the step reads the same memory after the verification, how
+many CUDA graphs were recorded, and what was logged.
 """
 
 from __future__ import annotations
@@ -125,11 +126,13 @@ def main() -> None:
     symbol = network()
     optimizer = mx.optimizer.SGD(learning_rate=0.1, momentum=0.9, wd=4e-4, rescale_grad=1 / BATCH)
     module = make(symbol, parameters(symbol), optimizer, device)
+    executor = module._exec_group.execs[0]
     losses, first = [], 0
     for step, batch in zip(range(STEPS), batches(BATCH)):
         if step == LOWER_RATE:
             optimizer.lr *= 0.1
         if step == VERIFY:
+            before = dict(executor.arg_dict)
             module.forward(next(batches(BATCH + 3)), is_train=False)
             verified = module.get_outputs()[0].asnumpy()
         if step == SAVE:
@@ -141,12 +144,14 @@ def main() -> None:
         losses.append(float(-np.log(probabilities[np.arange(BATCH), labels]).mean()))
         if step == 0:
             first = compilations()
-    gradients = module._exec_group.grad_arrays
+    gradients = [array for array in executor.grad_dict.values() if array is not None]
     found = {
         "losses": losses,
         "compiled": [first, compilations()],
         "embedding": str(np.dtype(module.get_outputs()[0].dtype)),
-        "gradients": sorted({str(np.dtype(arrays[0].dtype)) for arrays in gradients if arrays[0]}),
+        "gradients": sorted({str(np.dtype(array.dtype)) for array in gradients}),
+        "same_memory": executor.arg_dict == before,
+        "recordings": executor._step.recordings,
         "logged": lines,
         "verified": [float(number) for number in verified[0]],
     }

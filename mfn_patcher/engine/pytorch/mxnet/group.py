@@ -38,7 +38,18 @@ class ModuleExecutor(Executor):
 
     device = torch.device("cpu")
     megabytes = 0
-    _staging: Staging | None = None
+
+    def __init__(
+        self,
+        json: str,
+        arguments: Mapping[str, NDArray],
+        states: Mapping[str, NDArray],
+        gradients: Sequence[str] = (),
+    ) -> None:
+        """Bind arrays to a graph; the arguments are those of `Executor`."""
+        super().__init__(json, arguments, states, gradients)
+        self._staging: Staging | None = None
+        self._inputs: dict[tuple[str, Shape], NDArray] = {}
 
     def stage(self, name: str, source: Tensor) -> None:
         """Begin to copy data or labels of the next batch to a GPU."""
@@ -49,12 +60,17 @@ class ModuleExecutor(Executor):
 
     def load(self, name: str, source: Tensor) -> None:
         """Copy the data or the labels of a batch, of any size, to the device."""
-        held = self.arg_dict[name].tensor
-        if held.shape != source.shape:
-            self.arg_dict[name] = allocate(source.shape, held.dtype, held.device)
-            held = self.arg_dict[name].tensor
-        if self._staging is None or not self._staging.load(name, source, held):
-            held.copy_(source)
+        held = self.arg_dict[name]
+        if held.tensor.shape != source.shape:
+            # Arrays of each shape are kept, because training goes on with the same memory after a
+            # verification with other batches: a CUDA graph reads no other.
+            self._inputs[name, held.shape] = held
+            held = self._inputs.get((name, tuple(source.shape))) or allocate(
+                source.shape, held.tensor.dtype, held.tensor.device
+            )
+            self.arg_dict[name] = held
+        if self._staging is None or not self._staging.load(name, source, held.tensor):
+            held.tensor.copy_(source)
 
     def debug_str(self) -> str:
         """Return a text that states the memory of the activations and their gradients."""

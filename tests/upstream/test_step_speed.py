@@ -45,12 +45,15 @@ def test_with_a_data_set(patched: Path, data: Path, tool: Tool, engine: str) -> 
 
 @pytest.mark.torch
 def test_on_random_images(patched: Path, tool: Tool) -> None:
-    ran = tool("bench", "step", "-w", patched, "--engine", "torch", *SMALL)
+    # Only the PyTorch engine has this precision, so --engine auto takes it.
+    ran = tool("bench", "step", "-w", patched, "--precision", "bf16", *SMALL)
     assert ran.code == ExitCode.DONE, ran.err
     lines = ran.out.splitlines()
     assert lines[0] == (
-        "recipe mobilefacenet, stage 3 (arcface): 4 images per step, 85,164 identities, on the CPU"
+        "recipe mobilefacenet, stage 3 (arcface): 4 images per step, 85,164 identities, bf16, "
+        "on the CPU"
     )
+    assert lines[1].startswith("engine: PyTorch")
     names = [line.rsplit(maxsplit=1)[0] for line in lines[3:5]]
     assert names == ["training step", "verification (forward pass)"]
     assert "--data-dir DIR also measures the feed" in ran.out

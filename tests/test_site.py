@@ -105,7 +105,7 @@ def test_every_link_leads_somewhere(site: Path, pages: dict[Path, Parsed]) -> No
     for path, page in pages.items():
         if path.name == "404.html":  # whose links start at the host's root
             continue
-        for link in page.links:
+        for link in [*page.links, *page.loaded]:
             parts = urlsplit(link)
             if parts.scheme:
                 continue

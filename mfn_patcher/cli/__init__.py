@@ -122,8 +122,11 @@ def run(arguments: list[str] | None = None) -> int:
         _complain("the current folder no longer exists", "Change to another folder and try again.")
         return ExitCode.ERROR
     try:
-        # A shell completes the command by its name, however it was started to print the script.
-        name = COMMAND if completion.VARIABLE in os.environ else command()
+        name = command()
+        if completion.VARIABLE in os.environ:
+            # A shell completes the command by its name, however it was started.
+            name = COMMAND
+            completion.prepare()
         with show_bars():
             done = cli.main(
                 arguments, name, complete_var=completion.VARIABLE, standalone_mode=False

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem, FishComplete, add_completion_class
 
 from mfn_patcher.errors import MfnPatchError
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from mfn_patcher.patching.series import Series
 
     Names = Callable[[click.Context, str], Iterable[str]]
@@ -29,15 +30,16 @@ VARIABLE = "_MFN_PATCH_COMPLETE"
 """Environment variable by which the shell asks for completions, whatever path started the tool."""
 
 
-class _FishComplete(FishComplete):
-    """Keeps the commas in a completion, such as that of a checkpoint; click's script cuts there."""
+def prepare() -> None:
+    """Change click's script for fish to keep the commas in completions, such as checkpoints."""
+    from click.shell_completion import FishComplete, add_completion_class
 
-    source_template = FishComplete.source_template.replace(
-        'string split ","', 'string split --max 1 ","'
-    )
+    class KeepCommas(FishComplete):
+        source_template = FishComplete.source_template.replace(
+            'string split ","', 'string split --max 1 ","'
+        )
 
-
-add_completion_class(_FishComplete)
+    add_completion_class(KeepCommas)
 
 
 def _complete(find: Names) -> Complete:
@@ -47,6 +49,8 @@ def _complete(find: Names) -> Complete:
     def complete(
         context: click.Context, _parameter: click.Parameter, incomplete: str
     ) -> list[CompletionItem[str]]:
+        from click.shell_completion import CompletionItem
+
         try:
             names = list(find(context, incomplete))
         except (MfnPatchError, OSError):
@@ -63,6 +67,8 @@ def _or_files(complete: Complete) -> Complete:
     def offer(
         context: click.Context, parameter: click.Parameter, incomplete: str
     ) -> list[CompletionItem[str]]:
+        from click.shell_completion import CompletionItem
+
         return complete(context, parameter, incomplete) or [CompletionItem(incomplete, "file")]
 
     return offer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import sys
 from typing import TYPE_CHECKING
 
@@ -27,6 +26,8 @@ def print_version(context: click.Context, _option: click.Parameter, given: bool)
 
 
 def _facts() -> Iterator[tuple[str, str]]:
+    import platform
+
     yield "git", _or_error(_git)
     yield "Python", f"{platform.python_version()}, {sys.executable}"
     yield "packages", _packages()

@@ -47,7 +47,7 @@ def shown(page: Path) -> Iterator[list[str]]:
     for span in re.findall(r"`(mfn-patch [^`]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL)):
         for arguments in own_parts(" ".join(span.split())):
             name = arguments[: 2 if arguments[0] in GROUPS else 1]
-            if arguments != name and arguments[0] != "--version":
+            if arguments != name and not {"--version", "..."} & set(arguments):
                 yield arguments
 
 

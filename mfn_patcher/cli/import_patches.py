@@ -91,4 +91,4 @@ def import_patches(
         for remark in each.remarks:
             echo(f"    {remark}")
     count = sum(each.name is not None for each in imported)
-    echo(f"{count} patches imported into {series.root / 'patches'}")
+    echo(f"{count} {'patch' if count == 1 else 'patches'} imported into {series.root / 'patches'}")

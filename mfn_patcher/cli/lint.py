@@ -42,4 +42,8 @@ def lint(context: click.Context, project: Path | None, as_json: bool) -> None:
     if problems:
         context.exit(ExitCode.ERROR)
     series = load_series(root)
-    echo(f"{len(series.patches)} patches in {len(series.stacks)} stacks: no problems.")
+    counted = (("patch", "patches", series.patches), ("stack", "stacks", series.stacks))
+    patches, stacks = (
+        f"{len(each)} {one if len(each) == 1 else many}" for one, many, each in counted
+    )
+    echo(f"{patches} in {stacks}: no problems.")

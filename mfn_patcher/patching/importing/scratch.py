@@ -43,7 +43,6 @@ _FAILED = re.compile(
     r"not a regular file|already exists"
 )
 _VARIABLES = ("POSIXLY_CORRECT", "PATCH_GET", "PATCH_VERSION_CONTROL", "VERSION_CONTROL")
-_SECONDS = 600  # for one patch
 
 
 class Scratch:
@@ -116,7 +115,6 @@ class Scratch:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             check=False,
-            timeout=_SECONDS,
         )
         said = ran.stdout.decode(errors="replace")
         if ran.returncode:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SERIES = "series"  # the list of a quilt series, in the folder of its patches
 
 _UNIFIED = re.compile(rb"^@@ -\d", re.MULTILINE)
-_CONTEXT = re.compile(rb"^\*{15}", re.MULTILINE)
+_CONTEXT = re.compile(rb"^\*{15}.*\n\*\*\* \d", re.MULTILINE)
 _WITHOUT_HUNKS = re.compile(rb"^diff --git ", re.MULTILINE)
 _OTHER = re.compile(
     rb"^(?:\d+(?:,\d+)?[acd](?:\d+(?:,\d+)?)?|Binary files .* differ)$", re.MULTILINE
@@ -104,6 +104,11 @@ def read_files(paths: Sequence[Path], strip: int) -> list[Source]:
     """
     sources: list[Source] = []
     for path in paths:
+        if path.is_dir() and not (path / SERIES).exists():
+            raise ImportingError(
+                f"{path} has no file `{SERIES}`",
+                remedy="Name the folder of a quilt series, or commits of a clone with --branch.",
+            )
         file = path / SERIES if path.is_dir() else path
         source = Source(file.name, _read(file), file.name, strip)
         # `git format-patch` writes an empty file for an empty commit; the body of a mail may be
@@ -141,7 +146,7 @@ def read_branch(clone: Path, commits: str) -> list[Source]:
     merges = repository.out("rev-list", "--merges", commits, "--").split()
     if merges:
         raise ImportingError(
-            f"{commits} contains {len(merges)} merges, such as {merges[0][:12]}",
+            f"{commits} contains merges, such as {merges[0][:12]}",
             remedy="Rebase the branch first, so that each change is a commit of its own.",
         )
     mails = repository.run("format-patch", *_FORMAT, commits, "--").stdout

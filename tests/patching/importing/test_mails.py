@@ -155,8 +155,9 @@ def test_a_plain_diff(workshop: Workshop) -> None:
     [
         (("upstream", "--branch", "pin..nowhere"), "has no commits 'pin..nowhere'"),
         (("upstream", "--branch", "mine"), "has no commits 'mine'"),
-        (("upstream", "--branch", "pin..merged"), "contains 1 merges"),
+        (("upstream", "--branch", "pin..merged"), "pin..merged contains merges"),
         (("project", "--branch", "pin..mine"), "is not a git repository"),
+        (("upstream",), "has no file `series`"),
     ],
 )
 def test_branches_that_are_refused(

@@ -77,6 +77,7 @@ def test_a_mail_without_a_date(workshop: Workshop) -> None:
             "/bin/sh /usr/share/dpatch/dpatch-run",
             "Do it\nBecause.",
         ),
+        ("Do it\n********************\n", ("Me", "me@example.org"), "Do it", "*" * 20),
         ("Do it\n\nBecause.\n", ("Me", "me@example.org"), "Do it", "Because."),
         ("", ("Me", "me@example.org"), "do it now", ""),
         (
@@ -247,7 +248,7 @@ NEW = "diff --git a/x b/x\nnew file mode {}\n--- /dev/null\n+++ b/x\n@@ -0,0 +1 
         (GOOD, "missing.patch", "missing.patch cannot be read: No such file"),
         (GOOD, "# nothing", "is neither a patch nor a list of patches"),
         ("\x1f\x8b packed", "x.patch", "x.patch is compressed"),
-        (GOOD + "***************\n", "x.patch", "mixes unified and context diffs"),
+        (GOOD + "***************\n*** 1,2 ****\n", "x.patch", "mixes unified and context diffs"),
     ],
 )
 def test_refused(workshop: Workshop, patch: str, series: str, message: str) -> None:

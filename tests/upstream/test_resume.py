@@ -210,10 +210,9 @@ def test_a_damaged_checkpoint_is_refused_by_the_script_itself(
     assert f"{states} is not the file that was saved" in output.splitlines()[-1]
 
 
-@pytest.mark.mxnet
-def test_two_devices_go_on(patched: Path, data: Path, tmp_path: Path) -> None:
-    """Their momentum is in MXNet's key-value store, and each has moving means of its own."""
-    script = Script(patched, data, devices=2)
+def test_two_devices_go_on(patched: Path, data: Path, engine: str, tmp_path: Path) -> None:
+    """Each has moving means of its own; MXNet's key-value store has the momentum."""
+    script = Script(patched, data, engine, devices=2)
     first, second = tmp_path / "first" / "model", tmp_path / "second" / "model"
     code, output = script.run(first, "--max-steps", "3")
     assert code == 0, output

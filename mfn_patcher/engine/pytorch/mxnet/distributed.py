@@ -72,13 +72,14 @@ def add(tensors: Sequence[Tensor]) -> None:
     # Sent one by one, the many small arrays of a network would each cost a round trip.
     small = [tensor for tensor in tensors if tensor.nbytes < _LARGE]
     large = [tensor for tensor in tensors if tensor.nbytes >= _LARGE]
-    with _failures("lost the connection to the other workers"), torch.no_grad():
+    with torch.no_grad():
         flat = [tensor.contiguous() for tensor in large]
         if small:
             flat.append(torch.cat([tensor.reshape(-1) for tensor in small]))
-        works = [dist.all_reduce(tensor, async_op=True) for tensor in flat]
-        for work in works:
-            work.wait()
+        with _failures("lost the connection to the other workers"):
+            works = [dist.all_reduce(tensor, async_op=True) for tensor in flat]
+            for work in works:
+                work.wait()
         for tensor, summed in zip(large, flat):
             if summed is not tensor:
                 tensor.copy_(summed)
@@ -97,6 +98,8 @@ def _failures(what: str) -> Iterator[None]:
     """Raise an error of PyTorch as MXNet's."""
     try:
         yield
+    except torch.cuda.OutOfMemoryError:
+        raise
     except (RuntimeError, ValueError) as error:
         # Another worker has failed before, most likely; it should be the first to be heard of.
         time.sleep(_GRACE_SECONDS)

@@ -17,6 +17,7 @@ from mfn_patcher.cluster.follower import CAUSE
 from mfn_patcher.data.synth import synthesise
 from mfn_patcher.errors import ExitCode
 from tests.support import namespaces
+from tests.support.array_files import difference
 from tests.support.engines import engine_environment
 from tests.support.launched import TOOL, descendants, is_alive, variable, wait_until
 from tests.support.namespaces import Network, Started
@@ -114,16 +115,6 @@ def train_on_two_devices(training: Training, prefix: Path) -> None:
     )
 
 
-def difference(ours: Path, theirs: Path) -> float:
-    ran = subprocess.run(
-        [sys.executable, str(PROGRAMS / "difference.py"), str(ours), str(theirs)],
-        env=engine_environment("torch"),
-        stdout=subprocess.PIPE,
-        check=True,
-    )
-    return float(ran.stdout)
-
-
 @pytest.mark.skipif(UNAVAILABLE is not None, reason=UNAVAILABLE or "")
 def test_two_hosts_are_two_devices_whatever_fails(
     training: Training, hosts: tuple[Hosts, Network], tmp_path: Path
@@ -158,6 +149,5 @@ def test_two_hosts_are_two_devices_whatever_fails(
     train_on_two_devices(training, tmp_path / "alone" / "model")
     for kind in ("params", "states"):
         last = f"-{CHECKPOINTS:04d}.{kind}"
-        assert (
-            difference(Path(f"{training.prefix}{last}"), tmp_path / "alone" / f"model{last}") == 0
-        )
+        ours, theirs = Path(f"{training.prefix}{last}"), tmp_path / "alone" / f"model{last}"
+        assert difference(ours, theirs) == 0

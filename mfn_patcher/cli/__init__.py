@@ -171,5 +171,8 @@ def _complain(message: str, remedy: str) -> None:
 
 def _bug() -> int:
     echo(traceback.format_exc(), err=True, nl=False)
-    _complain("this is a bug in mfn-patch", "Please report it with the lines above.")
+    _complain(
+        "this is a bug in mfn-patch",
+        "Please report it with the lines above and those of `mfn-patch --version`.",
+    )
     return ExitCode.BUG

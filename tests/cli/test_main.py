@@ -102,7 +102,10 @@ def test_a_bug_says_so(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
     ran = tool("status")
     assert ran.code == ExitCode.BUG
     assert "ZeroDivisionError" in ran.err
-    assert "this is a bug in mfn-patch" in ran.err
+    assert ran.err.endswith(
+        "mfn-patch: this is a bug in mfn-patch\n"
+        "Please report it with the lines above and those of `mfn-patch --version`.\n"
+    )
 
 
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, click.Abort])

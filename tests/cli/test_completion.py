@@ -16,6 +16,8 @@ from tests.support.repositories import StandIn
 from tests.support.runs import make_run
 from tests.support.toy_series import PATCHES
 
+pytestmark = pytest.mark.long
+
 BIN = Path(sys.executable).parent
 Complete = Callable[[str], set[str]]
 

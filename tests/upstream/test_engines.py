@@ -129,6 +129,3 @@ def test_all_of_it_on_pytorch(tool: Tool, upstream_address: str, tmp_path: Path)
     dry = tool("train", *common, "--stage", "3", "--dry-run").out
     assert "\nPYTHONPATH=" in dry
     assert "\n# engine: PyTorch (torch " in dry
-    several = tool("train", "-w", workspace, "--stage", "3", "--engine", "torch", "--cluster")
-    assert several.code == 1
-    assert "trains on one device, not on several hosts" in several.err

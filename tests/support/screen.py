@@ -11,6 +11,7 @@ import termios
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 
 import pyte
@@ -38,6 +39,7 @@ class Terminal:
         columns: width of the terminal.
         rows: its height.
         environment: variables to set.
+        folder: working directory; by default this process's.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Terminal:
         columns: int,
         rows: int = 24,
         environment: Mapping[str, str] | None = None,
+        folder: Path | None = None,
     ) -> None:
         self.screen = Screen(columns, rows)
         self.written = b""
@@ -60,6 +63,7 @@ class Terminal:
             stdin=other,
             stdout=other,
             stderr=other,
+            cwd=folder,
             env={**inherited, "TERM": "xterm-256color", **(environment or {})},
         )
         os.close(other)

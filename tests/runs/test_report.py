@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import shutil
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,6 +14,7 @@ from mfn_patcher.errors import ExitCode
 from mfn_patcher.runs.code import AppliedPatch
 from mfn_patcher.runs.report import render
 from mfn_patcher.runs.store import find
+from tests.support.browser import ARGUMENTS, CHROMIUM
 from tests.support.runs import SAMPLE, SAMPLE_WITH_LOSS, WHOLE, make_run
 from tests.support.tool import Tool
 
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 EVIL = "<script>alert(1)</script><img src='http://example.invalid/x' onerror=alert(1)>\"'&"
-_CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 
 
 class Tags(HTMLParser):
@@ -216,14 +212,11 @@ LOOK = """() => {
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    if _CHROMIUM is None:
+    if CHROMIUM is None:
         pytest.skip("there is no Chromium to look at reports with: apt-get install chromium")
     sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    arguments = ["--disable-gpu", "--disable-background-networking", "--no-first-run"]
-    if os.getuid() == 0:
-        arguments.append("--no-sandbox")
     with sync_api.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=_CHROMIUM, args=arguments)
+        opened = started.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield opened
         opened.close()
 

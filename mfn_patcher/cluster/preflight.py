@@ -11,7 +11,10 @@ from mfn_patcher.cluster.messages import Reach, Release
 from mfn_patcher.cluster.ports import ReservedPorts, Target, Unreachable, find_unreachable
 from mfn_patcher.cluster.roles import Layout
 
-PORTS_REMEDY = "Open these ports between the hosts, or choose others with --rendezvous HOST:PORT."
+PORTS_REMEDY = (
+    "Open these ports between the hosts (with PyTorch, all ports), or choose others with "
+    "--rendezvous HOST:PORT."
+)
 
 
 def compare_facts(membership: Membership, own: HostFacts) -> list[str]:

@@ -67,7 +67,10 @@ def bar_line(
 def _bar(share: float, console: Console, width: int) -> Text:
     bar = ProgressBar(total=1, completed=share, width=width)
     segments = console.render(bar, console.options)
-    return Text.assemble(*((segment.text, segment.style or "") for segment in segments))
+    text = Text.assemble(*((segment.text, segment.style or "") for segment in segments))
+    # Without colours, rich draws only what is filled.
+    text.pad_right(width - text.cell_len)
+    return text
 
 
 def table(rows: Sequence[Sequence[str]], width: int) -> list[Text]:
@@ -82,9 +85,8 @@ def table(rows: Sequence[Sequence[str]], width: int) -> list[Text]:
         widths.pop()
     lines = []
     for number, row in enumerate(rows):
-        cells = [
-            cell + " " * (each - cell_len(cell)) if not place else cell.rjust(each)
-            for place, (cell, each) in enumerate(zip(row, widths))
-        ]
+        spaces = [" " * (each - cell_len(cell)) for cell, each in zip(row, widths)]
+        others = (space + cell for cell, space in zip(row[1:], spaces[1:]))
+        cells = [row[0] + spaces[0], *others]
         lines.append(cut(Text("  ".join(cells), style="" if number else "dim"), width))
     return lines

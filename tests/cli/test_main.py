@@ -70,7 +70,7 @@ def test_a_command_is_imported_without_the_others() -> None:
         [sys.executable, "-c", program], stdout=subprocess.PIPE, check=True, text=True
     )
     loaded = {name for name in ran.stdout.splitlines()[-1].split() if "mfn_patcher.cli." in name}
-    shared = ("command", "completion", "options", "terminal", "version")
+    shared = ("bars", "command", "completion", "options", "terminal", "version")
     assert loaded == {f"mfn_patcher.cli.{name}" for name in ("lint", *shared)}
 
 

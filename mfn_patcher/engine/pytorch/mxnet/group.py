@@ -256,6 +256,8 @@ def _add(devices: Sequence[Sequence[Tensor]]) -> None:
 
 def _spread(devices: Sequence[Sequence[Tensor]]) -> None:
     """Copy the tensors of the first device to those of the others."""
+    if not devices:  # of a network without parameters
+        return
     first, *others = (list(map(_dense, tensors)) for tensors in devices)
     if not (first and others):
         return

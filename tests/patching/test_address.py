@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from mfn_patcher.patching import upstream
 from mfn_patcher.patching.address import Address, AddressError, as_address, redact
 from mfn_patcher.patching.git import Repository
 from mfn_patcher.patching.upstream import REMOTE, fetch_pin, fetch_revision
@@ -217,3 +218,16 @@ def test_a_password_that_an_older_version_kept_is_not_shown(
     for options in ((), ("--json",)):
         ran = tool("status", *places, *options)
         assert (ran.code, "https://host/x.git" in ran.out, "s3cret" in ran.out) == (0, True, False)
+
+
+def test_an_old_git_gets_no_password(
+    tool: Tool, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would have to be on the command line, where every user of the machine sees it."""
+    monkeypatch.setattr(upstream, "version", lambda: (2, 30, 9))
+    address = "https://me:secret@127.0.0.1:9/x.git"
+    ran = tool("check", "--project", stand_in.project, "--upstream", address)
+    assert ran.code == 1
+    assert "cannot be given the password of an address safely" in ran.err
+    assert "Install git 2.31 or later" in ran.err
+    assert "secret" not in ran.out + ran.err

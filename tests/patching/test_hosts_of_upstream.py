@@ -17,6 +17,7 @@ from typing import ClassVar
 
 import pytest
 
+from mfn_patcher.patching import upstream
 from mfn_patcher.patching.git import GitError, Repository
 from tests.support.repositories import commit, git
 from tests.support.tool import Tool
@@ -226,3 +227,14 @@ def test_a_new_file_where_upstream_has_a_link(toy: Toy) -> None:
         ran = toy("check", *options)
         assert ran.code == 3, ran.err
         assert "conflict" in ran.out
+
+
+def test_a_host_that_never_answers(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upstream, "_TIMEOUT", 1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"git://127.0.0.1:{silent.getsockname()[1]}/x.git"
+        ran = toy.tool("check", "--project", toy.project, "--upstream", address)
+    assert ran.code == 1
+    assert f"{address} could not be reached: " in ran.err
+    assert "no answer within 1 seconds" in ran.err
+    assert "--upstream PATH" in ran.err

@@ -173,3 +173,20 @@ def _commit_on_pin(stand_in: StandIn) -> str:
     git(stand_in.upstream, "add", "src/new.py")
     git(stand_in.upstream, "commit", "--quiet", "--message", "A file more")
     return git(stand_in.upstream, "rev-parse", "HEAD").decode().strip()
+
+
+def test_another_git_holds_the_index(tool: Tool, stand_in: StandIn, tmp_path: Path) -> None:
+    """Nothing was changed, so nothing is left to finish."""
+    workspace = tmp_path / "workspace"
+    options = ("-w", workspace, "--project", stand_in.project)
+    assert tool("apply", *options, "--upstream", stand_in.upstream).code == 0
+    before = git(workspace, "rev-parse", "HEAD")
+    (workspace / ".git" / "index.lock").touch()
+    ran = tool("revert", "-w", workspace)
+    assert ran.code == 1
+    assert "index.lock" in ran.err
+    assert git(workspace, "rev-parse", "HEAD") == before
+    (workspace / ".git" / "index.lock").unlink()
+    shown = tool("status", *options)
+    assert "interrupted" not in shown.out + shown.err
+    assert tool("revert", "-w", workspace).code == 0

@@ -136,3 +136,7 @@ def test_where_nothing_can_be_found(complete: Complete, tmp_path: Path) -> None:
     (tmp_path / "patches").mkdir()
     (tmp_path / "patches" / "series").write_text("none.patch\n")
     assert complete(f"diff --project {tmp_path} ") == set()
+    # The current folder is a project whose upstream, and so the default workspace, is unknown.
+    (tmp_path / "pinned_commit.txt").write_text("0" * 40)
+    (tmp_path / "upstream.toml").write_text("address = 7")
+    assert complete("runs show ") == set()

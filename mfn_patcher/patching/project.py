@@ -94,7 +94,8 @@ def project_root(given: Path | None = None, *, writable: bool = False) -> Path:
     if writable and root == bundled:
         raise MfnPatchError(
             "the patches of an installed mfn-patch cannot be changed",
-            remedy="Use --project to name a checkout of your own patches.",
+            remedy="Use --project to name a checkout of your own patches, or start a project with "
+            "`mfn-patch init`.",
         )
     return root
 

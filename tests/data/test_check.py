@@ -215,6 +215,17 @@ def test_other_records_in_place_of_an_identity(faces: Path, record: bytes, words
     expect(faces, Level.ERROR, "identities", "record 22 ", words)
 
 
+def test_an_identity_that_the_index_lacks(faces: Path) -> None:
+    index = faces / "train.idx"
+    lines = index.read_text().splitlines(keepends=True)
+    index.write_text("".join(line for line in lines if not line.startswith("22\t")))
+    found = [each for each in check(faces).findings if each.level is Level.ERROR]
+    assert [(each.check, each.detail) for each in found] == [
+        ("train.idx", "1 of 25 keys are missing, the first is 22"),
+        ("identities", "record 22 is missing"),
+    ]
+
+
 def test_several_labels_an_image(faces: Path) -> None:
     """im2rec packs images like this with --pack-label, without identity records."""
     images = {key: pack([float(key % 4), 1.0, 2.0], key, encoded()) for key in range(6)}

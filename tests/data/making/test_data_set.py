@@ -219,6 +219,18 @@ def test_people_in_pairs_are_not_trained_on(people: Path, tmp_path: Path) -> Non
         assert 0 < np.sum(fold) < len(fold)
 
 
+def test_a_pair_of_an_image_that_cannot_be_used(people: Path, tmp_path: Path) -> None:
+    """Nothing is left out of pairs that the user has chosen."""
+    shown = [f"person-0{person}/{photo}.jpg" for person in (0, 1) for photo in range(6)]
+    lines = [f"{one}\t{other}" for one in shown[:6] for other in shown]
+    (tmp_path / "own.txt").write_text("".join(f"{line}\n" for line in lines))
+    (people / "person-01" / "2.jpg").write_bytes(b"no image")
+    with pytest.raises(PairError, match=r"line \d+ of \S*own.txt: \S+2.jpg ") as raised:
+        make(tmp_path / "made", people, str(tmp_path / "own.txt"))
+    assert raised.value.remedy == "Replace the image, or remove the pair."
+    assert not (tmp_path / "made").exists()
+
+
 def test_nobody_is_paired_with_a_copy(people: Path, tmp_path: Path) -> None:
     for person in people.iterdir():
         shutil.copy(person / "0.jpg", person / "copy.jpg")

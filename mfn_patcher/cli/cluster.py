@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +85,8 @@ class ClusterOptions:
         environment = without_role_variables(environment)
         job = find_job(environment, self.hosts_file, self.rendezvous, self.timeout)
         if job.rank.number:
+            import socket
+
             prefix_log(job.rank.on(socket.gethostname()))
         return job, environment
 

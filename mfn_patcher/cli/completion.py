@@ -147,5 +147,6 @@ def _series(context: click.Context) -> Series:
 
 
 def _workspace(context: click.Context) -> Path:
-    found: Path = context.params["workspace"]
-    return found
+    # None if what was typed is no path.
+    found: Path | None = context.params["workspace"]
+    return found or Path()

@@ -11,7 +11,6 @@ import click
 from mfn_patcher.cli.command import Command
 from mfn_patcher.cli.options import PathType
 from mfn_patcher.cli.terminal import echo
-from mfn_patcher.patching.project import resolve_address
 from mfn_patcher.remedies import as_typed
 
 _LOG = logging.getLogger(__name__)
@@ -34,6 +33,7 @@ def init(folder: Path, upstream: str, pin: str) -> None:
     GitHub workflow that runs the drift check. Files that exist stay as they are. Outside of a git
     repository, DIR becomes one. A tag or branch is pinned at the commit that it names now.
     """
+    from mfn_patcher.patching.project import resolve_address
     from mfn_patcher.patching.starter import WORKFLOW, start
 
     address = resolve_address(upstream)

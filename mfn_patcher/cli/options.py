@@ -14,7 +14,6 @@ from mfn_patcher.cli import completion
 from mfn_patcher.cli.terminal import as_cell, echo, style, unstyle
 from mfn_patcher.engine import AUTO, CHOICES
 from mfn_patcher.errors import MfnPatchError
-from mfn_patcher.patching.project import project_root, read_upstream, resolve_address
 from mfn_patcher.recipes import DEFAULT
 from mfn_patcher.remedies import as_typed
 from mfn_patcher.trainer.mfn_trainer.precision import FP32, PRECISIONS
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from mfn_patcher.finding import Finding
+    from mfn_patcher.patching.address import Address
     from mfn_patcher.patching.series import Series
 
     _NumberType = click.ParamType[float]
@@ -91,6 +91,8 @@ def _or_default_workspace(
     context: click.Context, _parameter: click.Parameter, given: Path | None
 ) -> Path:
     """Return the workspace that the user names, or the folder that is named as upstream."""
+    from mfn_patcher.patching.project import project_root, read_upstream
+
     if given:
         return given
     try:
@@ -120,11 +122,17 @@ def upstream_option(function: _Function) -> _Function:
         "address",
         envvar="MFN_PATCH_UPSTREAM",
         metavar="ADDRESS",
-        callback=lambda _context, _parameter, value: (
-            None if value is None else resolve_address(value)
-        ),
+        callback=_resolved,
         help="URL or clone of upstream.  [default: in upstream.toml]",
     )(function)
+
+
+def _resolved(
+    _context: click.Context, _parameter: click.Parameter, given: str | None
+) -> Address | None:
+    from mfn_patcher.patching.project import resolve_address
+
+    return None if given is None else resolve_address(given)
 
 
 def output_option(description: str) -> Callable[[_Function], _Function]:
@@ -206,6 +214,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 def find_project(project: Path | None, *, writable: bool = False) -> Path:
     """Return the project's folder, as `project_root` does, after finishing interrupted changes."""
     from mfn_patcher.patching.draft import recover
+    from mfn_patcher.patching.project import project_root
 
     root = project_root(project, writable=writable)
     recover(root)

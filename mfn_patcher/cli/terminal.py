@@ -6,7 +6,6 @@ import locale
 import logging
 import os
 import re
-import secrets
 import sys
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any, TextIO
 
 # Marks our own escape sequences; nothing outside this process knows the mark.
-_MARK = f"\x1b{secrets.token_hex(8)}"
+_MARK = f"\x1b{os.urandom(8).hex()}"
 _UNSAFE = re.compile(f"(?!{_MARK})[{UNSAFE}]")
 _ENCODING = "mfn_patch_terminal"  # among Python's -X options
 

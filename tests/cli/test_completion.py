@@ -132,6 +132,7 @@ def test_checkpoints(complete: Complete, tmp_path: Path) -> None:
 
 def test_where_nothing_can_be_found(complete: Complete, tmp_path: Path) -> None:
     assert complete("runs show -w none ") == set()
+    assert complete("runs show --workspace= last") == set()
     assert complete("train --recipe none.toml --stage ") == set()
     (tmp_path / "patches").mkdir()
     (tmp_path / "patches" / "series").write_text("none.patch\n")

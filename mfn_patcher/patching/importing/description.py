@@ -1,7 +1,7 @@
 """Who wrote a patch, when and why, from whatever stands before its diff.
 
 Understood are mails (also incomplete ones, as in many Debian packages), the headers of DEP-3, the
-output of `git show`, and free text.
+output of `git show`, scripts of dpatch, and free text.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ _STAMP = re.compile(
     rb"^\+\+\+ [^\t\n]*\t(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:\.\d+)? ([+-]\d{4})", re.M
 )
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
-_HASHES = re.compile(r"^#+!?[ \t]*(?:DP:[ \t]?)?", re.MULTILINE)
+_HASHES = re.compile(r"^#(?:!.*|#*[ \t]?)", re.MULTILINE)
+# Of a script of dpatch: its description, and its author.
+_DPATCH = re.compile(r"^#+[ \t]*DP:[ \t]?(.*)$", re.MULTILINE)
+_DPATCH_BY = re.compile(r"^#+[ \t]*\S+ by (.*<.*>)", re.MULTILINE)
 _IN_MAILS = re.compile(
     r"(?i)(?:to|cc|bcc|message-id|in-reply-to|references|mime-version|content-.*|received|"
     r"return-path|reply-to|sender|list-.*|user-agent|delivered-to|status|lines|x-mailer|x-spam.*|"
@@ -120,10 +123,14 @@ def _from_text(head: str) -> Description:
         return Description(author, address, _parse_date(shown[2]), subject.strip(), body)
     if _FIELD.match(head):
         return _from_fields(head)
-    if head.startswith("#"):
-        head = _HASHES.sub("", head).replace("@DPATCH@", "")
+    by = _DPATCH_BY.search(head)
+    author, address = _first_person(by[1]) if by else ("", "")
+    if described := _DPATCH.findall(head):
+        head = "\n".join(described)
+    elif head.startswith("#"):
+        head = _HASHES.sub("", head)
     subject, _, body = head.strip("\n").partition("\n")
-    return Description(subject=subject.strip(), body=body)
+    return Description(author, address, None, subject.strip(), body)
 
 
 def _from_fields(head: str) -> Description:

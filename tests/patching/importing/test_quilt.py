@@ -72,10 +72,18 @@ def test_a_mail_without_a_date(workshop: Workshop) -> None:
             "Because.",
         ),
         (
-            "#! /bin/sh /usr/share/dpatch/dpatch-run\n## DP: Do it\n## DP: Because.\n@DPATCH@\n",
+            "#! /bin/sh /usr/share/dpatch/dpatch-run\n## 01_it.dpatch by A Person <a@example.org>\n"
+            "##\n## All lines beginning with `## DP:' are a description of the patch.\n"
+            "## DP: Do it\n## DP: Because.\n\n@DPATCH@\n",
+            ("A Person", "a@example.org"),
+            "Do it",
+            "Because.",
+        ),
+        (
+            "#!/usr/bin/patch\n# Do it\n#\n# Because.\n",
             ("Me", "me@example.org"),
-            "/bin/sh /usr/share/dpatch/dpatch-run",
-            "Do it\nBecause.",
+            "Do it",
+            "Because.",
         ),
         ("Do it\n********************\n", ("Me", "me@example.org"), "Do it", "*" * 20),
         ("Do it\n\nBecause.\n", ("Me", "me@example.org"), "Do it", "Because."),

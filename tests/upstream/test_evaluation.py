@@ -95,6 +95,7 @@ def test_planted_embeddings(patched: Path, training_environment: dict[str, str])
     assert figures == pytest.approx(
         {
             "pairs": 200,
+            "different": 100,
             "accuracy": 0.95,
             "std": 0,
             "accuracy_without_flip": 0.5,

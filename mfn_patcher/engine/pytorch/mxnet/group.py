@@ -243,9 +243,9 @@ def _join(parts: Sequence[NDArray]) -> NDArray:
 
 def _add(devices: Sequence[Sequence[Tensor]]) -> None:
     """Add the tensors of all devices to those of the first."""
-    first, *others = (list(map(_dense, tensors)) for tensors in devices)
-    if not others:
+    if len(devices) <= 1 or not devices[0]:
         return
+    first, *others = _align(devices)
     if first[0].is_cuda:
         summed = comm.reduce_add_coalesced([first, *others], first[0].get_device())
         torch._foreach_copy_(first, summed)
@@ -256,11 +256,10 @@ def _add(devices: Sequence[Sequence[Tensor]]) -> None:
 
 def _spread(devices: Sequence[Sequence[Tensor]]) -> None:
     """Copy the tensors of the first device to those of the others."""
-    if not devices:  # of a network without parameters
+    # There are none at all in a network without parameters.
+    if len(devices) <= 1 or not devices[0]:
         return
-    first, *others = (list(map(_dense, tensors)) for tensors in devices)
-    if not (first and others):
-        return
+    first, *others = _align(devices)
     copies = [first] * len(others)
     if first[0].is_cuda:
         numbers = [tensors[0].get_device() for tensors in (first, *others)]
@@ -269,14 +268,18 @@ def _spread(devices: Sequence[Sequence[Tensor]]) -> None:
         torch._foreach_copy_(tensors, values)
 
 
-def _dense(tensor: Tensor) -> Tensor:
-    """Return a view of a tensor with its axes in the order of its memory.
+def _align(devices: Sequence[Sequence[Tensor]]) -> list[list[Tensor]]:
+    """Return views of all tensors, with their axes in the order of the first device's memory.
 
-    PyTorch flattens several tensors to send them at once, which keeps only that order.
+    PyTorch flattens several tensors to send them at once, and returns them contiguous.
     """
-    if tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
-        return tensor.permute(0, 2, 3, 1)
-    return tensor
+    orders = [
+        (0, 2, 3, 1)
+        if tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
+        else tuple(range(tensor.dim()))
+        for tensor in devices[0]
+    ]
+    return [[one.permute(order) for one, order in zip(tensors, orders)] for tensors in devices]
 
 
 def allocate(shape: Sequence[int], kind: torch.dtype, device: torch.device) -> NDArray:

@@ -6,6 +6,7 @@ from typing import Any
 
 import mxnet as mx
 
+from .engine import ON_TORCH
 from .progress import ProgressFile
 
 
@@ -30,7 +31,12 @@ class ReportingModule(mx.mod.Module):
         self._progress.begin_sum(group.grad_arrays[0][0].reshape(-1)[:1].copy())
         super().update()
         parameters = [arrays[0] for arrays in group.param_arrays]
-        self._progress.end_step(mx.nd.multi_sum_sq(*parameters, num_arrays=len(parameters)))
+        if ON_TORCH:
+            # It computes in order, so whatever comes next is ready once all of them are updated.
+            done = parameters[-1].reshape(-1)[:1].copy()
+        else:
+            done = mx.nd.multi_sum_sq(*parameters, num_arrays=len(parameters))
+        self._progress.end_step(done)
 
 
 def start_from_first_worker(module: Any, store: Any) -> None:

@@ -83,7 +83,6 @@ CASES: dict[str, Callable[[], Any]] = {
     "pick of negative ones": lambda: nd.pick(ramp(), nd.array([-1, 1.9, 2]), axis=1),
     "flip": lambda: nd.flip(ramp(), axis=1),
     "transpose": lambda: nd.transpose(nd.array(np.arange(24).reshape(2, 3, 4)), axes=(2, 0, 1)),
-    "multi_sum_sq": lambda: nd.multi_sum_sq(ramp(), nd.ones((2,)), num_arrays=2),
     "reshape": lambda: ramp().reshape(-1),
     "reshape to two": lambda: ramp().reshape((2, -1)),
     "astype": lambda: ramp().astype("int32").astype("float32"),

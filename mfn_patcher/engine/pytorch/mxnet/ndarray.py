@@ -127,8 +127,12 @@ class NDArray:
         return self if device == self._tensor.device else NDArray(self._tensor.to(device))
 
     def copy(self) -> NDArray:
-        """Return a copy."""
-        return _waitable(self._tensor.clone())
+        """Return a copy, which can be waited for without waiting for what is computed later."""
+        made = NDArray(self._tensor.clone())
+        if made._tensor.is_cuda:
+            made._computed = torch.cuda.Event()
+            made._computed.record(torch.cuda.current_stream(made._tensor.device))
+        return made
 
     def copyto(self, other: NDArray | Context) -> NDArray:
         """Copy into another array, or to a device; return the copy."""
@@ -193,15 +197,6 @@ class NDArray:
     def __itruediv__(self, other: Any) -> NDArray:
         self._tensor /= _operand(other, self._tensor)
         return self
-
-
-def _waitable(tensor: Tensor) -> NDArray:
-    """Return a new array, for which others can wait without waiting for what is computed later."""
-    made = NDArray(tensor)
-    if tensor.is_cuda:
-        made._computed = torch.cuda.Event()
-        made._computed.record(torch.cuda.current_stream(tensor.device))
-    return made
 
 
 def _operand(value: Any, like: Tensor) -> Any:
@@ -317,13 +312,6 @@ def slice_axis(data: NDArray, axis: int, begin: int, end: int | None) -> NDArray
 def pick(data: NDArray, index: NDArray, axis: int = -1) -> NDArray:
     """Return one number of each row along an axis."""
     return NDArray(_pick(data.tensor, index.tensor, axis))
-
-
-def multi_sum_sq(*arrays: NDArray, num_arrays: int) -> NDArray:
-    """Return the sum of squares of each array."""
-    if len(arrays) != num_arrays:
-        raise MXNetError(f"{len(arrays)} arrays are not {num_arrays}")
-    return _waitable(torch.stack([item.tensor.square().sum() for item in arrays]))
 
 
 def waitall() -> None:

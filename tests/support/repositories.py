@@ -52,9 +52,11 @@ def write_upstream(
     address: object = "https://upstream.invalid/it.git",
     paths: tuple[str, ...] = PATHS,
     header: tuple[str, ...] = (),
+    ignored: tuple[str, ...] = (),
 ) -> None:
     """Write the ``upstream.toml`` of a project, which wants paragraphs in the header."""
     text = f"address = {json.dumps(str(address))}\npaths = {json.dumps(paths)}\n"
+    text += f"ignored = {json.dumps(ignored)}\n"
     text += "".join(["[header]\n", *(f'{name} = "What is {name}"\n' for name in header)])
     (project / "upstream.toml").write_text(text)
 

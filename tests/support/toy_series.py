@@ -164,7 +164,7 @@ def make_stand_in(folder: Path) -> StandIn:
     names = "".join(f"{patch.name}\n" for patch in PATCHES)
     (project / "patches" / "series").write_text(names)
     (project / "pinned_commit.txt").write_text(f"{pin}\n")
-    write_upstream(project, header=("Why", "Origin", "Effect"))
+    write_upstream(project, header=("Why", "Origin", "Effect"), ignored=("/datasets/", "/runs/"))
     git(upstream, "checkout", "--quiet", "-b", "master", pin)
     git(upstream, "branch", "--quiet", "-D", "patched")
     (upstream / "README.md").write_text("later\n")

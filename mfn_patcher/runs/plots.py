@@ -101,13 +101,15 @@ def _draw_panel(
         points = points_of(one.summary, panel)
         steps, values = zip(*points) if points else ((), ())
         turn, place = divmod(number, len(COLOURS))
+        # A line through one point would not be seen.
+        marked = len(points) < _DENSE if panel.is_verification else len(points) == 1
         axis.plot(
             steps,
             values,
             color=COLOURS[place],
             linestyle=DASHES[turn % len(DASHES)],
             linewidth=1.2 if panel.is_verification else 0.8,
-            marker=_MARKERS[place] if panel.is_verification and len(points) < _DENSE else None,
+            marker=_MARKERS[place] if marked else None,
             markersize=3.5,
             label=one.label,
         )

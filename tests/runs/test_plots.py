@@ -94,6 +94,17 @@ def test_the_loss_where_it_was_printed(tmp_path: Path) -> None:
     assert not overlaps(figure)
 
 
+def test_a_curve_of_one_point_is_seen(tmp_path: Path) -> None:
+    head, _, rest = SAMPLE_WITH_LOSS.partition(b"INFO:root:Epoch[0] Batch [0-20]")
+    log = tmp_path / "run.log"
+    log.write_bytes(head + b"INFO:root:Epoch[0] Batch [0-20]" + rest.partition(b"\n")[0] + b"\n")
+    figure = figure_of([series(log)])
+    curves: list[Any] = [axes.lines[0] for axes in figure.axes]
+    assert [(len(curve.get_xdata()), curve.get_marker()) for curve in curves] == [(1, "o")] * 3
+    whole: list[Any] = [axes.lines[0] for axes in figure_of([series(SAMPLE)]).axes]
+    assert [curve.get_marker() for curve in whole[:2]] == ["None", "None"]
+
+
 def test_runs_over_each_other_are_told_apart() -> None:
     figure = figure_of([series(SAMPLE, f"run {n}") for n in range(8)])
     lines = [line for line in figure.axes[2].lines if str(line.get_label()).startswith("run ")]

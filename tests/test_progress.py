@@ -88,14 +88,32 @@ def test_no_bar(tmp_path: Path, options: list[str], environment: dict[str, str])
         assert "train.rec" in terminal.text
 
 
+PRINTING = """
+import logging, time
+from mfn_patcher.cli.bars import show_bars
+from mfn_patcher.cli.terminal import echo, show_log
+from mfn_patcher.progress import task
+show_log(logging.INFO)
+with show_bars(), task("waiting"):
+    time.sleep(1.5)
+    echo("a result")
+    echo("a message", err=True)
+    time.sleep(0.5)
+"""
+
+
 @pytest.mark.long
-def test_results_in_a_file_beside_a_bar_on_the_terminal(tmp_path: Path) -> None:
+def test_what_is_printed_beside_a_bar(tmp_path: Path) -> None:
     result = tmp_path / "result"
-    command = f'{" ".join(synth(tmp_path))} > "{result}"'
-    with Terminal(["bash", "-c", command], 80) as terminal:
-        terminal.wait_for(lambda: "/240" in terminal.text)
-        assert terminal.wait(120) == 0
-    assert result.read_text().startswith("Wrote 120 images")
+    program = tmp_path / "program.py"
+    program.write_text(PRINTING)
+    for redirection, shown in ((f'> "{result}"', ["a message"]), ("", ["a result", "a message"])):
+        command = f'"{sys.executable}" "{program}" {redirection}'
+        with Terminal(["bash", "-c", command], 80) as terminal:
+            terminal.wait_for(lambda terminal=terminal: "waiting   1 s" in terminal.text)  # type: ignore[misc]
+            assert terminal.wait() == 0
+            assert terminal.lines == shown
+    assert result.read_text() == "a result\n"
 
 
 def test_no_bar_in_a_pipe(tmp_path: Path) -> None:

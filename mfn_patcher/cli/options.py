@@ -83,7 +83,7 @@ def workspace_option(function: _Function) -> _Function:
         callback=_or_default_workspace,
         envvar="MFN_PATCH_WORKSPACE",
         metavar="DIR",
-        help="Patched upstream clone.  [default: named as upstream]",
+        help="Patched clone.  [default: upstream's name]",
     )(function)
 
 

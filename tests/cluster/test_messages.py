@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mfn_patcher.cluster.errors import FaultError, SetupError
@@ -80,6 +80,9 @@ WRONG: tuple[object, ...] = (
     "\0",
 )
 
+# A machine that does other things, too, draws slowly.
+ON_ANY_MACHINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
@@ -126,6 +129,7 @@ def test_messages_arrive_as_they_were_sent(message: Message) -> None:
     assert parse(to_line(message)) == message
 
 
+@ON_ANY_MACHINE
 @given(st.sampled_from(MESSAGES), st.data())
 def test_anything_else_is_refused_and_nothing_fails(message: Message, data: st.DataObject) -> None:
     entry = json.loads(to_line(message))
@@ -139,6 +143,7 @@ def test_anything_else_is_refused_and_nothing_fails(message: Message, data: st.D
         assert parse(to_line(found)) == found
 
 
+@ON_ANY_MACHINE
 @given(st.binary() | json_values.map(lambda value: json.dumps(value).encode()))
 def test_what_is_no_message_is_refused(line: bytes) -> None:
     assert is_refused(line)

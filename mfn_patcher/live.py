@@ -60,8 +60,12 @@ class TerminalLive(Live):
 
     def start(self, refresh: bool = False) -> None:
         """Start drawing."""
-        super().start(refresh)
-        self.console.show_cursor(True)
+        # rich hides the cursor. What is written within the context reaches the terminal at once.
+        with self.console:
+            super().start()
+            self.console.show_cursor(True)
+        if refresh:
+            self.refresh()
 
     def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
         """Return what rich draws, after the erasure of rows that it does not know of."""

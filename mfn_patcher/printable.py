@@ -29,6 +29,11 @@ def one_line(text: str) -> str:
     return visible(text).replace("\t", r"\t").replace("\n", r"\n")
 
 
+def counted(number: int, one: str, many: str) -> str:
+    """Return a number and what it counts, such as ``1 patch`` or ``2 patches``."""
+    return f"{number:,} {one if number == 1 else many}"
+
+
 def csv_cell(value: object) -> object:
     """Return a value for a CSV file, safe to open in a spreadsheet, which would run formulas."""
     if not isinstance(value, str):

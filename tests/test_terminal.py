@@ -18,7 +18,7 @@ from rich.console import Console, Group
 
 from mfn_patcher.cli import terminal
 from mfn_patcher.drift.formats import FORMATS
-from mfn_patcher.printable import UNSAFE, csv_cell, json_text, one_line, visible
+from mfn_patcher.printable import UNSAFE, counted, csv_cell, json_text, one_line, visible
 from mfn_patcher.runs.events import Verification
 from mfn_patcher.training.watch.alarms import Alarm
 from mfn_patcher.training.watch.display import Display
@@ -44,6 +44,11 @@ def test_what_is_visible() -> None:
     assert one_line("a\tb\nc\x00") == r"a\tb\nc\x00"
     every = "".join(map(chr, range(0x2100)))
     assert safe(visible(every))
+
+
+def test_what_is_counted() -> None:
+    counts = [counted(n, "patch", "patches") for n in (0, 1, 2, 1000)]
+    assert counts == ["0 patches", "1 patch", "2 patches", "1,000 patches"]
 
 
 def test_json_says_the_same() -> None:

@@ -17,6 +17,7 @@ from mfn_patcher.cli.options import (
     workspace_option,
 )
 from mfn_patcher.cli.terminal import echo, print_json
+from mfn_patcher.printable import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -115,8 +116,9 @@ def _print(workspace: Workspace, series: Series, outcome: Outcome, *, dry_run: b
         echo(f"Saved your changes as {outcome.saved}")
     for path in outcome.restored:
         echo(f"restored: {path}")
+    patches = counted(len(outcome.links), "patch", "patches")
     if not outcome.changed and not outcome.restored:
-        echo(f"Nothing to do: {len(outcome.links)} patches are applied at {outcome.commit[:12]}.")
+        echo(f"Nothing to do: {patches} already applied at {outcome.commit[:12]}.")
     if not outcome.changed:
         return
     for link in outcome.links:
@@ -124,4 +126,4 @@ def _print(workspace: Workspace, series: Series, outcome: Outcome, *, dry_run: b
         for offset in link.offsets:
             echo(f"{'':14}{offset.path}: hunk {offset.hunk} moved by {offset.lines:+d} lines")
     done = "would be applied" if dry_run else "applied"
-    echo(f"{len(outcome.links)} patches {done} to {series.pin[:12]} in {workspace.path}")
+    echo(f"{patches} {done} to {series.pin[:12]} in {workspace.path}")

@@ -20,6 +20,7 @@ from mfn_patcher.cli.options import (
     workspace_option,
 )
 from mfn_patcher.cli.terminal import echo
+from mfn_patcher.printable import counted
 from mfn_patcher.progress import task
 
 if TYPE_CHECKING:
@@ -65,7 +66,11 @@ def demo(
     series = load_project_series(project)
     address = address or series.upstream.address
     applied = apply(place, series, series.patches, address)
-    _LOG.info("%s patches applied; the code is %s", len(applied.links), applied.commit)
+    _LOG.info(
+        "%s applied; the code is %s",
+        counted(len(applied.links), "patch", "patches"),
+        applied.commit,
+    )
 
     _LOG.info("2/4 verifying the patched code")
     _verify(place, path, engine)

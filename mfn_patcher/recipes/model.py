@@ -13,6 +13,9 @@ from typing import Any
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.suggestion import did_you_mean
 
+SCRIPT_CHECKPOINT_EVERY = 2000
+"""Steps between checkpoints if the script's ``--verbose`` is not given."""
+
 
 class RecipeError(MfnPatchError):
     """A recipe is invalid, or a stage that was asked for does not exist."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mfn_patcher.arguments import value_of
-from mfn_patcher.recipes.model import Recipe, Stage, StageCheckpoint
+from mfn_patcher.recipes.model import SCRIPT_CHECKPOINT_EVERY, Recipe, Stage, StageCheckpoint
 from mfn_patcher.trainer.mfn_trainer.precision import FP32
 from mfn_patcher.training import devices
 from mfn_patcher.training.options import Options, PlanError
@@ -281,14 +281,17 @@ class _Planner:
         return steps
 
     def _choose_interval(self) -> None:
-        if self._options.checkpoint_every:
-            every = self._checkpoint_every
-            self._draft.put(
-                "--verbose",
-                str(every),
-                f"verifies and saves every {every} steps; the recipe's default is "
-                f"{self._recipe.checkpoint_every}",
-            )
+        every, recipe = self._checkpoint_every, self._recipe.checkpoint_every
+        if every == int(self._stage.value("--verbose") or SCRIPT_CHECKPOINT_EVERY):
+            return
+        default = (
+            f"the recipe's default is {recipe}"
+            if every != recipe
+            else f"the script's default is {SCRIPT_CHECKPOINT_EVERY}"
+        )
+        self._draft.put(
+            "--verbose", str(every), f"verifies and saves every {every} steps; {default}"
+        )
 
     def _choose_seed(self) -> None:
         if self._options.seed is not None:

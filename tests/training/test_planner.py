@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from mfn_patcher import trainer
+from mfn_patcher.arguments import as_mapping
 from mfn_patcher.cli.train import train
 from mfn_patcher.errors import ExitCode
 from mfn_patcher.recipes import loading
@@ -162,6 +163,16 @@ def test_checkpoint_every_moves_the_checkpoint_to_start_from() -> None:
     assert made.added[-1].tokens == ("--verbose", "1000")
     assert changes(made) == {"--pretrained": f"{MODELS}/model-y1-softmax,40"}
     assert made.last_checkpoint == 160
+
+
+@pytest.mark.parametrize("name", loading.names())
+@pytest.mark.parametrize("every", [None, 2000, 7])
+def test_the_script_saves_when_the_plan_says(name: str, every: int | None) -> None:
+    recipe = loading.load(name)
+    for stage in recipe.stages:
+        made = plan(recipe, stage, Options(checkpoint_every=every, until_stopped=True))
+        verbose = as_mapping(made.arguments).get("--verbose", "2000")
+        assert int(verbose) == made.checkpoint_every == (every or recipe.checkpoint_every)
 
 
 def test_a_short_chain_feeds_itself() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from mfn_patcher.patching.project import read_upstream
 from mfn_patcher.patching.series import load_series
+from mfn_patcher.recipes.model import SCRIPT_CHECKPOINT_EVERY
 from tests.support.repositories import ROOT, git
 from tests.support.tool import Tool
 
@@ -67,3 +69,10 @@ def test_each_stack_applies_alone(
 
 def test_the_default_address_is_upstreams() -> None:
     assert read_upstream(ROOT).address == "https://github.com/deepinsight/insightface.git"
+
+
+def test_how_often_the_script_saves_by_itself(patched: Path) -> None:
+    """The plans leave the argument out where a recipe has this number."""
+    text = (patched / "src" / "train_softmax.py").read_text(encoding="utf-8")
+    (default,) = re.findall(r"'--verbose', type=int, default=(\d+)", text)
+    assert int(default) == SCRIPT_CHECKPOINT_EVERY

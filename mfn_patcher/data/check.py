@@ -11,8 +11,10 @@ from mfn_patcher.data.advice import advise_on_shared_images, digests_of
 from mfn_patcher.data.check_records import check_records
 from mfn_patcher.data.check_verification import check_verification_set
 from mfn_patcher.data.images import ImageSample
+from mfn_patcher.data.making.photo import SUFFIXES
 from mfn_patcher.data.property_file import IMAGE_SIDE, Property, PropertyError, read_property
 from mfn_patcher.data.verification_set import (
+    DRAWN,
     NAMES,
     VerificationSet,
     VerificationSetError,
@@ -25,6 +27,7 @@ from mfn_patcher.progress import task
 _SIZE = (IMAGE_SIDE, IMAGE_SIDE)
 _SAMPLE = ImageSample(_SIZE, 64)
 _QUICK_SAMPLE = ImageSample(_SIZE, 16)
+_FILES = ("train.rec", "train.idx", "property")
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ def _check_sets(
     findings: list[Finding] = []
     # Users who only have their own sets do not need the published ones.
     names = own if own == present else [*NAMES, *own]
-    for path in _paths(directory, names or NAMES):
+    for path in _paths(directory, names):
         with task(f"checking {path.name}"):
             pairs, found = _check_verification(path, _QUICK_SAMPLE)
         findings += found
@@ -135,14 +138,22 @@ def _check_sets(
                 "pairs with `mfn-patch data make --pairs`.",
             )
         )
+    elif present == [DRAWN]:
+        findings.append(
+            Finding(
+                Level.OK,
+                "verification sets",
+                f"the recipe finetune-own measures {DRAWN}; with another, end the training command "
+                f"with -- --target {DRAWN}",
+            )
+        )
     elif own == present:
         findings.append(
             Finding(
                 Level.WARNING,
                 "verification sets",
                 f"the script measures {', '.join(own)} only if --target names it",
-                f"End the training command with -- --target {','.join(own)}; the recipe "
-                "finetune-own measures own without it.",
+                f"End the training command with -- --target {','.join(own)}.",
             )
         )
     return sizes, digests, findings
@@ -197,11 +208,21 @@ def _check_files(directory: Path) -> list[Finding]:
     if not directory.is_dir():
         remedy = "Give the directory that contains train.rec."
         return [Finding(Level.ERROR, "directory", f"{directory} is not a directory", remedy)]
+    missing = [name for name in _FILES if not (directory / name).exists()]
+    if len(missing) == len(_FILES) and _has_folders_of_images(directory):
+        remedy = f"Make a data set of it with `mfn-patch data make OUT {directory}`."
+        detail = "contains folders of images, which is not a data set yet"
+        return [Finding(Level.ERROR, "directory", detail, remedy)]
     return [
         Finding(Level.ERROR, name, "is missing", "Copy it here; training requires it.")
-        for name in ("train.rec", "train.idx", "property")
-        if not (directory / name).exists()
+        for name in missing
     ]
+
+
+def _has_folders_of_images(directory: Path) -> bool:
+    folders = (path for path in sorted(directory.iterdir()) if path.is_dir())
+    first = next(folders, None)
+    return first is not None and any(path.suffix.lower() in SUFFIXES for path in first.iterdir())
 
 
 def _check_property(directory: Path) -> tuple[Property | None, Finding]:

@@ -12,6 +12,8 @@ from mfn_patcher.errors import MfnPatchError
 
 NAMES = ("lfw", "cfp_fp", "agedb_30")
 """The sets that the training script looks for, each in ``<name>.bin``."""
+DRAWN = "own"
+"""Name of the set whose pairs `mfn-patch data make` draws."""
 
 
 class VerificationSetError(MfnPatchError):

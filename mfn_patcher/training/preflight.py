@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
@@ -10,7 +11,7 @@ from pathlib import Path
 from mfn_patcher.checkpoints import folder as checkpoints
 from mfn_patcher.checkpoints import parameters
 from mfn_patcher.data.property_file import PropertyError, read_property
-from mfn_patcher.data.verification_set import NAMES
+from mfn_patcher.data.verification_set import NAMES, set_names
 from mfn_patcher.engine.choice import Engine
 from mfn_patcher.progress import task
 from mfn_patcher.runs import output, record
@@ -20,6 +21,8 @@ from mfn_patcher.training.errors import TrainingError
 from mfn_patcher.training.plan import StagePlan, Start
 from mfn_patcher.training.script import require_script
 from mfn_patcher.training.watch.gate import check_accuracy
+
+_LOG = logging.getLogger(__name__)
 
 
 def check_host(plans: Sequence[StagePlan], context: RunContext) -> Engine:
@@ -128,6 +131,13 @@ def _check_data(plan: StagePlan, context: RunContext) -> None:
     with task("checking the data set"):
         findings = check.preflight(folder, plan.batch_size, targets)
     if not findings:
+        if not set(targets).intersection(set_names(folder)):
+            _LOG.warning(
+                "%s has none of the verification sets %s: no accuracy will be measured; "
+                "`mfn-patch data make --pairs` draws pairs, and -- --target names other sets",
+                folder,
+                ", ".join(targets),
+            )
         return
     lines = [f"  {finding.check}: {finding.detail}" for finding in findings]
     remedies = [finding.remedy for finding in findings if finding.remedy]
@@ -157,6 +167,8 @@ def _missing_start(
     plan: StagePlan, start: Start, prefix: Path, existing: Sequence[int]
 ) -> TrainingError:
     ways = ["Choose an existing checkpoint with --pretrained PREFIX,EPOCH."]
+    if not start.stage:
+        ways.append("docs/own-faces.md says how to get one.")
     if start.stage is not None:
         command = f"mfn-patch train --stage {start.stage}"
         ways.insert(0, f"Run `{command}` first, with the same options.")

@@ -48,9 +48,9 @@ def test_images_that_are_trained_on(faces: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_sets_of_other_names(faces: Path) -> None:
-    (faces / "lfw.bin").rename(faces / "own.bin")
+    (faces / "lfw.bin").rename(faces / "mine.bin")
     result = check(faces)
-    assert result.verification_sets["own"] == VerificationSetSize(40, 20)
+    assert result.verification_sets["mine"] == VerificationSetSize(40, 20)
     (found,) = warnings(faces)
     assert (found.check, found.detail[:10]) == ("lfw.bin", "is missing")
 
@@ -59,6 +59,6 @@ def test_sets_of_other_names(faces: Path) -> None:
         (faces / f"{name}.bin").unlink()
     (found,) = warnings(faces)
     assert found.check == "verification sets"
-    assert "-- --target own" in found.remedy
-    (faces / "own.bin").write_bytes(b"")
+    assert "-- --target mine" in found.remedy
+    (faces / "mine.bin").write_bytes(b"")
     assert not check(faces).ok

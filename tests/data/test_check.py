@@ -39,6 +39,28 @@ def test_missing_file(faces: Path, name: str) -> None:
     assert [finding.check for finding in preflight(faces, 8)] == [name]
 
 
+def test_the_folder_of_images_instead(tmp_path: Path) -> None:
+    (tmp_path / "ann").mkdir()
+    (tmp_path / "ann" / "01.JPG").write_bytes(encoded())
+    expect(tmp_path, Level.ERROR, "directory", "folders of images, which is not a data set yet")
+    (found,) = preflight(tmp_path, 8)
+    assert f"`mfn-patch data make OUT {tmp_path}`" in found.remedy
+
+
+def test_the_set_that_is_drawn(faces: Path) -> None:
+    """A recipe measures it without further arguments."""
+    (faces / "lfw.bin").rename(faces / "own.bin")
+    for name in ("cfp_fp", "agedb_30"):
+        (faces / f"{name}.bin").unlink()
+    *_, found = check(faces).findings
+    assert (found.level, found.check) == (Level.OK, "verification sets")
+    assert "finetune-own measures own" in found.detail
+    (faces / "own.bin").rename(faces / "mine.bin")
+    expect(faces, Level.WARNING, "verification sets", "only if --target names it")
+    (faces / "mine.bin").unlink()
+    expect(faces, Level.WARNING, "verification sets", "none found")
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

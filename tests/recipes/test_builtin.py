@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mfn_patcher.data.making.data_set import DRAWN
+from mfn_patcher.data.verification_set import DRAWN
 from mfn_patcher.recipes import loading
 from mfn_patcher.recipes.model import Expectations, StageCheckpoint
 from tests.support.repositories import ROOT

@@ -43,7 +43,7 @@ def test_a_file_of_ones_own(mine: Path, tool: Tool) -> None:
     assert [stage.title for stage in found.choose("quick-softmax")] == ["stage 7 (quick-softmax)"]
     for stage in ("7", "quick-softmax", "all"):
         ran = tool("train", "--recipe", mine, "--stage", stage, "--dry-run")
-        assert " --max-steps 500\n" in ran.out
+        assert " --max-steps 500 --verbose " in ran.out
         assert "\n# added: --max-steps 500 — the recipe's number" in ran.out
     ran = tool("train", "--recipe", mine, "--stage", "2", "--dry-run")
     assert ran.code == ExitCode.ERROR

@@ -32,11 +32,9 @@ from mfn_patcher.data.making.source import Source, open_source
 from mfn_patcher.data.making.training_files import IDENTITIES, LIST, TrainingFiles
 from mfn_patcher.data.property_file import IMAGE_SIDE
 from mfn_patcher.data.staging import staged
-from mfn_patcher.data.verification_set import write_verification_set
+from mfn_patcher.data.verification_set import DRAWN, write_verification_set
 from mfn_patcher.errors import MfnPatchError
 
-DRAWN = "own"
-"""Name of the verification set whose pairs are drawn."""
 LEFT_OUT = "left-out.tsv"
 """The file that lists what is left out and why; it is missing if nothing is."""
 

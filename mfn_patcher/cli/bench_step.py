@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
+_MILLION = 1_000_000
+
 
 @click.command(
     short_help="Measure training steps on this machine.",
@@ -176,6 +178,10 @@ def _print(recipe: Recipe, plan: StagePlan, engine: Engine, rates: StepRates) ->
     work = Workload.of(recipe)
     echo(
         f"The whole recipe would take about {work.hours(rates.best, rates.forward):,.1f} hours. "
-        f"This is estimated from the rates above: {work.trained / 1e6:,.0f} million images to "
-        f"train on and {work.verified / 1e6:,.1f} million to embed for verification."
+        f"This is estimated from the rates above: {_rounded(work.trained)} images to train on and "
+        f"{_rounded(work.verified)} to embed for verification on published sets."
     )
+
+
+def _rounded(images: int) -> str:
+    return f"{images / _MILLION:,.1f} million" if images >= _MILLION else f"{images:,}"

@@ -156,7 +156,7 @@ class Engines:
             return InterpreterError(
                 f"{mxnet.build} and {torch.build} of {python} are CPU builds, which use no GPU; "
                 f"{self._wanted(self._devices)}",
-                remedy=f"Train on the CPU with --cpu, {install_gpu_build(TORCH, python)}, or "
+                remedy=f"Compute on the CPU with --cpu, {install_gpu_build(TORCH, python)}, or "
                 f"{install_gpu_build(MXNET, python)}.",
             )
         if mxnet.installed and torch.installed:

@@ -22,20 +22,21 @@ def problem_on_gpus(
     if not candidate.cuda:
         return InterpreterError(
             f"{candidate.build} of {python} is a CPU build, which uses no GPU; {wanted}",
-            remedy=f"Train on the CPU with --cpu, or {install_gpu_build(candidate.name, python)}.",
+            remedy=f"Pass --cpu to compute on the CPU, or "
+            f"{install_gpu_build(candidate.name, python)}.",
         )
     for card, capability in candidate.cards[:devices]:
         if not candidate.runs_on(capability):
             return InterpreterError(
                 f"{candidate.build} has no code for compute capability {dotted(capability)} "
                 f"({card})",
-                remedy="Name another GPU with --gpus, or train on the CPU with --cpu.",
+                remedy="Name another GPU with --gpus, or compute on the CPU with --cpu.",
             )
     if candidate.gpus < devices:
         seen = f"{candidate.gpus} GPU{'' if candidate.gpus == 1 else 's'}"
         return InterpreterError(
             f"{TITLES[candidate.name]} sees {seen}; {wanted}",
-            remedy="Name GPUs that nvidia-smi lists with --gpus, or train on the CPU with --cpu.",
+            remedy="Name GPUs that nvidia-smi lists with --gpus, or compute on the CPU with --cpu.",
         )
     return None
 

@@ -32,7 +32,8 @@ class Workload:
 
     Attributes:
         trained: images that are trained on.
-        verified: images that the verifications embed, if all of the published sets are there.
+        verified: images that the verifications of the published sets embed, if all of these that
+            the script measures are there.
     """
 
     trained: int
@@ -41,11 +42,12 @@ class Workload:
     @classmethod
     def of(cls, recipe: Recipe) -> Workload:
         """Return the workload of all stages of a recipe, as it is documented."""
-        verifications = sum(stage.steps // recipe.checkpoint_every for stage in recipe.stages)
-        pairs = sum(published.PAIRS.values())
+        pairs = sum(
+            stage.steps // recipe.checkpoint_every * _count_pairs(stage) for stage in recipe.stages
+        )
         return cls(
             trained=sum(stage.steps for stage in recipe.stages) * recipe.batch_size,
-            verified=verifications * pairs * _IMAGES_PER_PAIR,
+            verified=pairs * _IMAGES_PER_PAIR,
         )
 
     def hours(self, training: float, forward: float) -> float:
@@ -56,6 +58,13 @@ class Workload:
             forward: rate of verification's forward passes, in images per second.
         """
         return (self.trained / training + self.verified / forward) / 3600
+
+
+def _count_pairs(stage: Stage) -> int:
+    """Return how many pairs of published sets a verification of a stage has."""
+    target = stage.value("--target")
+    names = list(published.PAIRS) if target is None else target.split(",")
+    return sum(published.PAIRS.get(name, 0) for name in names)
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,11 @@ def test_without_a_data_set_only_the_computation_is_known() -> None:
     assert (RATES.best, alone.best) == (4900.0, 5000.0)
 
 
+def test_hours_of_a_recipe_that_measures_a_set_of_ones_own() -> None:
+    """Its size is unknown, and it is small beside the published sets."""
+    assert Workload.of(loading.load("finetune-own")) == Workload(3000 * 64, 0)
+
+
 def test_hours_of_the_documented_recipe() -> None:
     recipe = loading.load()
     work = Workload.of(recipe)

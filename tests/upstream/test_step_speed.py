@@ -57,7 +57,7 @@ def test_on_random_images(patched: Path, tool: Tool) -> None:
     names = [line.rsplit(maxsplit=1)[0] for line in lines[3:5]]
     assert names == ["training step", "verification (forward pass)"]
     assert "--data-dir DIR also measures the feed" in ran.out
-    assert "This is estimated from the rates above: 128 million images" in ran.out
+    assert "This is estimated from the rates above: 128.0 million images" in ran.out
 
 
 @pytest.mark.mxnet

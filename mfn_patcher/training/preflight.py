@@ -131,7 +131,7 @@ def _check_data(plan: StagePlan, context: RunContext) -> None:
     with task("checking the data set"):
         findings = check.preflight(folder, plan.batch_size, targets)
     if not findings:
-        if not set(targets).intersection(set_names(folder)):
+        if any(targets) and not set(targets).intersection(set_names(folder)):
             _LOG.warning(
                 "%s has none of the verification sets %s: no accuracy will be measured; "
                 "`mfn-patch data make --pairs` draws pairs, and -- --target names other sets",

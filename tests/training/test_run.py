@@ -210,6 +210,19 @@ def test_a_data_set_that_cannot_be_trained_on(
         train(context, broken, "2")
 
 
+@pytest.mark.parametrize(
+    ("target", "warned"), [("own,mine", True), ("own,lfw", False), ("", False)]
+)
+def test_a_data_set_that_measures_nothing(
+    context: RunContext, data: Path, caplog: pytest.LogCaptureFixture, target: str, *, warned: bool
+) -> None:
+    train(context, data, "2", "--target", target)
+    found = [line for line in caplog.messages if "no accuracy will be measured" in line]
+    assert bool(found) == warned
+    if warned:
+        assert "none of the verification sets own, mine" in found[0]
+
+
 def test_without_a_workspace(context: RunContext, data: Path) -> None:
     (context.source / "train_softmax.py").unlink()
     with pytest.raises(TrainingError) as error:

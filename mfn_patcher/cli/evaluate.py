@@ -157,14 +157,14 @@ def _print_details(plan: Plan, evaluation: Evaluation, number: int) -> None:
     echo(style(_title(plan, number) + several, bold=True))
     tar = f"TAR at FAR {FAR:g}, % (different pairs)"
     print_table(
-        ("set", "pairs", "accuracy, %", "without flip, %", "threshold", tar, "XNorm"),
+        ("set", "pairs", "accuracy, %", "without flip, %", "threshold (cosine)", tar, "XNorm"),
         [
             (
                 name,
                 f"{found.pairs:,}",
                 _percent(found.accuracy, found.std),
                 _percent(found.accuracy_without_flip, found.std_without_flip),
-                f"{found.threshold:.3f}",
+                f"{found.threshold:.3f} ({found.cosine:.3f})",
                 f"{_percent(found.tar, found.tar_std)} ({found.different:,})",
                 f"{found.xnorm:.4f}",
             )

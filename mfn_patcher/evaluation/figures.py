@@ -60,6 +60,11 @@ class Figures:
     xnorm: float
     roc: Roc
 
+    @property
+    def cosine(self) -> float:
+        """The cosine above which a pair is accepted; embeddings have length 1."""
+        return 1 - self.threshold / 2
+
 
 @dataclass(frozen=True)
 class Evaluation:

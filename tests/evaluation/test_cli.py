@@ -38,7 +38,7 @@ def test_tables(tool: Tool, arguments: list[Any]) -> None:
     ran = tool(*arguments, "--target", "lfw,agedb_30")
     assert ran.code == 0, ran.err
     rows = [re.split(r" {2,}", line.strip()) for line in ran.out.splitlines()]
-    rates = ["98.00 ± 0.40", "99.00 ± 0.50", "1.500", "98.00 ± 1.00 (3,000)"]
+    rates = ["98.00 ± 0.40", "99.00 ± 0.50", "1.500 (0.250)", "98.00 ± 1.00 (3,000)"]
     assert ["m, checkpoint 2 (the best)"] in rows
     assert ["lfw", "6,000", *rates, "11.0000"] in rows
     assert ["checkpoint 1", "99.00 *", "90.00"] in rows

@@ -136,6 +136,7 @@ class Tmux:
         shell = self("display-message", "-p", "#{pane_pid}").strip()
         program = int(Path(f"/proc/{shell}/task/{shell}/children").read_text().split()[0])
         os.kill(program, signal.SIGSTOP)
+        time.sleep(0.5)  # for tmux to show what the program has written
         self("resize-window", "-x", str(width), "-y", "60")
         time.sleep(0.6)
         os.kill(program, signal.SIGCONT)

@@ -114,13 +114,15 @@ class Tmux:
         self("new-session", "-d", *size, "bash", "-c", f"seq 100 159; {command}; sleep 60")
 
     def __call__(self, *arguments: str) -> str:
+        # A program takes the width that may be set here for that of its terminal.
+        environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")}
         ran = subprocess.run(
             ["tmux", "-S", self._socket, "-f", "/dev/null", *arguments],
             stdout=subprocess.PIPE,
             encoding="utf-8",
             check=True,
             cwd=ROOT,
-            env={**os.environ, "LC_ALL": "C.UTF-8"},
+            env={**environment, "LC_ALL": "C.UTF-8"},
         )
         return ran.stdout
 

@@ -9,6 +9,7 @@ compute at the same time although the executors are called one after another.
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -39,17 +40,12 @@ class ModuleExecutor(Executor):
     device = torch.device("cpu")
     megabytes = 0
 
-    def __init__(
-        self,
-        json: str,
-        arguments: Mapping[str, NDArray],
-        states: Mapping[str, NDArray],
-        gradients: Sequence[str] = (),
-    ) -> None:
-        """Bind arrays to a graph; the arguments are those of `Executor`."""
-        super().__init__(json, arguments, states, gradients)
-        self._staging: Staging | None = None
-        self._inputs: dict[tuple[str, Shape], NDArray] = {}
+    _staging: Staging | None = None
+
+    @functools.cached_property
+    def _inputs(self) -> dict[tuple[str, Shape], NDArray]:
+        """Data and labels of other batch sizes, by name and shape."""
+        return {}
 
     def stage(self, name: str, source: Tensor) -> None:
         """Begin to copy data or labels of the next batch to a GPU."""
@@ -62,8 +58,8 @@ class ModuleExecutor(Executor):
         """Copy the data or the labels of a batch, of any size, to the device."""
         held = self.arg_dict[name]
         if held.tensor.shape != source.shape:
-            # Arrays of each shape are kept, because training goes on with the same memory after a
-            # verification with other batches: a CUDA graph reads no other.
+            # A CUDA graph only reads the memory that it was recorded with, so the arrays are kept
+            # while a verification uses batches of another size.
             self._inputs[name, held.shape] = held
             held = self._inputs.get((name, tuple(source.shape))) or allocate(
                 source.shape, held.tensor.dtype, held.tensor.device

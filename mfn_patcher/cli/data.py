@@ -121,6 +121,7 @@ def _print_made(made: MadeDataSet) -> None:
         echo(f"Duplicates whose copies belong to different identities: {made.contradictions:,}.")
     if made.empty:
         echo(f"Identities without a usable image: {made.empty:,}.")
+    print_findings(made.findings)
 
 
 @data.command(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,26 +13,47 @@ from mfn_patcher.data.recordio import Index, Int64Array, RecordReader, unpack
 from mfn_patcher.finding import Finding, Level
 
 _MANY = 100_000  # images, beyond which reading all of them would take minutes
-_SINGLE_SHARE = 0.1
+FEW = 5
+"""Images per identity below which more are advised.
+
+There is no sharp limit. Published work on training sets with a long tail of such identities usually
+leaves them out (https://arxiv.org/abs/1611.08976).
+"""
+_TOLERATED = 0.1  # the share of such identities that public data sets have, too
+_NAMED = 3  # identities named in a message
 
 
-def advise_on_identities(firsts: Int64Array, images: int) -> Iterator[Finding]:
-    """Warn if many identities have a single image.
+def advise_on_identities(
+    firsts: Int64Array, images: int, names: Sequence[str]
+) -> Iterator[Finding]:
+    """Say how many identities have a single image or few; warn if they are many.
 
     Args:
         firsts: key of the first image of each identity.
         images: number of images, whose keys start at 1.
+        names: names of the identities, in the order of their images; empty if unknown.
     """
     counts = np.diff(np.append(np.sort(firsts), images + 1))
+    few = np.flatnonzero(counts < FEW)
+    if not few.size:
+        return
     single = int(np.count_nonzero(counts == 1))
-    if single > _SINGLE_SHARE * len(counts):
-        yield Finding(
-            Level.WARNING,
-            "identities",
-            f"{single:,} of {len(counts):,} identities have a single image, which does not show "
-            "how a face varies",
-            "Add images of these identities, or leave the identities out.",
-        )
+    examples = [names[place] for place in few[:_NAMED]] if names else []
+    more = ["..."] if len(examples) < few.size else []
+    verb = "has" if few.size == 1 else "have"
+    detail = f"{few.size:,} of {counts.size:,} identities {verb} fewer than {FEW} images"
+    detail += f" ({', '.join(examples + more)})" if examples else ""
+    detail += ", which show little of how a face varies"
+    if single:
+        verb = "has" if single == 1 else "have"
+        detail += f"; {single:,} of them {verb} a single image, which shows nothing of it and "
+        detail += "cannot form a pair of the same person"
+    yield Finding(
+        Level.WARNING if few.size > _TOLERATED * counts.size else Level.OK,
+        "identities",
+        detail,
+        f"Add images until each of them has {FEW} or more, or leave these identities out.",
+    )
 
 
 def digests_of(contents: Iterable[bytes]) -> set[bytes]:

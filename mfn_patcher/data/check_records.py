@@ -10,6 +10,7 @@ import numpy as np
 from mfn_patcher.data.advice import advise_on_identities
 from mfn_patcher.data.check_images import check_images
 from mfn_patcher.data.images import ImageSample
+from mfn_patcher.data.making.training_files import identity_names
 from mfn_patcher.data.record_layout import RecordLayout, read_layout
 from mfn_patcher.data.recordio import (
     COPY_AGAIN,
@@ -51,7 +52,8 @@ def check_records(
                 firsts, finding = _check_identities(reader, index, layout)
                 findings.append(finding)
             if firsts is not None:
-                findings += advise_on_identities(firsts, layout.images)
+                names = identity_names(directory, len(firsts))
+                findings += advise_on_identities(firsts, layout.images, names)
             findings += check_images(
                 reader, index, layout, firsts=firsts, classes=classes, sample=sample
             )

@@ -11,7 +11,7 @@ import cv2
 from PIL import Image, ImageDraw, ImageFont
 
 from mfn_patcher.data.images import ImageProblem, load_image, spread
-from mfn_patcher.data.making.training_files import IDENTITIES
+from mfn_patcher.data.making.training_files import identity_names
 from mfn_patcher.data.property_file import IMAGE_SIDE
 from mfn_patcher.data.record_layout import read_layout
 from mfn_patcher.data.recordio import Index, RecordIOError, RecordReader, unpack
@@ -96,7 +96,7 @@ def _training(directory: Path, reader: RecordReader, index: Index) -> Iterator[R
         for begin in range(0, len(tiles), COLUMNS):
             yield Row("", tuple(tiles[begin : begin + COLUMNS]))
         return
-    names = _names(directory, layout.identities)
+    names = identity_names(directory, layout.identities)
     yield Row(f"{layout.images:,} images of {layout.identities:,} identities")
     for number in spread(layout.identities, _IDENTITIES):
         labels = record(1 + layout.images + number).labels
@@ -116,15 +116,6 @@ def _title(records: Sequence[Record], images: int, names: Sequence[str]) -> str:
         if label.is_integer() and 0 <= label < len(names):
             title = f"{names[int(label)]}: {title}"
     return title
-
-
-def _names(directory: Path, identities: int) -> list[str]:
-    """Return the names that `mfn-patch data make` noted; none for other data sets."""
-    try:
-        names = (directory / IDENTITIES).read_text("utf-8", "replace").splitlines()
-    except OSError:
-        return []
-    return names if len(names) == identities else []
 
 
 def _pairs(path: Path) -> Iterator[Row]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from PIL import Image
 
+from mfn_patcher.data.advice import advise_on_identities
 from mfn_patcher.data.making.digests import Digests
 from mfn_patcher.data.making.left_out import LeftOutFiles
 from mfn_patcher.data.making.pairs import (
@@ -29,11 +30,18 @@ from mfn_patcher.data.making.pairs import (
 )
 from mfn_patcher.data.making.photo import LeftOut, Photo, Reason, check_photos
 from mfn_patcher.data.making.source import Source, open_source
-from mfn_patcher.data.making.training_files import IDENTITIES, LIST, TrainingFiles
+from mfn_patcher.data.making.training_files import (
+    IDENTITIES,
+    LIST,
+    TrainingFiles,
+    identity_names,
+)
 from mfn_patcher.data.property_file import IMAGE_SIDE
+from mfn_patcher.data.recordio import Int64Array
 from mfn_patcher.data.staging import staged
 from mfn_patcher.data.verification_set import DRAWN, write_verification_set
 from mfn_patcher.errors import MfnPatchError
+from mfn_patcher.finding import Finding
 
 LEFT_OUT = "left-out.tsv"
 """The file that lists what is left out and why; it is missing if nothing is."""
@@ -89,6 +97,7 @@ class MadeDataSet:
         left_out: number of files that are left out, by reason.
         contradictions: duplicates whose copies belong to different identities; they are among
             the files left out.
+        findings: what `mfn-patch data check` will say about the identities as well.
         verification_sets: the verification sets, by name.
         files: paths of the files in `directory`.
     """
@@ -100,6 +109,7 @@ class MadeDataSet:
     empty: int
     left_out: dict[Reason, int]
     contradictions: int
+    findings: tuple[Finding, ...]
     verification_sets: dict[str, MadeSet]
     files: tuple[Path, ...]
 
@@ -113,6 +123,7 @@ class MadeDataSet:
             "empty_identities": self.empty,
             "left_out": {reason.value: self.left_out.get(reason, 0) for reason in Reason},
             "contradictions": self.contradictions,
+            "findings": [finding.as_json() for finding in self.findings],
             "verification_sets": {
                 name: {"pairs": made.pairs, "same": made.same}
                 for name, made in self.verification_sets.items()
@@ -156,7 +167,8 @@ def make(
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # sizes are checked
         run = _Run(source, request, left_out, on_progress)
         sets = run.write_sets(staging, dict(zip(names, request.pairs)))
-        identities, images = run.write_training(staging)
+        firsts, images = run.write_training(staging)
+        identities = len(firsts)
         (staging / "property").write_text(
             f"{identities},{IMAGE_SIDE},{IMAGE_SIDE}\n", encoding="ascii"
         )
@@ -168,6 +180,7 @@ def make(
         empty=len(source.names) - len(run.held_out) - identities,
         left_out=dict(left_out.counts),
         contradictions=run.contradictions,
+        findings=tuple(advise_on_identities(firsts, images, identity_names(directory, identities))),
         verification_sets=sets,
         files=tuple(directory / name for name in files if (directory / name).exists()),
     )
@@ -280,8 +293,11 @@ class _Run:
             self._digests.add(photo.digest, self._IN_PAIRS)
             yield photo.content
 
-    def write_training(self, staging: Path) -> tuple[int, int]:
-        """Write the files to train on; return the numbers of identities and images.
+    def write_training(self, staging: Path) -> tuple[Int64Array, int]:
+        """Write the files to train on.
+
+        Returns:
+            Key of the first image of each identity, and the number of images.
 
         Raises:
             MakeError: There are too few identities.
@@ -306,7 +322,7 @@ class _Run:
             if files.identities < _MINIMUM_IDENTITIES:
                 raise self._too_few(files.identities)
             files.finish()
-            return files.identities, files.images
+            return files.firsts, files.images
 
     def _photos(self, identities: Sequence[int]) -> Iterator[tuple[int, Photo]]:
         """Yield the usable images of some identities; note the others."""

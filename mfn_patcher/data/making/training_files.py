@@ -6,13 +6,24 @@ from array import array
 from pathlib import Path
 from types import TracebackType
 
-from mfn_patcher.data.recordio import RecordWriter, pack
+import numpy as np
+
+from mfn_patcher.data.recordio import Int64Array, RecordWriter, pack
 from mfn_patcher.printable import one_line
 
 IDENTITIES = "identities.txt"
 """The file with the name of each identity, in the order of the labels."""
 LIST = "train.lst"
 """The file with the key, label and path of each image, as MXNet's im2rec writes it."""
+
+
+def identity_names(directory: Path, identities: int) -> list[str]:
+    """Return the name of each identity, in the order of the labels; none for other data sets."""
+    try:
+        names = (directory / IDENTITIES).read_text("utf-8", "replace").split("\n")[:-1]
+    except OSError:
+        return []
+    return names if len(names) == identities else []
 
 
 class TrainingFiles:
@@ -55,6 +66,11 @@ class TrainingFiles:
     def identities(self) -> int:
         """Number of identities that have an image."""
         return len(self._firsts)
+
+    @property
+    def firsts(self) -> Int64Array:
+        """Key of the first image of each identity."""
+        return np.array(self._firsts, dtype=np.int64)
 
     @property
     def next_key(self) -> int:

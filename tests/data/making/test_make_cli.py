@@ -32,3 +32,21 @@ def test_json(people: Path, tmp_path: Path, tool: Tool) -> None:
     for file in made["files"]:
         assert (tmp_path / "made" / file["name"]).stat().st_size == file["bytes"]
     assert len(made["files"]) == len(list((tmp_path / "made").iterdir())) == 7
+
+
+def test_identities_with_few_images(people: Path, tmp_path: Path, tool: Tool) -> None:
+    for person, kept in ((1, 1), (4, 3)):
+        for photo in range(kept, 6):
+            (people / f"person-{person:02}" / f"{photo}.jpg").unlink()
+    ran = tool("data", "make", tmp_path / "made", people)
+    assert ran.code == 0, ran.err
+    words = "warning identities: 2 of 6 identities have fewer than 5 images (person-01, person-04)"
+    advice = ran.out[ran.out.index(words) :]
+    assert "1 of them has a single image" in advice
+    assert "Add images until each of them has 5 or more" in advice
+    # The check of the data set says the same.
+    assert advice in tool("data", "check", tmp_path / "made").out
+
+    ran = tool("data", "make", tmp_path / "again", people, "--json")
+    (found,) = validated("data-make", ran.out)["findings"]
+    assert f"warning identities: {found['detail']}" in advice

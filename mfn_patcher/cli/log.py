@@ -112,6 +112,8 @@ def _facts(run: RunSummary) -> Iterator[tuple[str, str]]:
     median, mean = run.curve.median_speed, run.curve.mean_speed
     if median and mean:
         yield "speed", f"{median:,.1f} images/s; {mean:,.1f} including verification and saving"
+    if run.curve.loss is not None:
+        yield "loss", f"{run.curve.loss:.4f} in the last training steps"
     if run.curve.accuracy is not None:
         yield "accuracy", f"{run.curve.accuracy:.4f} in the last training steps"
     for rate in run.learning_rates:

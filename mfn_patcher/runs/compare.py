@@ -94,7 +94,8 @@ def _results(run: Run) -> dict[str, Any]:
         return results
     results["last_step"] = run.summary.last_step
     results["images_per_second"] = run.summary.curve.median_speed
-    results["training_accuracy"] = run.summary.curve.accuracy
+    results["training_loss"] = finite(run.summary.curve.loss)
+    results["training_accuracy"] = finite(run.summary.curve.accuracy)
     for name, best in run.summary.best().items():
         results[f"{name}: best accuracy"] = best.accuracy
         results[f"{name}: std"] = finite(best.std)

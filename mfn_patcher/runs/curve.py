@@ -35,12 +35,14 @@ class Curve:
             enough, then with neighbours merged in pairs.
         lines: number of lines.
         accuracy: the last training accuracy; None if none was printed.
+        loss: the last loss; None if none was printed.
     """
 
     def __init__(self) -> None:
         self.points: list[Point] = []
         self.lines = 0
         self.accuracy: float | None = None
+        self.loss: float | None = None
         self._median: float | None = None
         self._lines_per_point = 1
         self._waiting: list[Point] = []
@@ -51,6 +53,8 @@ class Curve:
         self.lines += 1
         if point.accuracy is not None:
             self.accuracy = point.accuracy
+        if point.loss is not None:
+            self.loss = point.loss
         if point.samples_per_second > 0:
             self._seconds_per_sample += 1 / point.samples_per_second
         self._waiting.append(point)
@@ -65,7 +69,8 @@ class Curve:
     @property
     def mean_speed(self) -> float | None:
         """Samples per second over the whole training, verification included."""
-        # Every line stands for the same number of samples, so times are averaged, not speeds.
+        # Every line stands for the same number of samples, so times are averaged, not speeds. Only
+        # a run that resumes within an epoch of at most 20 steps has a first line of fewer.
         return self.lines / self._seconds_per_sample if self._seconds_per_sample else None
 
     @property

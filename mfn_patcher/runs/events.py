@@ -65,12 +65,12 @@ class Resumed(Event):
 
 @dataclass(frozen=True)
 class Speed(Event):
-    """Some steps were trained: 20, but 21 the first time.
+    """Some steps were trained: 20, but 21 at the beginning of an epoch, or a shorter epoch.
 
     Attributes:
         epoch: epoch, from 0.
-        batch: batch of the epoch, from 0.
-        step: step of the run, from 1; None if the log does not give the length of an epoch.
+        batch: last of their batches of the epoch, from 0.
+        step: last of their steps, from 1; None if the log does not give the length of an epoch.
         samples_per_second: speed since the last such event, verification included.
         accuracy: training accuracy since then, 0 to 1.
         loss: mean loss since then; None if the script does not print it.

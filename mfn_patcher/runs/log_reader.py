@@ -32,13 +32,14 @@ from mfn_patcher.runs.steps import StepCounter
 
 _INTEGER = r"\d{1,18}"
 _STAMP = r"\[?(?P<stamp>\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)[^\]\s]*\]?\s+"
+_METRIC = {"acc": r"\d\.\d{6}|nan", "lossvalue": r"-?\d+\.\d{6}|-?nan|-?inf"}
 _FLOAT = r"\d+\.?\d*(?:[eE][-+]?\d+)?|-?nan|-?inf"
 
 # MXNet 1.1 prints one batch, MXNet 1.9.1 the first and the last of a range.
 _SPEED = (
     rf"Epoch\[(?P<epoch>{_INTEGER})\] Batch \[(?:\d+-)?(?P<batch>{_INTEGER})\]"
     r"\s+Speed: (?P<speed>\d+\.\d\d|inf|nan) samples/sec"
-    r"(?:\s+acc=(?P<acc>\d\.\d{6}|nan))?(?:\s+lossvalue=(?P<loss>-?\d+\.\d{6}|-?nan|-?inf))?"
+    rf"(?:\s+acc=(?P<acc>{_METRIC['acc']}))?(?:\s+lossvalue=(?P<loss>{_METRIC['lossvalue']}))?"
 )
 _SPEED_LINE = re.compile(rf"(?:{_STAMP})?(?:\w+:\w+:)?{_SPEED}\s*", re.ASCII)
 
@@ -48,6 +49,9 @@ _EVENT = re.compile(
     "|".join(
         (
             _SPEED,
+            rf"Epoch\[(?P<ended>{_INTEGER})\] (?:Time cost=(?P<seconds>\d+\.\d{{3}})|"
+            rf"Train-(?:acc=(?P<epoch_acc>{_METRIC['acc']})|"
+            rf"lossvalue=(?P<epoch_loss>{_METRIC['lossvalue']})))",
             r"Called with argument: Namespace\((?P<arguments>.*)\)",
             rf"lr_steps \[(?P<schedule>{_INTEGER}(?:, {_INTEGER})*)\]",
             rf"lr change to (?P<changed>{_FLOAT})",
@@ -63,10 +67,23 @@ _EVENT = re.compile(
     ),
     re.ASCII,
 )
-_MARKS = ("Speed: ", "][", "lr", "Saved checkpoint", "Called with", "resuming", "Traceback")
+_MARKS = (
+    *("Speed: ", "Train-", "Time cost", "][", "lr"),
+    *("Saved checkpoint", "Called with", "resuming", "Traceback"),
+)
 _STAMPED = re.compile(rf"\s*{_STAMP}")
 _RAISED = re.compile(r"[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit|Iteration)(?::.*)?")
 _PROGRESS_STEPS = 1000
+_SPEED_STEPS = 20
+
+
+@dataclass
+class _EpochValues:
+    """The lines at the end of an epoch that precede its last one."""
+
+    epoch: int
+    accuracy: float | None = None
+    loss: float | None = None
 
 
 @dataclass
@@ -116,6 +133,7 @@ class LogReader:
         self._progress: tuple[int, int] | None = None
         self._verified_step: int | None = None
         self._resumed_step = 0
+        self._epoch_values = _EpochValues(0)
         self._unfinished: dict[str, _Unfinished] = {}
 
     def _awaited(self, line: str) -> list[Event]:
@@ -128,19 +146,25 @@ class LogReader:
             return [ScriptError(time, text)]
         if self._awaits_images and re.fullmatch(_INTEGER, text, re.ASCII):
             self._awaits_images = False
-            images, batch_size = int(text), self._values.get("batch_size")
-            # On several hosts the script prints the batch size of one worker.
-            workers = self._values.get("workers", 1)
-            if isinstance(batch_size, int) and isinstance(workers, int):
-                batch_size *= workers
-                if 0 < batch_size <= images:
-                    self._steps.per_epoch = images // batch_size
+            images, batch_size = int(text), self._batch_size
+            if 0 < batch_size <= images:
+                self._steps.per_epoch = images // batch_size
             return [TrainingSet(time, images, self._steps.per_epoch)]
         return []
+
+    @property
+    def _batch_size(self) -> int:
+        """Images per step, over all workers; 0 if unknown."""
+        # On several hosts the script prints the batch size of one worker.
+        batch_size, workers = self._values.get("batch_size"), self._values.get("workers", 1)
+        known = isinstance(batch_size, int) and isinstance(workers, int)
+        return batch_size * workers if known else 0
 
     def _parse_match(self, time: datetime | None, match: re.Match[str]) -> list[Event]:
         if match["speed"]:
             return self._speed(time, match)
+        if match["ended"]:
+            return self._epoch_end(time, match)
         if match["arguments"] is not None:
             return self._arguments(time, match["arguments"])
         if match["schedule"]:
@@ -198,6 +222,40 @@ class LogReader:
             float(match["speed"]),
             float(accuracy) if accuracy else None,
             float(loss) if loss else None,
+        )
+        return _checked(event, "accuracy", "loss")
+
+    def _epoch_end(self, time: datetime | None, match: re.Match[str]) -> list[Event]:
+        """Take a line at the end of an epoch, whose values are of the steps since a speed line.
+
+        In an epoch with speed lines these are the last few steps, at most 20, or, under MXNet 1.9,
+        those of a speed line at the last step again; both would misrepresent the training. Only an
+        epoch that is too short for a speed line is described by them.
+        """
+        epoch = int(match["ended"])
+        if self._epoch_values.epoch != epoch:
+            self._epoch_values = _EpochValues(epoch)
+        values = self._epoch_values
+        if match["epoch_acc"]:
+            values.accuracy = float(match["epoch_acc"])
+        elif match["epoch_loss"]:
+            values.loss = float(match["epoch_loss"])
+        length = self._steps.per_epoch
+        if not match["seconds"] or not length or length > _SPEED_STEPS or not self._batch_size:
+            return []
+        self._awaits_images = False
+        # A run that resumes within an epoch trains the rest of it.
+        resumed_epoch, done = divmod(self._resumed_step, length)
+        images = (length - (done if epoch == resumed_epoch else 0)) * self._batch_size
+        seconds = float(match["seconds"])
+        event = Speed(
+            time,
+            epoch,
+            length - 1,
+            self._steps.step(epoch, length - 1),
+            images / seconds if seconds else math.inf,
+            values.accuracy,
+            values.loss,
         )
         return _checked(event, "accuracy", "loss")
 

@@ -71,7 +71,8 @@ def panels(runs: Sequence[PlottedRun]) -> list[Panel]:
         names = ", ".join(run.label for run in runs)
         raise PlotError(
             f"nothing to draw: {names} has no training line and no verification result",
-            remedy="The script prints its first training line after 21 steps of an epoch.",
+            remedy="The script prints its first training line after 21 steps, or at the end of a "
+            "shorter epoch.",
         )
     return found
 

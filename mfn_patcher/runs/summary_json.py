@@ -56,6 +56,7 @@ def _run(run: RunSummary) -> dict[str, Any]:
             "lines": run.curve.lines,
         },
         "accuracy": finite(run.curve.accuracy),
+        "loss": finite(run.curve.loss),
         "lr_steps": list(run.lr_steps),
         "error": run.error,
     }

@@ -30,7 +30,7 @@ from mfn_patcher.runs.events import (
 )
 from mfn_patcher.runs.log import LogStream, read_events
 from mfn_patcher.runs.log_reader import LogReader
-from tests.support.runs import SAMPLE, reference
+from tests.support.runs import SAMPLE, SHORT_EPOCHS, reference
 
 LINES = SAMPLE.read_text().splitlines()
 _E = TypeVar("_E", bound=Event)
@@ -85,6 +85,65 @@ def test_steps_of_training_lines() -> None:
     assert [speed.step for speed in speeds if speed.epoch == 3][:2] == [621, 641]
     # The script tells these at whole thousands, and not which: an independent witness.
     assert [(entry.step, entry.epoch) for entry in of(Progress, events)] == [(1000, 4), (2000, 9)]
+
+
+def test_an_epoch_that_is_too_short_for_a_training_line() -> None:
+    """What MXNet 1.9.1 printed of an epoch of three steps, each of four images."""
+    speeds = of(Speed, read(SHORT_EPOCHS.read_bytes()))
+    assert speeds == [
+        Speed(None, 0, 2, 3, 12 / 16.511, 0.5, 1.336271),
+        Speed(None, 1, 2, 6, 12 / 15.793, 0.5, 2.76353),
+    ]
+
+
+def test_values_at_the_end_of_a_short_epoch_that_are_no_numbers() -> None:
+    text = SHORT_EPOCHS.read_text().replace("Train-lossvalue=2.763530", "Train-lossvalue=nan")
+    assert of(NotFinite, read(text)) == [NotFinite(None, "loss", "nan", 6, None)]
+
+
+def test_the_end_of_an_epoch_with_training_lines_is_left_out() -> None:
+    """Its values are of the few steps after the last line, or, in MXNet 1.1, of no step at all."""
+    lines = SAMPLE.read_text()
+    assert lines.count("Train-acc=") == 10
+    events = read(lines.replace("Train-acc=0.026316", "Train-acc=nan"))
+    assert len(of(Speed, events)) == lines.count("Speed:")
+    assert not of(NotFinite, events)
+
+
+@pytest.mark.parametrize(("length", "lines"), [(20, 1), (21, 0)])
+def test_the_longest_epoch_without_a_training_line(length: int, lines: int) -> None:
+    """Of 21 steps, the script prints a training line, and the same values at the end again."""
+    text = SHORT_EPOCHS.read_text().replace("\n12\n", f"\n{4 * length}\n")
+    events = read(
+        text.partition("call reset()\ntesting verification..\n(40, 128)\ninfer time 3.74")[0]
+    )
+    assert [speed.step for speed in of(Speed, events)] == [length] * lines
+
+
+def test_a_run_that_resumes_within_a_short_epoch() -> None:
+    resumed = "resuming from 2 at step 4"
+    text = (
+        SHORT_EPOCHS.read_text()
+        .replace("lr_steps [", f"{resumed}\nlr_steps [")
+        .partition("Epoch[0]")
+    )
+    events = read(text[0] + text[2].partition("call reset()")[2])
+    # Two of the three steps of epoch 1 are left.
+    assert of(Speed, events) == [Speed(None, 1, 2, 6, 8 / 15.793, 0.5, 2.76353)]
+
+
+def test_epochs_of_unknown_length_are_left_out() -> None:
+    text = SHORT_EPOCHS.read_text()
+    assert not of(Speed, read(text.replace("\n12\n", "\n")))
+    # Two verifications tell the length of an epoch, three steps, but nothing the images in a step.
+    known = "".join(
+        f"lr-batch-epoch: 0.1 {batch} {epoch}\n[lfw][{step}]XNorm: 1.000000\n"
+        for step, batch, epoch in ((1000, 0, 333), (2000, 1, 666))
+    )
+    end = "Epoch[666] Train-acc=0.500000\nEpoch[666] Time cost=3.000\n"
+    assert not of(Speed, read(known + end))
+    speedometer = "Epoch[666] Batch [2]\tSpeed: 1.00 samples/sec\n"
+    assert [speed.step for speed in of(Speed, read(known + speedometer))] == [2001]
 
 
 @pytest.mark.parametrize(

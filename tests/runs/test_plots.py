@@ -28,7 +28,7 @@ from mfn_patcher.runs.log import read_events
 from mfn_patcher.runs.panels import PlotError, PlottedRun, panels, published_for
 from mfn_patcher.runs.plots import figure_of, spread
 from mfn_patcher.runs.summary import summarise
-from tests.support.runs import SAMPLE, SAMPLE_WITH_LOSS, make_run, reference
+from tests.support.runs import SAMPLE, SAMPLE_WITH_LOSS, SHORT_EPOCHS, make_run, reference
 from tests.support.tool import Tool
 
 
@@ -92,6 +92,14 @@ def test_the_loss_where_it_was_printed(tmp_path: Path) -> None:
     assert list(drawn.get_xdata())[:2] == [21, 41]
     assert list(drawn.get_ydata())[:2] == pytest.approx([9, 8.98])
     assert not overlaps(figure)
+
+
+def test_loss_and_accuracy_of_short_epochs() -> None:
+    figure = figure_of([series(SHORT_EPOCHS)])
+    curves: list[Any] = [axes.lines[0] for axes in figure.axes[:2]]
+    assert [panel.key for panel in panels([series(SHORT_EPOCHS)])][:2] == ["loss", "accuracy"]
+    assert [list(curve.get_xdata()) for curve in curves] == [[3, 6]] * 2
+    assert [list(curve.get_ydata()) for curve in curves] == [[1.336271, 2.76353], [50, 50]]
 
 
 def test_a_curve_of_one_point_is_seen(tmp_path: Path) -> None:

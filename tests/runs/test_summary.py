@@ -16,7 +16,7 @@ from mfn_patcher.runs.curve import Curve, Point
 from mfn_patcher.runs.events import Speed, Verification
 from mfn_patcher.runs.log import read_events
 from mfn_patcher.runs.summary import RunSummary, percent, summarise
-from tests.support.runs import SAMPLE, reference
+from tests.support.runs import SAMPLE, SHORT_EPOCHS, reference
 from tests.support.tool import Tool, validated
 
 
@@ -80,6 +80,14 @@ def test_table(tool: Tool, tmp_path: Path) -> None:
     twice = tmp_path / "twice.log"
     twice.write_bytes(SAMPLE.read_bytes() * 2)
     assert "\nrun 2\narguments" in tool("log", twice).out
+
+
+def test_loss_and_accuracy_of_short_epochs(tool: Tool) -> None:
+    out = tool("log", SHORT_EPOCHS).out
+    assert "loss           2.7635 in the last training steps\n" in out
+    assert "accuracy       0.5000 in the last training steps\n" in out
+    (run,) = validated("log", tool("log", SHORT_EPOCHS, "--json").out)["runs"]
+    assert (run["loss"], run["accuracy"], run["speed"]["lines"]) == (2.76353, 0.5, 2)
 
 
 def test_standard_input(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from mfn_patcher.errors import ExitCode
 from mfn_patcher.runs.events import LearningRate, Speed, Verification
 from mfn_patcher.runs.log import read_events
 from mfn_patcher.runs.tensorboard import TensorBoardFile
-from tests.support.runs import SAMPLE, SAMPLE_WITH_LOSS
+from tests.support.runs import SAMPLE, SAMPLE_WITH_LOSS, SHORT_EPOCHS
 from tests.support.tool import Tool
 
 
@@ -51,6 +51,15 @@ def test_a_whole_run(tmp_path: Path) -> None:
     assert curves["train/learning_rate"][-1][1] == pytest.approx(0.0005)
     assert [step for step, _ in curves["verification/lfw"]] == [500, 1000, 1500, 2000]
     assert curves["verification/lfw"][-1][1] == pytest.approx(0.6)
+
+
+def test_loss_and_accuracy_of_short_epochs(tmp_path: Path) -> None:
+    with TensorBoardFile(tmp_path) as board, SHORT_EPOCHS.open("rb") as lines:
+        for event in read_events(lines):
+            board(event)
+    curves = read(tmp_path)
+    assert curves["train/loss"] == [pytest.approx((3, 1.336271)), pytest.approx((6, 2.76353))]
+    assert curves["train/accuracy"] == [(3, 0.5), (6, 0.5)]
 
 
 def test_it_can_be_read_while_the_run_goes(tmp_path: Path) -> None:

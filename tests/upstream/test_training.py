@@ -102,8 +102,13 @@ def check_record(tool: Tool, workspace: Path) -> None:
         entry["accuracy"] for entry in told
     ]
     assert len((folder / "verification.csv").read_text().splitlines()) == 3
+    (trained,) = (line for line in lines if line["event"] == "speed")
+    assert (trained["step"], trained["loss"]) == (3, shown["log"]["runs"][0]["loss"])
+    assert 0 <= trained["accuracy"] <= 1
     assert tool("report", "last", "-w", workspace).code == 0
-    assert "stage 4 goal" in (folder / "report.html").read_text()
+    page = (folder / "report.html").read_text()
+    assert "stage 4 goal" in page
+    assert "Training loss" in page
 
 
 def verify_checkpoint(workspace: Path, data: Path, environment: dict[str, str]) -> str:

@@ -25,10 +25,12 @@ from mfn_patcher.runs.events import (
 # wrong data set.
 _WARMUP_STEPS = 2000
 _ABOVE_CHANCE = 3.0  # times
+_CHANCE_STEPS = 1000
+# Three times chance is nearly everything where there are only a few identities.
+_HALF = 0.5
 # 10-fold accuracy at chance is 0.5; its standard deviation over 6,000 pairs is 0.0065.
 CHANCE = 0.55
 
-_READINGS = 50
 _SILENCE = 600.0  # seconds
 _LONGEST_SILENCES = 5.0  # times the longest so far, for slow machines and large data sets
 _DISK_EVERY = 60.0  # seconds
@@ -73,7 +75,9 @@ class Alarms:
         self._free = free
         self._told: set[str] = set()
         self._identities = 0
-        self._accuracies: deque[float] = deque(maxlen=_READINGS)
+        # Step and accuracy of the last steps, and the first step of all.
+        self._accuracies: deque[tuple[int, float]] = deque()
+        self._first_step: int | None = None
         self._saved: int | None = None
         self._good: int | None = None
         # The step of the last verification, and whether all of its figures were finite.
@@ -133,12 +137,16 @@ class Alarms:
             self._good = self._saved
         if event.accuracy is None or event.step is None:
             return
-        self._accuracies.append(event.accuracy)
-        enough = len(self._accuracies) == _READINGS and event.step >= _WARMUP_STEPS
+        if self._first_step is None:
+            self._first_step = event.step
+        self._accuracies.append((event.step, event.accuracy))
+        while self._accuracies[0][0] <= event.step - _CHANCE_STEPS:
+            self._accuracies.popleft()
+        enough = event.step >= max(_WARMUP_STEPS, self._first_step + _CHANCE_STEPS)
         if not (enough and self._identities):
             return
-        mean = math.fsum(self._accuracies) / _READINGS
-        if mean < _ABOVE_CHANCE / self._identities:
+        mean = math.fsum(accuracy for _, accuracy in self._accuracies) / len(self._accuracies)
+        if mean < min(_ABOVE_CHANCE / self._identities, _HALF):
             self._alarm(
                 "chance",
                 f"the training accuracy is {mean:.6f} after {event.step:,} steps, which is chance "

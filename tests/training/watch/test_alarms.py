@@ -92,6 +92,26 @@ def test_training_accuracy_at_chance(watched: Watched, accuracy: float, kinds: l
     assert watched.kinds == kinds
 
 
+def test_chance_is_judged_over_as_many_steps_in_short_epochs(watched: Watched) -> None:
+    watched.alarms(Arguments(None, {"num_classes": 100}))
+    for step in range(5, 2351, 5):
+        watched.speed(step, 0.25 if step <= 1500 else 0.0)
+    assert watched.told == [], "a seventh of the last 1,000 steps was good"
+    for step in range(2355, 2401, 5):
+        watched.speed(step, 0.0)
+    assert watched.kinds == ["chance"]
+
+
+@pytest.mark.parametrize(("accuracy", "kinds"), [(0.45, ["chance"]), (0.9, [])])
+def test_few_identities_can_be_told_apart(
+    watched: Watched, accuracy: float, kinds: list[str]
+) -> None:
+    watched.alarms(Arguments(None, {"num_classes": 3}))
+    for step in range(20, 4000, 20):
+        watched.speed(step, accuracy)
+    assert watched.kinds == kinds
+
+
 @pytest.mark.parametrize(
     ("name", "step", "accuracy", "kinds"),
     [

@@ -19,9 +19,7 @@ from mfn_patcher.runs.events import (
 from mfn_patcher.runs.log import read_events
 from mfn_patcher.training.watch.alarms import Alarm
 from mfn_patcher.training.watch.display import Display, duration
-from tests.support.repositories import ROOT
-
-SAMPLE = ROOT / "tests/recorded/training.log"
+from tests.support.runs import SAMPLE, SHORT_EPOCHS
 
 
 class Shown:
@@ -118,6 +116,14 @@ def test_speed_and_time_to_go() -> None:
     assert "lr 0.1" in text
     assert "accuracy 0.2500" in text
     assert "loss 1.5000" in text
+
+
+def test_loss_and_accuracy_of_short_epochs() -> None:
+    shown = Shown(steps=7)
+    with SHORT_EPOCHS.open("rb") as lines:
+        for event in read_events(lines):
+            shown.display(event)
+    assert "loss 2.7635   accuracy 0.5000   0.76 images/s" in shown.text()
 
 
 def test_no_step_beyond_the_last() -> None:

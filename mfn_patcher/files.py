@@ -1,4 +1,4 @@
-"""Paths and files that people give: made absolute, and read whole without ever blocking."""
+"""Paths and files that people give: made absolute, read whole without blocking, never replaced."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from mfn_patcher.errors import MfnPatchError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 _MOST = 16 << 20  # bytes; even all of upstream as patches is smaller
+
+
+class OutputExistsError(MfnPatchError):
+    """A file to write exists already."""
 
 
 def read(path: Path) -> bytes:
@@ -31,6 +37,18 @@ def read(path: Path) -> bytes:
         if found.st_size > _MOST:
             raise OSError(errno.EFBIG, "it is larger than 16 MiB", str(path))
         return file.read(_MOST)
+
+
+def require_new(path: Path, *, overwrite: bool) -> None:
+    """Refuse to write to a path that exists, unless the user asks for that.
+
+    Raises:
+        OutputExistsError: it exists, or is a link, and `overwrite` is not set.
+    """
+    if not overwrite and os.path.lexists(path):
+        raise OutputExistsError(
+            f"{path} already exists", remedy="Choose another name, or pass --overwrite."
+        )
 
 
 def absolute(path: Path, folder: Path) -> str:

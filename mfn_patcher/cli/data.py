@@ -154,23 +154,22 @@ def check(context: click.Context, directory: Path, *, as_json: bool) -> None:
     examples=("mfn-patch data show data/own -o sheet.png",),
 )
 @click.argument("directory", metavar="DIR", type=PathType(path_type=Path))
-@output_option("PNG file, replaced if it exists.  [default: a new ./DIR.png]")
-def show(directory: Path, output: Path | None) -> None:
+@output_option("PNG file to write.  [default: ./DIR.png]")
+def show(directory: Path, output: Path | None, *, overwrite: bool) -> None:
     """Draw a contact sheet of the data set in DIR.
 
     The sheet shows up to 8 images of 8 identities, and 8 pairs of each kind from every verification
     set, with their labels.
     """
-    from mfn_patcher.data.contact_sheet import SheetError, choose, draw
+    from mfn_patcher.data.contact_sheet import choose, draw
+    from mfn_patcher.files import require_new
 
     if output and output.suffix != ".png":
-        raise click.UsageError(f"{output} does not end in .png")
+        raise click.UsageError(f"{output} must end in .png")
+    output = output or Path(f"{directory.resolve().name}.png")
+    require_new(output, overwrite=overwrite)
     with task("reading the data set"):
         rows = choose(directory)
-    if output is None:
-        output = Path(f"{directory.resolve().name}.png")
-        if output.exists():
-            raise SheetError(f"{output} exists", remedy=f"Pass -o {output} to replace it.")
     with task("drawing the sheet"):
         draw(rows, output)
     echo(output)

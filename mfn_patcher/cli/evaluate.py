@@ -14,8 +14,8 @@ from mfn_patcher.cli.command import Command
 from mfn_patcher.cli.options import (
     PathType,
     engine_option,
-    in_a_folder,
     json_option,
+    output_option,
     print_table,
     python_option,
     workspace_option,
@@ -72,13 +72,7 @@ and GPUs are chosen as `mfn-patch train` does.
 @click.option(
     "--batch-size", type=click.IntRange(min=1), metavar="N", help="Images per batch, over all GPUs."
 )
-@click.option(
-    "--plot",
-    type=PathType(dir_okay=False, path_type=Path),
-    callback=in_a_folder,
-    metavar="FILE",
-    help="Plot ROC curves to a .png or .svg file.",
-)
+@output_option("Plot ROC curves to a .png or .svg file.", "--plot", metavar="FILE")
 @python_option
 @engine_option
 @json_option
@@ -92,6 +86,7 @@ def evaluate(
     cpu: bool,
     batch_size: int | None,
     plot: Path | None,
+    overwrite: bool,
     python: str | None,
     engine: str,
     as_json: bool,
@@ -102,7 +97,7 @@ def evaluate(
     from mfn_patcher.evaluation import plan as plans
     from mfn_patcher.evaluation.plan import Settings
     from mfn_patcher.evaluation.run import raise_for_failed
-    from mfn_patcher.files import absolute
+    from mfn_patcher.files import absolute, require_new
     from mfn_patcher.patching.workspace import Workspace
     from mfn_patcher.recipes import loading
     from mfn_patcher.training.devices import choose_devices
@@ -111,6 +106,7 @@ def evaluate(
     if plot and plot.suffix not in (".png", ".svg"):
         raise click.UsageError(f"{plot} must end in .png or .svg")
     if plot:
+        require_new(plot, overwrite=overwrite)
         # It needs an extra. An import error must come before hours of work.
         from mfn_patcher.evaluation.roc import draw
     here, place, recipe = Path.cwd(), Workspace(workspace), loading.load()

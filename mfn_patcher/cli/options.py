@@ -135,19 +135,30 @@ def _resolved(
     return None if given is None else resolve_address(given)
 
 
-def output_option(description: str) -> Callable[[_Function], _Function]:
-    """Add ``-o/--output``, a file to write whose folder exists, passed as `output`."""
-    return click.option(
-        "-o",
-        "--output",
+def output_option(
+    description: str, *names: str, metavar: str = "PATH"
+) -> Callable[[_Function], _Function]:
+    """Add an option for a file to write whose folder exists, and ``--overwrite``.
+
+    The command passes both to `mfn_patcher.files.require_new` before its work starts.
+
+    Args:
+        description: help of the option.
+        names: names of the option; by default ``-o`` and ``--output``.
+        metavar: what the help calls the file.
+    """
+    output = click.option(
+        *(names or ("-o", "--output")),
         type=PathType(dir_okay=False, path_type=Path),
-        callback=in_a_folder,
-        metavar="PATH",
+        callback=_in_a_folder,
+        metavar=metavar,
         help=description,
     )
+    overwrite = click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+    return lambda function: output(overwrite(function))
 
 
-def in_a_folder(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> Any:
+def _in_a_folder(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> Any:
     """Return `path`, a file to write, if its folder exists.
 
     Raises:

@@ -36,23 +36,23 @@ if TYPE_CHECKING:
 )
 @output_option("Picture to write, .png or .svg.")
 @workspace_option
-def plot(sources: tuple[str, ...], output: Path | None, workspace: Path) -> None:
+def plot(
+    sources: tuple[str, ...], *, output: Path | None, overwrite: bool, workspace: Path
+) -> None:
     """Plot training loss, accuracy, speed and verification results over the steps.
 
     Several logs and runs are drawn on top of each other. Dashed lines are the published results
     for the same loss; dotted lines mark the steps at which the learning rate changes. Without -o, a
-    PNG named after the first source is written here, unless a file of that name exists.
+    PNG named after the first source is written here.
     """
-    from mfn_patcher.runs.panels import PlotError
+    from mfn_patcher.files import require_new
     from mfn_patcher.runs.plots import draw
 
     if output and output.suffix not in (".png", ".svg"):
         raise click.UsageError(f"{output} must end in .png or .svg")
+    output = output or Path(f"{Path(sources[0]).stem}.png")
+    require_new(output, overwrite=overwrite)
     runs = [run for source in sources for run in _load(source, workspace)]
-    if output is None:
-        output = Path(f"{Path(sources[0]).stem}.png")
-        if output.exists():
-            raise PlotError(f"{output} already exists", remedy=f"Pass -o {output} to replace it.")
     with task("drawing the curves"):
         draw(runs, output)
     echo(output)

@@ -24,18 +24,21 @@ from mfn_patcher.progress import task
 @click.argument("run_name", metavar="RUN", shell_complete=completion.runs)
 @output_option("Page to write, .html.")
 @workspace_option
-def report(run_name: str, output: Path | None, workspace: Path) -> None:
+def report(run_name: str, *, output: Path | None, overwrite: bool, workspace: Path) -> None:
     """Write an HTML page about a run.
 
     The page shows the results next to published ones, the curves, patches, command, environment
     and data set. It is self-contained. By default it is written to report.html in the folder of
-    the run.
+    the run, where it replaces an earlier one.
     """
+    from mfn_patcher.files import require_new
     from mfn_patcher.runs.report import render
     from mfn_patcher.runs.store import find
 
     if output and output.suffix not in (".html", ".htm"):
         raise click.UsageError(f"{output} must end in .html")
+    if output:
+        require_new(output, overwrite=overwrite)
     run = find(workspace.resolve() / "runs", run_name)
     output = output or run.folder / "report.html"
     with task("drawing the page"):

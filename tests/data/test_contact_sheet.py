@@ -131,12 +131,14 @@ def test_show(pristine: Path, tmp_path: Path, tool: Tool, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     ran = tool("data", "show", pristine)
     assert (ran.code, ran.out) == (0, "data.png\n")
-    ran = tool("data", "show", pristine)
-    assert (ran.code, ran.err) == (
-        1,
-        "mfn-patch: data.png exists\nPass -o data.png to replace it.\n",
-    )
-    (tmp_path / "sheet.png").write_text("old")
-    assert tool("data", "show", pristine, "-o", "sheet.png").code == 0
+    (tmp_path / "sheet.png").symlink_to("nowhere")
+    for name, output in (("data.png", ()), ("sheet.png", ("-o", "sheet.png"))):
+        ran = tool("data", "show", pristine, *output)
+        assert (ran.code, ran.err) == (
+            1,
+            f"mfn-patch: {name} already exists\nChoose another name, or pass --overwrite.\n",
+        )
+    assert not (tmp_path / "nowhere").exists()
+    assert tool("data", "show", pristine, "-o", "sheet.png", "--overwrite").code == 0
     assert (tmp_path / "sheet.png").read_bytes() == (tmp_path / "data.png").read_bytes()
     assert tool("data", "show", pristine, "-o", "sheet.jpg").code == 2

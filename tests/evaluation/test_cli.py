@@ -95,6 +95,15 @@ def test_the_curves_are_of_the_best(tool: Tool, arguments: list[Any], tmp_path: 
     assert f"plotted m, checkpoint 2 to {tmp_path / 'roc.png'}" in ran.err
     assert (tmp_path / "roc.png").stat().st_size
 
+    (tmp_path / "roc.png").write_text("mine")
+    ran = tool(*arguments, "--target", "lfw,agedb_30", "--plot", tmp_path / "roc.png")
+    assert (ran.code, ran.out) == (1, "")
+    assert "roc.png already exists" in ran.err
+    assert (tmp_path / "roc.png").read_text() == "mine"
+    plotted = ("--plot", tmp_path / "roc.png", "--overwrite")
+    assert tool(*arguments, "--target", "lfw,agedb_30", *plotted).code == 0
+    assert (tmp_path / "roc.png").stat().st_size > 4
+
 
 def test_batches_are_counted_for_a_progress_bar(tool: Tool, arguments: list[Any]) -> None:
     begun: list[progress.Task] = []

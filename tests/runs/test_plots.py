@@ -188,10 +188,14 @@ def test_files(tmp_path: Path, tool: Tool, monkeypatch: pytest.MonkeyPatch) -> N
     with Image.open("training.png") as image:
         assert image.width == 1500
     before = Path("training.png").read_bytes()
-    refused = tool("plot", SAMPLE)
-    assert refused.code == ExitCode.ERROR
-    assert "Pass -o training.png to replace it" in refused.err
-    assert tool("plot", SAMPLE, SAMPLE, "-o", "training.png").code == 0
+    for output in ((), ("-o", "training.png")):
+        refused = tool("plot", SAMPLE, SAMPLE, *output)
+        assert (refused.code, refused.err) == (
+            ExitCode.ERROR,
+            "mfn-patch: training.png already exists\nChoose another name, or pass --overwrite.\n",
+        )
+    assert Path("training.png").read_bytes() == before
+    assert tool("plot", SAMPLE, SAMPLE, "--overwrite").code == 0
     assert Path("training.png").read_bytes() != before
     assert tool("plot", SAMPLE, "-o", SAMPLE).code == ExitCode.USAGE
     assert sorted(path.name for path in tmp_path.iterdir()) == ["training.png"]
@@ -203,8 +207,8 @@ def test_runs_and_logs_together(tmp_path: Path, tool: Tool) -> None:
     assert tool("plot", "last", SAMPLE, "-w", tmp_path, "-o", out).code == 0
     twice = tmp_path / "twice.log"
     twice.write_bytes(SAMPLE.read_bytes() * 2)
-    assert tool("plot", twice, "-w", tmp_path, "-o", out).code == 0
-    assert "there is no run 'zzz'" in tool("plot", "zzz", "-w", tmp_path, "-o", out).err
+    assert tool("plot", twice, "-w", tmp_path, "-o", out, "--overwrite").code == 0
+    assert "there is no run 'zzz'" in tool("plot", "zzz", "-w", tmp_path).err
 
 
 def test_nothing_to_draw(tmp_path: Path, tool: Tool) -> None:

@@ -161,6 +161,14 @@ def test_files(workspace: Path, tool: Tool) -> None:
     assert tool("report", "last", "-w", workspace, "-o", workspace / "x.html").code == 0
     assert (workspace / "x.html").read_text() == written.read_text()
 
+    (workspace / "x.html").write_text("mine")
+    refused = tool("report", "last", "-w", workspace, "-o", workspace / "x.html")
+    assert (refused.code, "x.html already exists" in refused.err) == (ExitCode.ERROR, True)
+    assert (workspace / "x.html").read_text() == "mine"
+    to_mine = ("-o", workspace / "x.html", "--overwrite")
+    assert tool("report", "last", "-w", workspace, *to_mine).code == 0
+    assert (workspace / "x.html").read_text() == written.read_text()
+
 
 # -- in a browser ---------------------------------------------------------------------------
 

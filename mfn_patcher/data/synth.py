@@ -7,7 +7,7 @@ synthetic, so accuracies on it say nothing about real faces.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +23,6 @@ from mfn_patcher.errors import MfnPatchError
 MINIMUM_PAIRS = 20
 """Two for each of the script's ten folds, as a fold needs a pair of each kind."""
 
-# `property` comes last: without it, a directory is not a data set.
-_FILES = ("train.rec", "train.idx", *(f"{name}.bin" for name in verification_set.NAMES), "property")
 IMAGE_BYTES = 6200
 """Approximate size of a drawn image."""
 
@@ -67,6 +65,7 @@ def synthesise(
     identities: int = 20,
     images_per_identity: int = 20,
     pairs: int = MINIMUM_PAIRS,
+    sets: Collection[str] = verification_set.NAMES,
     seed: int = 0,
     on_image: Callable[[], None] = lambda: None,
 ) -> SyntheticDataSet:
@@ -78,6 +77,8 @@ def synthesise(
         identities: number of training identities.
         images_per_identity: number of training images of each identity.
         pairs: number of pairs in each verification set.
+        sets: names of the verification sets to draw, which are most of the images of a small data
+            set.
         seed: random seed, which determines all faces.
         on_image: function that is called after each of `count_images` images.
 
@@ -86,11 +87,15 @@ def synthesise(
             already contains a data set.
     """
     _check_numbers(identities, images_per_identity, pairs, seed)
-    with staged(directory, _FILES, SynthesisError) as staging:
-        _check_room(staging, directory, count_images(identities, images_per_identity, pairs))
+    # `property` comes last: without it, a directory is not a data set.
+    files = ("train.rec", "train.idx", *(f"{name}.bin" for name in sets), "property")
+    with staged(directory, files, SynthesisError) as staging:
+        images = count_images(identities, images_per_identity, pairs, sets)
+        _check_room(staging, directory, images)
         _write_training(staging, identities, images_per_identity, seed, on_image)
         for number, name in enumerate(verification_set.NAMES, start=1):
-            _write_verification(staging / f"{name}.bin", pairs, seed, number, on_image)
+            if name in sets:
+                _write_verification(staging / f"{name}.bin", pairs, seed, number, on_image)
         (staging / "property").write_text(
             f"{identities},{IMAGE_SIDE},{IMAGE_SIDE}\n", encoding="ascii"
         )
@@ -99,15 +104,18 @@ def synthesise(
         identities=identities,
         images=identities * images_per_identity,
         pairs=pairs,
-        files=tuple(directory / name for name in _FILES),
+        files=tuple(directory / name for name in files),
     )
 
 
 def count_images(
-    identities: int = 20, images_per_identity: int = 20, pairs: int = MINIMUM_PAIRS
+    identities: int = 20,
+    images_per_identity: int = 20,
+    pairs: int = MINIMUM_PAIRS,
+    sets: Collection[str] = verification_set.NAMES,
 ) -> int:
     """Return how many images `synthesise` draws, for a progress bar."""
-    return identities * images_per_identity + 2 * pairs * len(verification_set.NAMES)
+    return identities * images_per_identity + 2 * pairs * len(sets)
 
 
 def _check_numbers(identities: int, images_per_identity: int, pairs: int, seed: int) -> None:

@@ -15,7 +15,7 @@ from mfn_patcher.data.synth import synthesise
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
-    synthesise(folder, identities=2, images_per_identity=4)
+    synthesise(folder, identities=2, images_per_identity=4, sets=["lfw"])
     return folder
 
 

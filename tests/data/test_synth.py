@@ -82,6 +82,21 @@ def test_equal_arguments_give_equal_bytes(pristine: Path, tmp_path: Path) -> Non
     assert {path.name for path in written.files} == set(content_of(pristine))
 
 
+def test_sets_that_are_not_wanted_are_not_drawn(pristine: Path, tmp_path: Path) -> None:
+    drawn: list[int] = []
+    written = synthesise(
+        tmp_path,
+        identities=4,
+        images_per_identity=5,
+        sets=["cfp_fp"],
+        on_image=lambda: drawn.append(1),
+    )
+    names = {path.name for path in written.files}
+    assert names == {"train.rec", "train.idx", "cfp_fp.bin", "property"}
+    assert content_of(tmp_path) == {name: content_of(pristine)[name] for name in names}
+    assert len(drawn) == count_images(4, 5, 20, ["cfp_fp"]) == 60
+
+
 def test_another_seed_gives_other_faces(pristine: Path, tmp_path: Path) -> None:
     synthesise(tmp_path, identities=4, images_per_identity=5, seed=1)
     other, this = content_of(tmp_path), content_of(pristine)

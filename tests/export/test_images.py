@@ -24,7 +24,7 @@ def test_drawn_faces_are_the_same_each_time() -> None:
 
 
 def test_images_of_a_verification_set(tmp_path: Path) -> None:
-    synthesise(tmp_path / "data", identities=2, images_per_identity=2, pairs=40)
+    synthesise(tmp_path / "data", identities=2, images_per_identity=2, pairs=40, sets=["lfw"])
     found = images.proof_images(tmp_path / "data" / "lfw.bin")
     assert found.pixels.shape == (64, 3, 112, 112)
     assert found.source == str(tmp_path / "data" / "lfw.bin")

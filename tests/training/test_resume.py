@@ -63,7 +63,7 @@ for number in range(begin + 1, int(value["--max-steps"]) // verbose + 1):
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "faces"
-    synthesise(folder, identities=2, images_per_identity=4)
+    synthesise(folder, identities=2, images_per_identity=4, sets=())
     return folder
 
 
@@ -235,7 +235,7 @@ def test_no_run_to_resume(bench: Bench, tmp_path: Path) -> None:
 def test_another_training_is_refused(bench: Bench, data: Path, tmp_path: Path) -> None:
     bench.stop("2", 0, 3)
     other = tmp_path / "other"
-    synthesise(other, identities=3, images_per_identity=4)
+    synthesise(other, identities=3, images_per_identity=4, sets=())
     for options, reason in (
         ({"batch_size": 8}, "batch size 4, now 8 (--batch-size)"),
         ({"data_dir": other}, f"data set {data}, now {other} with other content (--data-dir)"),

@@ -65,7 +65,7 @@ CODE = Code("a" * 40, "c" * 40, (AppliedPatch("s/0001-x.patch", "d" * 64, "c" * 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
-    synthesise(folder, identities=2, images_per_identity=4)
+    synthesise(folder, identities=2, images_per_identity=4, sets=["lfw"])
     return folder
 
 

@@ -18,7 +18,7 @@ from tests.support.screen import Terminal
 def arguments(patched: Path, tmp_path: Path, training_environment: dict[str, str]) -> list[str]:
     assert training_environment
     workspace = shutil.copytree(patched, tmp_path / "insightface", symlinks=True)
-    synthesise(tmp_path / "faces", identities=2, images_per_identity=4)
+    synthesise(tmp_path / "faces", identities=2, images_per_identity=4, sets=["lfw"])
     steps = ("--max-steps", "6", "--checkpoint-every", "3", "--batch-size", "2")
     options = ("-w", str(workspace), "--data-dir", str(tmp_path / "faces"), "--cpu", *steps)
     return [sys.executable, "-m", "mfn_patcher", "train", "--stage", "2", *options]

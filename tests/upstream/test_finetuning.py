@@ -43,7 +43,7 @@ def start(
     """Start the script on synthetic faces and leave it when it would train."""
     data = prefix.parent / f"data{identities}"
     if not data.exists():
-        synthesise(data, identities=identities, images_per_identity=2)
+        synthesise(data, identities=identities, images_per_identity=2, sets=())
     arguments = ["--data-dir", str(data), "--prefix", str(prefix.parent / "m" / "m")]
     arguments += ["--target", "", "--per-batch-size", "2", "--network", "y1", "--emb-size", "128"]
     return subprocess.run(
@@ -122,7 +122,7 @@ def test_training_on_other_identities(
     checkpoint: Path, workspace: Path, tool: Tool, tmp_path: Path
 ) -> None:
     """And a torn checkpoint is refused before anything is moved or recorded."""
-    synthesise(tmp_path / "data", identities=6, images_per_identity=2)
+    synthesise(tmp_path / "data", identities=6, images_per_identity=2, sets=["lfw"])
     command: list[str | Path] = ["train", "-w", workspace, "--stage", "3", "--cpu"]
     command += [
         "--batch-size",

@@ -35,7 +35,7 @@ SEED = 20180427
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """21 images: five steps per epoch, and one image left over."""
     folder = tmp_path_factory.mktemp("data") / "faces"
-    synthesise(folder, identities=3, images_per_identity=7)
+    synthesise(folder, identities=3, images_per_identity=7, sets=())
     return folder
 
 

@@ -107,7 +107,7 @@ def test_verify_names_a_wrong_gradient(tool: Tool, unpatched: Path) -> None:
 def test_other_networks(
     patched: Path, tmp_path: Path, training_environment: dict[str, str], onednn: str
 ) -> None:
-    synthesise(tmp_path / "data", identities=2, images_per_identity=2)
+    synthesise(tmp_path / "data", identities=2, images_per_identity=2, sets=())
     environment = {**training_environment, "MXNET_MKLDNN_ENABLED": onednn}
     names = ("m1", "s20", "r50")
     paths = (tmp_path / "data", tmp_path / "model" / "model")

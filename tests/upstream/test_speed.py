@@ -61,7 +61,7 @@ def test_verification(
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data set of 45 images; tests must not change it."""
     folder = tmp_path_factory.mktemp("drawn") / "data"
-    synthesise(folder, identities=5, images_per_identity=9)
+    synthesise(folder, identities=5, images_per_identity=9, sets=["lfw"])
     return folder
 
 
@@ -170,11 +170,10 @@ def shrink(data: Path) -> str:
 
 
 def script(data: Path) -> list[str]:
-    """Return a command that trains, without sets to verify on."""
-    for name in ("lfw", "cfp_fp", "agedb_30"):
-        (data / f"{name}.bin").unlink()
+    """Return a command that trains, without verifying."""
     command = [sys.executable, "-u", "train_softmax.py", "--network", "y1", "--per-batch-size", "2"]
-    return [*command, "--data-dir", str(data), "--prefix", str(data / "model" / "m")]
+    places = ["--data-dir", str(data), "--prefix", str(data / "model" / "m")]
+    return [*command, *places, "--target", ""]
 
 
 @pytest.mark.parametrize("harm", [tear, shrink, relabel, blank])

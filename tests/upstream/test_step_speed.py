@@ -17,7 +17,7 @@ SMALL = ("--cpu", "--batch-size", "4", "--seconds", "0.1")
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "faces"
-    synthesise(folder, identities=3, images_per_identity=4)
+    synthesise(folder, identities=3, images_per_identity=4, sets=())
     return folder
 
 

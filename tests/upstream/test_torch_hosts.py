@@ -83,7 +83,7 @@ class Hosts:
 @pytest.fixture
 def training(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Training:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    synthesise(tmp_path / "faces", identities=4, images_per_identity=8)
+    synthesise(tmp_path / "faces", identities=4, images_per_identity=8, sets=())
     return Training(
         workspace, tmp_path / "faces", tmp_path / "ranks", "--engine", "torch", every=EVERY
     )

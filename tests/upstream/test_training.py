@@ -23,7 +23,7 @@ pytestmark = pytest.mark.mxnet
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """12 images: three steps per epoch."""
     folder = tmp_path_factory.mktemp("daten 数据") / "faces"
-    synthesise(folder, identities=4, images_per_identity=3)
+    synthesise(folder, identities=4, images_per_identity=3, sets=["lfw", "agedb_30"])
     return folder
 
 
@@ -155,7 +155,7 @@ def test_a_loss_that_is_no_number_stops_the_script(
     tool: Tool, workspace: Path, tmp_path: Path
 ) -> None:
     # The script tells its speed, and with it the loss, after 21 steps of an epoch.
-    synthesise(tmp_path / "faces", identities=8, images_per_identity=12)
+    synthesise(tmp_path / "faces", identities=8, images_per_identity=12, sets=())
     steps = ("--stage", "2", "--max-steps", "45", "--checkpoint-every", "100")
     ran = train(tool, workspace, tmp_path / "faces", *steps, "--", "--lr", "1e20")
     assert ran.code == 1

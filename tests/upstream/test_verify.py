@@ -107,7 +107,7 @@ def test_broken_initializer(workspace: Path, engine: Engine) -> None:
 def test_the_learning_rate_multiplier(
     patched: Path, tmp_path: Path, training_environment: dict[str, str]
 ) -> None:
-    synthesise(tmp_path / "data", identities=2, images_per_identity=2)
+    synthesise(tmp_path / "data", identities=2, images_per_identity=2, sets=())
     case = "--network y1 --emb-size 128 --loss-type 4 --per-batch-size 2 --fc7-lr-mult 3 --lr 0.5"
     arguments = [
         *case.split(),

@@ -60,7 +60,7 @@ def test_the_layout_is_that_of_a_synthetic_set(people: Path, tmp_path: Path) -> 
         "identities.txt", "property", "train.idx", "train.lst", "train.rec",
     ]  # fmt: skip
 
-    synthesise(tmp_path / "synthetic", identities=6, images_per_identity=6)
+    synthesise(tmp_path / "synthetic", identities=6, images_per_identity=6, sets=())
     index = Index.read(tmp_path / "made" / "train.idx")
     assert index.keys.tolist() == Index.read(tmp_path / "synthetic" / "train.idx").keys.tolist()
     with RecordReader(tmp_path / "made" / "train.rec") as reader:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mfn_patcher.trainer.mfn_trainer.ranking import best_of
+
 FAR = 1e-3
 """False accept rate at which upstream's protocol measures the true accept rate."""
 
@@ -82,12 +84,12 @@ class Evaluation:
 
     @property
     def best(self) -> int | None:
-        """Checkpoint with the highest mean accuracy; the last of equals, as in training."""
-        return max(self.figures, key=lambda number: (self._mean(number), number), default=None)
+        """Checkpoint with the best mean accuracy over the sets."""
+        return best_of({number: self._mean(number) for number in self.figures})
 
-    def best_on(self, name: str) -> int:
-        """Return the checkpoint with the highest accuracy on a set; the last of equals."""
-        return max(self.figures, key=lambda number: (self.figures[number][name].accuracy, number))
+    def best_on(self, name: str) -> int | None:
+        """Return the checkpoint with the best accuracy on a set."""
+        return best_of({number: sets[name].accuracy for number, sets in self.figures.items()})
 
     def _mean(self, number: int) -> float:
         return statistics.fmean(figures.accuracy for figures in self.figures[number].values())

@@ -5,7 +5,6 @@ A summary takes memory for each verification and checkpoint, but not for each li
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,6 +26,7 @@ from mfn_patcher.runs.events import (
     TrainingSet,
     Verification,
 )
+from mfn_patcher.trainer.mfn_trainer.ranking import best_of
 
 
 class LogError(MfnPatchError):
@@ -110,15 +110,15 @@ class RunSummary:
             self.last_step = max(step, self.last_step or 0)
 
     def best(self) -> dict[str, Verification]:
-        """Return the best result on each set; the first of equal ones."""
-        best: dict[str, Verification] = {}
+        """Return the best result on each set that has one."""
+        found: dict[str, dict[int, Verification]] = {}
         for verification in self.verifications:
-            former = best.get(verification.set)
-            if math.isfinite(verification.accuracy) and (
-                former is None or verification.accuracy > former.accuracy
-            ):
-                best[verification.set] = verification
-        return best
+            found.setdefault(verification.set, {})[verification.step] = verification
+        return {
+            name: entries[step]
+            for name, entries in found.items()
+            if (step := best_of({s: entry.accuracy for s, entry in entries.items()})) is not None
+        }
 
     def checkpoint_at(self, step: int) -> int | None:
         """Return the number of the checkpoint saved at a step; None if none was saved."""

@@ -109,9 +109,9 @@ def test_list(workspace: Path, tool: Tool) -> None:
     assert [run["stage"] for run in found] == [3, 2]
     assert found[1]["best"]["lfw"] == {
         "accuracy": 0.6,
-        "std": 0.2,
-        "step": 1500,
-        "checkpoint": 3,
+        "std": 0.37417,
+        "step": 2000,
+        "checkpoint": 4,
     }
     out = tool("runs", "list", "-w", workspace).out
     assert "completed  2,100 / 2,100           4  1:10:42  lfw 60.00 %  cfp_fp 65.00 %" in out

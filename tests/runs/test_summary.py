@@ -49,7 +49,7 @@ def test_json(tool: Tool) -> None:
         "time": None,
     }
     assert [(best["set"], best["step"], best["checkpoint"]) for best in found["best"]] == [
-        ("lfw", 1500, 3),
+        ("lfw", 2000, 4),
         ("cfp_fp", 500, 1),
         ("agedb_30", 500, 1),
     ]
@@ -118,11 +118,12 @@ def test_what_is_no_number_is_null_and_named(tool: Tool, tmp_path: Path) -> None
     assert "accuracy of lfw is nan at step 5" in tool("log", file).out
 
 
-def test_of_equal_results_the_first_is_best() -> None:
+def test_of_equal_results_the_last_is_best() -> None:
     run = RunSummary(1)
-    for step, accuracy in ((1, math.nan), (2, 0.9), (3, 0.9)):
+    for step, accuracy in ((1, 0.9), (2, 0.9), (3, math.nan), (4, 0.8)):
         run.add(Verification(None, "lfw", step, accuracy, 0.0, None, None, None))
-    assert run.best()["lfw"].step == 2
+    run.add(Verification(None, "cfp_fp", 4, math.nan, 0.0, None, None, None))
+    assert {name: entry.step for name, entry in run.best().items()} == {"lfw": 2}
 
 
 def test_the_curve_is_bounded_and_its_means_stay_right(monkeypatch: pytest.MonkeyPatch) -> None:

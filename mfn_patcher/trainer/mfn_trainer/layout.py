@@ -16,6 +16,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from .ranking import best_of
+
 PARAMETERS, MOMENTUM, MANIFEST = "params", "states", "json"
 KINDS = (PARAMETERS, MOMENTUM, MANIFEST)
 """The files of a checkpoint by their endings, in the order in which they are removed."""
@@ -107,16 +109,16 @@ def remove_old(prefix: Prefix, last: int, keep: int, always: set[int]) -> None:
     found = find_files(prefix)
     numbers = [number for number, files in found.items() if number <= last and MANIFEST in files]
     kept = always | set(numbers[-keep:])
-    best: dict[str, tuple[float, int]] = {}
+    accuracies: dict[str, dict[int, float]] = {}
     for number in numbers:
         try:
-            accuracies = read_manifest(found[number][MANIFEST])["verification"]
+            verification = read_manifest(found[number][MANIFEST])["verification"]
         except (OSError, ValueError, KeyError):
             kept.add(number)
             continue
-        for name, accuracy in accuracies.items():
-            best[name] = max(best.get(name, (0.0, 0)), (accuracy, number))
-    kept.update(number for _, number in best.values())
+        for name, accuracy in verification.items():
+            accuracies.setdefault(name, {})[number] = accuracy
+    kept.update(chosen for each in accuracies.values() if (chosen := best_of(each)) is not None)
     for number in set(numbers) - kept:
         # The manifest goes last: as long as it is there, the next call removes what is left.
         for kind in KINDS:

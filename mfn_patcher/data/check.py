@@ -15,6 +15,7 @@ from mfn_patcher.data.making.photo import SUFFIXES
 from mfn_patcher.data.property_file import IMAGE_SIDE, Property, PropertyError, read_property
 from mfn_patcher.data.verification_set import (
     DRAWN,
+    DRAWN_RECIPE,
     NAMES,
     VerificationSet,
     VerificationSetError,
@@ -143,8 +144,8 @@ def _check_sets(
             Finding(
                 Level.OK,
                 "verification sets",
-                f"the recipe finetune-own measures {DRAWN}; with another, end the training command "
-                f"with -- --target {DRAWN}",
+                f"the recipe {DRAWN_RECIPE} measures {DRAWN}; with another, end the training "
+                f"command with -- --target {DRAWN}",
             )
         )
     elif own == present:
@@ -182,7 +183,7 @@ def preflight(
         findings += [finding, *found]
         if layout and layout.images < batch_size:
             detail = f"{layout.images} images are fewer than a batch of {batch_size}"
-            remedy = "Train with a smaller batch."
+            remedy = f"Pass --batch-size {layout.images} or less."
             findings.append(Finding(Level.ERROR, "train.rec", detail, remedy))
     for path in _paths(directory, targets):
         pairs, found = _check_verification(path, _QUICK_SAMPLE)
@@ -194,7 +195,7 @@ def preflight(
                     path.name,
                     f"{len(pairs.images)} images are fewer than a batch of {batch_size}, "
                     "and the script only verifies whole batches",
-                    "Train with a smaller batch, or without this verification set.",
+                    f"Pass --batch-size {len(pairs.images)} or less, or train without this set.",
                 )
             )
     return tuple(finding for finding in findings if finding.level is Level.ERROR)
@@ -210,7 +211,8 @@ def _check_files(directory: Path) -> list[Finding]:
         return [Finding(Level.ERROR, "directory", f"{directory} is not a directory", remedy)]
     missing = [name for name in _FILES if not (directory / name).exists()]
     if len(missing) == len(_FILES) and _has_folders_of_images(directory):
-        remedy = f"Make a data set of it with `mfn-patch data make OUT {directory}`."
+        remedy = f"Make a data set of it with `mfn-patch data make OUT {directory} --pairs 600`, "
+        remedy += f"and fine-tune on OUT with --recipe {DRAWN_RECIPE}."
         detail = "contains folders of images, which is not a data set yet"
         return [Finding(Level.ERROR, "directory", detail, remedy)]
     return [

@@ -14,6 +14,8 @@ NAMES = ("lfw", "cfp_fp", "agedb_30")
 """The sets that the training script looks for, each in ``<name>.bin``."""
 DRAWN = "own"
 """Name of the set whose pairs `mfn-patch data make` draws."""
+DRAWN_RECIPE = "finetune-own"
+"""Name of the recipe that fine-tunes on such data sets and measures `DRAWN`."""
 
 
 class VerificationSetError(MfnPatchError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 
-from mfn_patcher.data import check
 from mfn_patcher.data.property_file import PropertyError, read_property
 from mfn_patcher.data.verification_set import NAMES
 from mfn_patcher.doctor.examination import (
@@ -18,8 +17,8 @@ from mfn_patcher.doctor.examination import (
 )
 from mfn_patcher.engine import MXNET, TORCH
 from mfn_patcher.errors import MfnPatchError
-from mfn_patcher.finding import Finding
-from mfn_patcher.training import memory
+from mfn_patcher.finding import Finding, Level
+from mfn_patcher.training import memory, preflight
 
 _MS1M_IDENTITIES = 85164
 _SOURCES = {MXNET: "MXNet's own memory plan", TORCH: "the sizes of the layers"}
@@ -34,14 +33,14 @@ def check_data(examination: Examination) -> Iterator[Finding]:
         if (folder, targets) in seen:
             continue
         seen.add((folder, targets))
-        findings = check.preflight(folder, plan.batch_size, targets)
+        findings = preflight.check_data(plan, examination.context)
         for found in findings:
             yield Finding(found.level, "data set", f"{found.check}: {found.detail}", found.remedy)
         try:
             examination.identities = read_property(folder).classes
         except PropertyError:
             continue
-        if not findings:
+        if all(found.level is not Level.ERROR for found in findings):
             yield passed("data set", f"{examination.identities:,} identities in {folder}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 from collections.abc import Sequence
@@ -11,8 +12,9 @@ from pathlib import Path
 from mfn_patcher.checkpoints import folder as checkpoints
 from mfn_patcher.checkpoints import parameters
 from mfn_patcher.data.property_file import PropertyError, read_property
-from mfn_patcher.data.verification_set import NAMES, set_names
+from mfn_patcher.data.verification_set import DRAWN, DRAWN_RECIPE, NAMES, set_names
 from mfn_patcher.engine.choice import Engine
+from mfn_patcher.finding import Finding, Level
 from mfn_patcher.progress import task
 from mfn_patcher.runs import output, record
 from mfn_patcher.trainer.mfn_trainer.layout import symbol_file
@@ -37,9 +39,60 @@ def check_host(plans: Sequence[StagePlan], context: RunContext) -> Engine:
     for plan in plans:
         key = (plan.data_dir, plan.batch_size, plan.targets)
         if key not in checked:
-            _check_data(plan, context)
+            _require_data(plan, context)
         checked.add(key)
     return context.engine(plans[0])
+
+
+def check_data(plan: StagePlan, context: RunContext) -> list[Finding]:
+    """Check the data set of a stage.
+
+    Returns:
+        An error for everything that would stop the script, with how to train on own faces if that
+        may be what the user is after; or a warning if no accuracy will be measured. Nothing if all
+        is well.
+    """
+    from mfn_patcher.data import check  # noqa: PLC0415  (imports NumPy)
+
+    folder = context.resolve(plan.data_dir)
+    targets = NAMES if plan.targets is None else plan.targets
+    findings = list(check.preflight(folder, plan.batch_size, targets))
+    if findings:
+        *_, last = findings
+        remedy = f"{last.remedy} {_own_faces(plan, folder)}".rstrip()
+        return [*findings[:-1], dataclasses.replace(last, remedy=remedy)]
+    present = set_names(folder)
+    if any(targets) and not set(targets).intersection(present):
+        findings.append(
+            Finding(
+                Level.WARNING,
+                "verification sets",
+                f"{folder} has none of {', '.join(targets)}: no accuracy will be measured",
+                _own_faces(plan, folder)
+                or (
+                    f"End the training command with -- --target {','.join(present)}."
+                    if present
+                    else "`mfn-patch data make --pairs` draws pairs."
+                ),
+            )
+        )
+    return findings
+
+
+def _own_faces(plan: StagePlan, folder: Path) -> str:
+    """Return how to train on own faces, if a recipe for another data set meets them or nothing."""
+    from mfn_patcher.data.making.training_files import IDENTITIES  # noqa: PLC0415  (imports NumPy)
+
+    if plan.recipe == DRAWN_RECIPE:
+        return ""
+    if not folder.is_dir():
+        return (
+            "To train on your own faces, make a data set with `mfn-patch data make`, and pass it "
+            f"with --data-dir and --recipe {DRAWN_RECIPE}."
+        )
+    if (folder / IDENTITIES).exists() or DRAWN in set_names(folder):
+        return f"To fine-tune on your own faces, pass --recipe {DRAWN_RECIPE}."
+    return ""
 
 
 def check_checkpoints(plans: Sequence[StagePlan], context: RunContext, *, gate: bool) -> None:
@@ -123,26 +176,21 @@ def describe_pretrained(plan: StagePlan, context: RunContext) -> list[str]:
     ]
 
 
-def _check_data(plan: StagePlan, context: RunContext) -> None:
-    from mfn_patcher.data import check  # noqa: PLC0415  (imports NumPy)
-
-    folder = context.resolve(plan.data_dir)
-    targets = NAMES if plan.targets is None else plan.targets
+def _require_data(plan: StagePlan, context: RunContext) -> None:
     with task("checking the data set"):
-        findings = check.preflight(folder, plan.batch_size, targets)
+        findings = check_data(plan, context)
+    for finding in findings:
+        if finding.level is Level.WARNING:
+            _LOG.warning("%s. %s", finding.detail, finding.remedy)
+    findings = [finding for finding in findings if finding.level is Level.ERROR]
     if not findings:
-        if any(targets) and not set(targets).intersection(set_names(folder)):
-            _LOG.warning(
-                "%s has none of the verification sets %s: no accuracy will be measured; "
-                "`mfn-patch data make --pairs` draws pairs, and -- --target names other sets",
-                folder,
-                ", ".join(targets),
-            )
         return
     lines = [f"  {finding.check}: {finding.detail}" for finding in findings]
     remedies = [finding.remedy for finding in findings if finding.remedy]
     raise TrainingError(
-        "\n".join([f"{plan.stage.title} cannot train on {folder}:", *lines]),
+        "\n".join(
+            [f"{plan.stage.title} cannot train on {context.resolve(plan.data_dir)}:", *lines]
+        ),
         remedy=" ".join([*dict.fromkeys(remedies), "To use another data set, pass --data-dir."]),
     )
 

@@ -44,7 +44,7 @@ def test_the_folder_of_images_instead(tmp_path: Path) -> None:
     (tmp_path / "ann" / "01.JPG").write_bytes(encoded())
     expect(tmp_path, Level.ERROR, "directory", "folders of images, which is not a data set yet")
     (found,) = preflight(tmp_path, 8)
-    assert f"`mfn-patch data make OUT {tmp_path}`" in found.remedy
+    assert f"`mfn-patch data make OUT {tmp_path} --pairs 600`" in found.remedy
 
 
 def test_the_set_that_is_drawn(faces: Path) -> None:

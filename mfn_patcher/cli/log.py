@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from mfn_patcher.cli import completion
 from mfn_patcher.cli.command import Command
-from mfn_patcher.cli.options import PathType, json_option, print_table
+from mfn_patcher.cli.options import json_option, print_table, workspace_option
 from mfn_patcher.cli.terminal import echo, print_json, style
 from mfn_patcher.printable import csv_cell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from mfn_patcher.runs.events import Verification
     from mfn_patcher.runs.summary import RunSummary
@@ -26,11 +27,12 @@ _CSV = ("run", "set", "step", "accuracy", "std", "xnorm", "checkpoint")
     short_help="Summarise a log of the training script.",
     cls=Command,
     examples=(
-        "mfn-patch log training.log",
-        "mfn-patch log insightface/runs/20260101T000000-stage2-softmax/output.log --json",
+        "mfn-patch log last",
+        "mfn-patch log training.log --json",
     ),
 )
-@click.argument("file", type=PathType(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
+@click.argument("source", metavar="FILE|RUN", shell_complete=completion.runs_or_files)
+@workspace_option
 @click.option(
     "--format",
     "form",
@@ -40,23 +42,25 @@ _CSV = ("run", "set", "step", "accuracy", "std", "xnorm", "checkpoint")
     help="table, csv or json.  [default: table]",
 )
 @json_option
-def log(file: Path, form: str, as_json: bool) -> None:
-    """Summarise a log of the training script; FILE is - for standard input.
+def log(source: str, workspace: Path, form: str, as_json: bool) -> None:
+    """Summarise a log of the training script, by its file or run; - is standard input.
 
     The log may come from MXNet 1.1 or 1.9.1, have a time stamp before each line, and hold several
-    runs. The summary shows arguments, speed, learning rates, checkpoints, all verification
+    runs. The summary shows arguments, loss, speed, learning rates, checkpoints, all verification
     results and the best one on each set. The csv format has only the verification results.
     """
     from mfn_patcher.runs.log import read_events
+    from mfn_patcher.runs.store import find_log
     from mfn_patcher.runs.summary import summarise
     from mfn_patcher.runs.summary_json import as_json as summary_as_json
 
-    if str(file) == "-":
+    if source == "-":
         runs, name = summarise(read_events(sys.stdin.buffer), "standard input"), "-"
     else:
-        name = str(file)
-        with file.open("rb") as opened:
-            runs = summarise(read_events(opened), name)
+        _, path = find_log(workspace.resolve() / "runs", source)
+        name = str(path)
+        with path.open("rb") as file:
+            runs = summarise(read_events(file), name)
     if as_json or form == "json":
         print_json(summary_as_json(runs, name))
     elif form == "csv":

@@ -59,17 +59,12 @@ def plot(
 
 
 def _load(source: str, workspace: Path) -> Iterator[PlottedRun]:
-    """Yield the runs in a log, or the run with that name."""
+    """Yield the runs in a log, or in that of a run."""
     from mfn_patcher.runs.log import read_events
     from mfn_patcher.runs.panels import plotted_runs
-    from mfn_patcher.runs.store import find
+    from mfn_patcher.runs.store import find_log
     from mfn_patcher.runs.summary import summarise
 
-    if Path(source).is_file():
-        with Path(source).open("rb") as file:
-            summaries = summarise(read_events(file), source, curves=True)
-        yield from plotted_runs(Path(source).stem, summaries)
-        return
-    run = find(workspace.resolve() / "runs", source)
-    if run.summary:
-        yield from plotted_runs(run.name, [run.summary])
+    label, path = find_log(workspace.resolve() / "runs", source)
+    with path.open("rb") as file:
+        yield from plotted_runs(label, summarise(read_events(file), str(path), curves=True))

@@ -79,6 +79,27 @@ def read(folder: Path) -> Run:
         return Run(folder, {}, str(error))
 
 
+def find_log(folder: Path, name: str) -> tuple[str, Path]:
+    """Return the label and the path of a log that the user names.
+
+    Args:
+        folder: folder of all runs.
+        name: path of the log, or name of a run, as `find` takes it.
+
+    Raises:
+        RunError: there is neither such a file nor such a run.
+    """
+    if Path(name).is_file():
+        return Path(name).stem, Path(name)
+    try:
+        run = find(folder, name)
+    except RunError as error:
+        raise RunError(f"there is no file {name!r}, and {error}", remedy=error.remedy) from error
+    if not run.log.is_file():
+        raise RunError(f"run {run.name} has no log: {run.log} does not exist")
+    return run.name, run.log
+
+
 def find(folder: Path, name: str) -> Run:
     """Return the run with a name.
 
@@ -90,6 +111,8 @@ def find(folder: Path, name: str) -> Run:
     Raises:
         RunError: there is no such run, or several.
     """
+    if not name:
+        raise RunError("the name of the run is empty", remedy="`last` is the newest run.")
     path = Path(name)
     if any((path / file).is_file() for file in (record.FILE, record.LOG)):
         return read(path.resolve())

@@ -113,7 +113,7 @@ def test_runs(complete: Complete, tmp_path: Path) -> None:
     names = {"20260101T000000-stage2-softmax", "20260102T000000-stage3-arcface"}
     for name in names:
         make_run(tmp_path / "w", name)
-    for command in ("runs show", "runs compare last", "report", "plot"):
+    for command in ("runs show", "runs compare last", "report", "plot", "log"):
         assert complete(f"{command} -w w ") == {"last", *names}
     assert complete("report -w w 20260102") == {"20260102T000000-stage3-arcface"}
 

@@ -61,6 +61,42 @@ def test_names_that_say_too_little_or_nothing(workspace: Path, tool: Tool) -> No
     assert "mfn-patch train" in tool("runs", "show", "last", "-w", workspace / "none").err
 
 
+@pytest.mark.parametrize("name", ["last", "stage3", "20260102T000000-stage3-arcface"])
+def test_the_log_of_a_run_by_its_name(workspace: Path, tool: Tool, name: str) -> None:
+    log = workspace / "runs" / "20260102T000000-stage3-arcface" / "output.log"
+    found = validated("log", tool("log", name, "-w", workspace, "--json").out)
+    assert found == validated("log", tool("log", log, "--json").out)
+    assert found["file"] == str(log)
+
+
+def test_a_log_goes_before_a_run_of_its_name(
+    workspace: Path, tool: Tool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workspace)
+    Path("stage3").write_text("lr change to 0.01\n")
+    assert tool("log", "stage3", "-w", workspace).out.endswith("0.01 from step unknown\n")
+
+
+@pytest.mark.parametrize("command", ["log", "plot"])
+def test_neither_a_log_nor_a_run(workspace: Path, tool: Tool, command: str) -> None:
+    ran = tool(command, "stage3-arcfase", "-w", workspace)
+    assert (ran.code, ran.out) == (ExitCode.ERROR, "")
+    assert "there is no file 'stage3-arcfase', and there is no run 'stage3-arcfase'" in ran.err
+    assert "Did you mean 'stage3-arcface'?" in ran.err
+    ran = tool(command, "", "-w", workspace)
+    assert (ran.code, ran.out) == (ExitCode.ERROR, "")
+    assert "the name of the run is empty" in ran.err
+    log = workspace / "runs" / "20260102T000000-stage3-arcface" / "output.log"
+    log.write_text("the script could not be started\n")
+    ran = tool(command, "last", "-w", workspace)
+    assert (ran.code, ran.out) == (ExitCode.ERROR, "")
+    assert f"{log} contains no line that train_softmax.py prints" in ran.err
+    log.unlink()
+    ran = tool(command, "last", "-w", workspace)
+    assert (ran.code, ran.out) == (ExitCode.ERROR, "")
+    assert f"{log} does not exist" in ran.err
+
+
 @pytest.mark.parametrize(
     "content", [DAMAGED["a list"], DAMAGED["cut short"], DAMAGED["stage is True"], None]
 )

@@ -103,7 +103,6 @@ def test_a_file_that_is_no_log(tool: Tool, tmp_path: Path, content: bytes) -> No
     assert (ran.code, ran.out) == (ExitCode.ERROR, "")
     assert "notes.txt contains no line that train_softmax.py prints" in ran.err
     assert "output.log" in ran.err
-    assert tool("log", tmp_path / "none").code == ExitCode.USAGE
 
 
 def test_what_is_no_number_is_null_and_named(tool: Tool, tmp_path: Path) -> None:

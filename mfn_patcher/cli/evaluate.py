@@ -188,11 +188,15 @@ def _print_comparison(plan: Plan, evaluation: Evaluation) -> None:
         ]
         rows.append([f"{plan.model.label(number)}{best}", *accuracies])
     for source in published.load():
+        if not source.accuracies.keys() & plan.sets.keys():
+            continue  # nothing was published for sets of the user's own
         rows.append([source.title])
         for name in plan.sets:
             bound = "≥ " if name in source.at_least else ""
             accuracy = source.accuracies.get(name)
             rows[-1].append("" if accuracy is None else f"{bound}{accuracy:.2f}  ")
+    if len(rows) == 1:
+        return  # the first table says all of it
     echo(style("\nAccuracy with flip, %", bold=True))
     print_table(("", *(f"{name}  " for name in plan.sets)), rows, right=" " + "x" * len(plan.sets))
     for name, images in plan.sets.items():

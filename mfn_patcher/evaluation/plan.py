@@ -134,6 +134,8 @@ def _choose_sets(data_dir: Path, targets: str | None, notes: list[str]) -> list[
     if targets is None:
         names = [name for name in NAMES if name in there]
         missing = [name for name in NAMES if names and name not in names]
+        # Users who only have their own sets mean those.
+        names = names or there
         notes += [f"skipped {name}: {data_dir} has no {name}.bin" for name in missing]
     else:
         names = list(dict.fromkeys(filter(None, map(str.strip, targets.split(",")))))
@@ -141,8 +143,9 @@ def _choose_sets(data_dir: Path, targets: str | None, notes: list[str]) -> list[
             if name not in there:
                 raise EvaluationError(f"{data_dir} has no {name}.bin", remedy=remedy)
     if not names:
-        wanted = ", ".join(NAMES) if targets is None else repr(targets)
-        raise EvaluationError(f"{data_dir} has none of the sets {wanted}", remedy=remedy)
+        none_given = f"--target {targets!r} names no verification set"
+        none_there = f"{data_dir} has no verification sets"
+        raise EvaluationError(none_given if targets is not None else none_there, remedy=remedy)
     return names
 
 

@@ -51,6 +51,23 @@ def test_tables(tool: Tool, arguments: list[Any]) -> None:
     assert "agedb_30: checkpoint 2: 95.00%" in ran.err
 
 
+def test_own_sets_have_no_published_figures(
+    tool: Tool, arguments: list[Any], ready: Plan, tmp_path: Path
+) -> None:
+    for name in ("lfw", "cfp_fp", "agedb_30"):
+        (ready.data_dir / f"{name}.bin").rename(ready.data_dir / f"own_{name}.bin")
+    sets = ("own_agedb_30", "own_cfp_fp", "own_lfw")
+    python = child(tmp_path, *(result(number, name, 0.9) for number in (1, 2) for name in sets))
+    ran = tool(*arguments, "--python", python)
+    assert ran.code == 0, ran.err
+    table = ran.out[ran.out.index("Accuracy with flip") :].splitlines()
+    assert [line.split()[0] for line in table[1:]] == ["own_agedb_30", "checkpoint", "checkpoint"]
+
+    python = child(tmp_path, *(result(2, name, 0.9) for name in sets))
+    ran = tool(*arguments, "--python", python, "--model", f"{arguments[4]},2")
+    assert [line.split()[0] for line in ran.out.splitlines()] == ["m,", "set", *sets]
+
+
 def test_one_checkpoint_is_not_called_the_best(
     tool: Tool, arguments: list[Any], tmp_path: Path
 ) -> None:

@@ -104,10 +104,12 @@ def test_unknown_targets(workspace: Path, data: Path, tmp_path: Path) -> None:
     error = refused(EvaluationError, workspace, data_dir=data, targets="lfw,megaface")
     assert str(error) == f"{data} has no megaface.bin"
     assert error.remedy == "Available: --target agedb_30,cfp_fp,lfw"
-    assert "none of the sets ','" in str(
+    assert "--target ',' names no" in str(
         refused(EvaluationError, workspace, data_dir=data, targets=",")
     )
-    assert "--data-dir" in refused(EvaluationError, workspace, data_dir=tmp_path).remedy
+    error = refused(EvaluationError, workspace, data_dir=tmp_path)
+    assert str(error) == f"{tmp_path} has no verification sets"
+    assert "--data-dir" in error.remedy
 
 
 def test_sets_that_carry_code_are_refused(workspace: Path, data: Path) -> None:

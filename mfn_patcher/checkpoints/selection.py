@@ -59,6 +59,12 @@ class Model:
         return symbol_file(self.prefix)
 
 
+def checkpoint_name(text: str) -> str | None:
+    """Return what the user calls one checkpoint as ``PREFIX,EPOCH``; None if it is none."""
+    one = _ONE.fullmatch(text)
+    return f"{one['prefix']},{int(one['epoch'] or one['file'])}" if one else None
+
+
 def find(
     text: str, here: Path, workspace: Path, runtimes: Mapping[str, Runtime] | None = None
 ) -> Model:

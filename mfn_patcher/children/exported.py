@@ -24,16 +24,17 @@ class ModelFileError(MfnPatchError):
         reason: what is wrong with it, without its name.
     """
 
-    def __init__(self, path: Path, reason: str) -> None:
+    def __init__(
+        self, path: Path, reason: str, *, remedy: str = "`mfn-patch export` writes models to run."
+    ) -> None:
         """Describe what is wrong.
 
         Args:
             path: path of the file.
             reason: what is wrong with it.
+            remedy: what to do about it.
         """
-        super().__init__(
-            f"cannot run {path}: {reason}", remedy="`mfn-patch export` writes models to run."
-        )
+        super().__init__(f"cannot run {path}: {reason}", remedy=remedy)
         self.reason = reason
 
 

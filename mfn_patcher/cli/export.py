@@ -41,6 +41,14 @@ Formats:
 """
 
 
+class _FormatChoice(click.Choice[str]):
+    """The formats, which are described where the option is missing."""
+
+    def get_missing_message(self, param: click.Parameter, ctx: click.Context | None) -> str:
+        """Say what each format is for, rather than list the names alone."""
+        return f"Formats:\n{_FORMATS}"
+
+
 @click.command(
     help=_HELP,
     short_help="Export a checkpoint to another format.",
@@ -54,7 +62,7 @@ Formats:
 @click.option(
     "--format",
     "format_name",
-    type=click.Choice([form.name for form in formats.FORMATS]),
+    type=_FormatChoice([form.name for form in formats.FORMATS], case_sensitive=False),
     required=True,
     help="Format to write.",
 )

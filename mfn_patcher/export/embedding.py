@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mfn_patcher.children.exported import Floats, ModelFileError
+from mfn_patcher.export import formats
 from mfn_patcher.export.images import read_crops
 from mfn_patcher.export.runtime import load
 from mfn_patcher.progress import task
@@ -28,6 +29,7 @@ def embed_files(model: Path, images: Sequence[Path]) -> tuple[str, Floats]:
         ModelFileError: The model cannot be run, or its embeddings contain NaN or Inf.
         PackageMissingError: Its runtime is missing.
     """
+    formats.of_file(model)  # so that a model among the images is not reported as an image
     with task(f"embedding {len(images):,} images"):
         pixels = read_crops(images)
         network = load(model)

@@ -128,3 +128,33 @@ def test_files_that_are_no_models(tool: Tool, tmp_path: Path, face: Path) -> Non
     ran = tool("embed", tmp_path / "m.bin", face)
     assert (ran.code, ran.out) == (1, "")
     assert "m.bin: its name does not end in .onnx or .param" in ran.err
+
+
+@pytest.mark.parametrize(
+    "name", ["my models/y1-0080.params", "my models/y1,80", "my models/y1,080"]
+)
+@pytest.mark.parametrize(
+    "command",
+    [("compare", "{}", "a.png", "b.png"), ("embed", "{}", "a.png"), ("bench", "model", "{}")],
+)
+def test_a_checkpoint_in_place_of_a_model(tool: Tool, command: tuple[str, ...], name: str) -> None:
+    ran = tool(*(word.format(name) for word in command))
+    assert (ran.code, ran.out, ran.err) == (
+        1,
+        "",
+        f"mfn-patch: cannot run {name}: it is a checkpoint\n"
+        "Export it first: `mfn-patch export 'my models/y1,80' --format onnx`.\n",
+    )
+
+
+@pytest.mark.parametrize("command", [("compare", "face.png"), ("embed",)])
+def test_images_before_the_model(tool: Tool, face: Path, command: tuple[str, ...]) -> None:
+    model = face.with_name("m.onnx")
+    model.write_bytes(b"model")
+    ran = tool(command[0], face, *command[1:], model)
+    assert (ran.code, ran.out, ran.err) == (
+        1,
+        "",
+        f"mfn-patch: cannot run {face}: it is an image\n"
+        "Name the exported model first, then the images.\n",
+    )

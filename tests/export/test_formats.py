@@ -40,6 +40,18 @@ def test_files_of_different_precision_have_different_names() -> None:
             assert not names[0] & names[1], form.name
 
 
+def test_a_missing_format(tool: Tool, tmp_path: Path) -> None:
+    ran = tool("export", tmp_path / "m,1")
+    assert (ran.code, ran.out) == (2, "")
+    for form in formats.FORMATS:
+        assert f"  {form.name}  for {form.summary}\n" in ran.err
+
+
+def test_the_name_of_a_format_in_capitals(tool: Tool, tmp_path: Path) -> None:
+    ran = tool("export", tmp_path / "m,1", "--format", "ONNX")
+    assert (ran.code, f"no checkpoints of {tmp_path / 'm'}" in ran.err) == (1, True)
+
+
 def test_half_precision_that_a_format_lacks(tool: Tool, tmp_path: Path) -> None:
     for form in formats.FORMATS:
         if form.half_limits is None:

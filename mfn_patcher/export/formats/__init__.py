@@ -17,6 +17,7 @@ its own there, as slim has.
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,6 +67,15 @@ def of_file(path: Path) -> RunnableFormat:
     for form in runnable():
         if path.suffix == form.suffix:
             return form
+    from mfn_patcher.checkpoints.selection import checkpoint_name
+    from mfn_patcher.data.making.photo import SUFFIXES
+
+    if checkpoint := checkpoint_name(str(path)):
+        command = f"mfn-patch export {shlex.quote(checkpoint)} --format onnx"
+        raise ModelFileError(path, "it is a checkpoint", remedy=f"Export it first: `{command}`.")
+    if path.suffix.lower() in SUFFIXES:
+        remedy = "Name the exported model first, then the images."
+        raise ModelFileError(path, "it is an image", remedy=remedy)
     raise ModelFileError(path, f"its name does not end in {suffixes()}")
 
 

@@ -72,7 +72,7 @@ def synth(
     examples=("mfn-patch data make data/own faces --pairs 600",),
 )
 @click.argument("directory", metavar="OUT", type=PathType(path_type=Path))
-@click.argument("source", type=PathType(exists=True, path_type=Path))
+@click.argument("source", type=PathType(path_type=Path))
 @click.option(
     "--pairs",
     multiple=True,
@@ -88,8 +88,8 @@ def make(
 
     SOURCE is a folder with one folder per identity, or a list file with a path and an identity per
     line. JPEG and PNG files are copied; other formats are converted to PNG. Unreadable files,
-    duplicates and files of another size are left out and listed in OUT/left-out.tsv. Faces are not
-    aligned.
+    nested folders, duplicates and files of another size are left out and listed in
+    OUT/left-out.tsv. Faces are not aligned.
 
     People in verification pairs are left out of training. A pair list becomes a set of the same
     name; N randomly drawn pairs become own.bin. Existing files are not overwritten.

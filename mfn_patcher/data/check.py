@@ -11,7 +11,7 @@ from mfn_patcher.data.advice import advise_on_shared_images, digests_of
 from mfn_patcher.data.check_records import check_records
 from mfn_patcher.data.check_verification import check_verification_set
 from mfn_patcher.data.images import ImageSample
-from mfn_patcher.data.making.photo import SUFFIXES
+from mfn_patcher.data.making.source import has_folders_of_images
 from mfn_patcher.data.property_file import IMAGE_SIDE, Property, PropertyError, read_property
 from mfn_patcher.data.verification_set import (
     DRAWN,
@@ -210,7 +210,7 @@ def _check_files(directory: Path) -> list[Finding]:
         remedy = "Give the directory that contains train.rec."
         return [Finding(Level.ERROR, "directory", f"{directory} is not a directory", remedy)]
     missing = [name for name in _FILES if not (directory / name).exists()]
-    if len(missing) == len(_FILES) and _has_folders_of_images(directory):
+    if len(missing) == len(_FILES) and has_folders_of_images(directory):
         remedy = f"Make a data set of it with `mfn-patch data make OUT {directory} --pairs 600`, "
         remedy += f"and fine-tune on OUT with --recipe {DRAWN_RECIPE}."
         detail = "contains folders of images, which is not a data set yet"
@@ -219,12 +219,6 @@ def _check_files(directory: Path) -> list[Finding]:
         Finding(Level.ERROR, name, "is missing", "Copy it here; training requires it.")
         for name in missing
     ]
-
-
-def _has_folders_of_images(directory: Path) -> bool:
-    folders = (path for path in sorted(directory.iterdir()) if path.is_dir())
-    first = next(folders, None)
-    return first is not None and any(path.suffix.lower() in SUFFIXES for path in first.iterdir())
 
 
 def _check_property(directory: Path) -> tuple[Property | None, Finding]:

@@ -11,6 +11,7 @@ import cv2
 from PIL import Image, ImageDraw, ImageFont
 
 from mfn_patcher.data.images import ImageProblem, load_image, spread
+from mfn_patcher.data.making.source import has_folders_of_images
 from mfn_patcher.data.making.training_files import identity_names
 from mfn_patcher.data.property_file import IMAGE_SIDE
 from mfn_patcher.data.record_layout import read_layout
@@ -71,9 +72,11 @@ def choose(directory: Path) -> list[Row]:
         with RecordReader(directory / "train.rec") as reader:
             rows = list(_training(directory, reader, index))
     except OSError as error:
+        remedy = "Give a directory that contains train.rec and train.idx."
+        if directory.is_dir() and has_folders_of_images(directory):
+            remedy = f"Make a data set of it first with `mfn-patch data make OUT {directory}`."
         raise SheetError(
-            f"cannot read {error.filename}: {error.strerror}",
-            remedy="Give a directory that contains train.rec and train.idx.",
+            f"cannot read {error.filename}: {error.strerror}", remedy=remedy
         ) from error
     for name in set_names(directory):
         rows += _pairs(directory / f"{name}.bin")

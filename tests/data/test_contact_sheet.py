@@ -127,6 +127,14 @@ def test_a_set_of_one_kind_and_odd_images(pristine: Path, faces: Path) -> None:
     assert "lfw.bin: 1 pairs, 1 of the same person" in titles(rows)
 
 
+def test_a_folder_of_photos(tmp_path: Path) -> None:
+    (tmp_path / "ann").mkdir()
+    (tmp_path / "ann" / "1.png").touch()
+    with pytest.raises(SheetError) as raised:
+        choose(tmp_path)
+    assert f"`mfn-patch data make OUT {tmp_path}`" in raised.value.remedy
+
+
 def test_show(pristine: Path, tmp_path: Path, tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     ran = tool("data", "show", pristine)

@@ -8,6 +8,7 @@ for 50 bytes each to find duplicates and to write the identities.
 from __future__ import annotations
 
 import re
+import shlex
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,12 @@ from mfn_patcher.data.making.pairs import (
     spread_over_folds,
 )
 from mfn_patcher.data.making.photo import LeftOut, Photo, Reason, check_photos
-from mfn_patcher.data.making.source import Source, open_source
+from mfn_patcher.data.making.source import (
+    Source,
+    SourceError,
+    has_folders_of_images,
+    open_source,
+)
 from mfn_patcher.data.making.training_files import (
     IDENTITIES,
     LIST,
@@ -155,7 +161,7 @@ def make(
             f"two verification sets would be called {max(names, key=names.count)}",
             remedy="Give at most one number of pairs, and lists of different names.",
         )
-    source = open_source(request.source)
+    source = _open(directory, request.source)
     _check_places(directory, source, request)
     files = ("train.rec", "train.idx", *(f"{name}.bin" for name in names))
     files += (LIST, IDENTITIES, LEFT_OUT, "property")
@@ -201,6 +207,19 @@ def _set_name(text: str) -> str:
             remedy="Rename the list, using letters, digits, hyphens and underscores.",
         )
     return name
+
+
+def _open(directory: Path, path: Path) -> Source:
+    try:
+        return open_source(path)
+    except SourceError as error:
+        if directory.is_file() or (directory.is_dir() and has_folders_of_images(directory)):
+            raise MakeError(
+                f"{error}; {directory}, where the data set would go, looks like the source",
+                remedy="Name the data set first, then the source: "
+                f"`mfn-patch data make {shlex.quote(str(path))} {shlex.quote(str(directory))}`.",
+            ) from error
+        raise
 
 
 def _check_places(directory: Path, source: Source, request: Request) -> None:
@@ -304,6 +323,9 @@ class _Run:
         """
         source = self._source
         remaining = [number for number in range(len(source.names)) if number not in self.held_out]
+        for name in source.strays:
+            detail = "is not in the folder of an identity"
+            self._left_out.add(source.shown(name), Reason.STRAY, detail)
         with TrainingFiles(staging) as files:
             for identity, photo in self._photos(remaining):
                 shown = source.shown(photo.path)
@@ -352,6 +374,8 @@ class _Run:
         if self._left_out.counts[Reason.WRONG_SIZE]:
             side = f"{IMAGE_SIDE}x{IMAGE_SIDE}"
             return f"Align the faces to {side} pixels, or scale aligned ones with --resize."
+        if self._left_out.counts[Reason.FOLDER]:
+            return "Give a folder with one folder of images per identity, without folders in it."
         if self.held_out:
             return "Add people, use fewer of them in pairs, or use pairs of other photos."
         return "Add people, with a folder of images each."

@@ -181,6 +181,12 @@ def draw_pairs(people: Sequence[Sequence[str]], count: int) -> list[Pair]:
     Raises:
         PairError: There are not enough images for that many different pairs.
     """
+    if not people:
+        raise PairError(
+            f"{count} pairs cannot be drawn: no identity has two images, which a pair of the same "
+            "person needs",
+            remedy="Add images, or give a pair list.",
+        )
     wanted_different = count // 2
     wanted_same = count - wanted_different
     sizes = np.array([len(paths) for paths in people], dtype=np.int64)

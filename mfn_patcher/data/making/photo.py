@@ -33,6 +33,8 @@ _SIZE = (IMAGE_SIDE, IMAGE_SIDE)
 _LONGEST_SIDE = 8192  # a small file of a huge image would fill the memory
 # First bytes of the files that are copied, and the bytes without which one of them is incomplete.
 _COPIED = {b"\xff\xd8\xff": b"\xff\xd9", b"\x89PNG\r\n\x1a\n": b"IEND\xaeB`\x82"}
+# The first bytes of what phones save, after the length of the header. No decoder here reads it.
+_HEIC = {b"ftyp" + brand for brand in (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1")}
 _CHUNK = 32  # images per task of a thread
 
 
@@ -42,6 +44,8 @@ class Reason(str, enum.Enum):
     UNREADABLE = "unreadable"
     WRONG_SIZE = "wrong size"
     DUPLICATE = "duplicate"
+    FOLDER = "nested folder"
+    STRAY = "without identity"
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,8 @@ def check_photo(path: str, *, resize: bool) -> Photo | LeftOut:
     """
     try:
         content = files.read(Path(path))
+    except IsADirectoryError:
+        return LeftOut(path, Reason.FOLDER, "is a folder inside the folder of an identity")
     except OSError as error:
         detail = f"cannot be read: {error.strerror}"
         return LeftOut(path, Reason.UNREADABLE, detail)
@@ -135,6 +141,8 @@ def _check_chunk(
 
 def _encoded(content: bytes, *, resize: bool) -> bytes | _Problem:
     found = _jpeg_size(content) or _size(content)
+    if found is None and content[4:12] in _HEIC:
+        return _Problem(Reason.UNREADABLE, "is HEIC: convert it to JPEG or PNG")
     if found is None:
         return _Problem(Reason.UNREADABLE, "is not an image" if content else "is empty")
     size = f"is {found[0]}x{found[1]}"

@@ -10,8 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
+from mfn_patcher.data.making.photo import SUFFIXES
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.printable import one_line
+
+_REMEDY = (
+    "Give a folder with one folder of images per identity, or a list file with a path and an "
+    "identity per line."
+)
 
 
 class SourceError(MfnPatchError):
@@ -27,11 +33,13 @@ class Source(ABC):
         root: folder that the paths of the source are relative to.
         names: names of the identities, in the order of their labels.
         counts: number of files of each identity, whatever they contain.
+        strays: names of images in the root that belong to no identity.
     """
 
     root: Path
     names: Sequence[str]
     counts: Sequence[int]
+    strays: Sequence[str] = ()
 
     @abstractmethod
     def paths(self, identity: int) -> Iterator[str]:
@@ -55,13 +63,14 @@ def open_source(path: Path) -> Source:
     Raises:
         SourceError: The source cannot be read, or contains no image.
     """
+    if path.is_file() and path.suffix.lower() in SUFFIXES:
+        raise SourceError(f"{path} is an image", remedy=_REMEDY)
     try:
         source = FolderSource(path) if path.is_dir() else ListSource(path)
     except OSError as error:
         raise SourceError(
             f"cannot read {error.filename or path}: {error.strerror}",
-            remedy="Give a folder with one folder of images per identity, or a list file with a "
-            "path and an identity per line.",
+            remedy=_REMEDY,
         ) from error
     if not source.names:
         raise SourceError(
@@ -71,15 +80,28 @@ def open_source(path: Path) -> Source:
     return source
 
 
+def has_folders_of_images(directory: Path) -> bool:
+    """Return whether a folder looks like a source, by the first folder in it."""
+    folders = (path for path in sorted(directory.iterdir()) if path.is_dir())
+    first = next(folders, None)
+    return first is not None and any(path.suffix.lower() in SUFFIXES for path in first.iterdir())
+
+
 class FolderSource(Source):
     """A folder that contains one folder per identity; hidden files are ignored."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        names, strays = [], []
         with os.scandir(root) as entries:
-            names = [entry.name for entry in entries if _is_visible(entry) and entry.is_dir()]
+            for entry in filter(_is_visible, entries):
+                if entry.is_dir():
+                    names.append(entry.name)
+                elif Path(entry.name).suffix.lower() in SUFFIXES:
+                    strays.append(entry.name)
         # By bytes, so that the order is the same in every locale.
         self.names = sorted(names, key=os.fsencode)
+        self.strays = sorted(strays, key=os.fsencode)
         self.counts = array("L", (len(self._files(name)) for name in self.names))
         self._numbers = {name: number for number, name in enumerate(self.names)}
 

@@ -117,7 +117,10 @@ def test_what_cannot_be_used_is_listed(people: Path, tmp_path: Path) -> None:
     (one / "cut.jpg").write_bytes(whole[:-400])
     (one / "empty.jpg").write_bytes(b"")
     (one / "folder.jpg").mkdir()
+    (one / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0")
+    (one / "film.mp4").write_bytes(b"\0\0\0\x18ftypisom\0\0\0\0")
     (one / "notes.txt").write_text("hello")
+    shutil.copy(one / "1.jpg", people / "stray.JPG")
     (one / ".hidden").write_text("ignored")
     (one / "noise.jpg").write_bytes(b"\xff\xd8" + os.urandom(2000))
     os.mkfifo(one / "pipe.jpg")
@@ -130,7 +133,10 @@ def test_what_cannot_be_used_is_listed(people: Path, tmp_path: Path) -> None:
     assert left_out(tmp_path / "made") == {
         "person-00/cut.jpg": "ends early",
         "person-00/empty.jpg": "is empty",
-        "person-00/folder.jpg": "cannot be read: Is a directory",
+        "person-00/folder.jpg": "is a folder inside the folder of an identity",
+        "person-00/phone.heic": "is HEIC: convert it to JPEG or PNG",
+        "person-00/film.mp4": "is not an image",
+        "stray.JPG": "is not in the folder of an identity",
         "person-00/notes.txt": "is not an image",
         "person-00/noise.jpg": "is not an image",
         "person-00/pipe.jpg": "cannot be read: it is a pipe, socket or device",
@@ -141,7 +147,8 @@ def test_what_cannot_be_used_is_listed(people: Path, tmp_path: Path) -> None:
         ),
     }
     assert made.left_out == {
-        Reason.UNREADABLE: 6, Reason.WRONG_SIZE: 1, Reason.DUPLICATE: 2,
+        Reason.UNREADABLE: 7, Reason.WRONG_SIZE: 1, Reason.DUPLICATE: 2, Reason.FOLDER: 1,
+        Reason.STRAY: 1,
     }  # fmt: skip
     assert (made.identities, made.images, made.empty, made.contradictions) == (6, 36, 1, 1)
     assert "nobody" not in (tmp_path / "made" / "identities.txt").read_text()
@@ -262,6 +269,9 @@ def test_progress_counts_every_file_to_the_end(people: Path, tmp_path: Path) -> 
         ("size", ("20",), "no image of the 2 people .* which is 250x250"),
         ("one", (), "1 of 1 identities are left to train on, and there must be 2"),
         ("empty", (), "contains no identities"),
+        ("nested", (), "0 of 1 .* first is deep/person-00, which is a folder inside the folder"),
+        ("nested", ("20",), "no image of the 1 people .* is a folder inside the folder"),
+        ("single", ("20",), "20 pairs cannot be drawn: no identity has two images"),
     ],
 )
 def test_refused(
@@ -272,11 +282,43 @@ def test_refused(
     for path in people.iterdir():
         if damage == "empty" or (damage == "one" and path.name != "person-00"):
             shutil.rmtree(path)
+        if damage == "single":
+            for photo in sorted(path.iterdir())[1:]:
+                photo.unlink()
+    if damage == "nested":
+        people = Path(shutil.move(people, tmp_path / "all" / "deep")).parent
     with pytest.raises((MakeError, PairError, SourceError), match=message) as raised:
         make(tmp_path / "made", people, *pairs)
     assert raised.value.remedy
     assert raised.value.exit_code == 1
     assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("what", ["folder", "list"])
+@pytest.mark.parametrize("there", [False, True])
+def test_source_and_data_set_swapped(
+    people: Path, tmp_path: Path, *, what: str, there: bool
+) -> None:
+    (tmp_path / "list.txt").write_text("faces/person-00/0.jpg\tAnn\n")
+    source = people if what == "folder" else tmp_path / "list.txt"
+    out = tmp_path / "my data"
+    if there:
+        out.mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(MakeError, match="where the data set would go, looks like the s") as raised:
+        make(source, out)
+    assert raised.value.remedy.endswith(f"`mfn-patch data make '{out}' {source}`.")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_sources_that_are_none(people: Path, tmp_path: Path) -> None:
+    for source, message in (
+        ("faces/person-00/0.jpg", "is an image"),
+        ("none", "cannot read .*none"),
+    ):
+        with pytest.raises(SourceError, match=message) as raised:
+            make(tmp_path / "made", tmp_path / source)
+        assert "one folder of images per identity" in raised.value.remedy
 
 
 def test_a_list_with_another_number_of_columns(people: Path, tmp_path: Path) -> None:

@@ -27,15 +27,15 @@ from tests.support.tool import Tool
 from tests.support.training import wait_until
 
 PROGRAMS = Path(__file__).parent / "programs"
-BATCH, STEPS, KILLS = 4, 14, 10
+BATCH, STEPS, KILLS = 3, 14, 10
 SEED = 20180427
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """21 images: five steps per epoch, and one image left over."""
+    """16 images: five steps per epoch, and one image left over."""
     folder = tmp_path_factory.mktemp("data") / "faces"
-    synthesise(folder, identities=3, images_per_identity=7, sets=())
+    synthesise(folder, identities=2, images_per_identity=8, sets=())
     return folder
 
 
@@ -47,7 +47,7 @@ class Script:
     ) -> None:
         self.source = workspace / "src"
         self.data = data
-        self.batch = BATCH // devices
+        self.batch = BATCH if devices == 1 else 2
         self.main = "train_softmax.py" if devices == 1 else str(PROGRAMS / "two_devices.py")
         self.engine = engine
         self.environment = engine_environment(engine)

@@ -16,10 +16,10 @@ from click.exceptions import NoSuchCommand
 from mfn_patcher.cli import completion
 from mfn_patcher.cli.bars import show_bars
 from mfn_patcher.cli.command import write_examples
-from mfn_patcher.cli.terminal import echo, prefix_log, prepare, show_log
+from mfn_patcher.cli.terminal import complain, echo, prefix_log, prepare, show_log
 from mfn_patcher.cli.version import print_version
 from mfn_patcher.errors import ExitCode, MfnPatchError
-from mfn_patcher.remedies import COMMAND, as_typed, command
+from mfn_patcher.remedies import COMMAND, command
 
 # Errors of the machine rather than bugs of this program.
 _ENVIRONMENT = {
@@ -119,7 +119,7 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         Path.cwd()
     except FileNotFoundError:
-        _complain("the current folder no longer exists", "Change to another folder and try again.")
+        complain("the current folder no longer exists", "Change to another folder and try again.")
         return ExitCode.ERROR
     try:
         name = command()
@@ -133,7 +133,7 @@ def run(arguments: list[str] | None = None) -> int:
             )
         return int(done or ExitCode.DONE)
     except MfnPatchError as error:
-        _complain(str(error), error.remedy)
+        complain(str(error), error.remedy)
         return error.exit_code
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
@@ -141,12 +141,12 @@ def run(arguments: list[str] | None = None) -> int:
         error.show()
         return ExitCode.USAGE
     except (KeyboardInterrupt, click.Abort):
-        _complain("interrupted", "")
+        complain("interrupted")
         return ExitCode.INTERRUPTED
     except OSError as error:
         if error.errno not in _ENVIRONMENT:
             return _bug()
-        _complain(f"{error.filename or 'the disk'}: {error.strerror}", _ENVIRONMENT[error.errno])
+        complain(f"{error.filename or 'the disk'}: {error.strerror}", _ENVIRONMENT[error.errno])
         return ExitCode.ERROR
     except Exception:
         return _bug()
@@ -164,14 +164,9 @@ def _open_standard_streams() -> None:
             setattr(sys, name, stream)
 
 
-def _complain(message: str, remedy: str) -> None:
-    text = f"mfn-patch: {message}" + (f"\n{remedy}" if remedy else "")
-    echo(as_typed(text), err=True)
-
-
 def _bug() -> int:
     echo(traceback.format_exc(), err=True, nl=False)
-    _complain(
+    complain(
         "this is a bug in mfn-patch",
         "Please report it with the lines above and those of `mfn-patch --version`.",
     )

@@ -43,6 +43,12 @@ def as_cell(text: str) -> str:
     return _visible(text).replace("\t", r"\t").replace("\n", r"\n")
 
 
+def complain(message: str, remedy: str = "") -> None:
+    """Write an error and what to do about it to standard error."""
+    text = f"mfn-patch: {message}" + (f"\n{remedy}" if remedy else "")
+    echo(as_typed(text), err=True)
+
+
 def echo(text: object = "", *, err: bool = False, nl: bool = True) -> None:
     """Write to standard output or, with `err`, to standard error, escaping unsafe characters."""
     stream = sys.stderr if err else sys.stdout

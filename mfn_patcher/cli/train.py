@@ -29,7 +29,8 @@ from mfn_patcher.cli.options import (
     recipe_option,
     workspace_option,
 )
-from mfn_patcher.cli.terminal import can_redraw, echo
+from mfn_patcher.cli.terminal import can_redraw, complain, echo
+from mfn_patcher.errors import ExitCode
 
 if TYPE_CHECKING:
     from mfn_patcher.cluster.job import Job
@@ -87,7 +88,9 @@ _SECTIONS = {
     help="Stages to run: numbers, names, or all.",
 )
 @recipe_option
-@click.option("--dry-run", is_flag=True, help="Print the commands without running them.")
+@click.option(
+    "--dry-run", is_flag=True, help="Print the commands, and what keeps them from running."
+)
 @click.option("--resume", is_flag=True, help="Resume from the last complete checkpoint.")
 @workspace_option
 @data_dir_option
@@ -183,7 +186,12 @@ def train(
         session = session.resumed()
     if dry_run:
         _explain(session, job)
-        return
+        problems = session.problems(
+            gate=not skip_accuracy_gate, saves=job is None or not job.rank.number
+        )
+        for problem in problems:
+            complain(str(problem), problem.remedy)
+        context.exit(problems[0].exit_code if problems else ExitCode.DONE)
     # Open MPI gives its processes a terminal even if it has none itself.
     display = can_redraw(sys.stdout) and not (job and not job.hosts)
     supervision = Supervision(

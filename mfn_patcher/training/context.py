@@ -68,11 +68,11 @@ class RunContext:
         return found
 
     def describe_engine(self, plan: StagePlan) -> tuple[str, tuple[Path, ...]]:
-        """Return the engine for a stage, or why there is none, and its `Engine.packages`."""
+        """Return which engine trains a stage, or that there is none, and its `Engine.packages`."""
         try:
             engine = self.engine(plan)
         except InterpreterError as error:
-            return f"none: {error}. {error.remedy}", (trainer.FOLDER,)
+            return f"none: {error}", (trainer.FOLDER,)
         return engine.describe(), engine.packages
 
     @functools.cached_property

@@ -1,11 +1,15 @@
-"""Checks before a stage starts: code, data set, folders, and the checkpoint to start from."""
+"""Checks before a stage starts: code, data set, folders, and the checkpoint to start from.
+
+A start stops at the first problem, and a dry run lists all of them; both make the same checks.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
@@ -14,6 +18,7 @@ from mfn_patcher.checkpoints import parameters
 from mfn_patcher.data.property_file import PropertyError, read_property
 from mfn_patcher.data.verification_set import DRAWN, DRAWN_RECIPE, NAMES, set_names
 from mfn_patcher.engine.choice import Engine
+from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.finding import Finding, Level
 from mfn_patcher.progress import task
 from mfn_patcher.runs import output, record
@@ -34,13 +39,8 @@ def check_host(plans: Sequence[StagePlan], context: RunContext) -> Engine:
         TrainingError: something is missing.
         InterpreterError: the interpreter cannot train.
     """
-    require_script(context.source, plans[0].script)
-    checked = set()
-    for plan in plans:
-        key = (plan.data_dir, plan.batch_size, plan.targets)
-        if key not in checked:
-            _require_data(plan, context)
-        checked.add(key)
+    for check in _host_checks(plans, context):
+        check()
     return context.engine(plans[0])
 
 
@@ -107,12 +107,59 @@ def check_checkpoints(plans: Sequence[StagePlan], context: RunContext, *, gate: 
         TrainingError: a folder or checkpoint does not serve.
         AccuracyGateError: a stage would start from one that has learned nothing.
     """
+    for check in _checkpoint_checks(plans, context, gate=gate):
+        check()
+
+
+def find_problems(
+    plans: Sequence[StagePlan], context: RunContext, *, gate: bool, saves: bool = True
+) -> list[MfnPatchError]:
+    """Return everything that keeps a chain of stages from starting, in the order of the checks.
+
+    Args:
+        plans: plans of the stages, in order.
+        context: where they run.
+        gate: whether to check the accuracy of what a stage starts from.
+        saves: whether this host reads and saves checkpoints, as only rank 0 does.
+
+    Returns:
+        What `check_checkpoints` and `check_host` would raise, one after another.
+    """
+    checks = [*_host_checks(plans, context)]
+    if saves:
+        checks[:0] = _checkpoint_checks(plans, context, gate=gate)
+    problems = []
+    for check in checks:
+        try:
+            check()
+        except MfnPatchError as error:
+            problems.append(error)
+    return problems
+
+
+def _host_checks(plans: Sequence[StagePlan], context: RunContext) -> Iterator[Callable[[], object]]:
+    yield functools.partial(require_script, context.source, plans[0].script)
+    data = {(plan.data_dir, plan.batch_size, plan.targets): plan for plan in reversed(plans)}
+    for plan in reversed(data.values()):
+        yield functools.partial(_require_data, plan, context)
+    yield functools.partial(context.engine, plans[0])
+
+
+def _checkpoint_checks(
+    plans: Sequence[StagePlan], context: RunContext, *, gate: bool
+) -> Iterator[Callable[[], object]]:
     saved: set[Path] = set()
     for plan in plans:
-        _check_models(plan, context)
-        check_start(plan, context, saved, gate=gate)
-        describe_pretrained(plan, context)
+        yield functools.partial(_check_models, plan, context)
+        yield functools.partial(_check_chained_start, plan, context, frozenset(saved), gate=gate)
         saved.add(context.resolve(plan.prefix))
+
+
+def _check_chained_start(
+    plan: StagePlan, context: RunContext, saved: AbstractSet[Path], *, gate: bool
+) -> None:
+    check_start(plan, context, saved, gate=gate)
+    describe_pretrained(plan, context)
 
 
 def check_start(

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mfn_patcher.checkpoints import folder as checkpoints
 from mfn_patcher.children import interpreter
+from mfn_patcher.errors import MfnPatchError
+from mfn_patcher.printable import counted
 from mfn_patcher.recipes import loading
 from mfn_patcher.runs.code import Code, read_code
 from mfn_patcher.trainer.mfn_trainer.precision import FP32
@@ -17,6 +20,7 @@ from mfn_patcher.training.errors import TrainingError
 from mfn_patcher.training.options import DEFAULT_SEED, Options
 from mfn_patcher.training.plan import StagePlan
 from mfn_patcher.training.planner import plan_chain
+from mfn_patcher.training.preflight import find_problems
 from mfn_patcher.training.resume import remaining
 
 
@@ -63,13 +67,31 @@ class Session:
         """
         return dataclasses.replace(self, plans=remaining(self.plans, self.context))
 
+    def problems(self, *, gate: bool, saves: bool = True) -> list[MfnPatchError]:
+        """Return what keeps it from starting, as `find_problems` does."""
+        return find_problems(self.plans, self.context, gate=gate, saves=saves) if self.plans else []
+
     def explain(self) -> list[str]:
         """Return for each stage its command, with the reason for each difference."""
         context = self.context
         return [
-            explain(plan, context.source, context.python, *context.describe_engine(plan))
+            explain(
+                dataclasses.replace(plan, notes=(*plan.notes, *self._note_existing(plan))),
+                context.source,
+                context.python,
+                *context.describe_engine(plan),
+            )
             for plan in self.plans
         ]
+
+    def _note_existing(self, plan: StagePlan) -> list[str]:
+        """Say what a run would do with the checkpoints that are where it saves."""
+        prefix = self.context.resolve(plan.prefix)
+        existing = checkpoints.find(prefix)
+        if plan.resumed_from is not None or not existing:
+            return []
+        count = counted(len(existing), "existing checkpoint", "existing checkpoints")
+        return [f"{count} of {prefix} will first be moved aside; --resume continues a run instead"]
 
 
 def prepare(request: TrainingRequest, *, resume: bool) -> Session:

@@ -69,7 +69,8 @@ def test_a_dry_run_prints_every_role(
     (tmp_path / "hosts").write_text("localhost\n127.0.0.1\n")
     options = ("-w", workspace, "--stage", "2,3", "--cpu", "--dry-run", "--engine", engine)
     ran = tool("train", *options, "--hosts", tmp_path / "hosts")
-    assert ran.code == 0, ran.err
+    assert ran.code == 1
+    assert "stage 2 (softmax) cannot train on" in ran.err
     roles = [line for line in ran.out.splitlines() if "DMLC_ROLE" in line]
     kinds = [kind for each in beside for kind in (*each, "worker", "worker")]
     assert [line.split()[0] for line in roles] == [f"DMLC_ROLE={kind}" for kind in kinds]

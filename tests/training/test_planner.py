@@ -74,19 +74,22 @@ def test_nothing_is_changed_by_default() -> None:
 
 
 @pytest.mark.long
-def test_dry_run_needs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dry_run_plans_where_nothing_can_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     ran = CliRunner().invoke(train, ["--stage", "all", "--dry-run"], catch_exceptions=False)
-    assert ran.exit_code == 0
+    assert ran.exit_code == 1
     assert list(tmp_path.iterdir()) == []
-    words = [split(part) for part in ran.output.split("\n\n")]
+    assert "train_softmax.py does not exist" in ran.stderr
+    words = [split(part) for part in ran.stdout.split("\n\n")]
     for documented, tokens, steps in zip(DOCUMENTED, words, ("40000", "160000", "50000")):
         path, *line = tokens
         assert path == f"PYTHONPATH={trainer.FOLDER}"
         assert line == [*shlex.split(documented), "--max-steps", steps]
-    assert f"# stage 2 (softmax), runs in {tmp_path}/insightface/src, python is /" in ran.output
-    assert "# added: --max-steps 50000 — the original recipe gives no number" in ran.output
+    assert f"# stage 2 (softmax), runs in {tmp_path}/insightface/src, python is /" in ran.stdout
+    assert "# added: --max-steps 50000 — the original recipe gives no number" in ran.stdout
 
 
 @pytest.mark.long
@@ -95,7 +98,7 @@ def test_relative_paths_are_the_users(tmp_path: Path, monkeypatch: pytest.Monkey
     arguments = ["--stage", "3", "--dry-run", "--data-dir", "数据 1", "--models-dir", "../m"]
     arguments += ["--pretrained", "m/model,7"]
     ran = CliRunner().invoke(train, arguments, catch_exceptions=False)
-    tokens = split(ran.output)
+    tokens = split(ran.stdout)
     assert f"{tmp_path}/数据 1" in tokens
     assert f"{tmp_path.parent}/m/model-y1-arcface" in tokens
     assert f"{tmp_path}/m/model,7" in tokens

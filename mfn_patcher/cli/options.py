@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -262,13 +263,14 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], right: str
 
 
 def print_findings(findings: Iterable[Finding]) -> None:
-    """Print a line a finding, and its remedy below."""
+    """Print a line per finding, and below it its remedy, or below the last that has the same."""
     colours = {"ok": "green", "warning": "yellow", "failed": "red"}
-    for finding in findings:
+    listed = list(findings)
+    for finding, following in zip_longest(listed, listed[1:]):
         word = finding.level.value
         level = style(f"{word:<8}", fg=colours[word], bold=True)
         echo(f"{level}{finding.check}: {finding.detail}")
-        if finding.remedy:
+        if finding.remedy and not (following and following.remedy == finding.remedy):
             echo(f"{'':8}{as_typed(finding.remedy)}")
 
 

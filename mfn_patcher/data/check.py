@@ -216,7 +216,7 @@ def _check_files(directory: Path) -> list[Finding]:
         detail = "contains folders of images, which is not a data set yet"
         return [Finding(Level.ERROR, "directory", detail, remedy)]
     return [
-        Finding(Level.ERROR, name, "is missing", "Copy it here; training requires it.")
+        Finding(Level.ERROR, name, "is missing", "Copy what is missing here; training requires it.")
         for name in missing
     ]
 
@@ -247,7 +247,7 @@ def _check_verification(
                 Level.WARNING,
                 path.name,
                 "is missing: the script skips it, so its accuracy is not measured",
-                "Put it beside train.rec to have it measured.",
+                "Put what is missing beside train.rec to have it measured.",
             )
         ]
     try:

@@ -18,7 +18,7 @@ from mfn_patcher.doctor.examination import (
 from mfn_patcher.engine import MXNET, TORCH
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.finding import Finding, Level
-from mfn_patcher.training import memory, preflight
+from mfn_patcher.training import data_set, memory
 
 _MS1M_IDENTITIES = 85164
 _SOURCES = {MXNET: "MXNet's own memory plan", TORCH: "the sizes of the layers"}
@@ -33,7 +33,7 @@ def check_data(examination: Examination) -> Iterator[Finding]:
         if (folder, targets) in seen:
             continue
         seen.add((folder, targets))
-        findings = preflight.check_data(plan, examination.context)
+        findings = data_set.check(plan, examination.context)
         for found in findings:
             yield Finding(found.level, "data set", f"{found.check}: {found.detail}", found.remedy)
         try:

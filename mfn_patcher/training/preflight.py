@@ -5,7 +5,6 @@ A start stops at the first problem, and a dry run lists all of them; both make t
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import logging
 import os
@@ -16,10 +15,9 @@ from pathlib import Path
 from mfn_patcher.checkpoints import folder as checkpoints
 from mfn_patcher.checkpoints import parameters
 from mfn_patcher.data.property_file import PropertyError, read_property
-from mfn_patcher.data.verification_set import DRAWN, DRAWN_RECIPE, NAMES, set_names
 from mfn_patcher.engine.choice import Engine
 from mfn_patcher.errors import MfnPatchError
-from mfn_patcher.finding import Finding, Level
+from mfn_patcher.finding import Level
 from mfn_patcher.progress import task
 from mfn_patcher.runs import output, record
 from mfn_patcher.trainer.mfn_trainer.layout import symbol_file
@@ -42,57 +40,6 @@ def check_host(plans: Sequence[StagePlan], context: RunContext) -> Engine:
     for check in _host_checks(plans, context):
         check()
     return context.engine(plans[0])
-
-
-def check_data(plan: StagePlan, context: RunContext) -> list[Finding]:
-    """Check the data set of a stage.
-
-    Returns:
-        An error for everything that would stop the script, with how to train on own faces if that
-        may be what the user is after; or a warning if no accuracy will be measured. Nothing if all
-        is well.
-    """
-    from mfn_patcher.data import check  # noqa: PLC0415  (imports NumPy)
-
-    folder = context.resolve(plan.data_dir)
-    targets = NAMES if plan.targets is None else plan.targets
-    findings = list(check.preflight(folder, plan.batch_size, targets))
-    if findings:
-        *_, last = findings
-        remedy = f"{last.remedy} {_own_faces(plan, folder)}".rstrip()
-        return [*findings[:-1], dataclasses.replace(last, remedy=remedy)]
-    present = set_names(folder)
-    if any(targets) and not set(targets).intersection(present):
-        findings.append(
-            Finding(
-                Level.WARNING,
-                "verification sets",
-                f"{folder} has none of {', '.join(targets)}: no accuracy will be measured",
-                _own_faces(plan, folder)
-                or (
-                    f"End the training command with -- --target {','.join(present)}."
-                    if present
-                    else "`mfn-patch data make --pairs` draws pairs."
-                ),
-            )
-        )
-    return findings
-
-
-def _own_faces(plan: StagePlan, folder: Path) -> str:
-    """Return how to train on own faces, if a recipe for another data set meets them or nothing."""
-    from mfn_patcher.data.making.training_files import IDENTITIES  # noqa: PLC0415  (imports NumPy)
-
-    if plan.recipe == DRAWN_RECIPE:
-        return ""
-    if not folder.is_dir():
-        return (
-            "To train on your own faces, make a data set with `mfn-patch data make`, and pass it "
-            f"with --data-dir and --recipe {DRAWN_RECIPE}."
-        )
-    if (folder / IDENTITIES).exists() or DRAWN in set_names(folder):
-        return f"To fine-tune on your own faces, pass --recipe {DRAWN_RECIPE}."
-    return ""
 
 
 def check_checkpoints(plans: Sequence[StagePlan], context: RunContext, *, gate: bool) -> None:
@@ -224,20 +171,20 @@ def describe_pretrained(plan: StagePlan, context: RunContext) -> list[str]:
 
 
 def _require_data(plan: StagePlan, context: RunContext) -> None:
+    from mfn_patcher.training import data_set  # noqa: PLC0415  (imports NumPy)
+
     with task("checking the data set"):
-        findings = check_data(plan, context)
-    for finding in findings:
-        if finding.level is Level.WARNING:
+        findings = data_set.check(plan, context)
+    errors = [finding for finding in findings if finding.level is Level.ERROR]
+    if not errors:
+        for finding in findings:
             _LOG.warning("%s. %s", finding.detail, finding.remedy)
-    findings = [finding for finding in findings if finding.level is Level.ERROR]
-    if not findings:
         return
-    lines = [f"  {finding.check}: {finding.detail}" for finding in findings]
+    lines = [f"  {finding.check}: {finding.detail}" for finding in errors]
     remedies = [finding.remedy for finding in findings if finding.remedy]
+    folder = context.resolve(plan.data_dir)
     raise TrainingError(
-        "\n".join(
-            [f"{plan.stage.title} cannot train on {context.resolve(plan.data_dir)}:", *lines]
-        ),
+        "\n".join([f"{plan.stage.title} cannot train on {folder}:", *lines]),
         remedy=" ".join([*dict.fromkeys(remedies), "To use another data set, pass --data-dir."]),
     )
 

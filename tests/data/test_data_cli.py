@@ -79,6 +79,22 @@ def test_schema_is_one() -> None:
     jsonschema.Draft202012Validator.check_schema(json.loads(schema.read_text(encoding="utf-8")))
 
 
+def test_a_remedy_is_said_once(faces: Path, tool: Tool) -> None:
+    for name in ("train.rec", "train.idx", "cfp_fp.bin", "agedb_30.bin"):
+        (faces / name).unlink()
+    missing = "is missing: the script skips it, so its accuracy is not measured"
+    assert tool("data", "check", faces).out.splitlines() == [
+        "failed  train.rec: is missing",
+        "failed  train.idx: is missing",
+        "        Copy what is missing here; training requires it.",
+        "ok      property: 4 classes, 112x112 images",
+        "ok      lfw.bin: 40 images, 20 pairs",
+        f"warning cfp_fp.bin: {missing}",
+        f"warning agedb_30.bin: {missing}",
+        "        Put what is missing beside train.rec to have it measured.",
+    ]
+
+
 @pytest.mark.parametrize("command", ["synth", "make", "check", "show"])
 def test_help_ends_with_an_example(tool: Tool, command: str) -> None:
     last = tool("data", command, "--help").out.rstrip().splitlines()[-1]

@@ -11,10 +11,10 @@ from mfn_patcher.data.verification_set import DRAWN, DRAWN_RECIPE
 from mfn_patcher.finding import Level
 from mfn_patcher.recipes import DEFAULT, loading
 from mfn_patcher.runs.code import Code
+from mfn_patcher.training import data_set
 from mfn_patcher.training.context import RunContext
 from mfn_patcher.training.options import Options
 from mfn_patcher.training.planner import plan_chain
-from mfn_patcher.training.preflight import check_data
 from tests.support.photos import draw_people
 from tests.support.tool import Tool
 
@@ -36,7 +36,7 @@ def said(folder: Path, recipe_name: str = DEFAULT, batch_size: int = 8) -> list[
     options = Options(data_dir=folder, batch_size=batch_size, cpu=True)
     plan, *_ = plan_chain(recipe, recipe.stages, options)
     context = RunContext(folder.parent, "python", {}, Code())
-    return [(each.level, each.remedy) for each in check_data(plan, context)]
+    return [(each.level, each.remedy) for each in data_set.check(plan, context)]
 
 
 def test_the_recipe_for_own_faces_measures_the_set_that_is_drawn(own: Path) -> None:
@@ -45,17 +45,27 @@ def test_the_recipe_for_own_faces_measures_the_set_that_is_drawn(own: Path) -> N
 
 
 def test_another_recipe_on_own_faces(own: Path) -> None:
-    assert said(own) == [(Level.WARNING, USE_THE_RECIPE)]
+    named = "End the training command with -- --target own."
+    assert said(own) == [(Level.WARNING, named), (Level.WARNING, USE_THE_RECIPE)]
     assert said(own, batch_size=512) == [
-        (Level.ERROR, f"Pass --batch-size 24 or less. {USE_THE_RECIPE}")
+        (Level.ERROR, "Pass --batch-size 24 or less."),
+        (Level.WARNING, USE_THE_RECIPE),
+    ]
+
+
+def test_a_recipe_of_the_user_is_their_own_choice(own: Path, tmp_path: Path) -> None:
+    text, _ = loading.read_text(DEFAULT)
+    (tmp_path / "mine.toml").write_text(text.replace(f'"{DEFAULT}"', '"mine"'))
+    assert said(own, str(tmp_path / "mine.toml"), batch_size=512) == [
+        (Level.ERROR, "Pass --batch-size 24 or less.")
     ]
 
 
 def test_own_faces_without_pairs(own: Path, tmp_path: Path) -> None:
     for name in ("train.rec", "train.idx", "property", "identities.txt"):
         (tmp_path / name).symlink_to(own / name)
-    assert said(tmp_path) == [(Level.WARNING, USE_THE_RECIPE)]
     draw = "`mfn-patch data make --pairs` draws pairs."
+    assert said(tmp_path) == [(Level.WARNING, draw), (Level.WARNING, USE_THE_RECIPE)]
     assert said(tmp_path, DRAWN_RECIPE) == [(Level.WARNING, draw)]
 
 
@@ -68,8 +78,8 @@ def test_a_set_of_another_name(own: Path, tmp_path: Path) -> None:
 
 
 def test_no_data_set_yet(own: Path, tmp_path: Path) -> None:
-    ((level, remedy),) = said(tmp_path / "none")
-    assert level is Level.ERROR
+    _, (level, remedy) = said(tmp_path / "none")
+    assert level is Level.WARNING
     assert "`mfn-patch data make`, and pass it with --data-dir and --recipe finetune-own" in remedy
     ((level, remedy),) = said(own.parent / "faces")
     assert level is Level.ERROR
@@ -86,6 +96,8 @@ def test_doctor_and_train_say_it(own: Path, tool: Tool, tmp_path: Path) -> None:
     assert ran.code == 4
     assert "failed  data set: train.rec: 24 images are fewer than a batch of 512" in ran.out
     assert USE_THE_RECIPE in ran.out
+    ran = tool("train", "--stage", "2", *given)
+    assert ran.code == 1
     ran = tool("doctor", *given, "--batch-size", 8)
     assert "warning data set: verification sets: " in ran.out
     assert "ok      data set: 4 identities in " in ran.out

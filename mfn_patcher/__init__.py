@@ -1,3 +1,3 @@
-"""Patch insightface at a pinned commit, verify it, and train MobileFaceNet."""
+"""Keep patches on a pinned upstream, and train MobileFaceNet with those on insightface."""
 
 __version__ = "0.1.0"

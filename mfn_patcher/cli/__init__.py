@@ -46,6 +46,7 @@ _SECTIONS = {
 }
 _EXAMPLES = (
     "mfn-patch demo",
+    "mfn-patch init cups-patches --upstream https://github.com/OpenPrinting/cups.git --pin v2.4.2",
     "mfn-patch apply && mfn-patch train --stage all --data-dir /data/faces_ms1m_112x112",
     "mfn-patch check --against upstream",
 )
@@ -102,7 +103,7 @@ class _Commands(click.Group):
     help="Show versions, as a bug report needs them, and exit.",
 )
 def cli() -> None:
-    """Patch insightface at a pinned commit, verify it, and train MobileFaceNet."""
+    """Keep patches on a pinned upstream, and train MobileFaceNet with those on insightface."""
 
 
 def main() -> None:

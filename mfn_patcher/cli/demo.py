@@ -57,13 +57,17 @@ def demo(
     from mfn_patcher.data.synth import count_images, synthesise
     from mfn_patcher.patching.applying import apply
     from mfn_patcher.patching.workspace import Workspace
+    from mfn_patcher.recipes import loading
+    from mfn_patcher.training.script import require_patches
 
     path = interpreter.find(python)
     place = Workspace(workspace)
     data, models = place.path / "datasets" / "synthetic", place.path / "models" / "demo"
 
-    _LOG.info("1/4 applying the patches")
     series = load_project_series(project)
+    require_patches(series, loading.load().script)
+
+    _LOG.info("1/4 applying the patches")
     address = address or series.upstream.address
     applied = apply(place, series, series.patches, address)
     _LOG.info(

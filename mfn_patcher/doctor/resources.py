@@ -19,6 +19,7 @@ from mfn_patcher.engine import MXNET, TORCH
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.finding import Finding, Level
 from mfn_patcher.training import data_set, memory
+from mfn_patcher.training.script import require_script
 
 _MS1M_IDENTITIES = 85164
 _SOURCES = {MXNET: "MXNet's own memory plan", TORCH: "the sizes of the layers"}
@@ -49,6 +50,7 @@ def check_memory(examination: Examination) -> Iterator[Finding]:
     if not (examination.engine and examination.patched):
         return
     try:
+        require_script(examination.context.source, examination.plans[0].script)
         estimate = memory.estimate(
             examination.plans,
             examination.context.source,

@@ -32,7 +32,7 @@ def check(plan: StagePlan, context: RunContext) -> list[Finding]:
             remedy = f"End the training command with -- --target {','.join(present)}."
         findings.append(Finding(Level.WARNING, "verification sets", detail, remedy))
     if findings and (remedy := _own_faces(plan.recipe, folder, present)):
-        detail = f"{plan.recipe} is not meant for data sets of your own faces"
+        detail = f"{plan.recipe} is meant for published data sets such as MS1M"
         findings.append(Finding(Level.WARNING, "recipe", detail, remedy))
     return findings
 

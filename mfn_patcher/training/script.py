@@ -9,6 +9,19 @@ from mfn_patcher.training.errors import TrainingError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mfn_patcher.patching.series import Series
+
+
+def require_patches(series: Series, script: str) -> None:
+    """Raise TrainingError if a series is for another upstream than that of a recipe's script."""
+    path = f"src/{script}"
+    if path not in series.paths:
+        raise TrainingError(
+            f"the patches of {series.root} are not for insightface: none changes {path}, which the "
+            "recipes run",
+            remedy="Change to a folder without a project: the built-in patches are used there.",
+        )
+
 
 def require_script(source: Path, script: str) -> None:
     """Raise TrainingError if a recipe's script is not in the folder `source` of a workspace."""

@@ -52,6 +52,7 @@ def test_three_stages_in_a_chain(
     assert re.findall(r"\[lfw\]\[(\d+)\]Accuracy-Flip", out) == ["2", "4"] * 3
     assert "loading ['../models/MobileFaceNet/model-y1-softmax', '2']" in out
     assert "margin_s=128.0" in out
+    assert "rescale_grad is not normalized" not in out
 
     # Stage 4 has the prefix of stage 3, whose checkpoints are all still there.
     (aside,) = (path for path in models.iterdir() if path.is_dir())

@@ -9,6 +9,7 @@ this package is not on the path, the script does without: its ``hooks`` is None.
 from __future__ import annotations
 
 import argparse
+import warnings
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -144,6 +145,9 @@ class Hooks:
 
     def SGD(self, *, rescale_grad: float, **options: Any) -> Any:
         """Return the optimizer; stands in for ``mx.optimizer.SGD``."""
+        # MXNet expects gradients of a sum over the batch, and warns of any other factor than one
+        # through its size. The script's loss is the mean over the batch already.
+        warnings.filterwarnings("ignore", "Optimizer created manually outside Module but rescale_")
         kind = mx.optimizer.SGD if self._args.seed is None else SGD
         self._optimizer = kind(rescale_grad=rescale_grad / self.workers, **options)
         return self._optimizer

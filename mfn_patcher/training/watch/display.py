@@ -15,6 +15,7 @@ from mfn_patcher.runs.events import Event, LearningRate, Progress, Speed
 from mfn_patcher.runs.summary import RunSummary, percent, steps_done
 from mfn_patcher.training.watch.alarms import Alarm
 from mfn_patcher.training.watch.progress import PROGRESS, WorkerProgress, read_progress
+from mfn_patcher.training.watch.script_lines import read_remark
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,15 +24,16 @@ if TYPE_CHECKING:
     from mfn_patcher.live import TerminalLive
 
 _REFRESH_SECONDS = 1.0
-_LINE = 200  # characters kept of the script's last line
+_LONGEST = 1000  # bytes of a line that is read
+_WARNING_LINES = 3
 _SHORTEST = 0.1  # seconds from which on a speed is computed
-_COLUMNS = ("set", "accuracy", "best", "step", "at step")
+_COLUMNS = ("set", "accuracy", "at step", "best", "at step")
 # What the training package does besides training, in its own words and in ours.
 _ACTIVITIES = {"verify": "verifying", "save": "saving a checkpoint", "end": "ending"}
 
 
 class Display:
-    """Shows the events of a run; the script's own lines are in its log.
+    """Shows the events of a run, and what else the script says to a user; its log has all lines.
 
     Args:
         title: title of the stage.
@@ -70,7 +72,8 @@ class Display:
         self._first: tuple[float, int] | None = None
         self._rate: float | None = None
         self._alarms: list[Alarm] = []
-        self._line = ""
+        self._remark = ""
+        self._warning = ""
         self._rest = b""
         self._began = clock()
         self._drawn: tuple[float, object] = -math.inf, None
@@ -116,12 +119,15 @@ class Display:
             self._rate = event.learning_rate
 
     def heard(self, chunk: bytes) -> None:
-        """Note the last line, which is shown until the first step is done."""
-        *lines, self._rest = (self._rest + chunk[-4 * _LINE :]).split(b"\n")
-        self._rest = self._rest[-4 * _LINE :]
-        words = [line for line in lines if line.strip()]
-        if words:
-            self._line = words[-1].decode(errors="replace").strip()[:_LINE]
+        """Note what the script says to the user, most of it until the first step is done."""
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        self._rest = self._rest[:_LONGEST]
+        for line in lines:
+            remark = read_remark(line[:_LONGEST].decode(errors="replace").strip())
+            if remark and remark.is_warning:
+                self._warning = remark.text
+            elif remark:
+                self._remark = remark.text
 
     def tick(self) -> None:
         """Redraw if the refresh interval has passed or the terminal was resized."""
@@ -203,12 +209,15 @@ class Display:
             shown += self._bar(width)
         else:
             shown += lines.wrap(Text(self.phase), self._console, width)
-            line = Text(one_line(self._line), style="dim")
-            shown += [lines.cut(line, width)] if self._line else []
+            remark = Text(one_line(self._remark), style="dim")
+            shown += [lines.cut(remark, width)] if self._remark else []
         shown += lines.flow(self._readings(), width)
         for alarm in self._alarms:
             alarmed = Text(f"! {visible(alarm.message)}", style="bold red")
             shown += lines.wrap(alarmed, self._console, width)
+        if self._warning:
+            warned = Text(f"warning: {one_line(self._warning)}", style="yellow")
+            shown += lines.wrap(warned, self._console, width)[:_WARNING_LINES]
         if self._summary.verifications:
             shown += lines.table([_COLUMNS, *self._verifications()], width)
         if self._summary.checkpoints:
@@ -258,8 +267,8 @@ class Display:
             (
                 one_line(name),
                 f"{percent(now.accuracy)}%",
-                f"{percent(best[name].accuracy)}%" if name in best else "",
                 f"{now.step:,}",
+                f"{percent(best[name].accuracy)}%" if name in best else "",
                 f"{best[name].step:,}" if name in best else "",
             )
             for name, now in last.items()

@@ -54,10 +54,10 @@ class Shown:
 
 def test_what_happens_before_the_first_step(tmp_path: Path) -> None:
     shown = Shown(tmp_path)
-    shown.display.heard(b"loading recordio\nhalf a li")
+    shown.display.heard(b"ver lfw\nver agedb")
     text = shown.text()
-    assert "loading recordio" in text
-    assert "half" not in text
+    assert "lfw is loaded" in text
+    assert "agedb" not in text
     assert "starting Python" in text
     assert "step" not in text.replace("at step 7", "")
     shown.progress(0, "start")
@@ -71,7 +71,63 @@ def test_what_happens_before_the_first_step(tmp_path: Path) -> None:
     shown.progress(1, "data")
     text = shown.text()
     assert "step 1 of 40,000" in text
-    assert "loading recordio" not in text
+    assert "lfw is loaded" not in text
+
+
+def test_what_the_script_says_to_a_user() -> None:
+    """Of all that the script printed in a real run, on the way to its first step."""
+    shown = Shown()
+    seen = set()
+    for line in SHORT_EPOCHS.read_bytes().splitlines(keepends=True):
+        before = shown.text().splitlines()
+        shown.display.heard(line)
+        seen |= {text for text in shown.text().splitlines() if text not in before}
+    assert seen == {"lfw is loaded", "cfp_fp is loaded", "agedb_30 is loaded"}
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("loading ['../models/own/model', '20']", "from ../models/own/model,20"),
+        ("loading bin 1000", "1000 images decoded"),
+        ("starting at random: fc7_weight (3 x 128 here)", "starting at random: fc7_weight"),
+        ("INFO:root:compiling the training step, which can take", "compiling the training step, w"),
+        (
+            "[22:37:26] src/operator/nn/cudnn/cudnn_algoreg-inl.h:97: Running performance tests "
+            "to find the best convolution algorithm, this can take a while... (set the environment "
+            "variable MXNET_CUDNN_AUTOTUNE_DEFAULT to 0 to disable)",
+            "cuDNN is choosing its fastest convolutions, which can take a while",
+        ),
+        ("loading bin 0", None),
+        ("call reset()", None),
+        ("INFO:root:loading recordio /data/train.rec...", None),
+        ("/w/src/symbols/fdpn.py:71: SyntaxWarning: invalid escape sequence", None),
+        ("/m/base_module.py:503: UserWarning: Optimizer created manually", None),
+        ("  self.init_optimizer(kvstore=kvstore, optimizer=optimizer,", None),
+    ],
+)
+def test_a_line_of_the_script(line: str, said: str | None) -> None:
+    shown = Shown()
+    quiet = shown.text()
+    shown.display.heard(f"{line}\n".encode())
+    assert (shown.text() == quiet) == (said is None)
+    assert said is None or said in shown.text()
+    shown.speed(21)
+    assert "warning" not in shown.text()
+    assert said is None or said not in shown.text(), "it is of no interest after the first step"
+
+
+def test_a_warning_stays() -> None:
+    shown = Shown()
+    for count in (1, 2):
+        line = f"WARNING:root:/d/train.rec: records that cannot be decoded: 7; {count} so far\n"
+        shown.display.heard(line.encode())
+    shown.speed(21)
+    assert "warning: /d/train.rec: records that cannot be decoded: 7; 2 so far" in shown.text()
+    assert "1 so far" not in shown.text()
+    shown.display.heard(b"x" * 5_000_000)
+    shown.display.heard(b"WARNING:root:" + b"w" * 5_000_000 + b"\n")
+    assert len(shown.display._rest) < 10_000
 
 
 def test_a_resumed_run_is_in_its_first_step_until_that_is_done(tmp_path: Path) -> None:
@@ -140,7 +196,8 @@ def test_the_last_verification_and_the_best() -> None:
         shown.display(Verification(None, "lfw", step, accuracy, 0.01, 9.0, None, None))
     shown.display(CheckpointSaved(None, 2, "model-0002.params", 4000))
     rows = [line.split() for line in shown.text().splitlines()]
-    assert ["lfw", "97.00%", "98.00%", "4,000", "2,000"] in rows
+    assert "set  accuracy  at step    best  at step" in shown.text()
+    assert ["lfw", "97.00%", "4,000", "98.00%", "2,000"] in rows
     assert "checkpoint 2 saved: model-0002.params" in shown.text()
 
 

@@ -94,6 +94,7 @@ def evaluate(
     """Evaluate checkpoints on verification sets."""
     from mfn_patcher.checkpoints import selection
     from mfn_patcher.children import interpreter
+    from mfn_patcher.evaluation import kept
     from mfn_patcher.evaluation import plan as plans
     from mfn_patcher.evaluation.plan import Settings
     from mfn_patcher.evaluation.run import raise_for_failed
@@ -122,6 +123,7 @@ def evaluate(
     for note in plan.notes:
         _LOG.info("%s", note)
     evaluation = _run(plan, interpreter.find(python), engine)
+    kept.keep(plan, evaluation, place.path / "runs")
     best = evaluation.best
     if as_json:
         print_json(_as_json(place, plan, evaluation))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mfn_patcher.data.verification_set import NAMES
@@ -58,13 +58,12 @@ def panels(runs: Sequence[PlottedRun]) -> list[Panel]:
     Raises:
         PlotError: there are none.
     """
-    sets = dict.fromkeys(entry.set for run in runs for entry in run.summary.verifications)
-    ordered = [*(name for name in NAMES if name in sets), *(set(sets) - set(NAMES))]
+    sets = {entry.set for run in runs for entry in run.summary.verifications}
     candidates = [
         Panel("loss", "Training loss", ""),
         Panel("accuracy", "Training accuracy", "%"),
         Panel("speed", "Speed, including verification and saving", "images/s"),
-        *(Panel(name, f"{title_of(name)}, accuracy with flip", "%") for name in ordered),
+        *(Panel(name, f"{title_of(name)}, accuracy with flip", "%") for name in in_order(sets)),
     ]
     found = [panel for panel in candidates if any(points_of(run.summary, panel) for run in runs)]
     if not found:
@@ -75,6 +74,12 @@ def panels(runs: Sequence[PlottedRun]) -> list[Panel]:
             "shorter epoch.",
         )
     return found
+
+
+def in_order(sets: Iterable[str]) -> list[str]:
+    """Return the names of verification sets: those of the recipe in its order, then others."""
+    names = set(sets)
+    return [*(name for name in NAMES if name in names), *sorted(names.difference(NAMES))]
 
 
 def title_of(name: str) -> str:

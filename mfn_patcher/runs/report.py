@@ -5,6 +5,8 @@ The page is self-contained: it loads nothing and runs no scripts.
 
 from __future__ import annotations
 
+import shlex
+import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,19 +17,22 @@ from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.recipes import published
 from mfn_patcher.recipes.published import Published
 from mfn_patcher.remedies import install
-from mfn_patcher.runs import plots, record
+from mfn_patcher.runs import plots, rates, record
 from mfn_patcher.runs.events import Verification
 from mfn_patcher.runs.panels import (
     Panel,
     PlotError,
     PlottedRun,
+    in_order,
     panels,
     published_for,
     published_on,
     title_of,
 )
+from mfn_patcher.runs.rates import Rate
 from mfn_patcher.runs.store import Run
 from mfn_patcher.runs.summary import percent, steps_done
+from mfn_patcher.trainer.mfn_trainer.ranking import best_of
 
 try:
     import jinja2
@@ -69,6 +74,23 @@ class ResultRow:
     own: bool
 
 
+@dataclass(frozen=True)
+class RateTable:
+    """The true accept rates of a run.
+
+    Attributes:
+        far: the false accept rate at which they were measured.
+        sets: names of the verification sets, as publications write them.
+        rows: a row for the best checkpoint and for the last one.
+        folders: where the verification sets are.
+    """
+
+    far: float
+    sets: tuple[str, ...]
+    rows: tuple[ResultRow, ...]
+    folders: tuple[str, ...]
+
+
 def render(run: Run) -> str:
     """Return the page about a run, as HTML."""
     template = jinja2.Environment(
@@ -82,6 +104,7 @@ def render(run: Run) -> str:
     plotted = PlottedRun(run.name, summary) if summary else None
     others = published_for([plotted]) if plotted else []
     others = [other for other in others if any(name in other.accuracies for name in sets)]
+    number = run.record.get("last_checkpoint")
     return template.render(
         run=run,
         record=run.record,
@@ -95,6 +118,8 @@ def render(run: Run) -> str:
         sets=[title_of(name) for name in sets],
         results=list(_results(run, sets, others)),
         others=others,
+        rates=_rates(run),
+        checkpoint=shlex.quote(f"{run.record['prefix']},{number}") if number is not None else None,
         curves=list(_curves(plotted)) if plotted else [],
         edits=_edits(run),
         version=__version__,
@@ -166,6 +191,40 @@ def _results(run: Run, sets: Sequence[str], others: Sequence[Published]) -> Iter
         values = (other.accuracies.get(name) for name in sets)
         cells = tuple(ResultCell("\N{EN DASH}" if v is None else f"{v:.2f}") for v in values)
         yield ResultRow(other.label, cells, own=False)
+
+
+def _rates(run: Run) -> RateTable | None:
+    found = rates.read(run.folder)
+    if not found:
+        return None
+    sets = in_order(rate.set for rate in found)
+    by_number: dict[int, dict[str, Rate]] = {}
+    for rate in found:
+        by_number.setdefault(rate.checkpoint, {})[rate.set] = rate
+    means = {
+        number: statistics.fmean(rate.accuracy for rate in each.values())
+        for number, each in by_number.items()
+        if len(each) == len(sets)
+    }
+    best, last = best_of(means), max(by_number)
+    shown = {number: by_number[number] for number in (best, last) if number is not None}
+    rows = (
+        ResultRow(
+            f"Checkpoint {number}" + (", best" if number == best and len(by_number) > 1 else ""),
+            tuple(_rate(each.get(name)) for name in sets),
+            own=True,
+        )
+        for number, each in shown.items()
+    )
+    folders = dict.fromkeys(rate.data_dir for each in shown.values() for rate in each.values())
+    return RateTable(found[-1].far, tuple(map(title_of, sets)), tuple(rows), tuple(folders))
+
+
+def _rate(rate: Rate | None) -> ResultCell:
+    if rate is None:
+        return ResultCell("\N{EN DASH}")
+    pairs = f"{rate.different:,} pairs of two people"
+    return ResultCell(f"{100 * rate.tar:.2f} ± {100 * rate.std:.2f}", pairs)
 
 
 def _percent(entry: Verification, run: Run) -> ResultCell:

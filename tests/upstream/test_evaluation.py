@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from mfn_patcher.data.verification_set import read_verification_set, write_verification_set
+from mfn_patcher.runs import rates
 from tests.support.odd_images import undecodable_images
 from tests.support.tool import Tool, validated
 from tests.support.trained import BATCH, INTERVAL, SHARING
@@ -66,7 +67,15 @@ def test_the_figures_are_those_of_the_training(tool: Tool, trained: Path) -> Non
         for number in (1, 2)
     }
     assert means[report["best"]] == max(means.values())
-    assert files(trained) == before
+    # The run that saved the checkpoints keeps the rates for its report; nothing else is changed.
+    (kept,) = trained.glob("runs/*/rates.jsonl")
+    after = {path: stat for path, stat in files(trained).items() if path != kept}
+    assert after.keys() == before.keys() - {kept}
+    assert {path for path in after if after[path] != before[path]} <= {kept.parent}
+    measured = [(rate.checkpoint, rate.set, rate.tar) for rate in rates.read(kept.parent)]
+    assert sorted(measured) == sorted(
+        (result["checkpoint"], result["set"], result["tar"]) for result in report["results"]
+    )
 
 
 def test_another_batch_size_changes_the_last_digits_alone(tool: Tool, trained: Path) -> None:

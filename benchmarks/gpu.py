@@ -23,6 +23,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,9 +165,11 @@ def compare(source: Path, peer: Path, earlier: Sequence[Path], setup: Setup) -> 
 
     def contender(title: str) -> Callable[[], float]:
         def go() -> float:
+            began = time.monotonic()
             found[title].append(readers[title]())
             rate: float = found[title][-1]["rate"]
-            print(f"{title}: {rate:,.1f} images/s", file=sys.stderr)
+            took = time.monotonic() - began
+            print(f"{title}: {rate:,.1f} images/s, read in {took:.0f} s", file=sys.stderr)
             return rate
 
         return go

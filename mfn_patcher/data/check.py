@@ -215,6 +215,10 @@ def _check_files(directory: Path) -> list[Finding]:
         remedy += f"and fine-tune on OUT with --recipe {DRAWN_RECIPE}."
         detail = "contains folders of images, which is not a data set yet"
         return [Finding(Level.ERROR, "directory", detail, remedy)]
+    below = sorted(path.parent for path in directory.glob("*/train.rec"))
+    if len(missing) == len(_FILES) and below:
+        detail = f"contains no data set itself, but {below[0]} is one"
+        return [Finding(Level.ERROR, "directory", detail, f"Give {below[0]} instead.")]
     return [
         Finding(Level.ERROR, name, "is missing", "Copy what is missing here; training requires it.")
         for name in missing

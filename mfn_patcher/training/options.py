@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from mfn_patcher.arguments import may_mean
+from mfn_patcher.checkpoints.selection import checkpoint_name
 from mfn_patcher.engine import MXNET, TORCH
 from mfn_patcher.errors import ExitCode, MfnPatchError
 from mfn_patcher.files import absolute
@@ -134,7 +136,9 @@ def parse_checkpoint(text: str, folder: Path) -> tuple[str, int]:
     if not prefix or not number.isdecimal():
         raise PlanError(
             f"--pretrained {text!r} is not of the form PREFIX,EPOCH",
-            remedy="For the file MODELS/model-y1-arcface-0080.params, pass "
+            remedy=f"Pass --pretrained {shlex.quote(named)}."
+            if (named := checkpoint_name(text))
+            else "For the file MODELS/model-y1-arcface-0080.params, pass "
             "MODELS/model-y1-arcface,80.",
         )
     return absolute(Path(prefix), folder), int(number)

@@ -47,6 +47,12 @@ def test_the_folder_of_images_instead(tmp_path: Path) -> None:
     assert f"`mfn-patch data make OUT {tmp_path} --pairs 600`" in found.remedy
 
 
+def test_the_folder_around_a_data_set(faces: Path) -> None:
+    expect(faces.parent, Level.ERROR, "directory", f"no data set itself, but {faces} is one")
+    (found,) = preflight(faces.parent, 8)
+    assert found.remedy == f"Give {faces} instead."
+
+
 def test_the_set_that_is_drawn(faces: Path) -> None:
     """A recipe measures it without further arguments."""
     (faces / "lfw.bin").rename(faces / "own.bin")

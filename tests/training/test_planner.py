@@ -333,6 +333,9 @@ def test_pretrained() -> None:
 def test_parse_checkpoint() -> None:
     assert parse_checkpoint("m/model,0080", Path("/home/a")) == ("/home/a/m/model", 80)
     assert parse_checkpoint("../m/model,1", Path("/home/a")) == ("/home/m/model", 1)
+    with pytest.raises(PlanError) as of_a_file:
+        parse_checkpoint("my models/model-0080.params", Path("/"))
+    assert of_a_file.value.remedy == "Pass --pretrained 'my models/model,80'."
     for text in ("model", "model,", ",1", "model,x", "model,-1"):
         with pytest.raises(PlanError) as caught:
             parse_checkpoint(text, Path("/"))

@@ -154,6 +154,7 @@ def make(
         MakeError: There are too few images, or the directory contains a data set.
         SourceError: The source cannot be read.
         PairError: A pair list is invalid, or pairs cannot be drawn.
+        ListEncodingError: A list is not UTF-8.
     """
     names = [_set_name(text) for text in request.pairs]
     if len(set(names)) < len(names):
@@ -374,6 +375,11 @@ class _Run:
         if self._left_out.counts[Reason.WRONG_SIZE]:
             side = f"{IMAGE_SIDE}x{IMAGE_SIDE}"
             return f"Align the faces to {side} pixels, or scale aligned ones with --resize."
+        if self._left_out.counts[Reason.MISSING]:
+            return (
+                "Correct the paths in the list, which start at its folder. Separate the columns by "
+                "tabs, and save it as UTF-8."
+            )
         if self._left_out.counts[Reason.FOLDER]:
             return "Give a folder with one folder of images per identity, without folders in it."
         if self.held_out:

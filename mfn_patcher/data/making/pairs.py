@@ -13,7 +13,7 @@ import numpy as np
 
 from mfn_patcher.data.check_verification import FOLDS
 from mfn_patcher.data.making.photo import SUFFIXES
-from mfn_patcher.data.making.source import Source, split_columns
+from mfn_patcher.data.making.source import Source, require_utf8, split_columns
 from mfn_patcher.errors import MfnPatchError
 
 MINIMUM_PAIRS = 2 * FOLDS
@@ -62,14 +62,17 @@ def read_pairs(path: Path, source: Source) -> list[Pair]:
     Raises:
         PairError: The list cannot be read, names an image that does not exist, contradicts the
             source, or has too few pairs of one kind.
+        ListEncodingError: It is not UTF-8.
     """
     try:
-        lines = path.read_bytes().splitlines()
+        content = path.read_bytes()
     except OSError as error:
         raise PairError(
             f"cannot read {path}: {error.strerror}",
             remedy="--pairs takes the path of a pair list, or a number of pairs to draw.",
         ) from error
+    require_utf8(path, content)
+    lines = content.splitlines()
     rows = [(number, split_columns(line)) for number, line in enumerate(lines, 1) if line.strip()]
     if rows and _LFW_HEADER.fullmatch(" ".join(rows[0][1])):
         named = [_lfw_row(path, number, columns) for number, columns in rows[1:]]
@@ -121,7 +124,9 @@ def _find(path: Path, number: int, name: str, folders: Sequence[Path]) -> str:
         f"line {number} of {path} names {name}, which exists neither in {folders[0]} nor in "
         f"{folders[1]}",
         remedy="Correct the path or remove the line. Image 4 of Ann in LFW's format is "
-        "Ann/Ann_0004.jpg.",
+        "Ann/Ann_0004.jpg."
+        if name.isprintable()
+        else "Save the list as UTF-8.",
     )
 
 

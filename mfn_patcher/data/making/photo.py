@@ -41,6 +41,7 @@ _CHUNK = 32  # images per task of a thread
 class Reason(str, enum.Enum):
     """Why an image is left out; the values appear in output."""
 
+    MISSING = "missing"
     UNREADABLE = "unreadable"
     WRONG_SIZE = "wrong size"
     DUPLICATE = "duplicate"
@@ -93,6 +94,8 @@ def check_photo(path: str, *, resize: bool) -> Photo | LeftOut:
     """
     try:
         content = files.read(Path(path))
+    except FileNotFoundError:
+        return LeftOut(path, Reason.MISSING, "does not exist")
     except IsADirectoryError:
         return LeftOut(path, Reason.FOLDER, "is a folder inside the folder of an identity")
     except OSError as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mfn_patcher.data.making.photo import SUFFIXES
+from mfn_patcher.encoding import detect
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.printable import one_line
 
@@ -22,6 +23,10 @@ _REMEDY = (
 
 class SourceError(MfnPatchError):
     """The source of the images cannot be read or is not what is expected."""
+
+
+class ListEncodingError(MfnPatchError):
+    """A list of images or pairs is neither UTF-8 nor compatible with it."""
 
 
 class Source(ABC):
@@ -62,6 +67,7 @@ def open_source(path: Path) -> Source:
 
     Raises:
         SourceError: The source cannot be read, or contains no image.
+        ListEncodingError: A list is not UTF-8.
     """
     if path.is_file() and path.suffix.lower() in SUFFIXES:
         raise SourceError(f"{path} is an image", remedy=_REMEDY)
@@ -75,7 +81,9 @@ def open_source(path: Path) -> Source:
     if not source.names:
         raise SourceError(
             f"{path} contains no identities",
-            remedy="Put the images of each identity into a folder of its own inside it.",
+            remedy="Put the images of each identity into a folder of its own inside it."
+            if path.is_dir()
+            else _REMEDY,
         )
     return source
 
@@ -155,6 +163,7 @@ class ListSource(Source):
         """Yield position, path and identity of each line."""
         position = 0
         with self._path.open("rb") as file:
+            require_utf8(self._path, file.peek())
             for number, line in enumerate(file, start=1):
                 if line.strip():
                     yield position, *self._split(line, number)
@@ -189,6 +198,16 @@ class ListSource(Source):
 
     def _absolute(self, path: str) -> str:
         return str(self.root / path)
+
+
+def require_utf8(path: Path, start: bytes) -> None:
+    """Raise ListEncodingError if a list that starts with these bytes is UTF-16 or UTF-32 text."""
+    encoding = detect(start)
+    if not encoding.startswith("utf-8"):
+        raise ListEncodingError(
+            f"{path} is {encoding.upper()} text, as PowerShell's > writes",
+            remedy="Save it as UTF-8.",
+        )
 
 
 def split_columns(line: bytes) -> list[str]:

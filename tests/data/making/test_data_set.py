@@ -19,7 +19,7 @@ from mfn_patcher.data.making import data_set
 from mfn_patcher.data.making.data_set import MadeDataSet, MakeError, Request
 from mfn_patcher.data.making.pairs import PairError
 from mfn_patcher.data.making.photo import LeftOut, Photo, Reason
-from mfn_patcher.data.making.source import Source, SourceError
+from mfn_patcher.data.making.source import ListEncodingError, Source, SourceError
 from mfn_patcher.data.recordio import Index, RecordReader, unpack
 from mfn_patcher.data.synth import synthesise
 from mfn_patcher.data.verification_set import read_verification_set
@@ -327,6 +327,49 @@ def test_a_list_with_another_number_of_columns(people: Path, tmp_path: Path) -> 
         make(tmp_path / "made", tmp_path / "list.txt")
     assert "a path, a tab and an identity" in raised.value.remedy
     assert not (tmp_path / "made").exists()
+
+
+def test_lists_and_folders_as_windows_and_macos_write_them(people: Path, tmp_path: Path) -> None:
+    names = ["张 三", "Bob O'Neil", "Zoë", "a,b", "-x", "*"]
+    for folder, name in zip(sorted(people.iterdir()), names):
+        folder.rename(people / name)
+        (people / name / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")
+        (people / name / "._0.jpg").write_bytes(b"\0\5\x16\7")
+    (people / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")
+    (people / "__MACOSX").mkdir()
+    rows = [f"{name}/{n}.jpg\t{name}/{n + 1}.jpg" for name in names[:2] for n in range(5)]
+    rows += [f"{names[0]}/{n}.jpg\t{names[1]}/{m}.jpg" for n in range(6) for m in range(2)]
+    (tmp_path / "pairs.txt").write_text("\r\n".join(rows), encoding="utf-8-sig")
+    made = make(tmp_path / "made", people, str(tmp_path / "pairs.txt"))
+    assert (made.identities, made.images, made.left_out) == (4, 24, {})
+    assert (made.verification_sets["pairs"].pairs, made.verification_sets["pairs"].same) == (22, 10)
+    identities = (tmp_path / "made" / "identities.txt").read_text(encoding="utf-8")
+    assert identities.splitlines() == ["*", "-x", "Zoë", "a,b"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32"])
+def test_lists_in_an_encoding_of_windows(people: Path, tmp_path: Path, encoding: str) -> None:
+    one, other = (f"faces/person-0{number}/0.jpg" for number in (0, 1))
+    (tmp_path / "list.txt").write_bytes(f"{one}\tAnn\r\n{other}\t安\r\n".encode(encoding))
+    (tmp_path / "pairs.txt").write_bytes(f"{one}\t{other}\r\n".encode(encoding))
+    for source, pairs in ((tmp_path / "list.txt", ()), (people, (str(tmp_path / "pairs.txt"),))):
+        with pytest.raises(ListEncodingError, match=rf"txt is {encoding.upper()} text") as raised:
+            make(tmp_path / "made", source, *pairs)
+        assert raised.value.remedy == "Save it as UTF-8."
+    assert not (tmp_path / "made").exists()
+
+
+def test_lists_with_names_that_do_not_exist(people: Path, tmp_path: Path) -> None:
+    """As those in another encoding than the names of the files do not."""
+    (people / "person-00").rename(people / "张三")
+    (tmp_path / "list.txt").write_bytes("faces/张三/0.jpg\tAnn\r\nfaces/no.jpg\tBob".encode("gbk"))
+    with pytest.raises(MakeError, match=r"d5\\xc5.*0.jpg, which does not exist") as error:
+        make(tmp_path / "made", tmp_path / "list.txt")
+    assert "save it as UTF-8" in error.value.remedy
+    (tmp_path / "pairs.txt").write_bytes("张三/0.jpg\t张三/1.jpg".encode("gbk"))
+    with pytest.raises(PairError, match="exists neither in") as raised:
+        make(tmp_path / "made", people, str(tmp_path / "pairs.txt"))
+    assert raised.value.remedy == "Save the list as UTF-8."
 
 
 @pytest.mark.parametrize("where", ["faces", "faces/out"])

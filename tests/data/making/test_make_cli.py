@@ -27,7 +27,14 @@ def test_json(people: Path, tmp_path: Path, tool: Tool) -> None:
     (people / "person-02" / "notes.txt").write_text("none")
     ran = tool("data", "make", tmp_path / "made", people, "--pairs", "20", "--json")
     made = validated("data-make", ran.out)
-    kinds = ("unreadable", "wrong size", "duplicate", "nested folder", "without identity")
+    kinds = (
+        "missing",
+        "unreadable",
+        "wrong size",
+        "duplicate",
+        "nested folder",
+        "without identity",
+    )
     assert made["left_out"] == {kind: int(kind == "unreadable") for kind in kinds}
     assert made["verification_sets"] == {"own": {"pairs": 20, "same": 10}}
     for file in made["files"]:

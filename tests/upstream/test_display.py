@@ -19,7 +19,7 @@ def arguments(patched: Path, tmp_path: Path, training_environment: dict[str, str
     assert training_environment
     workspace = shutil.copytree(patched, tmp_path / "insightface", symlinks=True)
     synthesise(tmp_path / "faces", identities=2, images_per_identity=4, sets=["lfw"])
-    steps = ("--max-steps", "6", "--checkpoint-every", "3", "--batch-size", "2")
+    steps = ("--max-steps", "4", "--checkpoint-every", "3", "--batch-size", "2")
     options = ("-w", str(workspace), "--data-dir", str(tmp_path / "faces"), "--cpu", *steps)
     return [sys.executable, "-m", "mfn_patcher", "train", "--stage", "2", *options]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -89,6 +90,8 @@ def _parse_float(text: str) -> float:
     return value
 
 
+# A network repeats the same few shapes thousands of times, and the parser of Python is slow.
+@functools.lru_cache(maxsize=1024)
 def _parse_shape(text: str) -> tuple[int | None, ...]:
     value = ast.literal_eval(text.replace("L", ""))
     entries = tuple(value) if isinstance(value, (tuple, list)) else (value,)

@@ -22,8 +22,10 @@ def merge(known: Shape | None, found: Shape | None) -> Shape | None:
     Raises:
         ValueError: They contradict each other.
     """
-    if known is None or found is None:
-        return found if known is None else known
+    if known is None or known == found:
+        return found
+    if found is None:
+        return known
     if len(known) != len(found):
         raise ValueError(f"{known} against {found}")
     merged = tuple(a or b for a, b in zip(known, found))

@@ -313,7 +313,7 @@ def _reason(address: str, pin: str, errors: list[GitError]) -> str:
 
 
 def _shown(stderr: bytes) -> str:
-    return " / ".join(redact(stderr.decode(errors="replace")).split("\n")).strip(" /")
+    return " / ".join(filter(None, redact(stderr.decode(errors="replace")).splitlines()))
 
 
 def _remedy(errors: list[GitError]) -> str:

@@ -15,7 +15,7 @@ from mfn_patcher.patching.chain import build_chain
 from mfn_patcher.patching.edit import check_stack, diff_of_patch
 from mfn_patcher.patching.git import Repository
 from mfn_patcher.patching.importing.description import NO_ADDRESS, Description, describe
-from mfn_patcher.patching.importing.scratch import Scratch, names_in
+from mfn_patcher.patching.importing.scratch import DoesNotApplyError, Scratch, names_in
 from mfn_patcher.patching.importing.sources import ImportingError, kind_of
 from mfn_patcher.patching.patchfile import Header
 from mfn_patcher.patching.project import SERIES
@@ -146,7 +146,11 @@ class _Importer:
         if not kind:
             return Imported(source.name, None)
         before = self._scratch.tree
-        remarks = self._scratch.apply(source, diff, kind)
+        try:
+            remarks = self._scratch.apply(source, diff, kind)
+        except DoesNotApplyError as error:
+            error.remedy = self._why_not()
+            raise
         stored = diff_of_patch(self._git, before, self._scratch.tree)
         if not stored:
             return Imported(source.name, None)
@@ -159,6 +163,16 @@ class _Importer:
                 self._lacking.append(f"  {source.name}: {wanted}")
         self.files[name] = header.as_mail() + stored
         return Imported(source.name, name, tuple(remarks))
+
+    def _why_not(self) -> str:
+        series = self._series
+        remedy = (
+            f"Check that the pin of {series.root}, {series.pin[:12]}, is the version that the "
+            "patches were made for, and that earlier patches come first."
+        )
+        if series.patches:
+            remedy += " The patches that the project has are applied before: is this one of them?"
+        return remedy
 
     def _header(self, said: Description, subject: str, remarks: list[str]) -> Header:
         author = " ".join(re.sub("[<>]", " ", said.author).split())

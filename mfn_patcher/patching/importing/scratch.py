@@ -45,6 +45,10 @@ _FAILED = re.compile(
 _VARIABLES = ("POSIXLY_CORRECT", "PATCH_GET", "PATCH_VERSION_CONTROL", "VERSION_CONTROL")
 
 
+class DoesNotApplyError(ImportingError):
+    """A patch does not apply; who knows the project adds the remedy."""
+
+
 class Scratch:
     """The files that patches change, in a folder of its own.
 
@@ -195,17 +199,15 @@ def _gnu_patch(source: Source) -> str:
     return program
 
 
-def _failure(source: Source, said: str) -> ImportingError:
+def _failure(source: Source, said: str) -> DoesNotApplyError:
     rows, file = [], ""
     for line in said.splitlines():
         named = _FILE.match(line)
         file = named[1] if named else file
         if _FAILED.search(line):
             rows.append(f"  {file}: {line}" if file and "Hunk" in line else f"  {line}")
-    return ImportingError(
-        "\n".join([f"{source.name} does not apply", *(rows or [f"  {said.strip()}"])]),
-        remedy="Check that the pin is the version that the patches were made for, and that earlier "
-        "patches come first.",
+    return DoesNotApplyError(
+        "\n".join([f"{source.name} does not apply", *(rows or [f"  {said.strip()}"])])
     )
 
 

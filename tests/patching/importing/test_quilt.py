@@ -281,3 +281,16 @@ def test_without_gnu_patch(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) 
     assert (ran.code, "it.patch needs GNU patch, which was not found" in ran.err) == (1, True)
     # Others need it only for fuzz.
     assert workshop.take(workshop.patches / "it.patch").code == 0
+
+
+def test_the_same_series_again(workshop: Workshop) -> None:
+    workshop.put("fix.patch", change("src/a.c", 20, "new"))
+    series = workshop.put("series", "fix.patch\n")
+    pin = (workshop.project / "pinned_commit.txt").read_text()[:12]
+    hint = f"Check that the pin of {workshop.project}, {pin}, is the version"
+    workshop.put("bad.patch", change("src/a.c", 20, "new").replace("line 21", "another"))
+    ran = workshop.take(workshop.patches / "bad.patch")
+    assert (ran.code, hint in ran.err, "is this one of them?" in ran.err) == (1, True, False)
+    assert workshop.take(series).code == 0
+    ran = workshop.take(series)
+    assert (ran.code, hint in ran.err, "is this one of them?" in ran.err) == (1, True, True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shlex
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -19,19 +21,18 @@ from mfn_patcher.cli.options import (
     upstream_option,
     workspace_option,
 )
-from mfn_patcher.cli.terminal import echo
+from mfn_patcher.cli.terminal import can_redraw, echo
 from mfn_patcher.printable import counted
 from mfn_patcher.progress import task
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mfn_patcher.patching.workspace import Workspace
 
 _LOG = logging.getLogger(__name__)
 
-# Enough for two verifications and two checkpoints per stage, in a minute or two on two cores.
+# Enough for two verifications, checkpoints and epochs per stage, in a minute or two on two cores.
 _BATCH_SIZE, _STEPS, _CHECKPOINT_EVERY = 4, 6, 3
+_IDENTITIES, _IMAGES_PER_IDENTITY = 6, 2
 
 
 @click.command(
@@ -81,8 +82,14 @@ def demo(
 
     _LOG.info("3/4 drawing a data set in %s", data)
     if not (data / "property").exists():
-        with task("drawing faces", count_images()) as drawing:
-            synthesise(data, on_image=drawing.advance)
+        images = count_images(_IDENTITIES, _IMAGES_PER_IDENTITY)
+        with task("drawing faces", images) as drawing:
+            synthesise(
+                data,
+                identities=_IDENTITIES,
+                images_per_identity=_IMAGES_PER_IDENTITY,
+                on_image=drawing.advance,
+            )
 
     folders = _train(place, path, engine, data=data, models=models)
     _print_outputs({"patched code": place.path, "data set": data, "checkpoints": models, **folders})
@@ -124,8 +131,13 @@ def _train(
     session = prepare(request, resume=False)
     _LOG.info("4/4 training %s stages of %s steps on the CPU", len(session.plans), _STEPS)
     # The network learns nothing in so few steps, so the accuracy gate would refuse to continue.
-    supervision = Supervision(gate=False)
-    folders = run_stages(session.plans, session.context, sys.stdout.buffer, supervision)
+    supervision = Supervision(gate=False, display=can_redraw(sys.stdout))
+    # The script's own lines, of which few say anything to a newcomer, are in output.log alone.
+    with contextlib.ExitStack() as stack:
+        nowhere = stack.enter_context(Path(os.devnull).open("wb"))
+        if not supervision.display:
+            stack.enter_context(task("training"))
+        folders = run_stages(session.plans, session.context, nowhere, supervision)
     return {plan.stage.title: folder for plan, folder in zip(session.plans, folders)}
 
 

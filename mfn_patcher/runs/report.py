@@ -14,6 +14,7 @@ from pathlib import Path
 
 from mfn_patcher import __version__
 from mfn_patcher.errors import MfnPatchError
+from mfn_patcher.printable import counted
 from mfn_patcher.recipes import published
 from mfn_patcher.recipes.published import Published
 from mfn_patcher.remedies import install
@@ -51,8 +52,8 @@ class ResultCell:
     """A result in the table of results.
 
     Attributes:
-        value: accuracy in percent.
-        where: the checkpoint or step that it belongs to.
+        value: accuracy or true accept rate in percent.
+        where: the checkpoint or step that it belongs to, or the number of pairs behind it.
     """
 
     value: str
@@ -223,8 +224,8 @@ def _rates(run: Run) -> RateTable | None:
 def _rate(rate: Rate | None) -> ResultCell:
     if rate is None:
         return ResultCell("\N{EN DASH}")
-    pairs = f"{rate.different:,} pairs of two people"
-    return ResultCell(f"{100 * rate.tar:.2f} ± {100 * rate.std:.2f}", pairs)
+    value = f"{100 * rate.tar:.2f} ± {100 * rate.std:.2f}"
+    return ResultCell(value, counted(rate.different, "pair", "pairs"))
 
 
 def _percent(entry: Verification, run: Run) -> ResultCell:

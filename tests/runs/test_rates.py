@@ -56,10 +56,10 @@ def test_the_report_shows_the_best_and_the_last_with_their_pairs(folder: Path) -
         folder,
     )
     text = page(folder)
-    assert "True accept rate (TAR) at a false accept rate of 0.001, in percent" in text
-    names = re.findall(r'<th scope="col" class="number">([^<]*)</th>', text.partition("(TAR)")[2])
+    assert "TAR at a FAR of 0.001, in percent" in text
+    names = re.findall(r'<th scope="col" class="number">([^<]*)</th>', text.partition("TAR at")[2])
     assert names[:3] == ["LFW", "AgeDB-30", "own"]
-    cell = "87.50 ± 1.00|3,000 pairs of two people"
+    cell = "87.50 ± 1.00|3,000 pairs"
     assert row(folder, "Checkpoint 3, best") == "|||".join([cell] * 3)
     assert row(folder, "Checkpoint 4").startswith("50.00 ± 1.00")
     assert "Checkpoint 2" not in text

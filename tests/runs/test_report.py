@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mfn_patcher.errors import ExitCode
+from mfn_patcher.runs import rates
 from mfn_patcher.runs.code import AppliedPatch
+from mfn_patcher.runs.rates import Rate
 from mfn_patcher.runs.report import render
 from mfn_patcher.runs.store import find
 from tests.support.browser import ARGUMENTS, CHROMIUM
@@ -76,6 +78,7 @@ def evil(tmp_path: Path) -> Path:
     )
     folder = make_run(tmp_path, "20260101T000000-stage2-softmax", entry, log.encode())
     (folder / "edits.patch").write_bytes(b"+ " + EVIL.encode() + b"\xff\n")
+    rates.append([Rate(EVIL, 1, EVIL, EVIL, 0.5, 0.001, 0.5, 0.1, 10)], folder)
     return tmp_path
 
 

@@ -24,6 +24,27 @@ def arguments(patched: Path, tmp_path: Path, training_environment: dict[str, str
     return [sys.executable, "-m", "mfn_patcher", "train", "--stage", "2", *options]
 
 
+@pytest.mark.torch
+@pytest.mark.long
+def test_the_demo_on_a_terminal(upstream_address: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mfn_patcher", "demo", "-w", "w", "--engine", "torch"]
+    options = ("--upstream", upstream_address)
+    seen = set()
+    with Terminal([*command, *options], 100, 80, folder=tmp_path) as terminal:
+        while terminal.process.poll() is None:
+            seen |= set(re.findall(r"loading the \w+|verifying$", terminal.text, re.MULTILINE))
+            time.sleep(0.1)
+        assert terminal.wait() == 0, terminal.text
+        text = terminal.text
+    assert {"loading the script", "verifying"} <= seen
+    assert text.count("step 6 of 6 ") == 3
+    # The data set has three steps per epoch, at whose end the script tells both.
+    assert len(re.findall(r"^loss \d+\.\d{4}   accuracy \d\.\d{4} ", text, re.MULTILINE)) == 3
+    assert text.count("checkpoint 2 saved") == 3
+    assert "Success. Outputs:" in text
+    assert not re.search(r"call reset|Warning|infer time|ending$", text, re.MULTILINE)
+
+
 @pytest.mark.mxnet
 def test_a_training_on_a_terminal_that_becomes_narrow(arguments: list[str]) -> None:
     seen: set[str] = set()

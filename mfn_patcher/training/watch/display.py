@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import time
@@ -97,6 +98,8 @@ class Display:
         traceback: TracebackType | None,
     ) -> None:
         self._look()
+        if self._worker:
+            self._worker = dataclasses.replace(self._worker, phase="")  # it has ended
         if self._live:
             self._live.stop()
         if self._file is not None:

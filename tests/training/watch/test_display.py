@@ -90,6 +90,7 @@ def test_what_the_script_says_to_a_user() -> None:
     [
         ("loading ['../models/own/model', '20']", "from ../models/own/model,20"),
         ("loading bin 1000", "1000 images decoded"),
+        ("ver \x1b[2Jx", r"\x1b[2Jx is loaded"),
         ("starting at random: fc7_weight (3 x 128 here)", "starting at random: fc7_weight"),
         ("INFO:root:compiling the training step, which can take", "compiling the training step, w"),
         (

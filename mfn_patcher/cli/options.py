@@ -95,6 +95,8 @@ def _or_default_workspace(
     from mfn_patcher.patching.project import project_root, read_upstream
 
     if given:
+        if "project" in context.params and not context.params["project"]:
+            _refuse_another_projects(given)
         return given
     try:
         return Path(read_upstream(project_root(context.params.get("project"))).name)
@@ -102,6 +104,18 @@ def _or_default_workspace(
         if context.resilient_parsing:  # a shell that completes words cannot show errors
             return Path("upstream")
         raise
+
+
+def _refuse_another_projects(workspace: Path) -> None:
+    """Refuse a workspace inside another project than the one that the command would use."""
+    from mfn_patcher.patching.project import is_project, project_root
+
+    around, root = workspace.resolve().parent, project_root()
+    if is_project(around) and around != root.resolve():
+        raise click.BadParameter(
+            f"{workspace} belongs to the project {around}, not to {root}: change to that folder, "
+            "or name it with --project."
+        )
 
 
 def project_option(function: _Function) -> _Function:

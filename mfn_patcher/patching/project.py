@@ -84,8 +84,7 @@ def project_root(given: Path | None = None, *, writable: bool = False) -> Path:
     bundled = _PACKAGE / "bundled"
     own = _own_project()
     here = Path.cwd()
-    # quilt has a patches/series too, but no pinned commit.
-    root = given or (here if _has_series(here) and (here / PIN).exists() else own)
+    root = given or (here if is_project(here) else own)
     if not _has_series(root):
         raise MfnPatchError(
             f"{root} contains no {SERIES}",
@@ -103,6 +102,12 @@ def project_root(given: Path | None = None, *, writable: bool = False) -> Path:
 def _own_project() -> Path:
     bundled = _PACKAGE / "bundled"
     return bundled if bundled.is_dir() else _PACKAGE.parent
+
+
+def is_project(folder: Path) -> bool:
+    """Return whether a folder contains a project."""
+    # quilt has a patches/series too, but no pinned commit.
+    return _has_series(folder) and (folder / PIN).exists()
 
 
 def _has_series(folder: Path) -> bool:

@@ -10,7 +10,7 @@ from mfn_patcher.patching.lint import lint
 from mfn_patcher.patching.series import load_series
 from tests.support.repositories import ROOT, commit, git, write_upstream
 from tests.support.tool import Ran, Tool, validated
-from tests.support.toy import HEADER_OPTIONS, LINES, Toy
+from tests.support.toy import HEADER_OPTIONS, LINES, Toy, snapshot
 
 
 @pytest.fixture
@@ -69,6 +69,32 @@ def test_every_command_works(toy: Toy) -> None:
     run(toy, "lint")
     run(toy, "revert")
     assert (toy.workspace / "lib" / "core.c").read_text().startswith("first\nline 1\n")
+
+
+def test_the_workspace_of_another_project_is_refused(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be filled with the files of another upstream."""
+    workspace = toy.project / "upstream"
+    monkeypatch.chdir(toy.project)
+    assert toy.tool("apply").code == 0
+    before = snapshot(workspace)
+
+    monkeypatch.chdir(tmp_path)
+    for command in (("apply",), ("status",), ("diff",), ("refresh", "local/0001"), ("rebase",)):
+        ran = toy.tool(*command, "-w", "project/upstream")
+        assert (ran.code, ran.out) == (2, "")
+        text = " ".join(ran.err.split())
+        assert f"project/upstream belongs to the project {toy.project}, not to" in text
+        assert "--project" in text
+    assert snapshot(workspace) == before
+
+    assert toy.tool("status", "-w", "project/upstream", "--project", "project").code == 0
+    monkeypatch.chdir(workspace.parent)
+    assert toy.tool("status", "-w", workspace).code == 0
+    # These take no project.
+    monkeypatch.chdir(tmp_path)
+    assert toy.tool("runs", "list", "-w", "project/upstream").code == 0
 
 
 def test_an_option_or_variable_overrides_the_address(toy: Toy, tmp_path: Path) -> None:

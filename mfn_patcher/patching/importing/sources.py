@@ -107,7 +107,8 @@ def read_files(paths: Sequence[Path], strip: int) -> list[Source]:
         if path.is_dir() and not (path / SERIES).exists():
             raise ImportingError(
                 f"{path} has no file `{SERIES}`",
-                remedy="Name the folder of a quilt series, or commits of a clone with --branch.",
+                remedy="Name the folder of a quilt series, the patch files themselves, or commits "
+                "of a clone with --branch.",
             )
         file = path / SERIES if path.is_dir() else path
         source = Source(file.name, _read(file), file.name, strip)

@@ -59,6 +59,7 @@ clean:
 	touch $@
 
 .venv/engine: pyproject.toml | .venv/bin/pip
+	@echo "installing the tool and its engine into .venv, which downloads up to some GB the first time"
 	$(BIN)/pip install --quiet --editable ".[$(ENGINE),plot]"
 	touch $@
 

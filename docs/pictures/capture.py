@@ -143,7 +143,7 @@ def photograph(page: Path, picture: Path) -> None:
     """Write the first screen of a report, with the names on the page as a comment."""
     with sync_playwright() as started:
         browser = started.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        view = browser.new_page(viewport={"width": 1000, "height": 1090}, color_scheme="light")
+        view = browser.new_page(viewport={"width": 1000, "height": 1200}, color_scheme="light")
         view.goto(page.as_uri())
         view.screenshot(path=picture)
         browser.close()
@@ -161,6 +161,9 @@ def main() -> None:
         folder = Path(name)
         svg = train(folder)
         page = folder / "report.html"
+        models = "insightface/models/MobileFaceNet/model-y1-softmax"
+        evaluate = ["eval", "--model", models, "--cpu", "--engine", "torch"]
+        subprocess.run([*TOOL, *evaluate], check=True, cwd=folder)
         subprocess.run([*TOOL, "report", "last", "-o", page], check=True, cwd=folder)
         photograph(page, HERE / "report.png")
     (HERE / "train.svg").write_text(svg, encoding="utf-8")

@@ -83,7 +83,7 @@ class RateTable:
         far: the false accept rate at which they were measured.
         sets: names of the verification sets, as publications write them.
         rows: a row for the best checkpoint and for the last one.
-        folders: where the verification sets are.
+        folders: where the verification sets are; empty if that is the data set of the run.
     """
 
     far: float
@@ -218,6 +218,8 @@ def _rates(run: Run) -> RateTable | None:
         for number, each in shown.items()
     )
     folders = dict.fromkeys(rate.data_dir for each in shown.values() for rate in each.values())
+    if [*folders] == [run.record.get("data_dir")]:
+        folders.clear()
     return RateTable(found[-1].far, tuple(map(title_of, sets)), tuple(rows), tuple(folders))
 
 

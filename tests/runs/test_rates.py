@@ -13,7 +13,7 @@ from mfn_patcher.runs import rates
 from mfn_patcher.runs.rates import Rate
 from mfn_patcher.runs.report import render
 from mfn_patcher.runs.store import find
-from tests.support.runs import SAMPLE_WITH_LOSS, make_run
+from tests.support.runs import RECORD, SAMPLE_WITH_LOSS, make_run
 
 RATE = Rate("2026-01-02T00:00:00+00:00", 4, "lfw", "/data/a", 0.99, 0.001, 0.98, 0.01, 3000)
 
@@ -64,6 +64,15 @@ def test_the_report_shows_the_best_and_the_last_with_their_pairs(folder: Path) -
     assert row(folder, "Checkpoint 4").startswith("50.00 ± 1.00")
     assert "Checkpoint 2" not in text
     assert "on the sets in /data/a." in text
+    rates.append(
+        [
+            dataclasses.replace(rate(number, name, 0.5), data_dir=RECORD.data_dir)
+            for number in (2, 3, 4)
+            for name in ("own", "agedb_30", "lfw")
+        ],
+        folder,
+    )
+    assert "on the data set of the run." in page(folder)
 
 
 def test_a_set_that_was_measured_for_one_checkpoint_only(folder: Path) -> None:

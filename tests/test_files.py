@@ -80,7 +80,6 @@ def test_a_recipe_and_a_list_of_hosts(tool: Tool, tmp_path: Path, endless: Path)
         ("export", "m,1", "--format", "onnx", "-o", ""),
         ("report", "last", "-o", ""),
         ("plot", "x", "-o", ""),
-        ("log", ""),
         ("embed", "", "x"),
     ],
 )

@@ -58,6 +58,19 @@ class Command(click.Command):
         self.examples = examples
         self.sections = sections
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments; where one is missing, say what it is and give an example."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.MissingParameter as error:
+            missing = error.param
+            if missing is None or missing.type.get_missing_message(missing, ctx):
+                raise
+            help_text = missing.help if isinstance(missing, click.Option) else None
+            texts = (help_text, f"Example: {self.examples[0]}")
+            message = " ".join(filter(None, texts))
+            raise click.MissingParameter(message, ctx=error.ctx, param=missing) from None
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, by section if the command has sections."""
         if self.sections is None:

@@ -10,6 +10,7 @@ import click
 import pytest
 
 from mfn_patcher.cli import cli
+from mfn_patcher.cli.command import Command
 from tests.support.command_lines import own_parts, parse
 from tests.support.tool import Tool
 
@@ -53,6 +54,28 @@ def test_help_is_usage_then_options_then_examples(tool: Tool, name: str) -> None
     options = "Options" if "Options" in titles else "Other options"
     assert "--help" in parts(f"\n{sections}")[options]
     assert "Example:" not in ran.out
+
+
+@pytest.mark.parametrize(
+    ("line", "missing"),
+    [
+        ("train", "option '--stage'. Stages to run: numbers, names, or all."),
+        ("eval", "option '--model'. Checkpoints, or an exported model."),
+        ("new fix", "option '--stack'. Stack to append the patch to."),
+        ("init libfoo --upstream foo", "option '--pin'. Commit, tag or branch to patch."),
+        ("export", "argument 'PREFIX,EPOCH'."),
+        ("data make data/own", "argument 'SOURCE'."),
+        ("compare m.onnx a.png", "argument 'B'."),
+        ("runs compare last", "argument 'RUN'."),
+    ],
+)
+def test_what_is_missing_is_explained(tool: Tool, line: str, missing: str) -> None:
+    name = next(each for each in COMMANDS if line.startswith(each))
+    command = COMMANDS[name]
+    assert isinstance(command, Command)
+    ran = tool(*line.split())
+    assert (ran.code, ran.out) == (2, "")
+    assert f"Error: Missing {missing} Example: {command.examples[0]}\n" in ran.err
 
 
 @pytest.mark.parametrize("name", EVERYTHING)

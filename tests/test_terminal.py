@@ -187,11 +187,11 @@ def test_the_display_of_a_training() -> None:
     drawn = io.StringIO()
     console = Console(file=drawn, force_terminal=True, color_system=None, width=200)
     display = Display(HOSTILE, Path(HOSTILE), None, 1, console)
-    display.heard(f"{HOSTILE}\n".encode())
+    display.heard(f"starting at random: {HOSTILE}\nWARNING:root:{HOSTILE}\n".encode())
     display(Verification(None, HOSTILE, 1, 0.5, 0.1, None, None, None))
     display(Alarm(None, "not-finite", HOSTILE))
     console.print(Group(*display.render(200)))
-    assert drawn.getvalue().count("owned") == 5
+    assert drawn.getvalue().count("owned") == 6
     # Bold and dim are the display's own.
     assert safe(re.sub(r"\x1b\[[012]m", "", drawn.getvalue())), drawn.getvalue()
 

@@ -70,11 +70,12 @@ def find_problems(
         saves: whether this host reads and saves checkpoints, as only rank 0 does.
 
     Returns:
-        What `check_checkpoints` and `check_host` would raise, one after another.
+        What `check_checkpoints` and `check_host` would raise, one after another; a missing script
+        comes first, because without it there is no other stage to start from, either.
     """
     checks = [*_host_checks(plans, context)]
     if saves:
-        checks[:0] = _checkpoint_checks(plans, context, gate=gate)
+        checks[1:1] = _checkpoint_checks(plans, context, gate=gate)  # the script comes first
     problems = []
     for check in checks:
         try:

@@ -17,6 +17,7 @@ from mfn_patcher.training.preflight import (
     check_start,
     describe_pretrained,
 )
+from mfn_patcher.training.script import require_script
 from mfn_patcher.training.stage import StageRun
 from mfn_patcher.training.watch.supervision import DEFAULT, Supervision
 
@@ -54,6 +55,8 @@ def run_stages(
         AccuracyGateError: a stage would start from one that has learned nothing.
         MfnPatchError: a companion failed.
     """
+    # Before the checkpoints: those who have no workspace yet must not look for them first.
+    require_script(context.source, plans[0].script)
     check_checkpoints(plans, context, gate=supervision.gate)
     engine = engine or check_host(plans, context)
     folders = []

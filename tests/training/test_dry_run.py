@@ -106,8 +106,8 @@ def test_every_problem_is_listed(tool: Tool, tmp_path: Path) -> None:
     ran = tool("train", "-w", tmp_path / "w", "--stage", "3", *COMMON, "--dry-run")
     assert ran.code == ExitCode.ERROR
     problems = [line for line in ran.err.splitlines() if line.startswith("mfn-patch: ")]
-    assert "stage 3 (arcface) starts from checkpoint 20" in problems[0]
-    assert "train_softmax.py does not exist" in problems[1]
+    assert "train_softmax.py does not exist" in problems[0]
+    assert "stage 3 (arcface) starts from checkpoint 20" in problems[1]
     assert "stage 3 (arcface) cannot train on" in problems[2]
     assert len(problems) == 3
     assert "train_softmax.py --network y1" in ran.out

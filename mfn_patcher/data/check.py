@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -176,29 +176,31 @@ def preflight(
     findings = _check_files(directory)
     if not directory.is_dir():
         return tuple(findings)
+    images = {}
     if not findings:
         properties, finding = _check_property(directory)
         classes = properties.classes if properties else None
         layout, found = check_records(directory, classes, _QUICK_SAMPLE)
         findings += [finding, *found]
-        if layout and layout.images < batch_size:
-            detail = f"{layout.images} images are fewer than a batch of {batch_size}"
-            remedy = f"Pass --batch-size {layout.images} or less."
-            findings.append(Finding(Level.ERROR, "train.rec", detail, remedy))
+        if layout:
+            images["train.rec"] = layout.images
     for path in _paths(directory, targets):
         pairs, found = _check_verification(path, _QUICK_SAMPLE)
         findings += found
-        if pairs and len(pairs.images) < batch_size:
-            findings.append(
-                Finding(
-                    Level.ERROR,
-                    path.name,
-                    f"{len(pairs.images)} images are fewer than a batch of {batch_size}, "
-                    "and the script only verifies whole batches",
-                    f"Pass --batch-size {len(pairs.images)} or less, or train without this set.",
-                )
-            )
+        if pairs:
+            images[path.name] = len(pairs.images)
+    findings += _check_batch(images, batch_size)
     return tuple(finding for finding in findings if finding.level is Level.ERROR)
+
+
+def _check_batch(images: Mapping[str, int], batch_size: int) -> Iterator[Finding]:
+    """Find the files with fewer images than a batch; the script only verifies whole batches."""
+    small = {name: count for name, count in images.items() if count < batch_size}
+    other_sets = "" if "train.rec" in small else ", or name other sets with -- --target"
+    remedy = f"Pass --batch-size {min(small.values(), default=0)} or less{other_sets}."
+    for name, count in small.items():
+        detail = f"{count} images are fewer than a batch of {batch_size}"
+        yield Finding(Level.ERROR, name, detail, remedy)
 
 
 def _paths(directory: Path, names: Sequence[str]) -> list[Path]:

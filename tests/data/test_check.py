@@ -9,6 +9,7 @@ import pytest
 
 from mfn_patcher.data.check import DataSetCheck, VerificationSetSize, check, preflight
 from mfn_patcher.data.recordio import pack
+from mfn_patcher.data.synth import synthesise
 from mfn_patcher.finding import Level
 from tests.support.data_sets import encoded, expect, records_of, rewrite
 from tests.support.odd_images import odd_images, undecodable_images
@@ -336,12 +337,17 @@ def test_label_that_is_no_class(faces: Path, label: float) -> None:
     assert f"image 20 has {label:g}" in found[0].detail
 
 
-def test_preflight(pristine: Path) -> None:
+def test_preflight(pristine: Path, tmp_path: Path) -> None:
     assert preflight(pristine, 20) == ()
     assert [finding.check for finding in preflight(pristine, 21)] == ["train.rec"]
     assert [finding.check for finding in preflight(pristine, 41, ["lfw"])] == [
         "train.rec", "lfw.bin",
     ]  # fmt: skip
+    found = preflight(pristine, 41, ["lfw"])
+    assert {finding.remedy for finding in found} == {"Pass --batch-size 20 or less."}
+    synthesise(tmp_path, identities=9, images_per_identity=5)
+    (small,) = preflight(tmp_path, 45, ["lfw"])
+    assert small.remedy == "Pass --batch-size 40 or less, or name other sets with -- --target."
 
 
 def test_large_index_takes_seconds(faces: Path) -> None:

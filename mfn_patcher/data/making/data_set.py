@@ -372,16 +372,19 @@ class _Run:
         return MakeError(message, remedy=self._remedy())
 
     def _remedy(self) -> str:
-        if self._left_out.counts[Reason.WRONG_SIZE]:
-            side = f"{IMAGE_SIDE}x{IMAGE_SIDE}"
-            return f"Align the faces to {side} pixels, or scale aligned ones with --resize."
-        if self._left_out.counts[Reason.MISSING]:
+        counts, side = self._left_out.counts, f"{IMAGE_SIDE}x{IMAGE_SIDE}"
+        if counts[Reason.WRONG_SIZE]:
+            scale = "" if self._resize else ", or scale aligned ones with --resize"
+            return f"Align the faces to {side} pixels{scale}."
+        if counts[Reason.MISSING]:
             return (
                 "Correct the paths in the list, which start at its folder. Separate the columns by "
                 "tabs, and save it as UTF-8."
             )
-        if self._left_out.counts[Reason.FOLDER]:
+        if counts[Reason.FOLDER]:
             return "Give a folder with one folder of images per identity, without folders in it."
+        if counts[Reason.UNREADABLE]:
+            return "Save the images as JPEG or PNG, one face each."
         if self.held_out:
             return "Add people, use fewer of them in pairs, or use pairs of other photos."
         return "Add people, with a folder of images each."

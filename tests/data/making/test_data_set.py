@@ -294,6 +294,25 @@ def test_refused(
     assert not (tmp_path / "made").exists()
 
 
+def test_no_photo_is_usable(people: Path, tmp_path: Path) -> None:
+    remedies = []
+    for resize in (False, True):
+        for path in people.rglob("*.jpg"):
+            Image.new("RGB", (250, 200)).save(path)
+        with pytest.raises(MakeError, match=r"0 of 6 .* is 250x200") as raised:
+            make(tmp_path / "made", people, resize=resize)
+        remedies.append(raised.value.remedy)
+    for path in people.rglob("*.jpg"):
+        path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0")
+    with pytest.raises(MakeError, match=r"0 of 6 .* is HEIC: convert it") as raised:
+        make(tmp_path / "made", people)
+    assert [*remedies, raised.value.remedy] == [
+        "Align the faces to 112x112 pixels, or scale aligned ones with --resize.",
+        "Align the faces to 112x112 pixels.",
+        "Save the images as JPEG or PNG, one face each.",
+    ]
+
+
 @pytest.mark.parametrize("what", ["folder", "list"])
 @pytest.mark.parametrize("there", [False, True])
 def test_source_and_data_set_swapped(

@@ -27,7 +27,7 @@ COMMANDS = [
 # Two steps instead of 3,000 (the script ends one after the last), and as few pairs as can be.
 TOY = {
     "make": ("--pairs", "20"),
-    "train": ("--cpu", "--batch-size", "8", "--max-steps", "1", "--checkpoint-every", "1"),
+    "train": ("--cpu", "--batch-size", "4", "--max-steps", "1", "--checkpoint-every", "1"),
     "eval": ("--cpu",),
 }
 

@@ -94,7 +94,7 @@ def test_without_the_patch_they_are_wrong_where_the_planner_permits(
 def test_other_networks(
     patched: Path, tmp_path: Path, training_environment: dict[str, str], onednn: str
 ) -> None:
-    synthesise(tmp_path / "data", identities=2, images_per_identity=2, sets=())
+    synthesise(tmp_path / "data", identities=4, images_per_identity=2, sets=())
     environment = {**training_environment, "MXNET_MKLDNN_ENABLED": onednn}
     names = ("m1", "s20", "r50")
     paths = (tmp_path / "data", tmp_path / "model" / "model")

@@ -11,7 +11,7 @@ from mfn_patcher.errors import ExitCode
 from tests.support.engines import ENGINES
 from tests.support.tool import Tool, validated
 
-SMALL = ("--cpu", "--batch-size", "4", "--seconds", "0.1")
+SMALL = ("--cpu", "--batch-size", "2", "--seconds", "0.1")
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def test_with_a_data_set(patched: Path, data: Path, tool: Tool, engine: str) -> 
     ran = tool(*bench, "--stage", "softmax", "--json")
     assert ran.code == ExitCode.DONE, ran.err
     found = validated("bench-step", ran.out)
-    assert (found["stage"], found["batch_size"], found["identities"]) == ("softmax", 4, 3)
+    assert (found["stage"], found["batch_size"], found["identities"]) == ("softmax", 2, 3)
     assert found["engine"]["name"] == engine
     rates = found["images_per_second"]
     assert all(rates.values())
@@ -50,7 +50,7 @@ def test_on_random_images(patched: Path, tool: Tool) -> None:
     assert ran.code == ExitCode.DONE, ran.err
     lines = ran.out.splitlines()
     assert lines[0] == (
-        "recipe mobilefacenet, stage 3 (arcface): 4 images per step, 85,164 identities, bf16, "
+        "recipe mobilefacenet, stage 3 (arcface): 2 images per step, 85,164 identities, bf16, "
         "on the CPU"
     )
     assert lines[1].startswith("engine: PyTorch")

@@ -69,7 +69,10 @@ def read_crops(paths: Iterable[Path]) -> Pixels:
     try:
         return _decode([(str(path), path.read_bytes()) for path in paths])
     except OSError as error:
-        raise ImageError(f"cannot read {error.filename}: {error.strerror}") from error
+        raise ImageError(
+            f"cannot read {error.filename}: {error.strerror}",
+            remedy="Check its path and permissions.",
+        ) from error
 
 
 def _decode(images: Iterable[tuple[str, bytes]]) -> Pixels:

@@ -47,8 +47,9 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         "text.jpg": "cannot be decoded",
         "none.png": "cannot read .*none.png: No such file",
     }.items():
-        with pytest.raises(ImageError, match=reason):
+        with pytest.raises(ImageError, match=reason) as raised:
             images.read_crops([tmp_path / name])
+        assert raised.value.remedy
 
 
 def test_crops_are_decoded_as_for_training(tmp_path: Path) -> None:

@@ -69,8 +69,11 @@ for number, handler in (
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip tests without their package, deselect slow tests, and run the longest files first."""
-    # Files are handed out in this order; one long file at the end would keep one core waiting.
-    items.sort(key=lambda item: "upstream" not in item.path.parts)
+    # Files are handed out in this order; one long file at the end would keep one core waiting, and
+    # so would two files at a time that share a training run. How long a file takes goes with its
+    # size.
+    sizes = {path: path.stat().st_size for path in {item.path for item in items}}
+    items.sort(key=lambda item: ("upstream" not in item.path.parts, -sizes[item.path]))
     for package, name in PACKAGES.items():
         if importlib.util.find_spec(package) is None:
             without = pytest.mark.skip(reason=f"{name} is not installed here")

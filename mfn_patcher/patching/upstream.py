@@ -180,7 +180,8 @@ def _resolve(repository: Repository, address: str, revision: str) -> str:
             listing = repository.out("ls-remote", "--", REMOTE, seconds=_TIMEOUT)
     except GitError as error:
         raise FetchError(_reason(address, revision, [error]), remedy=_remedy([error])) from error
-    there = {name: commit for commit, name in map(str.split, listing.splitlines())}
+    # Names may contain what Python takes for spaces and line ends, such as U+3000 and U+2028.
+    there = {name: commit for commit, _, name in (it.partition("\t") for it in listing.split("\n"))}
     if revision in ("upstream", "HEAD"):
         names = ["HEAD"]
     elif revision.startswith("refs/"):

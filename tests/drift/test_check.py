@@ -224,6 +224,8 @@ def test_a_name_means_one_commit(check: Check, stand_in: StandIn, later: Path) -
         "refs/remotes/zfork/HEAD",
         "refs/heads/zfork/HEAD",
         "refs/tags/v1",
+        "refs/heads/wide\u3000space",
+        "refs/heads/line\u2028end",
     ):
         git(later, "update-ref", reference, stand_in.pin)
     for name in ("later", "refs/heads/later", "upstream", "HEAD", drifted, drifted[:9].upper()):

@@ -57,6 +57,7 @@ _OVERRIDES = (
     "http.lowSpeedTime=60",
     "i18n.commitEncoding=UTF-8",
     "i18n.logOutputEncoding=UTF-8",
+    "init.defaultObjectFormat=sha1",
     "log.showSignature=false",
     "maintenance.auto=false",
     "protocol.ext.allow=never",
@@ -80,6 +81,8 @@ _VARIABLES = {
     # In a partial clone, git would start another git for each missing blob. We fetch the blobs that
     # we need in one request instead.
     "GIT_NO_LAZY_FETCH": "1",
+    # A commit id identifies exactly the code, whatever `git replace` would show instead.
+    "GIT_NO_REPLACE_OBJECTS": "1",
     "GIT_OPTIONAL_LOCKS": "0",  # a killed reader must not leave a lock behind
     "GIT_TERMINAL_PROMPT": "0",
 }

@@ -54,6 +54,7 @@ HOSTILE = """
 [init]
 	templateDir = {home}/template
 	defaultBranch = elsewhere
+	defaultObjectFormat = sha256
 [log]
 	showSignature = true
 	date = relative

@@ -274,6 +274,15 @@ def test_a_clone_of_the_users_own_is_taken_as_it_is(bench: Bench, tmp_path: Path
     assert git(bench.workspace, "status", "--porcelain") == b""
 
 
+def test_what_git_shows_instead_of_a_commit_is_not_applied(bench: Bench, tmp_path: Path) -> None:
+    clone = bench.workspace
+    git(tmp_path, "clone", "--quiet", str(bench.stand_in.upstream), str(clone))
+    (clone / "README.md").write_text("replaced\n")
+    git(clone, "replace", bench.stand_in.pin, commit(clone, "Something else"))
+    assert bench.apply().code == 0
+    assert (clone / "README.md").read_text() != "replaced\n"
+
+
 def test_no_network_is_said_with_the_way_out(bench: Bench) -> None:
     ran = bench.tool("apply", "-w", bench.workspace, "--upstream", "file:///nowhere/at/all")
     assert ran.code == 1

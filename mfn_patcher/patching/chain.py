@@ -21,7 +21,7 @@ from mfn_patcher.patching.hunks import apply_fits, fit
 from mfn_patcher.patching.objects import Blobs, blob_id
 from mfn_patcher.patching.threeway import Offset
 from mfn_patcher.patching.unified import ABSENT
-from mfn_patcher.patching.worktree import FILE
+from mfn_patcher.patching.worktree import FILE, PROGRAM
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -251,6 +251,8 @@ def _obstacle(file: FilePatch, tree: _Tree) -> str:
         return "already exists" if tree.blocks(file.path) else ""
     if tree.blob(file.path) == ABSENT:
         return "does not exist"
+    if tree.mode(file.path) not in (FILE, PROGRAM):
+        return "is a link or a submodule"
     if file.old_mode and tree.mode(file.path) != file.old_mode:
         return f"has mode {tree.mode(file.path)}, not {file.old_mode}"
     if file.binary and tree.blob(file.path) != file.source_blob:

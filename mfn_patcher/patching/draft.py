@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import json
 import logging
 import os
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.patching import worktree
 from mfn_patcher.patching.lint import lint
+from mfn_patcher.patching.patchfile import PatchFormatError, is_patch
 from mfn_patcher.patching.project import PIN, SERIES, UPSTREAM
 from mfn_patcher.patching.series import load_series, series_entries
 
@@ -75,8 +77,10 @@ def drafted(
     root = series.root.resolve()
     with _locked(root):
         _install(root)
+        _refuse_stale(root, series)
         folder = root / _DRAFT
-        shutil.rmtree(folder, ignore_errors=True)
+        if _is_ours(folder):
+            shutil.rmtree(folder)
         files = {
             PIN: (root / PIN).read_bytes(),
             SERIES: _rename((root / SERIES).read_bytes(), series, names),
@@ -103,7 +107,7 @@ def recover(root: Path) -> None:
     Args:
         root: the project.
     """
-    if (root / _COMMITTED).exists() or (root / _DRAFT).exists():
+    if _is_ours(root / _COMMITTED) or _is_ours(root / _DRAFT):
         with _locked(root):
             shutil.rmtree(root / _DRAFT, ignore_errors=True)
             if _install(root):
@@ -118,6 +122,38 @@ def _locked(root: Path) -> Iterator[None]:
         yield
     finally:
         os.close(folder)
+
+
+def _refuse_stale(root: Path, series: Series) -> None:
+    """Refuse a series that another command has changed since it was read.
+
+    Raises:
+        DraftError: it has changed.
+    """
+    try:
+        now = load_series(root)
+    except PatchFormatError:
+        now = None
+    if not now or (now.pin, _contents(now)) != (series.pin, _contents(series)):
+        raise DraftError(
+            f"the patches in {root} were changed while this command ran",
+            remedy="Run it again; nothing was changed.",
+        )
+
+
+def _contents(series: Series) -> list[tuple[str, bytes]]:
+    return [(patch.name, patch.data) for patch in series.patches]
+
+
+def _is_ours(folder: Path) -> bool:
+    """Return whether a folder of ours exists.
+
+    Raises:
+        DraftError: something else has its name, such as a link that came with the project.
+    """
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise DraftError(f"{folder} is not a folder of mfn-patch", remedy="Remove it.")
+    return folder.exists()
 
 
 def _note_changes(folder: Path, root: Path, files: Mapping[str, bytes]) -> None:
@@ -150,11 +186,11 @@ def _note_changes(folder: Path, root: Path, files: Mapping[str, bytes]) -> None:
 def _install(root: Path) -> bool:
     """Finish a committed change; return whether there was one."""
     folder = root / _COMMITTED
-    if not folder.exists():
+    if not _is_ours(folder):
         return False
     note = folder / _NOTE
     if note.exists():  # removed first, once all files are in place
-        changes = json.loads(note.read_text())
+        changes = _read_note(note)
         for path in changes["written"]:
             place = worktree.make_parents(root, path)
             if (folder / path).exists():
@@ -164,6 +200,30 @@ def _install(root: Path) -> bool:
         note.unlink()
     shutil.rmtree(folder)
     return True
+
+
+def _read_note(note: Path) -> dict[str, list[str]]:
+    """Return the files to write and those to remove.
+
+    The note may have come with a project from elsewhere, so it may only name files of a series.
+
+    Raises:
+        DraftError: it is not a note of ours.
+    """
+    try:
+        changes = {key: list(json.loads(note.read_text())[key]) for key in ("written", "removed")}
+        ours = all(
+            path in (PIN, SERIES) or is_patch(path.removeprefix("patches/"))
+            for path in itertools.chain(*changes.values())
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        ours = False
+    if not ours:
+        raise DraftError(
+            f"{note} is not a note of mfn-patch",
+            remedy=f"Remove {note.parent}, and check {note.parent.parent / 'patches'} with git.",
+        )
+    return changes
 
 
 def _rename(listing: bytes, series: Series, names: Mapping[str, str]) -> bytes:

@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 
     from mfn_patcher.patching.unified import FilePatch
 
+# What `git am` would not take for text of the message: where it ends a message or splits a file of
+# mails, and further headers at the start.
+NOT_TEXT = re.compile(
+    r"^(?:---(?:[ \t]\S|[ \t]*$)|diff -|Index: |>?From .*\d:\d\d)"
+    r"|\A(?:(?i:From|Subject|Date):|\[PATCH\]\s)",
+    re.MULTILINE,
+)
 _NAME = re.compile(r"[a-z][a-z0-9]*/\d{4}-[a-z0-9]+(-[a-z0-9]+)*\.patch")
 
 
@@ -131,6 +138,11 @@ class Patch:
         return tuple(dict.fromkeys(file.path for file in self.files))
 
 
+def is_patch(name: str) -> bool:
+    """Return whether `name` has the form of a patch's name in a series."""
+    return bool(_NAME.fullmatch(name))
+
+
 def parse_patch(folder: Path, name: str) -> Patch:
     """Parse a patch file.
 
@@ -142,7 +154,7 @@ def parse_patch(folder: Path, name: str) -> Patch:
         PatchFormatError: the file is missing or does not have the documented format.
     """
     path = folder / name
-    if not _NAME.fullmatch(name):
+    if not is_patch(name):
         raise PatchFormatError(
             Problem(
                 folder / "series", 0, f"{name!r} must have the form stack/NNNN-what-it-does.patch"
@@ -217,9 +229,15 @@ def _parse_header(path: Path, head: bytes) -> Header:
         raise wrong("the header must contain 'Date:' in mail format") from None
     if date.tzinfo is None:
         raise wrong("the date must have a UTC offset such as +0000")
+    if date.timestamp() < 0:
+        raise wrong("the date must not be before 1970, because git cannot store it")
     if not subject:
         raise wrong("the header must contain 'Subject: What the patch does'")
-    return Header(author, address, date, subject, str(fields.get_payload()).strip("\n"))
+    body = str(fields.get_payload()).strip("\n")
+    if found := NOT_TEXT.search(body):
+        line = body[found.start() :].partition("\n")[0]
+        raise wrong(f"`git am` would not read {line!r} as text of the message; indent the line")
+    return Header(author, address, date, subject, body)
 
 
 def _readable(fields: Message) -> bool:

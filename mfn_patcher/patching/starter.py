@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mfn_patcher.errors import MfnPatchError
+from mfn_patcher.patching import worktree
 from mfn_patcher.patching.git import Repository
 from mfn_patcher.patching.project import PIN, SERIES, UPSTREAM, Upstream
 from mfn_patcher.patching.upstream import fetch_revision
@@ -114,10 +116,11 @@ def start(folder: Path, address: Address, revision: str) -> Started:
     Raises:
         StarterError: there is a project already, or a file in the way.
         FetchError: the address cannot be reached, or does not have the revision.
+        OutsideError: a file would be written through a link.
     """
     folder = folder.resolve()
     for path in (PIN, UPSTREAM, "patches"):
-        if (folder / path).exists():
+        if os.path.lexists(folder / path):
             raise StarterError(
                 f"{folder / path} already exists",
                 remedy="Choose another folder, or use it as it is.",
@@ -142,11 +145,13 @@ def start(folder: Path, address: Address, revision: str) -> Started:
         files[WORKFLOW] = _WORKFLOW_TEXT.format(
             advice=advice, repository=place, reference=reference
         )
-    kept = tuple(path for path in files if (folder / path).exists())
+    # A link is kept even if what it names does not exist, which may be outside.
+    kept = tuple(path for path in files if os.path.lexists(folder / path))
     written = tuple(path for path in files if path not in kept)
     for path in written:
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(files[path], encoding="utf-8")
+        worktree.refuse_detour(folder, path)
+    for path in written:
+        worktree.make_parents(folder, path).write_text(files[path], encoding="utf-8")
     if not inside:
         Repository(folder).run("init", "--quiet", "--", str(folder))
     return Started(upstream, pin, written, kept, not inside)

@@ -26,6 +26,7 @@ EMPTY = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"  # that of an empty file
 
 _HUNK = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
 _INDEX = re.compile(rb"index ([0-9a-f]+)\.\.([0-9a-f]+)")
+_ANY_MODE = re.compile(rb"(?:(?:new file|deleted file|new|old) mode|index \S+) (\d+)")
 _MODE = re.compile(rb"new (?:file )?mode (\d{6})")
 _OLD_MODE = re.compile(rb"old mode (\d{6})")
 _FILE_MODES = ("100644", "100755")
@@ -186,12 +187,11 @@ class _Parser:
         while not change and self._peek().startswith(b"@@ "):
             self._hunks[name] += 1
             hunks.append(self._hunk(self._hunks[name]))
+        named = [found[1].decode() for found in map(_ANY_MODE.match, frame) if found]
+        if any(mode not in _FILE_MODES for mode in named):
+            raise wrong("only regular files are supported, not links or submodules")
         modes = [found[1].decode() for found in map(_MODE.match, frame) if found]
-        if any(mode not in _FILE_MODES for mode in modes):
-            raise wrong("only regular files are supported, not links or submodules")
         old_modes = [found[1].decode() for found in map(_OLD_MODE.match, frame) if found]
-        if old_modes and any(mode not in _FILE_MODES for mode in old_modes):
-            raise wrong("only regular files are supported, not links or submodules")
         source, target = _blobs(frame, hunks, missing, wrong, binary=bool(change))
         return FilePatch(
             os.fsdecode(name),

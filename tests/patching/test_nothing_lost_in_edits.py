@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from mfn_patcher.patching.draft import DraftError
+from mfn_patcher.patching.edit import refresh
+from mfn_patcher.patching.series import load_series
+from mfn_patcher.patching.workspace import Workspace
 from tests.support.repositories import commit, git
 from tests.support.tool import Ran, Tool
 from tests.support.toy import LINES, NEW, Toy, make_toy, snapshot
@@ -118,3 +122,18 @@ def test_decisions_are_saved_when_a_rebase_is_given_up(applied: Toy) -> None:
     assert b"+my decision\n" in content
     shutil.rmtree(toy.workspace / "saved")
     assert toy.work_tree() == before
+
+
+def test_another_command_has_changed_the_project(applied: Toy, tmp_path: Path) -> None:
+    """Two workspaces of one project: the second command read the series before the first wrote."""
+    toy = applied
+    other = Workspace(tmp_path / "other")
+    shutil.copytree(toy.workspace, other.path)
+    read_before = load_series(toy.project)
+    toy.change("src/a.py", 30, "mine", where=toy.workspace)
+    assert toy("refresh").code == 0
+    before = snapshot(toy.project)
+    toy.change("src/b.py", 30, "others'", where=other.path)
+    with pytest.raises(DraftError, match="changed while this command ran"):
+        refresh(other, read_before, read_before.patches[0])
+    assert snapshot(toy.project) == before

@@ -162,6 +162,27 @@ def test_headers_that_cannot_be_read(lone: Lone, header: str, message: str) -> N
     assert (ran.code, message in ran.out) == (1, True), ran.out
 
 
+@pytest.mark.parametrize("mode", ["120000", "160000"])
+def test_changes_of_links_and_submodules_are_refused(lone: Lone, mode: str) -> None:
+    lone.make(b"old", b"new")
+    data = lone.patch.read_bytes()
+    lone.patch.write_bytes(data.replace(b" 100644\n", f" {mode}\n".encode()))
+    code, text = lone.check()
+    assert (code, "only regular files" in text) == (1, True), text
+
+
+def test_a_link_with_the_content_of_the_file(lone: Lone) -> None:
+    lone.make(b"old", b"new")
+    (lone.upstream / "file").unlink()
+    (lone.upstream / "file").symlink_to("old")  # of the same blob
+    pin = commit(lone.upstream, "A link")
+    (lone.project / "pinned_commit.txt").write_text(f"{pin}\n")
+    workspace = lone.project.parent / "workspace"
+    places = ("--project", lone.project, "--upstream", lone.upstream, "-w", workspace)
+    ran = lone.tool("apply", *places)
+    assert (ran.code, "is a link or a submodule" in ran.err) == (1, True), ran.err
+
+
 @pytest.mark.parametrize("mode", ["120000", "160000", "100600"])
 def test_links_and_submodules_are_refused(lone: Lone, mode: str) -> None:
     add_file(lone, "file")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,14 @@ def test_what_a_header_must_say_where_the_project_wants_it(project: Path, name: 
     assert found == [f"patches/{NO_BIAS}:1: the header must contain a paragraph '{name}: ...'"]
     write_upstream(project)
     assert messages(project) == []
+
+
+def test_a_date_that_git_cannot_store(project: Path) -> None:
+    file = project / "patches" / NO_BIAS
+    file.write_bytes(
+        re.sub(rb"\nDate: .*", b"\nDate: Sun, 01 Jan 1950 00:00:00 +0000", file.read_bytes())
+    )
+    assert any("before 1970" in message for message in messages(project))
 
 
 @pytest.mark.parametrize("path", ["../x", "/etc/x", "src/../../x", ".git/config"])

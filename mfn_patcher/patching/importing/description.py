@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mfn_patcher.patching import mail
+from mfn_patcher.patching.patchfile import NOT_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,10 +44,6 @@ _IN_MAILS = re.compile(
     r"(?i)(?:to|cc|bcc|message-id|in-reply-to|references|mime-version|content-.*|received|"
     r"return-path|reply-to|sender|list-.*|user-agent|delivered-to|status|lines|x-mailer|x-spam.*|"
     r"dkim.*|arc-.*|authentication-results)"
-)
-# What `git am` would take for the end of the message, or for another header.
-_MISLEADING = re.compile(
-    r"^(?=---|diff |Index: |From |>From )|\A(?=(?:From|Subject|Date):)", re.MULTILINE
 )
 
 
@@ -82,14 +79,16 @@ def describe(git: Repository, source: Source) -> tuple[Description, bytes]:
         found, diff = _from_mail(git, source.data)
     else:
         found, diff = _from_text(_head_of(source.data)), source.data
-    if not found.date and (stamps := _STAMP.findall(source.data)):
-        dates = [f"{stamp.decode()} {zone.decode()}" for stamp, zone in stamps]
-        date = max(datetime.strptime(each, "%Y-%m-%d %H:%M:%S %z") for each in dates)
-        found = replace(found, date=date)
+    if not found.date:
+        stamps = (
+            f"{stamp.decode()} {zone.decode()}" for stamp, zone in _STAMP.findall(source.data)
+        )
+        dates = filter(None, (_parse(stamp, "%Y-%m-%d %H:%M:%S %z") for stamp in stamps))
+        found = replace(found, date=max(dates, default=None))
     body = found.body.replace("\r", "").replace("\0", "").strip("\n")
     body = re.sub(r"\n{3,}", "\n\n", body)
     body = "\n".join(line.rstrip() for line in body.split("\n"))
-    found = replace(found, body=_MISLEADING.sub(" ", body))
+    found = replace(found, body=NOT_TEXT.sub(r" \g<0>", body))
     return found, source.data if source.quilt else diff
 
 
@@ -99,7 +98,7 @@ def _from_mail(git: Repository, data: bytes) -> tuple[Description, bytes]:
         how = ("-b", "--no-scissors", "--encoding=UTF-8")
         said = git.out("mailinfo", *how, str(text), str(patch), stdin=data.lstrip())
         body, diff = text.read_bytes().decode(errors="replace"), patch.read_bytes()
-    fields = dict(line.partition(": ")[::2] for line in said.splitlines())
+    fields = dict(line.partition(": ")[::2] for line in said.split("\n"))
     head = HeaderParser().parsestr(_text_of(data.lstrip()).partition("\n\n")[0])
     rest = [
         (name, value)
@@ -193,7 +192,7 @@ def _last_update(fields: Iterable[tuple[str, str]]) -> datetime | None:
     for name, value in fields:
         day = _DAY.search(value)
         if name.lower() == "last-update" and day:
-            return datetime.strptime(f"{day[0]} +0000", "%Y-%m-%d %z")
+            return _parse(f"{day[0]} +0000", "%Y-%m-%d %z")
     return None
 
 
@@ -204,4 +203,12 @@ def _parse_date(text: str) -> datetime | None:
             date = email.utils.parsedate_to_datetime(whole)
             return date if date.tzinfo else date.replace(tzinfo=timezone.utc)
     day = _DAY.match(text.strip())
-    return datetime.strptime(f"{day[0]} +0000", "%Y-%m-%d %z") if day else None
+    return _parse(f"{day[0]} +0000", "%Y-%m-%d %z") if day else None
+
+
+def _parse(text: str, form: str) -> datetime | None:
+    """Return a date, or None for one that does not exist, such as 30 February."""
+    try:
+        return datetime.strptime(text, form)
+    except ValueError:
+        return None

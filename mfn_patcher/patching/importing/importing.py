@@ -184,7 +184,7 @@ class _Importer:
             address = NO_ADDRESS
             remarks.append(f"no address of its author: {author} <{address}>")
         date = said.date
-        if not date:
+        if not date or date.timestamp() < 0:  # before 1970, which git cannot store
             date = datetime.now(timezone.utc).replace(microsecond=0)
             remarks.append("has no date: today")
         return Header(author, address, date, subject, said.body)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
+from mfn_patcher.patching.lint import lint
 from tests.patching.importing.conftest import FILES, LINES, Workshop, change, plain, tree
 from tests.support.repositories import git
 
@@ -104,13 +106,13 @@ def test_a_mail_without_a_date(workshop: Workshop) -> None:
             "From: A <a@b>\nSubject: Do it\n\nFrom: C <c@d>\n\nTo there\nFrom here\n---\n x | 2\n",
             ("C", "c@d"),
             "Do it",
-            "To there\n From here",
+            "To there\nFrom here",
         ),
         (
             "Description: Do it\n From: here\n ---\n diff it\nFrom: A <a@b>\n",
             ("A", "a@b"),
             "Do it",
-            " From: here\n ---\n diff it",
+            " From: here\n ---\ndiff it",
         ),
     ],
 )
@@ -130,6 +132,26 @@ def test_other_headers(
     git(workshop.upstream, "am", "--quiet", "--keep-cr", "-k", str(patch.path))
     said = git(workshop.upstream, "log", "-1", "--format=%an%n%ae%n%s%n%b").decode()
     assert said.strip("\n") == "\n".join([*author, subject, patch.header.body]).strip("\n")
+
+
+@pytest.mark.parametrize(
+    ("head", "stamp"),
+    [
+        ("Author: A <a@b>\nLast-Update: 2023-02-30\n---\n", ""),
+        ("Author: A <a@b>\nDate: 2023-13-45\n---\n", ""),
+        ("Author: A <a@b>\n---\n", "2023-99-45 10:00:00.0 +0000"),
+        ("Author: A <a@b>\n---\n", "2023-09-05 10:00:00.0 +9999"),
+        ("Author: A <a@b>\n---\n", "1969-12-31 00:00:00 +0000"),
+        ("Author: A <a@b>\nDate: Sun, 01 Jan 1950 00:00:00 +0000\n---\n", ""),
+    ],
+)
+def test_dates_that_do_not_exist(workshop: Workshop, head: str, stamp: str) -> None:
+    diff = re.sub(r"(?m)^(\+\+\+ [^\t\n]*).*", rf"\1\t{stamp}", change("src/a.c", 3, "X"))
+    workshop.put("series", "x.patch\n")
+    workshop.put("x.patch", f"Description: Do it\n{head}{diff}")
+    ran = workshop.take(workshop.patches / "series")
+    assert (ran.code, "has no date: today" in ran.out) == (0, True), ran.err
+    assert lint(workshop.project) == []
 
 
 def test_latin_1(workshop: Workshop) -> None:

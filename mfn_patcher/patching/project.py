@@ -37,6 +37,8 @@ _COMMIT = re.compile(r"[0-9a-f]{40}\n?")
 _REQUIRED = {"address", "paths"}
 _KEYS = {*_REQUIRED, "header", "ignored"}
 _PARAGRAPH = re.compile(r"[A-Z][A-Za-z-]*")
+# What means something else to git in a sparse checkout pattern.
+_ONLY_GIT = re.compile(r"[?\[\\\x00-\x1f]|\*\*| \Z")
 _LINE = re.compile(r"\(at line (\d+), ")  # in the messages of tomllib
 
 
@@ -162,7 +164,7 @@ def read_upstream(root: Path) -> Upstream:
         raise wrong(f"`address`: {error}") from error
     ignored = values.get("ignored", [])
     for problem in (
-        _wrong_in_patterns("paths", paths),
+        _wrong_in_patterns("paths", paths) or _wrong_in_wildcards(paths),
         paths == [] and "`paths` must be a list of patterns, such as ['/src/']",
         _wrong_in_header(header),
         _wrong_in_patterns("ignored", ignored),
@@ -178,6 +180,13 @@ def _wrong_in_patterns(key: str, patterns: object) -> str:
     for pattern in patterns:
         if not isinstance(pattern, str) or not pattern.startswith("/") or "\n" in pattern:
             return f"`{key}`: {pattern!r} must be a string that starts with '/'"
+    return ""
+
+
+def _wrong_in_wildcards(patterns: list[str]) -> str:
+    for pattern in patterns:
+        if _ONLY_GIT.search(re.sub(r"\\.", "x", pattern)):
+            return f"`paths`: {pattern!r}: '*' is the only wildcard; quote others, as in '\\?'"
     return ""
 
 

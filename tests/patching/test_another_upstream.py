@@ -122,6 +122,11 @@ def test_an_option_or_variable_overrides_the_address(toy: Toy, tmp_path: Path) -
         ("address = 'https://a.b/c'\npaths = '/a'\n", "`paths` must be a list"),
         ("address = 'https://a.b/c'\npaths = []\n", "`paths` must be a list"),
         ("address = 'https://a.b/c'\npaths = ['src']\n", "'src' must be a string that starts"),
+        ("address = 'a'\npaths = ['/a?']\n", "'*' is the only wildcard"),
+        ("address = 'a'\npaths = ['/[ab]/']\n", "'*' is the only wildcard"),
+        ("address = 'a'\npaths = ['/**/a']\n", "'*' is the only wildcard"),
+        ("address = 'a'\npaths = ['/a ']\n", "'*' is the only wildcard"),
+        ("address = 'a'\npaths = ['/a\\']\n", "'*' is the only wildcard"),
         ("address = 'https://a.b/c'\npaths = [3]\n", "3 must be a string that starts"),
     ],
 )

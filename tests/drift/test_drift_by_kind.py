@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -277,3 +278,17 @@ def test_a_file_of_1_mb_of_equal_lines(lone: Lone) -> None:
     assert lone.check()[0] == 0
     assert states(lone.at(b"the same line\n" + old)) == ["offset"]
     assert states(lone.at(same)) == ["conflict"]
+
+
+def test_a_long_table_that_moved(lone: Lone) -> None:
+    """A comparison line by line would take minutes for this many equal lines."""
+    old = b"{\n}\n0\n" * 20_000
+    lone.make(old, b"# a table\n" + old)
+    (lone.upstream / "elsewhere").mkdir()
+    git(lone.upstream, "mv", "file", "elsewhere/file")
+    (lone.upstream / "elsewhere" / "file").write_bytes(old + b"more\n")
+    commit(lone.upstream, "Move it")
+    began = time.monotonic()
+    code, text = lone.check("--against", "upstream")
+    assert (code, "moved to elsewhere/file (100% similar)" in text) == (3, True), text
+    assert time.monotonic() - began < 30

@@ -78,7 +78,8 @@ def project_root(given: Path | None = None, *, writable: bool = False) -> Path:
 
     Args:
         given: the folder that the user named.
-        writable: whether the project will be changed. The one in an installation never is.
+        writable: whether the project will be changed. The one in an installation never is, and the
+            checkout only if the current folder is in it.
 
     Raises:
         MfnPatchError: there is no project, or it must not be changed.
@@ -97,6 +98,12 @@ def project_root(given: Path | None = None, *, writable: bool = False) -> Path:
             "the patches of an installed mfn-patch cannot be changed",
             remedy="Use --project to name a checkout of your own patches, or start a project with "
             "`mfn-patch init`.",
+        )
+    if writable and root != given and not here.is_relative_to(root):
+        raise MfnPatchError(
+            f"{here} contains no project",
+            remedy="Run the command in the folder of your project, or name that folder with "
+            "--project. `mfn-patch init` starts a project.",
         )
     return root
 

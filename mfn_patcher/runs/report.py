@@ -115,7 +115,7 @@ def render(run: Run) -> str:
         ended=_time(run.record.get("ended")),
         steps=_steps(run),
         speed=_speed(run),
-        warnings=list(_warnings(run)),
+        warnings=list(_warnings(run, compared=bool(others))),
         sets=[title_of(name) for name in sets],
         results=list(_results(run, sets, others)),
         others=others,
@@ -158,7 +158,7 @@ def _speed(run: Run) -> str | None:
     return f"{run.summary.curve.median_speed:,.1f} images/s"
 
 
-def _warnings(run: Run) -> Iterator[str]:
+def _warnings(run: Run, *, compared: bool) -> Iterator[str]:
     summary = run.summary
     if run.damage:
         yield f"{run.damage}. The results are read from the log."
@@ -172,7 +172,7 @@ def _warnings(run: Run) -> Iterator[str]:
     if summary.error:
         yield f"The script ended with {summary.error}"
     identities = summary.arguments.get("num_classes")
-    if identities not in (None, published.IDENTITIES):
+    if compared and identities not in (None, published.IDENTITIES):
         yield (
             f"This run was trained on {identities} identities, the published results on "
             f"{published.IDENTITIES:,}, so they are not comparable."

@@ -177,3 +177,21 @@ def test_the_workspace_is_named_as_upstream(
     assert f"there is no workspace at {Path.cwd() / name}\n" in ran.err
     monkeypatch.chdir(tmp_path)
     assert f"there is no workspace at {tmp_path / name}\n" in tool("revert").err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("import", "x.patch", "--stack", "own"),
+        ("new", "x", "--stack", "own"),
+        ("refresh", "x"),
+        ("rebase", "--onto", "v2"),
+    ],
+)
+def test_a_checkout_is_changed_only_from_within(
+    tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.patch").write_text("")
+    refused = tool(*command)
+    assert (refused.code, f"{tmp_path} contains no project" in refused.err) == (1, True)

@@ -86,6 +86,17 @@ def page(workspace: Path) -> str:
     return render(find(workspace / "runs", "last"))
 
 
+def test_own_sets_are_not_compared_with_published_results(tmp_path: Path) -> None:
+    log = SAMPLE_WITH_LOSS
+    for name in (b"lfw", b"cfp_fp", b"agedb_30"):
+        log = log.replace(b"[" + name + b"]", b"[own_" + name + b"]")
+    make_run(tmp_path, "20260101T000000-stage2-softmax", log=log)
+    text = page(tmp_path)
+    assert "own_lfw" in text
+    assert "not comparable" not in text
+    assert "ublished" not in text
+
+
 def test_deviations_are_not_rounded_twice(tmp_path: Path) -> None:
     log = SAMPLE.read_bytes().replace(b"+-0.22913", b"+-0.24495")
     make_run(tmp_path, "20260101T000000-stage2-softmax", log=log)

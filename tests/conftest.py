@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mfn_patcher.children import interpreter
 from mfn_patcher.cli import run
 from tests.support.repositories import StandIn, git
 from tests.support.shipped import make_shipped
@@ -108,6 +113,35 @@ def hermetic(
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     (home / ".gitconfig").write_text(connection[0])
     return home
+
+
+@pytest.fixture(scope="session")
+def _answers() -> dict[tuple[Any, ...], dict[str, Any]]:
+    return {}
+
+
+@pytest.fixture
+def engines_are_imported_once(
+    monkeypatch: pytest.MonkeyPatch, _answers: dict[tuple[Any, ...], dict[str, Any]]
+) -> None:
+    """Give each command the first answer about what this interpreter has, which takes seconds.
+
+    In an environment that differs in more than the test and its HOME, the interpreter is asked.
+    """
+    ask = interpreter.ask
+
+    def ask_once(
+        python: str, environment: Mapping[str, str], program: str, *arguments: str, **options: float
+    ) -> dict[str, Any]:
+        if (python, program) != (sys.executable, "environment"):
+            return ask(python, environment, program, *arguments, **options)
+        own = {"HOME", "PYTEST_CURRENT_TEST"}
+        key = (arguments, frozenset(it for it in environment.items() if it[0] not in own))
+        if key not in _answers:
+            _answers[key] = ask(python, environment, program, *arguments, **options)
+        return copy.deepcopy(_answers[key])
+
+    monkeypatch.setattr(interpreter, "ask", ask_once)
 
 
 @pytest.fixture

@@ -76,6 +76,7 @@ def test_every_command_named_exists(page: Path) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("engines_are_imported_once")
 @pytest.mark.parametrize(
     "command",
     [

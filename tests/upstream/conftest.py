@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 import fcntl
 import os
 import shutil
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from mfn_patcher.children import interpreter
 from mfn_patcher.cli import run as run_tool
 from mfn_patcher.data.synth import synthesise
 from mfn_patcher.errors import MfnPatchError
@@ -38,33 +34,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.upstream)
 
 
-@pytest.fixture(scope="session")
-def _answers() -> dict[tuple[Any, ...], dict[str, Any]]:
-    return {}
-
-
 @pytest.fixture(autouse=True)
-def _engines_are_imported_once(
-    monkeypatch: pytest.MonkeyPatch, _answers: dict[tuple[Any, ...], dict[str, Any]]
-) -> None:
-    """Give each command the first answer about what this interpreter has, which takes seconds.
-
-    In an environment that differs in more than the test and its HOME, the interpreter is asked.
-    """
-    ask = interpreter.ask
-
-    def ask_once(
-        python: str, environment: Mapping[str, str], program: str, *arguments: str, **options: float
-    ) -> dict[str, Any]:
-        if (python, program) != (sys.executable, "environment"):
-            return ask(python, environment, program, *arguments, **options)
-        own = {"HOME", "PYTEST_CURRENT_TEST"}
-        key = (arguments, frozenset(it for it in environment.items() if it[0] not in own))
-        if key not in _answers:
-            _answers[key] = ask(python, environment, program, *arguments, **options)
-        return copy.deepcopy(_answers[key])
-
-    monkeypatch.setattr(interpreter, "ask", ask_once)
+def _engines_are_imported_once(engines_are_imported_once: None) -> None:
+    """Save each test of this folder seconds."""
 
 
 @pytest.fixture(scope="session")

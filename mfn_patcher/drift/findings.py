@@ -161,20 +161,24 @@ def needs(patch: PatchVerdict) -> list[str]:
     return [f"builds on {', '.join(patch.needs)}, which does not apply"] if patch.needs else []
 
 
-def describe_history(history: History) -> list[str]:
-    """Return lines about the commits that changed each patch's verdict, in order."""
-    lines = [
+def describe_history(history: History) -> dict[str, list[str]]:
+    """Return the verdicts on each patch over a history, with the commits that changed them."""
+    return {
+        patch.patch.name: [
+            f"{change.verdict.state.value} since {change.commit}"
+            for change in history.changes[patch.patch.name]
+        ]
+        or [f"{patch.state.value} throughout"]
+        for patch in history.last.patches
+    }
+
+
+def title_of_history(history: History) -> str:
+    """Return a sentence about how many commits a history has."""
+    return (
         f"{history.commits} commits from {history.first.commit[:12]} to "
         f"{history.last.commit[:12]} change patched files."
-    ]
-    for patch in history.last.patches:
-        changes = history.changes[patch.patch.name]
-        if not changes:
-            lines.append(f"{patch.patch.name}: {patch.state.value} throughout")
-        for change in changes:
-            state = change.verdict.state.value
-            lines.append(f"{patch.patch.name}: {state} since {change.commit}")
-    return lines
+    )
 
 
 def text_of(lines: Sequence[bytes]) -> list[str]:
@@ -206,6 +210,8 @@ def _describe(hunks: Sequence[HunkVerdict]) -> str:
         return f"{place}: already applied, at line {hunk.line}"
     if state == "ambiguous":
         return f"{place}: ambiguous: its context is in several places, one at line {hunk.line}"
+    if hunk.blocked_by == hunk.path:
+        return f"{place}: cannot add the file: it exists, with other content"
     if hunk.blocked_by:
         return f"{place}: cannot add the file: {hunk.blocked_by} is in the way"
     if state == "conflict" and not hunk.hunk.number:

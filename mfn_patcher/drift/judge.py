@@ -190,12 +190,11 @@ def _after(file: FilePatch, content: bytes) -> bytes:
 
 def _judge_existing(file: FilePatch, content: bytes | None, blocked_by: str) -> list[HunkVerdict]:
     """Return the verdicts on a new file that already exists or is blocked."""
-    same = content is not None and blob_id(content) == file.target_blob
-    state = HunkState.ALREADY_APPLIED if same else HunkState.CONFLICT
-    found = tuple((content or b"").splitlines(True)[:10])
+    if content is not None and blob_id(content) == file.target_blob:
+        return [HunkVerdict(file.path, part, HunkState.ALREADY_APPLIED, 1) for part in file.parts]
+    by = blocked_by or file.path
     return [
-        HunkVerdict(file.path, hunk, state, 1, found=found, blocked_by=blocked_by)
-        for hunk in file.parts
+        HunkVerdict(file.path, part, HunkState.CONFLICT, 1, blocked_by=by) for part in file.parts
     ]
 
 

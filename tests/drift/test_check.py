@@ -290,9 +290,11 @@ def test_history_names_the_commit(check: Check, later: Path) -> None:
         (ITEMS, broken, "conflict"),
     ]
     text = check("--history", "pin..later").out
-    assert f"port/0002-items.patch: conflict since {broken[:12]} (" in text
-    assert "): View the items" in text
-    assert "fixes/0001-no-bias.patch: clean throughout" in text
+    offset, conflict = (f"since {commit[:12]} (" for commit in (moved, broken))
+    assert f"\nport/0002-items.patch\n  offset {offset}" in text
+    assert f"\n  conflict {conflict}" in text
+    assert "): View the items\n" in text
+    assert "\nfixes/0001-no-bias.patch\n  clean throughout\n" in text
 
 
 def test_a_merge_that_brings_verdicts_together_is_no_change(check: Check, later: Path) -> None:

@@ -196,6 +196,20 @@ def check_blocked(lone: Lone, by: str) -> None:
     assert f"hunk 1: cannot add the file: {by} is in the way" in text
 
 
+def test_a_new_file_that_upstream_has(lone: Lone) -> None:
+    add_file(lone, "file")
+    (lone.upstream / "file").write_bytes(b"another\n")
+    commit(lone.upstream, "Add it differently")
+    code, text = lone.check("--against", "upstream")
+    assert code == 3
+    assert "file: hunk 1: cannot add the file: it exists, with other content" in text
+    assert "expected:" not in text
+    (lone.upstream / "file").write_bytes(b"new\n")
+    commit(lone.upstream, "Add it alike")
+    code, text = lone.check("--against", "upstream")
+    assert (code, "already applied" in text) == (3, True)
+
+
 def test_a_new_file_with_two_hunks(lone: Lone) -> None:
     """git's second hunk finds no file's end where it must stand."""
     add_file(lone, "file")

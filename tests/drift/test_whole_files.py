@@ -85,7 +85,7 @@ def test_a_file_that_is_added_or_removed(lone: Lone, tmp_path: Path, content: by
     code, text = lone.check("--against", "upstream")
     assert code == 3
     assert "gone: already applied" in text
-    assert "new: the patch was made for another version or mode of the file" in text
+    assert "new: cannot add the file: it exists, with other content" in text
     (lone.upstream / "gone").write_bytes(content + b"\0more")
     commit(lone.upstream, "It is back")
     code, text = lone.check("--against", "upstream")

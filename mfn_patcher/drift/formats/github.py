@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from mfn_patcher.drift.findings import Severity, describe_history, title_of
+from mfn_patcher.drift.findings import Severity, describe_history, title_of, title_of_history
 from mfn_patcher.printable import visible
 
 if TYPE_CHECKING:
     from mfn_patcher.drift.findings import DriftFinding, DriftReport
+    from mfn_patcher.drift.history import History
 
 _COMMANDS = {Severity.NOTE: "notice", Severity.WARNING: "warning", Severity.ERROR: "error"}
 
@@ -23,7 +24,7 @@ def render(report: DriftReport) -> str:
             remarks = report.remarks(verdict, patch)
             lines += [_annotation(it, title, remarks) for it in report.findings(patch)]
     # Not as annotations: GitHub shows few, and each already names its commit.
-    lines += describe_history(report.history) if report.history else []
+    lines += _history(report.history) if report.history else []
     return visible("".join(f"{line}\n" for line in lines))
 
 
@@ -42,9 +43,16 @@ def summary(report: DriftReport) -> str:
             lines.append(f"| {patch.state.value} | `{patch.patch.name}` | {'<br>'.join(bad)} |")
         lines.append("")
     if report.history:
-        history = describe_history(report.history)
+        history = _history(report.history)
         lines += ["### Since when", "", *(f"* {_markdown(line)}" for line in history), ""]
     return visible("\n".join(lines))
+
+
+def _history(history: History) -> list[str]:
+    """Return a line for each verdict, for lists and logs whose lines are read on their own."""
+    told = describe_history(history).items()
+    lines = (f"{name}: {state}" for name, states in told for state in states)
+    return [title_of_history(history), *lines]
 
 
 def _annotation(finding: DriftFinding, title: str, remarks: list[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from mfn_patcher.drift.findings import describe_history, needs, title_of
+from mfn_patcher.drift.findings import describe_history, needs, title_of, title_of_history
 from mfn_patcher.printable import one_line
 
 if TYPE_CHECKING:
@@ -31,7 +31,10 @@ def render(report: DriftReport, style: Callable[..., str] = _plain) -> str:
     lines = [one_line(str(problem)) for problem in report.problems]
     for verdict in report.revisions:
         lines += _lines(report, verdict, style)
-    lines += map(one_line, describe_history(report.history) if report.history else ())
+    if report.history:
+        lines += ["", one_line(title_of_history(report.history))]
+        for name, states in describe_history(report.history).items():
+            lines += [style(name, bold=True), *(f"  {one_line(state)}" for state in states)]
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -168,7 +168,8 @@ class _Importer:
         series = self._series
         remedy = (
             f"Check that the pin of {series.root}, {series.pin[:12]}, is the version that the "
-            "patches were made for, and that earlier patches come first."
+            "patches were made for, and that earlier patches come first. A release archive may "
+            "contain other files than git: docs/own-upstream.md says how to use one as upstream."
         )
         if series.patches:
             remedy += " The patches that the project has are applied before: is this one of them?"

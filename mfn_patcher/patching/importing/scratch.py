@@ -40,7 +40,12 @@ _MOVED = re.compile(r"(Hunk #\d+ succeeded at \d+.*?)\.?$")
 _FILE = re.compile(r"(?:patching file |Checking patch )(.*?)(?:\.\.\.)?$")
 _FAILED = re.compile(
     r"FAILED|dangerous|can't find file|Perhaps you used|^\|(?:---|\+\+\+) |^error: |malformed|"
-    r"not a regular file|already exists"
+    r"not a regular file|already exists|: the patch would "
+)
+# GNU patch says this in two lines; git says it in one, which `_FAILED` knows.
+_MISFIT = re.compile(
+    r"^The next patch(?:, when reversed,)? would (.*?) the file (.*),\n(which .*?)!.*$",
+    re.MULTILINE,
 )
 _VARIABLES = ("POSIXLY_CORRECT", "PATCH_GET", "PATCH_VERSION_CONTROL", "VERSION_CONTROL")
 
@@ -201,7 +206,7 @@ def _gnu_patch(source: Source) -> str:
 
 def _failure(source: Source, said: str) -> DoesNotApplyError:
     rows, file = [], ""
-    for line in said.splitlines():
+    for line in _MISFIT.sub(r"\2: the patch would \1 the file, \3", said).splitlines():
         named = _FILE.match(line)
         file = named[1] if named else file
         if _FAILED.search(line):

@@ -260,6 +260,7 @@ GOOD = change("src/a.c", 3, "LINE 3")
 # Neither its first nor its last lines of context are there, so no fuzz helps.
 CONFLICT = GOOD.replace(" line 2\n", " line two\n").replace(" line 4\n", " line four\n")
 NEW = "diff --git a/x b/x\nnew file mode {}\n--- /dev/null\n+++ b/x\n@@ -0,0 +1 @@\n+src/a.c\n"
+EXISTS = "  old.txt: the patch would create the file, which already exists\n"
 
 
 @pytest.mark.parametrize(
@@ -267,6 +268,8 @@ NEW = "diff --git a/x b/x\nnew file mode {}\n--- /dev/null\n+++ b/x\n@@ -0,0 +1 
     [
         (CONFLICT, "good.patch\nx.patch", "src/a.c: Hunk #1 FAILED at 1."),
         (GOOD.replace("a.c", "nowhere.c"), "x.patch", "can't find file to patch"),
+        (NEW.format("100644").replace("b/x", "b/old.txt"), "x.patch", EXISTS),
+        (plain("gone", "old\n", ""), "x.patch", "gone: the patch would delete the file, which "),
         (plain(".git/config", "", "[core]\n"), "x.patch", ".git/config"),
         (plain("../../x", "", "new\n"), "x.patch", "../../x"),
         (plain("link", "src/a.c", "src/b.c"), "x.patch", "changes link, which is a link"),

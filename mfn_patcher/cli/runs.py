@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +14,7 @@ from mfn_patcher.cli.options import json_option, print_table, workspace_option
 from mfn_patcher.cli.terminal import echo, print_json, style
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from mfn_patcher.runs.store import Run
@@ -99,7 +99,7 @@ def show(run_name: str, workspace: Path, as_json: bool) -> None:
 @workspace_option
 @json_option
 def compare(first: str, second: str, workspace: Path, as_json: bool) -> None:
-    """Compare two runs; differences are marked.
+    """Compare two runs: first what differs, then what is equal.
 
     Compares arguments, environment, versions, patches, data set and results.
     """
@@ -126,14 +126,22 @@ def compare(first: str, second: str, workspace: Path, as_json: bool) -> None:
             }
         )
         return
-    table = []
-    group = None
+    different = [(row.group, row.name, _short(row.a), _short(row.b)) for row in rows if row.differs]
+    equal = [(row.group, row.name, _short(row.a)) for row in rows if not row.differs]
+    if different:
+        print_table(("different", "", a.name, b.name), _once(different))
+    if different and equal:
+        echo()
+    if equal:
+        print_table(("equal", "", ""), _once(equal))
+
+
+def _once(rows: Sequence[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
+    """Yield rows with the group only in the first of each."""
+    group = ""
     for row in rows:
-        mark = style("≠", fg="yellow") if row.differs else " "
-        title = row.group if row.group != group else ""
-        table.append((mark, title, row.name, _short(row.a), _short(row.b)))
-        group = row.group
-    print_table(("", "", "", a.name, b.name), table)
+        yield row if row[0] != group else ("", *row[1:])
+        group = row[0]
 
 
 def _entry(run: Run) -> dict[str, Any]:

@@ -62,9 +62,12 @@ def _run(run: Run) -> dict[str, Any]:
 
 def _arguments(a: Run, b: Run) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """Return all arguments as the script printed them, or else those of the commands."""
-    if a.summary and b.summary and a.summary.arguments and b.summary.arguments:
-        return a.summary.arguments, b.summary.arguments
-    return _given(a), _given(b)
+    both = [run.summary.arguments if run.summary else {} for run in (a, b)]
+    if not all(both):
+        both = [_given(a), _given(b)]
+    # The folder of its heartbeat is the run's own, so it always differs.
+    of_a, of_b = ({k: v for k, v in it.items() if k != "progress"} for it in both)
+    return of_a, of_b
 
 
 def _given(run: Run) -> dict[str, str]:

@@ -210,7 +210,11 @@ def rows(tool: Tool, workspace: Path, *names: str) -> dict[tuple[str, str], dict
 
 
 def test_compare(workspace: Path, tool: Tool) -> None:
-    log = SAMPLE.read_bytes().replace(b"lr=0.05,", b"lr=0.01,").replace(b"0.90000+", b"0.95000+")
+    log = (
+        SAMPLE.read_bytes()
+        .replace(b"lr=0.05,", b"lr=0.01, progress='/x',")
+        .replace(b"0.90000+", b"0.95000+")
+    )
     (workspace / "runs" / "20260102T000000-stage3-arcface" / "output.log").write_bytes(log)
     found = rows(tool, workspace, "stage2", "stage3")
     assert {key for key, row in found.items() if row["differs"]} == {
@@ -226,9 +230,21 @@ def test_compare(workspace: Path, tool: Tool) -> None:
     assert found["code", "recipe/0001-x.patch"]["b"] is None
     assert ("data set", "property") in found
     out = tool("runs", "compare", "stage2", "stage3", "-w", workspace).out
-    marked = [line.split()[1] for line in out.splitlines() if line.startswith("≠")]
-    assert marked[:3] == ["stage", "name", "seconds"]
-    assert len(marked) == 7
+    different, equal = (part.splitlines() for part in out.split("\n\n"))
+    assert different[0].split() == [
+        "different",
+        "20260101T000000-stage2-softmax",
+        "20260102T000000-stage3-arcface",
+    ]
+    named = [line[len("arguments  ") :].split()[0] for line in different[1:]]
+    assert named[:3] == ["stage", "name", "seconds"]
+    assert len(named) == 7
+    assert not any(line.startswith("arguments  lr ") for line in equal)
+    # What is equal is long, such as paths, and is written once.
+    assert equal[0] == "equal"
+    assert len(equal) == 1 + len(found) - 7
+    again = tool("runs", "compare", "stage2", "stage2", "-w", workspace).out
+    assert again.startswith("equal\n")
 
 
 def test_without_a_log_the_commands_are_compared(workspace: Path, tool: Tool) -> None:

@@ -18,6 +18,8 @@ from mfn_patcher.training.planner import plan_chain
 from tests.support.photos import draw_people
 from tests.support.tool import Tool
 
+pytestmark = pytest.mark.usefixtures("engines_are_imported_once")
+
 USE_THE_RECIPE = "To fine-tune on your own faces, pass --recipe finetune-own."
 
 

@@ -16,6 +16,8 @@ from tests.support.repositories import StandIn
 from tests.support.runs import RECORD, make_run
 from tests.support.tool import Tool
 
+pytestmark = pytest.mark.usefixtures("engines_are_imported_once")
+
 # The tests run no training: every case below has at least one problem.
 COMMON = ("--cpu", "--batch-size", "4")
 Break = Callable[[Path, Path], tuple[str, ...]]

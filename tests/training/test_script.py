@@ -9,6 +9,8 @@ import pytest
 from tests.support.repositories import commit, git
 from tests.support.tool import Tool
 
+pytestmark = pytest.mark.usefixtures("engines_are_imported_once")
+
 
 @pytest.fixture
 def project(tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -13,6 +13,8 @@ from tests.support.repositories import StandIn
 from tests.support.shipped import SERIES
 from tests.support.tool import Tool
 
+pytestmark = pytest.mark.usefixtures("engines_are_imported_once")
+
 
 @pytest.mark.parametrize(
     "name", ["train", "doctor", "env", "runs", "log", "plot", "report", "demo"]

@@ -9,7 +9,7 @@ import pytest
 from mfn_patcher.errors import ExitCode
 from tests.support.tool import Tool, validated
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("engines_are_imported_once")]
 
 
 def test_all_commands_use_the_same_word_for_failed(tool: Tool, tmp_path: Path) -> None:

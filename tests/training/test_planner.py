@@ -74,6 +74,7 @@ def test_nothing_is_changed_by_default() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("engines_are_imported_once")
 def test_a_dry_run_plans_where_nothing_can_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,6 +94,7 @@ def test_a_dry_run_plans_where_nothing_can_start(
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("engines_are_imported_once")
 def test_relative_paths_are_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     arguments = ["--stage", "3", "--dry-run", "--data-dir", "数据 1", "--models-dir", "../m"]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mfn_patcher.errors import MfnPatchError
-from mfn_patcher.patching.git import DIFF_OPTIONS
+from mfn_patcher.patching.git import DIFF_OPTIONS, Repository
 from mfn_patcher.patching.locked import lock
 from mfn_patcher.patching.merge import Conflict, merge
 from mfn_patcher.patching.project import SERIES
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mfn_patcher.patching.chain import Link
-    from mfn_patcher.patching.git import Repository
     from mfn_patcher.patching.patchfile import Header, Patch
     from mfn_patcher.patching.series import Series
     from mfn_patcher.patching.workspace import Workspace
@@ -236,8 +237,16 @@ class _LaterPatches:
 
 
 def diff_of_patch(repository: Repository, before: str, after: str) -> bytes:
-    """Return the diff between two trees, in the format of patch files."""
-    return repository.run("diff", *DIFF_OPTIONS, before, after).stdout
+    """Return the diff between two trees, in the format of patch files.
+
+    It is made in a repository without attributes, so that it does not depend on those of a clone
+    of the user's own, which may name text files binary.
+    """
+    objects = {"GIT_OBJECT_DIRECTORY": str(repository.git_dir / "objects")}
+    with tempfile.TemporaryDirectory(prefix="mfn-patch-") as folder:
+        aside = Repository(Path(folder))
+        aside.init()
+        return aside.run("diff", *DIFF_OPTIONS, before, after, env=objects).stdout
 
 
 def _below_patches(changed: Mapping[str, bytes]) -> dict[str, bytes]:

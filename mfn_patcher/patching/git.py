@@ -35,10 +35,7 @@ _OVERRIDES = (
     "apply.ignoreWhitespace=no",
     "apply.whitespace=nowarn",
     "color.ui=false",
-    "core.attributesFile=/dev/null",
     "core.abbrev=12",
-    "core.autocrlf=false",
-    "core.eol=lf",
     "core.fsmonitor=false",
     "core.hooksPath=/dev/null",
     "core.quotePath=false",
@@ -94,8 +91,13 @@ _DAMAGE = re.compile(
     rb"|bad (signature|object|tree|index file|config)|invalid sha1 pointer|unable to (read|parse) "
     rb"|cannot read|inflate: data stream error|broken link|reference broken|No such ref"
 )
+_REMEDIES = {  # by a part of git's message
+    "No space left on device": "Free some space and try again; nothing was lost.",
+    "filter ": "Install the program of this filter, or remove the filter from git's configuration.",
+}
 _CONNECTING = ("fetch", "ls-remote")  # the only commands that may access another repository
 _PR_SET_PDEATHSIG = 1
+# They also switch off `core.autocrlf` and `core.eol`, which apply in clones of the user's own.
 _NO_ATTRIBUTES = "* -text !eol -ident -filter -working-tree-encoding !diff !merge\n"
 
 OLDEST = (2, 28)  # the first version with `git init --initial-branch`
@@ -126,10 +128,9 @@ class GitError(MfnPatchError):
 
     def __init__(self, command: tuple[str, ...], status: int, stdout: bytes, stderr: bytes) -> None:
         said = redact(stderr.decode(errors="replace")).strip() or "no message"
-        full = "No space left on device" in said
         super().__init__(
             f"git {redact(shlex.join(command))} failed with status {status}: {said}",
-            remedy="Free some space and try again; nothing was lost." if full else "",
+            remedy=next((remedy for part, remedy in _REMEDIES.items() if part in said), ""),
         )
         self.command = command
         self.status = status

@@ -90,7 +90,10 @@ def merge(
         )
         how = ("--no-index", "--no-ext-diff", "--no-color", "--unified=0", "--text")
         diff = repository.run(
-            "diff", *how, "--", files["base"], files["ours"], expected=(0, 1)
+            *("-c", "core.autocrlf=false", "diff", *how, "--"),
+            files["base"],
+            files["ours"],
+            expected=(0, 1),
         ).stdout
     changes = []
     for found in _CHANGE.finditer(diff):

@@ -9,11 +9,17 @@ import pytest
 from mfn_patcher.patching.series import load_series
 from tests.support.repositories import DIFF, git, write_project, write_upstream
 from tests.support.tool import Tool
+from tests.support.toy import Toy, make_toy
 
 pytestmark = pytest.mark.long
 
 LINES = b"".join(b"line %d $Id$\n" % number for number in range(40))
 FILE = "src/a.py"
+
+
+@pytest.fixture
+def toy(tool: Tool, tmp_path: Path) -> Toy:
+    return make_toy(tool, tmp_path)
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
@@ -93,3 +99,44 @@ def stage(upstream: Path, blob: str) -> None:
 def commit_index(upstream: Path) -> str:
     git(upstream, "commit", "--quiet", "--allow-empty", "--message", "A revision")
     return git(upstream, "rev-parse", "HEAD").decode().strip()
+
+
+def test_line_ends_in_a_clone_of_the_users_own(toy: Toy, hermetic: Path) -> None:
+    with (hermetic / ".gitconfig").open("a") as settings:
+        settings.write("[core]\n\tautocrlf = true\n\tsafecrlf = true\n")
+    git(toy.folder, "clone", "--quiet", str(toy.upstream), str(toy.workspace))
+    file = toy.workspace / "src" / "a.py"
+    assert b"\r\n" in file.read_bytes()
+    for _ in range(2):
+        assert toy("apply").code == 0
+        assert "edited" not in toy("status").out
+        file.touch()
+    file.write_bytes(file.read_bytes().replace(b"line 10\r\n", b"mine\r\n"))
+    assert toy("refresh").code == 0
+    assert b"\r" not in toy.patches()["patches/first/0001-a.patch"]
+    assert toy("check").code == 0
+
+
+@pytest.mark.parametrize("attributes", ["*.py -diff", "* binary", "*.py diff=odd"])
+def test_patches_do_not_depend_on_attributes(toy: Toy, hermetic: Path, attributes: str) -> None:
+    with (hermetic / ".gitconfig").open("a") as settings:
+        settings.write('[diff "odd"]\n\tbinary = true\n\txfuncname = ^.*8$\n')
+    for folder in ("own", "workspace"):
+        git(toy.folder, "clone", "--quiet", str(toy.upstream), folder)
+    (toy.workspace / ".git" / "info" / "attributes").write_text(f"{attributes}\n")
+    assert toy("apply").code == 0
+    toy.change("src/a.py", 30, "mine", where=toy.workspace)
+    toy.change("src/a.py", 30, "mine", where=toy.folder / "own")
+    assert toy("refresh").code == 0
+    patch = toy.patches()["patches/first/0001-a.patch"]
+    assert patch.endswith(git(toy.folder / "own", *DIFF, "pin"))
+
+
+def test_a_filter_whose_program_is_missing(toy: Toy, hermetic: Path) -> None:
+    with (hermetic / ".gitconfig").open("a") as settings:
+        settings.write('[filter "f"]\n\tclean = no-such-program\n\trequired = true\n')
+    git(toy.folder, "clone", "--quiet", str(toy.upstream), str(toy.workspace))
+    (toy.workspace / ".git" / "info" / "attributes").write_text("*.py filter=f\n")
+    (toy.workspace / "src" / "a.py").touch()
+    ran = toy("apply")
+    assert (ran.code, "Install the program of this filter" in ran.err) == (1, True), ran.err

@@ -52,7 +52,7 @@ class Layout:
 
     def rebase_target(self) -> str | None:
         """Return the commit that the rebase in progress moves to, if there is one."""
-        return json.loads(self.rebase.read_text())["onto"] if self.rebase.exists() else None
+        return read_note(self.rebase, "onto")["onto"] if self.rebase.exists() else None
 
     def refuse_rebase(self) -> None:
         """Raise WorkspaceError if a rebase is in progress."""
@@ -73,6 +73,25 @@ def write_note(path: Path, note: Mapping[str, Any]) -> None:
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)
+
+
+def read_note(path: Path, *keys: str) -> dict[str, Any]:
+    """Return the note at `path`, which has `keys`.
+
+    Raises:
+        WorkspaceError: it is damaged, for example by a failing disk.
+    """
+    try:
+        note = json.loads(path.read_text())
+    except ValueError:
+        note = None
+    if not isinstance(note, dict) or not note.keys() >= set(keys):
+        raise WorkspaceError(
+            f"{path} is damaged",
+            remedy=f"Move {path.parents[2]} away, run `mfn-patch apply`, and copy your own files "
+            "back.",
+        )
+    return note
 
 
 def unused_path(folder: Path, name: str, suffix: str = "") -> Path:

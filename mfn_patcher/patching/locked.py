@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import logging
 import time
 from dataclasses import asdict
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from mfn_patcher.patching import draft
 from mfn_patcher.patching.chain import build_chain, read_chain
-from mfn_patcher.patching.layout import write_note
+from mfn_patcher.patching.layout import read_note, write_note
 from mfn_patcher.patching.local_edits import LocalEdits
 from mfn_patcher.patching.patchfile import PatchFormatError
 from mfn_patcher.patching.series import load_series
@@ -152,7 +151,7 @@ class LockedWorkspace:
 
     def _finish_adoption(self) -> None:
         """Move the work tree to a changed series, if the project has that series."""
-        note = json.loads(self.layout.adoption.read_text())
+        note = read_note(self.layout.adoption, "root", "move")
         move = Move.from_json(note["move"])
         if self._is_installed(Path(note["root"]), move):
             self.edits.keep(time.strftime("%Y%m%dT%H%M%S"), move.known)

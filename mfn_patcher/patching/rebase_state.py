@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 from mfn_patcher.errors import MfnPatchError
-from mfn_patcher.patching.layout import write_note
+from mfn_patcher.patching.layout import read_note, write_note
 from mfn_patcher.patching.merge import Entry
 from mfn_patcher.patching.worktree import SUBMODULE
 
@@ -69,7 +68,7 @@ def load_state(layout: Layout) -> RebaseState:
         raise RebaseError(
             "no rebase is in progress", remedy="Start one with `mfn-patch rebase --onto REV`."
         )
-    values: dict[str, Any] = json.loads(layout.rebase.read_text())
+    values = read_note(layout.rebase, *(field.name for field in fields(RebaseState)))
     lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
     return RebaseState(**{**values, **lists})
 

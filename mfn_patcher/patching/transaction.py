@@ -7,7 +7,6 @@ it, file by file. A command that finds such a note finishes the move before anyt
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.patching import worktree
 from mfn_patcher.patching.git import GitError
-from mfn_patcher.patching.layout import APPLIED, BRANCH, PIN, unused_path, write_note
+from mfn_patcher.patching.layout import APPLIED, BRANCH, PIN, read_note, unused_path, write_note
 from mfn_patcher.patching.sparse import matches
 
 if TYPE_CHECKING:
@@ -165,7 +164,7 @@ class Transaction:
         Returns:
             The folder with the files that were moved away, if there were any.
         """
-        note = json.loads(self._note.read_text())
+        note = read_note(self._note, "move", "from", "skipped")
         move, head, skipped = Move.from_json(note["move"]), note["from"], set(note["skipped"])
         aside = self.set_aside(move, saved, head=head, skipped=skipped)
         self._write_patterns(move.patterns)

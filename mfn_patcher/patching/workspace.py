@@ -142,7 +142,9 @@ class Workspace:
         if not (git.git_dir / "HEAD").exists() or git.resolve(PIN) != series.pin:
             return None
         applied = git.resolve(APPLIED)
-        if applied is None or git.out("symbolic-ref", "-q", "HEAD", expected=(0, 1)) != BRANCH:
+        if applied is None or git.resolve("HEAD") is None:
+            return None
+        if git.out("symbolic-ref", "-q", "HEAD", expected=(0, 1)) != BRANCH:
             return None
         if git.run("merge-base", "--is-ancestor", applied, "HEAD", expected=(0, 1)).status:
             return None

@@ -146,3 +146,22 @@ def test_a_repository_without_its_head_is_completed(toy: Toy) -> None:
     assert toy.work_tree() == before
     assert toy("status").code == 0
     assert git(toy.workspace, "status", "--porcelain") == b""
+
+
+@pytest.mark.parametrize("name", ["transaction", "adoption", "rebase"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
+def test_damaged_notes(toy: Toy, name: str, text: str) -> None:
+    note = toy.workspace / ".git" / "mfn-patch" / f"{name}.json"
+    note.write_text(text)
+    before = snapshot(toy.folder)
+    for command in ("status", "apply", "revert"):
+        result = toy(command)
+        assert (result.code, f"{note} is damaged" in result.err) == (1, True), result.err
+    assert toy("rebase", "--abort").code == 1
+    assert snapshot(toy.folder) == before
+
+
+def test_the_branch_was_removed(toy: Toy) -> None:
+    git(toy.workspace, "update-ref", "-d", "refs/heads/mfn-patch")
+    result = toy("apply")
+    assert (result.code, "staged files but no commit" in result.err) == (1, True), result.err

@@ -34,6 +34,8 @@ _NO_NEWLINE = b"\\ "
 _QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _ESCAPE = re.compile(rb"\\([0-7]{3}|.)", re.DOTALL)
 _ESCAPES = dict(zip(b"abfnrtv", b"\a\b\f\n\r\t\v"))
+# The names that mean .git on Windows, too, which git checks out nowhere.
+_OF_GIT = re.compile(rb"(?i:\.git|git~1)[ .]*(?::.*)?")
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 
 
@@ -364,7 +366,7 @@ def _check_path(name: bytes, wrong: Callable[[str], DiffError]) -> None:
     parts = name.split(b"/")
     if path.is_absolute() or {b"", b".", b".."} & set(parts):
         raise wrong("the path leaves the tree")
-    if any(part.lower() == b".git" for part in parts):
+    if any(_OF_GIT.fullmatch(part) for part in re.split(rb"[/\\]", name)):
         raise wrong("the path leaves the tree: .git is git's own")
     if _CONTROL.search(name):
         raise wrong("the path contains a control character")

@@ -103,7 +103,19 @@ def test_a_date_that_git_cannot_store(project: Path) -> None:
     assert any("before 1970" in message for message in messages(project))
 
 
-@pytest.mark.parametrize("path", ["../x", "/etc/x", "src/../../x", ".git/config"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../x",
+        "/etc/x",
+        "src/../../x",
+        ".git/config",
+        "GIT~1/x",
+        "a/.git. /x",
+        "a\\\\.git/x",
+        ".git:s/x",
+    ],
+)
 def test_paths_that_leave_the_tree(project: Path, path: str) -> None:
     file = project / "patches" / NO_BIAS
     file.write_bytes(file.read_bytes().replace(b"src/train.py", path.encode()))

@@ -24,6 +24,7 @@ _POINTS_PER_INCH = 72
 _PAGE_TEXT = 11.5  # points; a phone shows a page at about a pixel per point
 _LABEL = 0.8  # of the text size
 _DENSE = 200  # verifications, beyond which their markers would overlap
+_ABOVE = 0.04  # of the height of an axis of accuracies, above 100 %
 
 
 def draw(runs: Sequence[PlottedRun], path: Path) -> None:
@@ -134,6 +135,8 @@ def _draw_published(
     for value in lines:
         axis.axhline(value, color=INK, linewidth=0.8, linestyle="--", zorder=1)
     low, high = axis.get_ylim()
+    # No accuracy is above 100 %; the rest is for the marker.
+    high = min(high, 100 + _ABOVE * (100 - low))
     axis.set_ylim(low, high)
     values = list(lines)
     # About the height of the text in units of the axis, which takes 3/4 of the panel.

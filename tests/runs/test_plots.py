@@ -113,6 +113,18 @@ def test_a_curve_of_one_point_is_seen(tmp_path: Path) -> None:
     assert [curve.get_marker() for curve in whole[:2]] == ["None", "None"]
 
 
+def test_no_axis_goes_beyond_100_percent(tmp_path: Path) -> None:
+    log = tmp_path / "run.log"
+    flips = rb"(Accuracy-Flip: )[0-9.]+"
+    log.write_bytes(re.sub(flips, rb"\g<1>0.99762", SAMPLE.read_bytes()))
+    figure = figure_of([series(log)])
+    figure.draw_without_rendering()
+    for axes in figure.axes[2:]:
+        assert 100 < axes.get_ylim()[1] < 101
+        assert 100 in axes.get_yticks()
+    assert not overlaps(figure)
+
+
 def test_runs_over_each_other_are_told_apart() -> None:
     figure = figure_of([series(SAMPLE, f"run {n}") for n in range(8)])
     lines = [line for line in figure.axes[2].lines if str(line.get_label()).startswith("run ")]

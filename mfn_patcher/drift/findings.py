@@ -112,7 +112,9 @@ class DriftReport:
         """Return the commit of the history that changed a patch to its verdict, if known."""
         if not self.history or verdict.commit != self.history.last.commit:
             return None
-        return next(reversed(self.history.changes[patch.patch.name]), None)
+        changes = reversed(self.history.changes[patch.patch.name])
+        # A later commit may be of a branch on which the verdict was another one.
+        return next((it for it in changes if it.verdict.state is patch.state), None)
 
     def remarks(self, verdict: RevisionVerdict, patch: PatchVerdict) -> list[str]:
         """Return remarks about a patch as a whole, one per line."""
@@ -163,14 +165,19 @@ def needs(patch: PatchVerdict) -> list[str]:
 
 def describe_history(history: History) -> dict[str, list[str]]:
     """Return the verdicts on each patch over a history, with the commits that changed them."""
-    return {
-        patch.patch.name: [
-            f"{change.verdict.state.value} since {change.commit}"
-            for change in history.changes[patch.patch.name]
-        ]
-        or [f"{patch.state.value} throughout"]
-        for patch in history.last.patches
-    }
+    return {patch.patch.name: _over(history, patch) for patch in history.last.patches}
+
+
+def _over(history: History, patch: PatchVerdict) -> list[str]:
+    changes = history.changes[patch.patch.name]
+    if not changes:
+        return [f"{patch.state.value} throughout"]
+    lines = [f"{change.verdict.state.value} since {change.commit}" for change in changes]
+    # The last of these commits may be of a branch, and what a merge takes from another branch
+    # is no change.
+    if changes[-1].verdict.state is not patch.state:
+        lines.append(f"{patch.state.value} at {title_of(history.last)}")
+    return lines
 
 
 def title_of_history(history: History) -> str:

@@ -320,6 +320,22 @@ def test_a_merge_that_brings_verdicts_together_is_no_change(check: Check, later:
     assert changes_of(check, "port/0002") == [(moved, "offset"), (broken, "conflict")]
 
 
+def test_the_last_commit_is_of_a_branch_with_another_verdict(check: Check, later: Path) -> None:
+    git(later, "checkout", "--quiet", "-b", "side")
+    (later / TABLE).write_bytes(b"above\n" + (later / TABLE).read_bytes())
+    moved = commit(later, "Insert a line")
+    git(later, "checkout", "--quiet", "later")
+    edit(later, TABLE, b".iteritems()", b".items()")
+    merged = commit(later, "Take the patch")
+    git(later, "merge", "--quiet", "--no-edit", "side")
+    assert changes_of(check, "port/0002") == [(merged, "merged"), (moved, "offset")]
+    ran = check("--history", "pin..later")
+    last = f"\n  merged at later, {git(later, 'rev-parse', '--short=12', 'HEAD').decode()}"
+    assert (ran.code, last in ran.out) == (3, True), ran.out
+    github = check("--history", "pin..later", "--format", "github").out
+    assert f"%0Amerged since {merged[:12]} (" in github
+
+
 def changes_of(check: Check, patch: str) -> list[tuple[str, str]]:
     ran = check("--history", "pin..later", "--format", "json")
     found = validated("check", ran.out)["history"]["changes"]

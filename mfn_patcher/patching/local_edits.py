@@ -76,7 +76,9 @@ class LocalEdits:
         git = self._git
         if not (git.git_dir / "index").exists():  # cloned, and never checked out
             return Edits((), ())
-        status = git.out("status", "--porcelain=v2", "-z", "--untracked-files=no", "--no-renames")
+        # What is in a submodule stays there, whatever moves; no patch can contain it.
+        how = ("--untracked-files=no", "--no-renames", "--ignore-submodules=dirty")
+        status = git.out("status", "--porcelain=v2", "-z", *how)
         # "1 XY sub mH mI mW hH hI path"; unmerged entries have two fields more.
         files = [
             entry.split(" ", 8 if entry[0] == "1" else 10)[-1]

@@ -391,3 +391,27 @@ def test_nothing_is_brought_back_through_a_link(applied: Toy) -> None:
     assert toy("apply").code == 0
     assert list((toy.folder / "outside").iterdir()) == []
     assert (toy.workspace / "src").is_symlink()
+
+
+def test_files_in_a_submodule_are_no_edits(toy: Toy) -> None:
+    other = toy.folder / "other"
+    other.mkdir()
+    (other / "s").write_text("s\n")
+    git(other, "init", "--quiet")
+    commit(other, "A submodule")
+    allowed = ("-c", "protocol.file.allow=always")
+    toy.branch("newer")
+    git(toy.upstream, *allowed, "submodule", "--quiet", "add", str(other), "third")
+    pin = commit(toy.upstream, "With a submodule")
+    (toy.project / "pinned_commit.txt").write_text(f"{pin}\n")
+    how = ("clone", "--quiet", "--recurse-submodules", str(toy.upstream), str(toy.workspace))
+    git(toy.folder, *allowed, *how)
+    (toy.workspace / "third" / "built").write_text("untracked\n")
+    (toy.workspace / "third" / "s").write_text("changed\n")
+    assert toy("apply").code == 0
+    assert "edited" not in toy("status").out
+    assert toy("revert").code == 0
+    assert (toy.workspace / "third" / "s").read_text() == "changed\n"
+    git(toy.workspace / "third", "checkout", "--quiet", "--orphan", "mine")
+    commit(toy.workspace / "third", "Another commit")
+    assert "edited   third" in toy("status").out

@@ -162,6 +162,7 @@ def _note_changes(folder: Path, root: Path, files: Mapping[str, bytes]) -> None:
     Raises:
         DraftError: it would overwrite a file that is not part of the series.
         OutsideError: a path leads through a link.
+        ReadOnlyError: a folder cannot be written.
     """
     written = []
     replaced = {f"patches/{name}" for _, name in series_entries(root)}
@@ -179,6 +180,7 @@ def _note_changes(folder: Path, root: Path, files: Mapping[str, bytes]) -> None:
             )
         written.append(path)
     removed = replaced - set(files)
+    worktree.refuse_read_only(root, [*written, *removed])
     note = json.dumps({"written": written, "removed": sorted(removed)})
     _write(folder / _NOTE, note.encode())
 

@@ -91,12 +91,14 @@ class _Plan:
         written: paths that the move writes.
         removed: paths that the move removes.
         moved: whether a path already has its new content.
+        differing: paths that differ between the commits, which git may write even so.
     """
 
     foreign: list[str] = field(default_factory=list)
     written: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     moved: bool = False
+    differing: list[str] = field(default_factory=list)
 
 
 class Transaction:
@@ -122,10 +124,12 @@ class Transaction:
 
         Raises:
             InTheWayError: it would.
+            ReadOnlyError: a folder cannot be written.
         """
         plan = self._plan(move, self._git.resolve("HEAD"), self._skipped())
         if plan.foreign:
             raise InTheWayError(plan.foreign)
+        worktree.refuse_read_only(self._git.work_tree, plan.differing)
 
     def run(self, move: Move) -> None:
         """Make `move`.
@@ -229,6 +233,7 @@ class Transaction:
         plan = _Plan()
         for path in sorted(set(target).union(*shown)):
             if not shown or any(side.get(path) != target.get(path) for side in shown):
+                plan.differing.append(path)
                 self._plan_path(plan, path, target.get(path), kept, fold)
         # On a file system that ignores case, a file can be the old name of another.
         removed = {fold(path) for path in plan.removed}

@@ -16,7 +16,7 @@ from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.patching.objects import blob_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from mfn_patcher.patching.git import Repository
 
@@ -30,6 +30,10 @@ OTHER = ""  # a device, a socket or a pipe, which git cannot store
 
 class OutsideError(MfnPatchError):
     """A path leads through a link or a file; nothing was changed."""
+
+
+class ReadOnlyError(MfnPatchError):
+    """A folder cannot be written; nothing was changed."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,21 @@ def refuse_detour(root: Path, path: str) -> None:
             f"cannot write below {root / blocked}: it is not a real folder",
             remedy="Replace it with a folder and run the command again.",
         )
+
+
+def refuse_read_only(root: Path, paths: Iterable[str]) -> None:
+    """Check that files at `paths` below `root` can be created, replaced and removed.
+
+    Raises:
+        ReadOnlyError: the folder of one is read-only.
+    """
+    for folder in sorted({(root / path).parent for path in paths}):
+        there = next(it for it in (folder, *folder.parents) if it.is_dir())
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise ReadOnlyError(
+                f"cannot write in {there}: Permission denied; nothing was changed",
+                remedy="Check its owner and permissions, and run the command again.",
+            )
 
 
 def make_parents(root: Path, path: str) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,53 @@ def ran(toy: Toy, *arguments: str, closed: tuple[int, ...] = (), where: Path | N
     result = subprocess.run(command, cwd=where, capture_output=True, timeout=100, check=False)
     assert b"Traceback" not in result.stderr, result.stderr.decode()
     return result.returncode
+
+
+@pytest.mark.parametrize(
+    ("folder", "command"),
+    [
+        ("project/patches", ("new", *NEW)),
+        ("project/patches/first", ("refresh", "first/0001")),
+        ("workspace/src", ("new", *NEW)),
+        (
+            "workspace/src",
+            ("apply", "--force", "--upstream", "upstream", "--without", "first/0001"),
+        ),
+    ],
+)
+def test_folders_that_cannot_be_written(toy: Toy, folder: str, command: tuple[str, ...]) -> None:
+    toy.change("src/b.py", 3, "theirs")
+    toy.take("second/0001-b.patch")
+    assert toy("apply").code == 0
+    toy.change("src/a.py", 30, "mine", where=toy.workspace)
+    before = snapshot(toy.project), toy.work_tree()
+    (toy.folder / folder).chmod(0o555)
+    try:
+        said = restricted(toy, *command)
+    finally:
+        (toy.folder / folder).chmod(0o755)
+    assert f"cannot write in {toy.folder / folder}: Permission denied" in said
+    shutil.rmtree(toy.workspace / "saved", ignore_errors=True)
+    assert (snapshot(toy.project), toy.work_tree()) == before
+    assert "edited   src/a.py" in toy("status").out
+
+
+def restricted(toy: Toy, *arguments: str) -> str:
+    """Run a command that fails, without the right of root to write everywhere."""
+    rights = "-dac_override,-dac_read_search"
+    drop = ("setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}")
+    places = ("-w", str(toy.workspace), "--project", str(toy.project))
+    tool = (*(drop if os.geteuid() == 0 else ()), sys.executable, "-m", "mfn_patcher")
+    result = subprocess.run(
+        [*tool, *arguments, *places],
+        cwd=toy.folder,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1, result.stderr
+    return result.stderr
 
 
 @pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)], ids=str)

@@ -225,7 +225,8 @@ class Display:
             shown += lines.table([_COLUMNS, *self._verifications()], width)
         if self._summary.checkpoints:
             checkpoint = self._summary.checkpoints[-1]
-            saved = f"checkpoint {checkpoint.number} saved: {one_line(str(checkpoint.path))}"
+            file = one_line(Path(checkpoint.path).name)
+            saved = f"checkpoint {checkpoint.number} saved: {file}"
             shown.append(lines.cut(Text(saved), width))
         shown += [lines.cut(Text(one_line(other), style="dim"), width) for other in self._others()]
         return shown

@@ -195,7 +195,7 @@ def test_the_last_verification_and_the_best() -> None:
     shown = Shown()
     for step, accuracy in ((2000, 0.98), (4000, 0.97)):
         shown.display(Verification(None, "lfw", step, accuracy, 0.01, 9.0, None, None))
-    shown.display(CheckpointSaved(None, 2, "model-0002.params", 4000))
+    shown.display(CheckpointSaved(None, 2, f"/{'long/' * 20}model-0002.params", 4000))
     rows = [line.split() for line in shown.text().splitlines()]
     assert "set  accuracy  at step    best  at step" in shown.text()
     assert ["lfw", "97.00%", "4,000", "98.00%", "2,000"] in rows

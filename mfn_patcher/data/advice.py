@@ -40,20 +40,24 @@ def advise_on_identities(
     single = int(np.count_nonzero(counts == 1))
     examples = [names[place] for place in few[:_NAMED]] if names else []
     more = ["..."] if len(examples) < few.size else []
+    named = f" ({', '.join(examples + more)})" if examples else ""
     verb = "has" if few.size == 1 else "have"
-    detail = f"{few.size:,} of {counts.size:,} identities {verb} fewer than {FEW} images"
-    detail += f" ({', '.join(examples + more)})" if examples else ""
-    detail += ", which show little of how a face varies"
-    if single:
+    detail = f"{few.size:,} of {counts.size:,} identities {verb} "
+    lonely = "cannot form a pair of the same person"
+    if single == few.size:
+        detail += f"a single image{named}, which shows nothing of how a face varies and {lonely}"
+    else:
+        detail += f"fewer than {FEW} images{named}, which show little of how a face varies"
+    if 0 < single < few.size:
         verb = "has" if single == 1 else "have"
-        detail += f"; {single:,} of them {verb} a single image, which shows nothing of it and "
-        detail += "cannot form a pair of the same person"
-    yield Finding(
-        Level.WARNING if few.size > _TOLERATED * counts.size else Level.OK,
-        "identities",
-        detail,
-        f"Add images until each of them has {FEW} or more, or leave these identities out.",
-    )
+        detail += (
+            f"; {single:,} of them {verb} a single image, which shows nothing of it and {lonely}"
+        )
+    if few.size <= _TOLERATED * counts.size:
+        yield Finding(Level.OK, "identities", detail)
+        return
+    remedy = f"Add images until each of them has {FEW} or more, or leave these identities out."
+    yield Finding(Level.WARNING, "identities", detail, remedy)
 
 
 def digests_of(contents: Iterable[bytes]) -> set[bytes]:

@@ -48,7 +48,8 @@ clean:
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null \
 	|| { echo "$(PYTHON) does not run or is not Python 3.10 to 3.14; name one: make PYTHON=python3.13" >&2; exit 1; }
-	$(PYTHON) -m venv .venv || { echo "Install the venv module: apt-get install python3-venv" >&2; exit 1; }
+	@echo "making .venv with $(PYTHON)"
+	@$(PYTHON) -m venv .venv || { echo "Install the venv module: apt-get install python3-venv" >&2; exit 1; }
 
 .venv/docs: pyproject.toml | .venv/bin/pip
 	$(BIN)/pip install --quiet --editable ".[docs]"
@@ -60,8 +61,8 @@ clean:
 
 .venv/engine: pyproject.toml | .venv/bin/pip
 	@echo "installing the tool and its engine into .venv, which downloads up to some GB the first time"
-	$(BIN)/pip install --quiet --editable ".[$(ENGINE),plot]"
-	touch $@
+	@$(BIN)/pip install --quiet --editable ".[$(ENGINE),plot]"
+	@touch $@
 
 .venv/dev: .venv/engine
 	$(BIN)/pip install --quiet --editable ".[$(ENGINE),dev]"

@@ -17,7 +17,7 @@ _HELP = f"""Compare two aligned faces with an exported model.
 MODEL is a file written by `mfn-patch export`: {formats.suffixes()}. A and B are crops of 112x112
 pixels, aligned like the training data. Prints the cosine of their embeddings, from -1 to 1; the
 higher it is, the more likely both show the same person. The threshold depends on the network:
-`mfn-patch eval` prints it as a squared distance d, which is a cosine of 1 - d/2.
+`mfn-patch eval` prints its cosine in parentheses.
 """
 
 

@@ -191,11 +191,14 @@ class Display:
         return steps * self._batch_size / seconds
 
     def remaining(self) -> float | None:
-        """Return the remaining seconds, estimated from the mean speed."""
+        """Return the remaining seconds, estimated from the mean speed; None if unknown.
+
+        After the last step, the last verification can take minutes.
+        """
         speed = self.mean_speed()
-        if speed is None or self._steps is None:
+        if speed is None or self._steps is None or self.step >= self._steps:
             return None
-        return max(0, self._steps - self.step) * self._batch_size / speed
+        return (self._steps - self.step) * self._batch_size / speed
 
     def render(self, width: int) -> list[Text]:
         """Return the lines of the display, none of which is wider than `width` cells."""

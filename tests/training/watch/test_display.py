@@ -185,7 +185,13 @@ def test_loss_and_accuracy_of_short_epochs() -> None:
 
 def test_no_step_beyond_the_last() -> None:
     shown = Shown(steps=60)
+    shown.speed(21)
+    shown.now = 20.0
+    shown.speed(41)
+    assert "00:00:19 left" in shown.text()
+    shown.now = 40.0
     shown.speed(61)
+    assert " left" not in shown.text(), "the last verification can take minutes"
     assert "step 60 of 60" in shown.text()
     assert "100.0%" in shown.text()
     assert "101.7%" not in shown.text()

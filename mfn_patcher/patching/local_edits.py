@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.patching import worktree
 from mfn_patcher.patching.git import DIFF_OPTIONS
-from mfn_patcher.patching.layout import APPLIED, BRANCH, SAVED, unused_path
+from mfn_patcher.patching.layout import APPLIED, BRANCH, SAVED, WorkspaceError, unused_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -146,6 +146,12 @@ class LocalEdits:
     def tree(self) -> str:
         """Return the tree of the tracked files in the work tree, as they are now."""
         git = self._git
+        if not (git.git_dir / "index").exists():
+            raise WorkspaceError(
+                f"{git.git_dir / 'index'} is missing",
+                remedy=f"Restore it with `git -C {self._layout.path} reset`, and run the command "
+                "again.",
+            )
         with tempfile.TemporaryDirectory(prefix="mfn-patch-") as folder:
             index = {"GIT_INDEX_FILE": str(Path(folder, "index"))}
             # git needs the index's time to detect edits in the second in which it was written.

@@ -7,7 +7,6 @@ the project change when the last patch is done.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import shutil
 from collections import Counter
@@ -18,9 +17,10 @@ from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.patching.applying import fetch_files
 from mfn_patcher.patching.chain import commit_patch, read_chain
 from mfn_patcher.patching.edit import describe_conflict, diff_of_patch, head
+from mfn_patcher.patching.layout import SAVED
 from mfn_patcher.patching.locked import lock
 from mfn_patcher.patching.merge import Entry, change_tree, merge, write_blob
-from mfn_patcher.patching.patchfile import parse_patch
+from mfn_patcher.patching.patchfile import PatchFormatError, parse_patch
 from mfn_patcher.patching.project import PIN
 from mfn_patcher.patching.rebase_state import (
     RebaseError,
@@ -139,6 +139,10 @@ def abort(workspace: Workspace) -> str:
         if tree not in {git.out("rev-parse", f"{each}^{{tree}}") for each in known}:
             saved = locked.edits.save(state.shown[-1] if state.shown else state.parent)
             _LOG.info("saved your changes as %s", saved.patch)
+        if state.resolved:
+            reference = f"{SAVED}/rebased/{state.parent[:12]}"
+            git.run("update-ref", reference, state.parent)
+            _LOG.info("saved the patches rebased so far as %s", reference)
         locked.transaction.run(Move(state.pin, state.tip, known=(tree, *known)))
         forget_state(workspace.layout)
         return state.pin
@@ -204,7 +208,9 @@ class _Rebase:
             if path in state.whole or not (theirs and ours):
                 unresolved.append(f"  {path}: run `git add` to keep it, `git rm` to remove it")
                 continue
-            with contextlib.suppress(FileNotFoundError):
+            if not file.is_file() and not file.is_symlink():
+                unresolved.append(f"  {path}: there is no such file; run `git rm` to remove it")
+            elif not file.is_symlink():
                 lines = file.read_bytes().split(b"\n")
                 marked = [n for n, line in enumerate(lines, 1) if line.startswith(_MARKERS)]
                 unresolved += [f"  {path}:{line}: a conflict marker" for line in marked[:1]]
@@ -215,7 +221,7 @@ class _Rebase:
                 "`mfn-patch rebase --continue` again.",
             )
         tree = change_tree(self._git, self._locked.edits.tree(), submodules)
-        state = replace(state, stopped=False, shown=(tree,), whole=())
+        state = replace(state, stopped=False, resolved=True, shown=(tree,), whole=())
         return self._finish_patch(state, patch, tree)
 
     def _unmerged(self) -> list[tuple[str, bool, bool]]:
@@ -235,7 +241,14 @@ class _Rebase:
             file = self._done / patch.name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(head(patch) + diff)
-            renewed = parse_patch(self._done, patch.name)
+            try:
+                renewed = parse_patch(self._done, patch.name)
+            except PatchFormatError as error:  # such as a link in the place of a file
+                raise RebaseError(
+                    f"{patch.name}: {error.problem.message}",
+                    remedy=f"Change the files in {self._layout.path}, then run "
+                    "`mfn-patch rebase --continue` again.",
+                ) from error
             if _blobs(renewed) == _blobs(patch):
                 # The patched files did not change, so the diff keeps its form.
                 file.write_bytes(patch.data)

@@ -34,6 +34,7 @@ class RebaseState:
         done: the number of patches that are done.
         dropped: those of them that had no changes left.
         stopped: whether the work tree contains the conflicts of the next patch.
+        resolved: whether the user resolved a conflict of those that are done.
         shown: trees that the work tree contained, and trees that the user made of them.
         whole: conflicting paths that cannot be merged line by line.
     """
@@ -45,6 +46,7 @@ class RebaseState:
     done: int = 0
     dropped: tuple[str, ...] = ()
     stopped: bool = False
+    resolved: bool = False
     shown: tuple[str, ...] = ()
     whole: tuple[str, ...] = ()
 

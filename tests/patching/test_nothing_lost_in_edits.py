@@ -137,3 +137,61 @@ def test_another_command_has_changed_the_project(applied: Toy, tmp_path: Path) -
     with pytest.raises(DraftError, match="changed while this command ran"):
         refresh(other, read_before, read_before.patches[0])
     assert snapshot(toy.project) == before
+
+
+@pytest.fixture
+def stopped(toy: Toy) -> Toy:
+    """A rebase that conflicts in two patches, stopped at the first."""
+    toy.change("src/b.py", 9, "LINE 9")
+    toy.take("second/0001-b.patch")
+    toy.branch("newer")
+    for name in ("a", "b"):
+        toy.change(f"src/{name}.py", 9, "theirs")
+    commit(toy.upstream, "newer")
+    assert toy("apply").code == 0
+    assert "patch 1 of 2 conflicts" in toy("rebase", "--onto", "newer").err
+    return toy
+
+
+def test_earlier_resolutions_are_saved_when_a_rebase_is_given_up(stopped: Toy) -> None:
+    toy = stopped
+    (toy.workspace / "src" / "a.py").write_text("resolved\n")
+    assert "patch 2 of 2 conflicts" in toy("rebase", "--continue").err
+    ran = toy("rebase", "--abort")
+    assert ran.code == 0
+    (saved,) = git(toy.workspace, "for-each-ref", "--format=%(refname)").split()[-1:]
+    assert saved.startswith(b"refs/mfn-patch/saved/")
+    assert saved.decode() in ran.err
+    assert git(toy.workspace, "show", f"{saved.decode()}:src/a.py") == b"resolved\n"
+
+
+@pytest.mark.parametrize("instead", ["nothing", "folder", "link"])
+def test_no_file_is_no_resolution(stopped: Toy, instead: str) -> None:
+    toy = stopped
+    file = toy.workspace / "src" / "a.py"
+    file.unlink()
+    if instead == "folder":
+        file.mkdir()
+    if instead == "link":
+        file.symlink_to("b.py")
+    before = toy.work_tree()
+    ran = toy("rebase", "--continue")
+    message = "only regular files" if instead == "link" else "run `git rm` to remove it"
+    assert (ran.code, message in ran.err) == (1, True), ran.err
+    assert "rebase --continue` again" in ran.err
+    assert toy.work_tree() == before
+    if instead == "folder":
+        file.rmdir()
+    git(toy.workspace, "rm", "--quiet", "--force", "src/a.py")
+    assert "patch 2 of 2 conflicts" in toy("rebase", "--continue").err
+
+
+def test_a_rebase_without_the_index(stopped: Toy) -> None:
+    toy = stopped
+    (toy.workspace / "src" / "a.py").write_text("resolved\n")
+    (toy.workspace / ".git" / "index").unlink()
+    for how in ("--continue", "--abort"):
+        ran = toy("rebase", how)
+        assert (ran.code, "reset`, and run the command again" in ran.err) == (1, True), ran.err
+    git(toy.workspace, "reset", "--quiet")
+    assert "patch 2 of 2 conflicts" in toy("rebase", "--continue").err

@@ -65,6 +65,7 @@ def check(
         if history:
             _LOG.info("fetching the history of %s from %s", history[1], address)
             start, end, pin = fetch_history(whole, address, (*history, series.pin))
+            _warn_if_unrelated(whole, start, end)
             fetch = partial(fetch_blobs, whole)
             ends = {"first": (history[0], start), "last": (history[1], end)}
             walked = walk(whole, series.patches, pin, **ends, fetch=fetch)
@@ -81,6 +82,17 @@ def check(
             else:
                 verdicts = [name_removals(whole, verdict) for verdict in verdicts]
         return verdicts, walked
+
+
+def _warn_if_unrelated(repository: Repository, start: str, end: str) -> None:
+    if repository.run("merge-base", start, end, expected=(0, 1)).status:
+        _LOG.warning(
+            "%s and %s have no commit in common, so all commits up to %s are judged; "
+            "docs/own-upstream.md says how to pin a release archive on top of its tag",
+            start[:12],
+            end[:12],
+            end[:12],
+        )
 
 
 def _check_revisions(

@@ -182,9 +182,11 @@ def _over(history: History, patch: PatchVerdict) -> list[str]:
 
 def title_of_history(history: History) -> str:
     """Return a sentence about how many commits a history has."""
+    one = history.commits == 1
+    ends = f"{history.first.commit[:12]} to {history.last.commit[:12]}"
     return (
-        f"{history.commits} commits from {history.first.commit[:12]} to "
-        f"{history.last.commit[:12]} change patched files."
+        f"{history.commits} {'commit' if one else 'commits'} from {ends} "
+        f"{'changes' if one else 'change'} patched files."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -340,6 +341,16 @@ def changes_of(check: Check, patch: str) -> list[tuple[str, str]]:
     ran = check("--history", "pin..later", "--format", "json")
     found = validated("check", ran.out)["history"]["changes"]
     return [(it["commit"], it["verdict"]) for it in found if it["patch"].startswith(patch)]
+
+
+def test_a_history_without_the_pin(check: Check, later: Path) -> None:
+    """Such as that of a repository made of a release archive."""
+    assert "no commit in common" not in check("--history", "pin..later").err
+    git(later, "checkout", "--quiet", "--orphan", "alone")
+    alone = commit(later, "Begin again")
+    ran = check("--history", "pin..alone")
+    assert f"and {alone[:12]} have no commit in common, so all commits up to" in ran.err
+    assert re.search(r"\n1 commit from \w+ to \w+ changes patched files\.\n", ran.out)
 
 
 def test_history_takes_two_ends(check: Check) -> None:

@@ -76,7 +76,7 @@ def test_subjects_of_upstream_stay_in_their_place(check: Check, later: Path, sum
     edit(later, TABLE, b".iteritems()", b".viewitems()")
     commit(later, "a | b <img> 100%\n\n::error::no")
     ran = check("--history", "pin..later", "--format", "github")
-    starts = ("::error file=", "1 commits from", "fixes/", "port/")
+    starts = ("::error file=", "1 commit from", "fixes/", "port/")
     assert all(line.startswith(starts) for line in ran.out.splitlines())
     assert "): a | b <img> 100%25" in ran.out
     assert r"): a \| b \<img\> 100%" in summary.read_text()

@@ -43,15 +43,15 @@ def advise_on_identities(
     named = f" ({', '.join(examples + more)})" if examples else ""
     verb = "has" if few.size == 1 else "have"
     detail = f"{few.size:,} of {counts.size:,} identities {verb} "
-    lonely = "cannot form a pair of the same person"
+    no_pair = "cannot form a pair of the same person"
     if single == few.size:
-        detail += f"a single image{named}, which shows nothing of how a face varies and {lonely}"
+        detail += f"a single image{named}, which shows nothing of how a face varies and {no_pair}"
     else:
         detail += f"fewer than {FEW} images{named}, which show little of how a face varies"
     if 0 < single < few.size:
         verb = "has" if single == 1 else "have"
         detail += (
-            f"; {single:,} of them {verb} a single image, which shows nothing of it and {lonely}"
+            f"; {single:,} of them {verb} a single image, which shows nothing of it and {no_pair}"
         )
     if few.size <= _TOLERATED * counts.size:
         yield Finding(Level.OK, "identities", detail)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from mfn_patcher.data.synth import synthesise
 from mfn_patcher.errors import ExitCode
 from tests.support.repositories import StandIn
 from tests.support.runs import RECORD, make_run
@@ -21,13 +20,6 @@ pytestmark = pytest.mark.usefixtures("engines_are_imported_once")
 # The tests run no training: every case below has at least one problem.
 COMMON = ("--cpu", "--batch-size", "4")
 Break = Callable[[Path, Path], tuple[str, ...]]
-
-
-@pytest.fixture(scope="module")
-def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("faces")
-    synthesise(folder, identities=2, images_per_identity=4, sets=["lfw"])
-    return folder
 
 
 @pytest.fixture
@@ -89,10 +81,10 @@ BROKEN = (
 @pytest.mark.long
 @pytest.mark.parametrize("break_it", BROKEN)
 def test_a_dry_run_ends_as_the_start_would(
-    tool: Tool, workspace: Path, faces: Path, tmp_path: Path, break_it: Break
+    tool: Tool, workspace: Path, data: Path, tmp_path: Path, break_it: Break
 ) -> None:
-    data = shutil.copytree(faces, tmp_path / "data")
-    options = [*break_it(workspace, data), "--batch-size", "4", "--data-dir", str(data)]
+    broken = shutil.copytree(data, tmp_path / "data")
+    options = [*break_it(workspace, broken), "--batch-size", "4", "--data-dir", str(broken)]
     options += [] if "--gpus" in options else ["--cpu"]
     planned = tool("train", "-w", workspace, *options, "--dry-run")
     started = tool("train", "-w", workspace, *options)
@@ -116,8 +108,8 @@ def test_every_problem_is_listed(tool: Tool, tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_what_can_start_has_no_problem(tool: Tool, workspace: Path, faces: Path) -> None:
-    options = ("-w", workspace, *COMMON, "--data-dir", faces, "--dry-run")
+def test_what_can_start_has_no_problem(tool: Tool, workspace: Path, data: Path) -> None:
+    options = ("-w", workspace, *COMMON, "--data-dir", data, "--dry-run")
     # The later stages start from what the earlier ones will have saved.
     ran = tool("train", *options, "--stage", "all")
     assert (ran.code, ran.err) == (0, "")
@@ -131,14 +123,14 @@ def test_what_can_start_has_no_problem(tool: Tool, workspace: Path, faces: Path)
     assert ran.out.count(note) == 1
 
 
-def test_a_run_that_is_still_going(tool: Tool, workspace: Path, faces: Path) -> None:
+def test_a_run_that_is_still_going(tool: Tool, workspace: Path, data: Path) -> None:
     prefix = workspace.resolve() / "models" / "MobileFaceNet" / "model-y1-softmax"
     folder = make_run(
         workspace, "20260101T000000-x", dataclasses.replace(RECORD, prefix=str(prefix))
     )
     with (folder / "output.log").open("rb") as log:
         fcntl.flock(log, fcntl.LOCK_EX)
-        options = ("-w", workspace, *COMMON, "--data-dir", faces, "--stage", "2")
+        options = ("-w", workspace, *COMMON, "--data-dir", data, "--stage", "2")
         planned = tool("train", *options, "--dry-run")
         started = tool("train", *options)
     assert planned.code == started.code == ExitCode.ERROR

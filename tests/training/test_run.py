@@ -20,7 +20,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from mfn_patcher.children.interpreter import Interpreter
 from mfn_patcher.data.fingerprint import fingerprint
-from mfn_patcher.data.synth import synthesise
 from mfn_patcher.engine.choice import Engine
 from mfn_patcher.errors import ExitCode
 from mfn_patcher.recipes import loading
@@ -60,13 +59,6 @@ for number in range(1, int(value["--max-steps"]) // int(value["--verbose"]) + 1)
 """
 
 CODE = Code("a" * 40, "c" * 40, (AppliedPatch("s/0001-x.patch", "d" * 64, "c" * 40),), b"a diff")
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data")
-    synthesise(folder, identities=2, images_per_identity=4, sets=["lfw"])
-    return folder
 
 
 @pytest.fixture

@@ -186,9 +186,10 @@ def test_a_verification_that_is_not_finite_stops_the_script_or_is_survived(
 def test_every_core_computes(
     tool: Tool, workspace: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever computes on the CPU is told to use a thread a core.
+    """Each child that computes on the CPU gets OMP_NUM_THREADS set to the number of cores.
 
-    Here it uses one: threads that wait for each other cost much when other tests run beside them.
+    The stub interpreter logs the value, then runs with a single thread: with more, threads would
+    spend most of the time waiting for each other, because other tests run at the same time.
     """
     seen = tmp_path / "seen"
     python = tmp_path / "python"

@@ -72,17 +72,17 @@ def check_images(
 
 
 def _judge_images(problems: Mapping[int, ImageProblem], sampled: int) -> Iterator[Finding]:
-    skipped = {key: problem for key, problem in problems.items() if problem.undecodable}
+    undecodable = {key: problem for key, problem in problems.items() if problem.undecodable}
     others = {key: problem for key, problem in problems.items() if not problem.undecodable}
-    for found in (skipped, others):
+    for found in (undecodable, others):
         if not found:
             continue
         key, problem = next(iter(found.items()))
         detail = (
             f"{len(found)} of {sampled} sampled images are unusable; image {key} {problem.text}"
         )
-        if found is skipped and len(found) < sampled:
-            remedy = f"Training skips images that cannot be decoded. {problem.remedy}"
+        if found is undecodable and len(found) < sampled:
+            remedy = f"Training replaces each by the next image. {problem.remedy}"
             yield Finding(Level.WARNING, _CHECK, detail, remedy)
         else:
             yield Finding(Level.ERROR, _CHECK, detail, problem.remedy)

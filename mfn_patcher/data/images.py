@@ -37,8 +37,8 @@ class ImageProblem:
     Attributes:
         text: what is wrong, to follow the name of the image.
         remedy: what to do about it.
-        undecodable: whether decoding fails: training skips such an image but stops at any other
-            problem.
+        undecodable: whether decoding fails: training takes the next image instead, but stops at
+            any other problem.
     """
 
     text: str

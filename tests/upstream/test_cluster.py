@@ -363,10 +363,10 @@ Batches = list[list[str] | None]
 class Shards:
     """What an iterator gives; see ``shards.py``."""
 
-    whole: Batches
+    whole: list[Batches]
     parts: list[Batches]
     later: list[Batches]
-    skipped: list[int]
+    broken: list[int]
 
 
 def shards(script: Script, data: Path) -> dict[str, Shards]:
@@ -391,18 +391,21 @@ def test_shards_are_the_batches_of_one_machine(script: Script, tmp_path: Path) -
     joined = [a and b and a + b for a, b in zip(first, second)]
     # Four images are left over.
     assert [batch is None for batch in joined] == [False, False, True] * 2
-    assert joined == intact.whole
-    assert intact.later == [part[4:] for part in intact.parts]
+    assert [joined] == intact.whole
+    assert intact.later == [given[4:] for given in (*intact.whole, *intact.parts)]
 
-    # What cannot be decoded is replaced, so that all other images are where they were.
+    # What cannot be decoded is replaced, so that all other images are where they were, also in a
+    # run that is resumed.
     spoil_image(tmp_path / "faces", 5)
     both = shards(script, tmp_path / "faces")
     assert "iterator" not in both, "it ends there, on one machine too"
-    replaced = 0
-    for part, before in zip(both["feed"].parts, intact.parts):
-        assert [batch is None for batch in part] == [False, False, True] * 2
-        for batch, whole in zip(part, before):
-            for image, its in zip(batch or [], whole or []):
-                replaced += image != its
-                assert image in (whole or [])
-    assert replaced == sum(both["feed"].skipped) > 0
+    spoiled = both["feed"]
+    assert spoiled.broken == [5]
+    assert spoiled.later == [given[4:] for given in (*spoiled.whole, *spoiled.parts)]
+    for found, before in zip((*spoiled.whole, *spoiled.parts), (*intact.whole, *intact.parts)):
+        assert [batch is None for batch in found] == [False, False, True] * 2
+        changed = [
+            image != its for a, b in zip(found, before) for image, its in zip(a or [], b or [])
+        ]
+        assert sum(changed) <= 2, "at most once per epoch"
+    assert spoiled.whole != intact.whole

@@ -32,6 +32,8 @@ from .recordio import RecordReader, unpack
 _PIECE = 16
 _GRAY, _SCALE = 127.5, np.float32(0.0078125)
 _MOST_KEYS_SHOWN = 20
+# Images in a row that are tried: so many broken ones are no accident.
+_MOST_TRIED = 100
 
 _log = logging.getLogger()  # the script's own lines also go to the root logger
 
@@ -45,21 +47,24 @@ class Settings:
         workers: number of threads that decode; 0 to decode when a batch is asked for.
         prefetch: number of batches that they decode ahead.
         classes: number of classes that labels may name; None to take any label.
-        replace: whether another image of its batch takes the place of one that cannot be decoded,
-            so that all workers of a cluster have equally many batches; else the next image does.
     """
 
     path: str
     workers: int
     prefetch: int
     classes: int | None = None
-    replace: bool = False
 
 
 class Pick(NamedTuple):
-    """An image of a batch: its key, whether it is mirrored, and the middle of its cut-out."""
+    """An image of a batch.
 
-    key: int
+    Attributes:
+        place: index into the keys of the epoch.
+        mirrored: whether it is mirrored.
+        middle: row and column of the middle of its cut-out; None for no cut-out.
+    """
+
+    place: int
     mirrored: bool
     middle: tuple[int, int] | None
 
@@ -69,8 +74,6 @@ class Batch:
     """A batch in the making.
 
     Attributes:
-        begin: place in the epoch before its first image.
-        state: what the order's `restore` takes to go back there.
         data: array for the images, shape (images, 3, height, width), of whole numbers if they stay
             as they are decoded.
         label: array for the labels.
@@ -78,16 +81,14 @@ class Batch:
         pieces: keys of images that cannot be decoded, for each part of it.
     """
 
-    begin: int
-    state: object
     data: npt.NDArray[Any]
     label: npt.NDArray[np.float32]
     picks: list[Pick] = field(default_factory=list)
     pieces: list[Future[list[int]]] = field(default_factory=list)
 
-    def broken(self) -> list[int]:
-        """Return the keys of images that cannot be decoded, once all of it has been tried."""
-        return sorted({key for piece in self.pieces for key in piece.result()})
+    def broken(self) -> set[int]:
+        """Return the keys of images that cannot be decoded, once the batch is made."""
+        return {key for piece in self.pieces for key in piece.result()}
 
 
 _Job = tuple[Future[list[int]], Batch, int]
@@ -131,21 +132,22 @@ class _Memory:
 class Feed:
     """An iterator over batches, as ``Module.fit`` takes it.
 
-    Images that cannot be decoded are skipped, or replaced by others of their batch, and reported.
-    Anything else that is wrong with a record ends the script with a message.
+    In place of an image that cannot be decoded, the batch gets the next one of the epoch that can,
+    so that all other images stay where the order puts them. Each is reported once. Anything else
+    that is wrong with a record ends the script with a message.
 
     Attributes:
         provide_data: name and shape of the images of a batch.
         provide_label: name and shape of the labels of a batch.
         batch_size: number of images per batch.
-        skipped: number of images that could not be decoded so far.
+        broken: keys of the images that could not be decoded so far.
     """
 
     def __init__(self, source: FaceImageIter, order: Order, settings: Settings) -> None:
         self._source, self._order, self._settings = source, order, settings
         self.provide_data, self.provide_label = source.provide_data, source.provide_label
         self.batch_size = source.batch_size
-        self.skipped = 0
+        self.broken: set[int] = set()
         self._place = 0
         self._begun = False
         self._prefetch = settings.prefetch if settings.workers else 1
@@ -157,7 +159,7 @@ class Feed:
         self._memory = _Memory(
             shape, np.uint8 if as_decoded else np.float32, max(self._prefetch + 1, 3)
         )
-        # Records without an image: those that describe identities, and broken ones.
+        # Records that describe identities.
         identities = getattr(source, "seq_identity", None)
         self._without_image = set() if identities is None else {0, *identities}
         self._reader = RecordReader(settings.path)
@@ -192,8 +194,7 @@ class Feed:
 
     def reset(self) -> None:
         """Begin the next epoch."""
-        if self._ahead:
-            self._rewind()
+        self._drop()
         self._place = 0
         self._begun = True
         self._order.reset()
@@ -214,20 +215,13 @@ class Feed:
         """
         if not self._begun:
             self.reset()
-        while True:
-            self._fill()
-            if not self._ahead:
-                raise StopIteration
-            if not self._settings.workers:
-                self._work_off()
-            broken = self._ahead[0].broken()
-            if not broken:
-                break
-            if self._settings.replace:
-                self._replace(self._ahead[0], broken)
-                break
-            self._skip()
+        self._fill()
+        if not self._ahead:
+            raise StopIteration
+        if not self._settings.workers:
+            self._work_off()
         batch = self._ahead.popleft()
+        self._report(batch.broken())
         self._fill()
         # MXNet holds the array that it is given, so it is given a view of the one that is counted.
         data, label = mx.nd.from_numpy(batch.data[:]), mx.nd.from_numpy(batch.label)
@@ -247,13 +241,13 @@ class Feed:
                 return False
             data = self._memory.extra()
         label = np.empty(self.batch_size, dtype=np.float32)
-        batch = Batch(self._place, self._order.state(), data, label)
+        batch = Batch(data, label)
         while len(batch.picks) < self.batch_size:
             if self._place >= len(self._order.keys):
                 return False
             pick = self._pick(self._place)
             self._place += 1
-            if pick.key not in self._without_image:
+            if self._key(pick.place) not in self._without_image:
                 batch.picks.append(pick)
         for begin in range(0, self.batch_size, _PIECE):
             batch.pieces.append(Future())
@@ -268,7 +262,10 @@ class Feed:
         middle = None
         if source.cutoff > 0:
             middle = draw(place, ROW, height - 1), draw(place, COLUMN, width - 1)
-        return Pick(int(self._order.keys[place]), mirrored, middle)
+        return Pick(place, mirrored, middle)
+
+    def _key(self, place: int) -> int:
+        return int(self._order.keys[place])
 
     def _drop(self) -> None:
         """Forget the batches ahead; pieces that no thread has started are not made."""
@@ -276,12 +273,6 @@ class Feed:
             for piece in batch.pieces:
                 piece.cancel()
         self._ahead.clear()
-
-    def _rewind(self) -> None:
-        """Go back to where upstream's iterator would be, which has no batch ahead."""
-        self._place = self._ahead[0].begin
-        self._order.restore(self._ahead[0].state)
-        self._drop()
 
     # -- decoding -------------------------------------------------------------------------------
 
@@ -308,24 +299,36 @@ class Feed:
             piece.set_exception(error)
 
     def _make(self, batch: Batch, begin: int) -> list[int]:
-        """Decode a part of a batch; return the keys of images that cannot be decoded."""
-        broken = []
+        """Make a part of a batch; return the keys of images that cannot be decoded."""
+        broken: list[int] = []
         for number in range(begin, min(begin + _PIECE, self.batch_size)):
-            key, mirrored, middle = batch.picks[number]
+            pick, out = batch.picks[number], batch.data[number]
+            key, batch.label[number], img = self._decode(pick.place, broken)
+            try:
+                pixels.write(img, out, pick.mirrored)
+            except ValueError as error:
+                raise ValueError(f"record {key}: {error}") from error
+            self._change(out, pick.middle)
+        return broken
+
+    def _decode(self, place: int, broken: list[int]) -> tuple[int, float, pixels.Pixels]:
+        """Return key, label and pixels of the first image from a place on that can be decoded.
+
+        Args:
+            place: index into the keys of the epoch, whose end is followed by its beginning.
+            broken: gets the keys of those that cannot be decoded.
+        """
+        count = len(self._order.keys)
+        following = (self._key(number % count) for number in range(place, place + count))
+        images = (key for key in following if key not in self._without_image)
+        for key in itertools.islice(images, _MOST_TRIED):
             record = unpack(self._reader.read(self._source.imgrec.idx[key]))
             self._check_label(key, record.labels[0])
             img = pixels.decode(record.content)
-            if img is None:
-                broken.append(key)
-                continue
-            out = batch.data[number]
-            try:
-                pixels.write(img, out, mirrored)
-            except ValueError as error:
-                raise ValueError(f"record {key}: {error}") from error
-            batch.label[number] = record.labels[0]
-            self._change(out, middle)
-        return broken
+            if img is not None:
+                return key, record.labels[0], img
+            broken.append(key)
+        raise ValueError(f"none of these records can be decoded: {_shown(broken)}")
 
     def _check_label(self, key: int, label: float) -> None:
         classes = self._settings.classes
@@ -346,42 +349,16 @@ class Feed:
             y, x = max(0, middle[0] - half), max(0, middle[1] - half)
             out[:, y : middle[0] + half, x : middle[1] + half] = _GRAY
 
-    # -- images that cannot be decoded -----------------------------------------------------------
-
-    def _replace(self, batch: Batch, broken: list[int]) -> None:
-        """Put other images of a batch in the places of broken ones."""
-        bad = [number for number, pick in enumerate(batch.picks) if pick.key in broken]
-        good = [number for number in range(self.batch_size) if number not in bad]
-        if not good:
-            raise self._refusal(f"no image of a batch can be decoded: records {_shown(broken)}")
-        for number, other in zip(bad, itertools.cycle(good)):
-            batch.data[number] = batch.data[other]
-            batch.label[number] = batch.label[other]
-        self._report(broken, len(bad), "replaced by others of their batch")
-
-    def _skip(self) -> None:
-        """Plan without the broken images of the batches ahead from now on."""
-        if not self._settings.workers:
-            self._work_off()
-        broken = sorted({key for batch in self._ahead for key in batch.broken()})
-        self._report(broken, len(broken), "skipped")
-        images = self.num_samples()
-        if images - self.skipped < self.batch_size:
-            raise self._refusal(
-                f"{self.skipped} of {images} images cannot be decoded, and the others are fewer "
-                "than a batch"
-            )
-        self._without_image.update(broken)
-        self._rewind()
-
-    def _report(self, broken: list[int], count: int, done: str) -> None:
-        self.skipped += count
+    def _report(self, broken: set[int]) -> None:
+        found = sorted(broken - self.broken)
+        if not found:
+            return
+        self.broken.update(found)
         _log.warning(
-            "%s: records that cannot be decoded are %s: %s; %d so far",
+            "%s: records that cannot be decoded are replaced by the next ones: %s; %d so far",
             self._settings.path,
-            done,
-            _shown(broken),
-            self.skipped,
+            _shown(found),
+            len(self.broken),
         )
 
     def _refusal(self, reason: str) -> SystemExit:

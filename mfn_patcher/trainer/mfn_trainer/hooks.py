@@ -126,7 +126,6 @@ class Hooks:
             workers=args.data_workers,
             prefetch=args.prefetch,
             classes=args.num_classes,
-            replace=self.workers > 1,
         )
         if args.seed is not None:
             order = SeededOrder(source, args.seed, Shard(self.rank, self.workers))

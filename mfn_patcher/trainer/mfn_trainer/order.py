@@ -90,12 +90,6 @@ class Order(Protocol):
             high: the largest number.
         """
 
-    def state(self) -> object:
-        """Return the state that `restore` needs to repeat the random draws from here on."""
-
-    def restore(self, state: object) -> None:
-        """Go back to an earlier state of the same epoch."""
-
 
 class UpstreamOrder:
     """Draws from Python's generator, call for call as upstream's iterator does."""
@@ -120,14 +114,6 @@ class UpstreamOrder:
     def draw(self, place: int, what: int, high: int) -> int:
         """Draw a number from 0 to `high`."""
         return random.randint(0, high)  # noqa: S311 (upstream's own calls)
-
-    def state(self) -> object:
-        """Return the state of Python's generator."""
-        return random.getstate()
-
-    def restore(self, state: Any) -> None:
-        """Go back to an earlier state."""
-        random.setstate(state)
 
 
 class SeededOrder:
@@ -168,9 +154,3 @@ class SeededOrder:
     def draw(self, place: int, what: int, high: int) -> int:
         """Return the number that was drawn."""
         return int(self._drawn[place, what])
-
-    def state(self) -> None:
-        """No state is needed to repeat the draws."""
-
-    def restore(self, state: object) -> None:
-        """Do nothing."""

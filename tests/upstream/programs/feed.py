@@ -36,29 +36,23 @@ from seeded import SeededIter
 records, broken = sys.argv[1] + "/train.rec", int(sys.argv[2])
 
 
-class Skipping(FaceImageIter):
-    """Skips images that end MXNet 1.9.1, as MXNet of 2018 did."""
+class Replacing(FaceImageIter):
+    """Takes the next image in place of the broken one, which ends MXNet 1.9.1."""
 
     def next_sample(self) -> Any:
-        while True:
-            sample = super().next_sample()
-            try:
-                mx.image.imdecode(sample[1]).wait_to_read()
-            except mx.base.MXNetError:
-                draw = image_iter.random.randint
-                if self.rand_mirror:
-                    draw(0, 1)
-                if self.cutoff > 0:
-                    draw(0, self.data_shape[1] - 1), draw(0, self.data_shape[2] - 1)
-                continue
+        sample = super().next_sample()
+        if self.seq[self.cur - 1] != broken:
             return sample
+        following = self.seq[self.cur % len(self.seq)]
+        header, content = mx.recordio.unpack(self.imgrec.read_idx(int(following)))
+        return header.label, content, None, None
 
 
-class SkippingIter(Skipping):
+class ReplacingIter(Replacing):
     """Upstream's iterator."""
 
 
-class SkippingSeededIter(Skipping, SeededIter):
+class ReplacingSeededIter(Replacing, SeededIter):
     """The same with a seed."""
 
 
@@ -66,8 +60,8 @@ def reference(seed: int | None, **options: Any) -> Any:
     """Return upstream's iterator."""
     image_iter.random = random
     if seed is None:
-        return (SkippingIter if broken else FaceImageIter)(**options)
-    return (SkippingSeededIter if broken else SeededIter)(seed=seed, **options)
+        return (ReplacingIter if broken else FaceImageIter)(**options)
+    return (ReplacingSeededIter if broken else SeededIter)(seed=seed, **options)
 
 
 def feed(seed: int | None, workers: int, prefetch: int, **options: Any) -> Any:
@@ -84,17 +78,16 @@ def outcome(make: Callable[..., Any], **options: Any) -> list[Any]:
     np.random.seed(5)
     iterator = make(batch_size=7, data_shape=(3, 112, 112), path_imgrec=records, **options)
     given = epochs(iterator)
-    # The broken record is found once, and counted.
-    assert getattr(iterator, "skipped", broken > 0) == (broken > 0)
+    assert not isinstance(iterator, Feed) or iterator.broken == ({broken} if broken else set())
     return given
 
 
 def epochs(iterator: Any) -> list[Any]:
-    """Return what two whole epochs give, with one between them that is left after 2 batches."""
+    """Return what two epochs give."""
     given: list[Any] = []
-    for count in (None, 2, None):
+    for _ in range(2):
         taken: list[Any] = []
-        while len(taken) != count:
+        while True:
             try:
                 taken.append(iterator.next())
             except StopIteration:

@@ -4,7 +4,8 @@
 
 Prints JSON: for each iterator, of two epochs, what they give "whole", with a batch of 6, and in
 "parts" of 3, as lists of batches, which are lists of digests; null where an epoch ends. "later" is
-the same parts from the second batch of the second epoch on. "skipped" is what a feed has counted.
+the same from the second batch of the second epoch on, and "broken" the keys of the images of all of
+it that a feed could not decode.
 """
 
 from __future__ import annotations
@@ -30,8 +31,7 @@ RECORDS, SEED = sys.argv[1] + "/train.rec", 3
 def feed(size: int, shape: tuple[int, ...], shard: tuple[int, int], **options: Any) -> Any:
     """Return a feed."""
     source = FaceImageIter(size, shape, **options)
-    settings = Settings(RECORDS, workers=2, prefetch=3, replace=shard[1] > 1)
-    return Feed(source, SeededOrder(source, SEED, Shard(*shard)), settings)
+    return Feed(source, SeededOrder(source, SEED, Shard(*shard)), Settings(RECORDS, 2, 3))
 
 
 def take(
@@ -39,8 +39,8 @@ def take(
     size: int,
     shard: tuple[int, int],
     begin: tuple[int, int] | None = None,
-) -> tuple[list[Any], int]:
-    """Return the rest of two epochs, and how much of them was skipped."""
+) -> list[Any]:
+    """Return the rest of two epochs."""
     options = {"path_imgrec": RECORDS, "shuffle": True, "rand_mirror": True, "cutoff": 20}
     iterator = make(size, (3, 112, 112), shard=shard, **options)
     if begin:
@@ -55,20 +55,20 @@ def take(
             continue
         images = zip(batch.data[0].asnumpy(), batch.label[0].asnumpy())
         given.append([hashlib.sha256(a.tobytes() + b.tobytes()).hexdigest() for a, b in images])
-    return given, getattr(iterator, "skipped", 0)
+    broken.update(getattr(iterator, "broken", ()))
+    return given
 
 
 result: dict[str, Any] = {}
+broken: set[int] = set()
 make: Callable[..., Any]
 for make in (functools.partial(SeededIter, seed=SEED), feed):
     try:
-        both = [(0, 2), (1, 2)]
-        parts = [take(make, 3, shard) for shard in both]
+        split = {"whole": [(6, (0, 1))], "parts": [(3, (0, 2)), (3, (1, 2))]}
         result["feed" if make is feed else "iterator"] = {
-            "whole": take(make, 6, (0, 1))[0],
-            "parts": [given for given, _ in parts],
-            "later": [take(make, 3, shard, (1, 1))[0] for shard in both],
-            "skipped": [skipped for _, skipped in parts],
+            **{name: [take(make, *each) for each in of] for name, of in split.items()},
+            "later": [take(make, *each, (1, 1)) for of in split.values() for each in of],
+            "broken": sorted(broken),
         }
     except mx.MXNetError:
         pass  # Upstream's iterator ends where an image cannot be decoded.

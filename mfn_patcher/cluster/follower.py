@@ -147,7 +147,7 @@ class Follower:
             self._layout,
             self._link.local_address,
             folder,
-            engine.environment(context.environment, plan.visible_devices),
+            context.training_environment(engine, plan),
         )
         command = (context.python, "-u", plan.script, *plan.arguments, *added)
         _LOG.info("%s: output in %s", plan.stage.title, folder)

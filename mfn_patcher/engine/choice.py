@@ -15,7 +15,12 @@ from mfn_patcher.children.interpreter import Interpreter, InterpreterError
 from mfn_patcher.engine import AUTO, MXNET, TITLES, TORCH
 from mfn_patcher.engine.candidates import Candidate, dotted, inspect, unsuitable_python
 from mfn_patcher.engine.devices import install_gpu_build, problem_on_gpus
-from mfn_patcher.engine.environment import engine_environment, packages, without_packages
+from mfn_patcher.engine.environment import (
+    engine_environment,
+    keep_compiled,
+    packages,
+    without_packages,
+)
 from mfn_patcher.remedies import install
 
 
@@ -61,6 +66,19 @@ class Engine:
             visible_devices: value of ``CUDA_VISIBLE_DEVICES``; empty for the CPU.
         """
         return engine_environment(self.name, self.interpreter, base, visible_devices)
+
+    def training_environment(
+        self, base: Mapping[str, str], visible_devices: str, workspace: Path
+    ) -> dict[str, str]:
+        """Return the environment for a child process that trains in a workspace.
+
+        Args:
+            base: the variables to start from.
+            visible_devices: value of ``CUDA_VISIBLE_DEVICES``; empty for the CPU.
+            workspace: the workspace; absolute.
+        """
+        environment = self.environment(base, visible_devices)
+        return keep_compiled(environment, workspace) if self.name == TORCH else environment
 
 
 def choose(

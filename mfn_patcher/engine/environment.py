@@ -14,6 +14,10 @@ from mfn_patcher.engine import MXNET, TORCH
 PACKAGE = Path(__file__).parent / "pytorch"
 """The folder that contains our package ``mxnet``, which computes with PyTorch."""
 
+_COMPILED = "TORCHINDUCTOR_CACHE_DIR"
+# On the CPU, PyTorch also compiles headers, always in the temporary folder.
+_NO_HEADERS = {"TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS": "0"}
+
 
 def engine_environment(
     name: str, interpreter: Interpreter, base: Mapping[str, str], visible_devices: str
@@ -33,6 +37,15 @@ def engine_environment(
     path = [*map(str, packages(name)), *([others] if others else [])]
     environment["PYTHONPATH"] = os.pathsep.join(path)
     return environment
+
+
+def keep_compiled(environment: Mapping[str, str], workspace: Path) -> dict[str, str]:
+    """Return an environment in which PyTorch keeps what it compiles in a workspace.
+
+    A resumed run then finds it there. PyTorch's own choice is a folder in ``/tmp`` whose name is
+    known in advance, so another user of the machine could put code there.
+    """
+    return {_COMPILED: str(workspace / "runs" / ".compiled"), **_NO_HEADERS, **environment}
 
 
 def packages(name: str) -> tuple[Path, ...]:

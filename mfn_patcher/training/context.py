@@ -67,6 +67,10 @@ class RunContext:
             raise found
         return found
 
+    def training_environment(self, engine: Engine, plan: StagePlan) -> dict[str, str]:
+        """Return the environment variables of the script that trains a stage with an engine."""
+        return engine.training_environment(self.environment, plan.visible_devices, self.workspace)
+
     def describe_engine(self, plan: StagePlan) -> tuple[str, tuple[Path, ...]]:
         """Return which engine trains a stage, or that there is none, and its `Engine.packages`."""
         try:

@@ -66,7 +66,7 @@ class StageRun:
         environment, added = self._companions.begin(
             self._plan,
             folder,
-            self._engine.environment(self._context.environment, self._plan.visible_devices),
+            self._context.training_environment(self._engine, self._plan),
         )
         if self._context.code.has_hooks and not added:
             added = ("--progress", str(folder / PROGRESS))

@@ -153,7 +153,8 @@ def measure(
         PropertyError: The data set's ``property`` is missing or unsuitable.
         DryRunError: The script ended the interpreter.
     """
-    source = workspace.resolve() / "src"
+    workspace = workspace.resolve()
+    source = workspace / "src"
     require_script(source, plan.script)
     feed, identities = None, published.IDENTITIES
     if data_dir:
@@ -171,7 +172,7 @@ def measure(
     report = dry_run.ask(
         source,
         engine.interpreter.path,
-        engine.environment(environment, plan.visible_devices),
+        engine.training_environment(environment, plan.visible_devices, workspace),
         [plan.arguments],
         classes=identities,
         program=_PROGRAM,

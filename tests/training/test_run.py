@@ -117,6 +117,17 @@ def test_a_chain(context: RunContext, data: Path) -> None:
     assert (models(context) / "model-y1-arcface-0002.params").read_text().startswith("20000")
 
 
+def test_pytorch_keeps_what_it_compiles_in_the_workspace(
+    context: RunContext, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = Interpreter(sys.executable, "3.11.0", {"torch": "2.13.0"}, ())
+    engine = Engine("torch", "torch 2.13.0", "selected", facts)
+    monkeypatch.setattr(run_context, "choose", lambda *_, **__: engine)
+    (folder,) = train(context, data, "2")
+    kept = str(context.runs / ".compiled")
+    assert read_record(folder)["environment"]["TORCHINDUCTOR_CACHE_DIR"] == kept
+
+
 def test_an_event_file_of_tensorboard(context: RunContext, data: Path) -> None:
     (plain,) = train(context, data, "2")
     assert not list(plain.glob("*tfevents*"))

@@ -9,11 +9,14 @@ import functools
 import re
 import sys
 import typing
-from typing import Any
+from typing import Annotated, Any
 
 # JSON can hold lone surrogates, which cannot be printed.
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _T = typing.TypeVar("_T")
+
+# The name of a file; bytes that are not UTF-8 are surrogates, as in `os.fsdecode`.
+FileName = Annotated[str, "a file name"]
 
 
 def decode(value: object, hint: Any) -> Any:
@@ -22,11 +25,13 @@ def decode(value: object, hint: Any) -> Any:
     Args:
         value: what `json.loads` returned.
         hint: a dataclass, named tuple, enumeration, ``tuple[X, ...]``, ``Mapping[str, X]``, union,
-            ``int``, ``float``, ``bool``, ``str`` or ``None``.
+            `FileName`, ``int``, ``float``, ``bool``, ``str`` or ``None``.
 
     Raises:
         ValueError: The value has another type. Further keys of an object are no error.
     """
+    if hint == FileName:
+        return _require(value, str, "a string")
     kind = typing.get_origin(hint) or hint
     arguments = typing.get_args(hint)
     if dataclasses.is_dataclass(kind):
@@ -94,4 +99,4 @@ def _require(value: object, kind: type[_T], what: str) -> _T:
 
 @functools.cache
 def _hints(kind: type) -> dict[str, Any]:
-    return typing.get_type_hints(kind)
+    return typing.get_type_hints(kind, include_extras=True)

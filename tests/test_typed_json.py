@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from mfn_patcher.typed_json import decode
+from mfn_patcher.typed_json import FileName, decode
 
 
 class Colour(enum.Enum):
@@ -36,6 +36,7 @@ class Outer:
     ("value", "hint", "expected"),
     [
         ("é", str, "é"),
+        (["\udcff"], tuple[FileName, ...], ("\udcff",)),
         (True, bool, True),
         (3, float, 3.0),
         (None, int | None, None),

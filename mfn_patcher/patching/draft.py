@@ -9,21 +9,22 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import itertools
+import io
 import json
 import logging
 import os
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.patching import worktree
 from mfn_patcher.patching.lint import lint
-from mfn_patcher.patching.patchfile import PatchFormatError, is_patch
+from mfn_patcher.patching.patchfile import PatchFormatError, is_patch, read_text
 from mfn_patcher.patching.project import PIN, SERIES, UPSTREAM
 from mfn_patcher.patching.series import load_series, series_entries
+from mfn_patcher.typed_json import decode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,11 +35,19 @@ _LOG = logging.getLogger(__name__)
 
 _DRAFT = ".mfn-patch-draft"
 _COMMITTED = ".mfn-patch-committed"
-_NOTE = "changes.json"  # in either: the files to write, in order, and those to remove
+_NOTE = "changes.json"  # in either
 
 
 class DraftError(MfnPatchError):
     """The changed series is not valid; nothing was changed."""
+
+
+@dataclass(frozen=True)
+class _Changes:
+    """The note in a draft: the files to write, in order, and those to remove."""
+
+    written: tuple[str, ...]
+    removed: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -83,7 +92,7 @@ def drafted(
             shutil.rmtree(folder)
         files = {
             PIN: (root / PIN).read_bytes(),
-            SERIES: _rename((root / SERIES).read_bytes(), series, names),
+            SERIES: _rename(read_text(root / SERIES), series, names),
         }
         files |= {f"patches/{names[p.name]}": p.data for p in series.patches if p.name in names}
         files.update(changed)
@@ -181,8 +190,8 @@ def _note_changes(folder: Path, root: Path, files: Mapping[str, bytes]) -> None:
         written.append(path)
     removed = replaced - set(files)
     worktree.refuse_read_only(root, [*written, *removed])
-    note = json.dumps({"written": written, "removed": sorted(removed)})
-    _write(folder / _NOTE, note.encode())
+    changes = _Changes(tuple(written), tuple(sorted(removed)))
+    _write(folder / _NOTE, json.dumps(asdict(changes)).encode())
 
 
 def _install(root: Path) -> bool:
@@ -193,19 +202,19 @@ def _install(root: Path) -> bool:
     note = folder / _NOTE
     if note.exists():  # removed first, once all files are in place
         changes = _read_note(note)
-        for path in changes["written"]:
+        for path in changes.written:
             place = worktree.make_parents(root, path)
             if (folder / path).exists():
                 (folder / path).replace(place)
-        for path in changes["removed"]:
+        for path in changes.removed:
             worktree.remove(root, path)
         note.unlink()
     shutil.rmtree(folder)
     return True
 
 
-def _read_note(note: Path) -> dict[str, list[str]]:
-    """Return the files to write and those to remove.
+def _read_note(note: Path) -> _Changes:
+    """Return what is left to do.
 
     The note may have come with a project from elsewhere, so it may only name files of a series.
 
@@ -213,26 +222,24 @@ def _read_note(note: Path) -> dict[str, list[str]]:
         DraftError: it is not a note of ours.
     """
     try:
-        changes = {key: list(json.loads(note.read_text())[key]) for key in ("written", "removed")}
-        ours = all(
-            path in (PIN, SERIES) or is_patch(path.removeprefix("patches/"))
-            for path in itertools.chain(*changes.values())
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        ours = False
-    if not ours:
+        changes: _Changes = decode(json.loads(note.read_text()), _Changes)
+        for path in changes.written + changes.removed:
+            folder, _, name = path.partition("/")
+            if path not in (PIN, SERIES) and not (folder == "patches" and is_patch(name)):
+                raise ValueError(f"{path!r} is not a file of a series")
+    except (OSError, ValueError, RecursionError) as error:
         raise DraftError(
-            f"{note} is not a note of mfn-patch",
-            remedy=f"Remove {note.parent}, and check {note.parent.parent / 'patches'} with git.",
-        )
+            f"{note} is not a note of mfn-patch: {error}",
+            remedy=f"Compare {note.parent} with {note.parent.parent / 'patches'}, then remove it.",
+        ) from error
     return changes
 
 
-def _rename(listing: bytes, series: Series, names: Mapping[str, str]) -> bytes:
+def _rename(listing: str, series: Series, names: Mapping[str, str]) -> bytes:
     known = {patch.name for patch in series.patches}
     left = {name.partition("/")[0] for name in names.values()}
     lines = []
-    for line in listing.decode().splitlines(keepends=True):
+    for line in io.StringIO(listing):
         name = line.strip()
         stack, requires, needed = name.partition(" requires ")
         if requires and stack in series.requires:

@@ -9,23 +9,34 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.patching.git import Repository
+from mfn_patcher.typed_json import decode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from _typeshed import DataclassInstance
 
 BRANCH = "refs/heads/mfn-patch"
 PIN = "refs/mfn-patch/pin"
 APPLIED = "refs/mfn-patch/applied"
 SAVED = "refs/mfn-patch/saved"
 
+_Note = TypeVar("_Note", bound="DataclassInstance")
+
 
 class WorkspaceError(MfnPatchError):
     """The workspace is missing, or is not in the state that the command requires."""
+
+
+@dataclass(frozen=True)
+class _RebaseTarget:
+    """The part of a rebase's state that other commands read."""
+
+    onto: str
 
 
 class Layout:
@@ -52,7 +63,7 @@ class Layout:
 
     def rebase_target(self) -> str | None:
         """Return the commit that the rebase in progress moves to, if there is one."""
-        return read_note(self.rebase, "onto")["onto"] if self.rebase.exists() else None
+        return read_note(self.rebase, _RebaseTarget).onto if self.rebase.exists() else None
 
     def refuse_rebase(self) -> None:
         """Raise WorkspaceError if a rebase is in progress."""
@@ -65,32 +76,30 @@ class Layout:
             )
 
 
-def write_note(path: Path, note: Mapping[str, Any]) -> None:
+def write_note(path: Path, note: DataclassInstance) -> None:
     """Write a note for the command that follows a killed one, completely or not at all."""
     new = path.with_suffix(".new")
     with new.open("w") as file:
-        json.dump(note, file)
+        json.dump(asdict(note), file)
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)
 
 
-def read_note(path: Path, *keys: str) -> dict[str, Any]:
-    """Return the note at `path`, which has `keys`.
+def read_note(path: Path, kind: type[_Note]) -> _Note:
+    """Return the note at `path`, which `write_note` made of an object of this kind.
 
     Raises:
         WorkspaceError: it is damaged, for example by a failing disk.
     """
     try:
-        note = json.loads(path.read_text())
-    except ValueError:
-        note = None
-    if not isinstance(note, dict) or not note.keys() >= set(keys):
+        note: _Note = decode(json.loads(path.read_text()), kind)
+    except (ValueError, RecursionError) as error:
         raise WorkspaceError(
-            f"{path} is damaged",
+            f"{path} is damaged: {error}",
             remedy=f"Move {path.parents[2]} away, run `mfn-patch apply`, and copy your own files "
             "back.",
-        )
+        ) from error
     return note
 
 

@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import logging
 import time
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from mfn_patcher.patching.local_edits import LocalEdits
 from mfn_patcher.patching.patchfile import PatchFormatError
 from mfn_patcher.patching.series import load_series
 from mfn_patcher.patching.transaction import Move, Transaction
+from mfn_patcher.typed_json import FileName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,6 +26,19 @@ if TYPE_CHECKING:
     from mfn_patcher.patching.series import Series
 
 _LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Adoption:
+    """The note of a changed series that the work tree must follow.
+
+    Attributes:
+        root: the project.
+        move: the move to its new series.
+    """
+
+    root: FileName
+    move: Move
 
 
 @contextlib.contextmanager
@@ -144,16 +158,15 @@ class LockedWorkspace:
             patterns = drafted.series.patterns
             move = Move(drafted.series.pin, tip, known=known, patterns=patterns)
             self.transaction.check(move)
-            note = {"root": str(drafted.root), "move": asdict(move)}
-            write_note(self.layout.adoption, note)
+            write_note(self.layout.adoption, _Adoption(str(drafted.root), move))
             drafted.install()
         self._finish_adoption()
 
     def _finish_adoption(self) -> None:
         """Move the work tree to a changed series, if the project has that series."""
-        note = read_note(self.layout.adoption, "root", "move")
-        move = Move.from_json(note["move"])
-        if self._is_installed(Path(note["root"]), move):
+        adoption = read_note(self.layout.adoption, _Adoption)
+        move = adoption.move
+        if self._is_installed(Path(adoption.root), move):
             self.edits.keep(time.strftime("%Y%m%dT%H%M%S"), move.known)
             self.set_aside(move)
             self.transaction.run(move)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.patching.layout import read_note, write_note
 from mfn_patcher.patching.merge import Entry
 from mfn_patcher.patching.worktree import SUBMODULE
+from mfn_patcher.typed_json import FileName
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +49,7 @@ class RebaseState:
     stopped: bool = False
     resolved: bool = False
     shown: tuple[str, ...] = ()
-    whole: tuple[str, ...] = ()
+    whole: tuple[FileName, ...] = ()
 
     def submodules(self, repository: Repository) -> dict[str, Entry]:
         """Return the submodules of upstream that conflict with the patch that stopped.
@@ -70,14 +71,12 @@ def load_state(layout: Layout) -> RebaseState:
         raise RebaseError(
             "no rebase is in progress", remedy="Start one with `mfn-patch rebase --onto REV`."
         )
-    values = read_note(layout.rebase, *(field.name for field in fields(RebaseState)))
-    lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
-    return RebaseState(**{**values, **lists})
+    return read_note(layout.rebase, RebaseState)
 
 
 def save_state(layout: Layout, state: RebaseState) -> None:
     """Store the state for the next command."""
-    write_note(layout.rebase, state.__dict__)
+    write_note(layout.rebase, state)
 
 
 def forget_state(layout: Layout) -> None:

@@ -10,14 +10,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.patching import worktree
 from mfn_patcher.patching.git import GitError
 from mfn_patcher.patching.layout import APPLIED, BRANCH, PIN, read_note, unused_path, write_note
 from mfn_patcher.patching.sparse import matches
+from mfn_patcher.typed_json import FileName
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -62,24 +63,27 @@ class Move:
     to: str
     tree: str = ""
     known: tuple[str, ...] = ()
-    patterns: tuple[str, ...] | None = None
-
-    @staticmethod
-    def from_json(value: Mapping[str, Any]) -> Move:
-        """Return the move that `asdict` made `value` of."""
-        patterns = value["patterns"]
-        return Move(
-            value["pin"],
-            value["to"],
-            value["tree"],
-            tuple(value["known"]),
-            None if patterns is None else tuple(patterns),
-        )
+    patterns: tuple[FileName, ...] | None = None
 
     @property
     def target(self) -> str:
         """The tree, or the commit with the tree, of the work tree after the move."""
         return self.tree or self.to
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """The note of a move in progress.
+
+    Attributes:
+        move: the move.
+        head: the commit that the work tree was at.
+        skipped: tracked paths that were not checked out.
+    """
+
+    move: Move
+    head: str | None
+    skipped: tuple[FileName, ...]
 
 
 @dataclass
@@ -139,8 +143,7 @@ class Transaction:
         """
         self.check(move)
         head, skipped = self._git.resolve("HEAD"), self._skipped()
-        note = {"move": asdict(move), "from": head, "skipped": sorted(skipped)}
-        write_note(self._note, note)
+        write_note(self._note, _Begun(move, head, tuple(sorted(skipped))))
         self._write_patterns(move.patterns)
         if move.tree:
             self._complete(move, head, skipped)
@@ -168,8 +171,8 @@ class Transaction:
         Returns:
             The folder with the files that were moved away, if there were any.
         """
-        note = read_note(self._note, "move", "from", "skipped")
-        move, head, skipped = Move.from_json(note["move"]), note["from"], set(note["skipped"])
+        begun = read_note(self._note, _Begun)
+        move, head, skipped = begun.move, begun.head, set(begun.skipped)
         aside = self.set_aside(move, saved, head=head, skipped=skipped)
         self._write_patterns(move.patterns)
         self._complete(move, head, skipped)

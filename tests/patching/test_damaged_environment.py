@@ -7,11 +7,15 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.support.repositories import git
+from mfn_patcher.patching.draft import Draft
+from mfn_patcher.patching.transaction import Transaction
+from tests.support.repositories import commit, git
 from tests.support.tool import Tool
 from tests.support.toy import NEW, Toy, make_toy, snapshot
 
@@ -207,6 +211,58 @@ def test_damaged_notes(toy: Toy, name: str, text: str) -> None:
         assert (result.code, f"{note} is damaged" in result.err) == (1, True), result.err
     assert toy("rebase", "--abort").code == 1
     assert snapshot(toy.folder) == before
+
+
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def interrupted_move(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+    monkeypatch.setattr(Transaction, "_settle", interrupted)
+    assert toy("revert").code == 130
+    return "transaction", "status"
+
+
+def interrupted_refresh(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+    toy.change("src/a.py", 30, "mine", where=toy.workspace)
+    monkeypatch.setattr(Draft, "install", interrupted)
+    assert toy("refresh").code == 130
+    return "adoption", "status"
+
+
+def stopped_rebase(toy: Toy, _: pytest.MonkeyPatch) -> tuple[str, ...]:
+    toy.branch("newer")
+    toy.change("src/a.py", 9, "upstream's")
+    commit(toy.upstream, "newer")
+    assert toy("rebase", "--onto", "newer").code == 1
+    return "rebase", "rebase", "--continue"
+
+
+def damaged(note: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield a note with each of its values missing, and of another type."""
+    for key, value in note.items():
+        yield {other: note[other] for other in note if other != key}
+        yield {**note, key: [7]}
+        if isinstance(value, dict):
+            yield from ({**note, key: inner} for inner in damaged(value))
+
+
+@pytest.mark.parametrize("prepare", [interrupted_move, interrupted_refresh, stopped_rebase])
+def test_notes_with_wrong_values(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch, prepare: Callable[..., tuple[str, ...]]
+) -> None:
+    with monkeypatch.context() as patching:
+        name, *command = prepare(toy, patching)
+    note = toy.workspace / ".git" / "mfn-patch" / f"{name}.json"
+    valid = note.read_text()
+    for value in damaged(json.loads(valid)):
+        note.write_text(json.dumps(value))
+        before = snapshot(toy.folder)
+        result = toy(*command)
+        assert (result.code, f"{note} is damaged: " in result.err) == (1, True), result.err
+        assert snapshot(toy.folder) == before
+    note.write_text(valid)
+    assert "is damaged" not in toy(*command).err
 
 
 def test_the_branch_was_removed(toy: Toy) -> None:

@@ -136,7 +136,7 @@ def test_a_half_moved_work_tree_is_finished(tool: Tool, stand_in: StandIn, tmp_p
     (workspace / ".git" / "index.lock").touch()
     listing = git(workspace, "ls-files", "-t").decode().splitlines()
     skipped = [line[2:] for line in listing if line[0] == "S"]
-    note = {"move": asdict(Move(stand_in.pin, new)), "from": old, "skipped": skipped}
+    note = {"move": asdict(Move(stand_in.pin, new)), "head": old, "skipped": skipped}
     (workspace / ".git" / "mfn-patch" / "transaction.json").write_text(json.dumps(note))
 
     ran = tool(*arguments(workspace, stand_in))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import tempfile
 from pathlib import Path
@@ -11,6 +12,7 @@ from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.patching.git import DIFF_OPTIONS, Repository
 from mfn_patcher.patching.locked import lock
 from mfn_patcher.patching.merge import Conflict, merge
+from mfn_patcher.patching.patchfile import read_text
 from mfn_patcher.patching.project import SERIES
 
 if TYPE_CHECKING:
@@ -118,7 +120,7 @@ def _check_name(what: str, text: str, pattern: re.Pattern[str], allowed: str) ->
 
 def listing_with(series: Series, name: str, number: int) -> bytes:
     """Return ``patches/series`` with a new patch, which becomes number `number`, from 0."""
-    lines = (series.root / SERIES).read_text().splitlines()
+    lines = [line.rstrip("\n") for line in io.StringIO(read_text(series.root / SERIES))]
     stripped = [line.strip() for line in lines]
     place = stripped.index(series.patches[number - 1].name) + 1 if number else len(lines)
     lines.insert(place, name)

@@ -6,6 +6,7 @@ A patch file is a mail as ``git am`` reads it: ``From``, ``Date`` and ``Subject`
 
 from __future__ import annotations
 
+import codecs
 import email.utils
 import hashlib
 import re
@@ -175,13 +176,13 @@ def parse_patch(folder: Path, name: str) -> Patch:
 
 
 def read_text(path: Path) -> str:
-    """Return the content of a file of the project.
+    """Return the content of a file of the project, without a byte order mark.
 
     Raises:
         PatchFormatError: the file cannot be read or is not UTF-8.
     """
     try:
-        return read_bytes(path).decode()
+        return read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise PatchFormatError(Problem(path, 0, f"not UTF-8 text: {error}")) from error
 
@@ -202,6 +203,8 @@ def _parse_header(path: Path, head: bytes) -> Header:
     def wrong(message: str) -> PatchFormatError:
         return PatchFormatError(Problem(path, 1, message))
 
+    if head.startswith(codecs.BOM_UTF8):
+        raise wrong("the file begins with a byte order mark; save it as UTF-8 without one")
     if b"\r" in head:
         raise wrong(
             "the header has CRLF line endings; only lines quoted from upstream may have them"

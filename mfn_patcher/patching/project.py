@@ -33,7 +33,7 @@ UPSTREAM = "upstream.toml"
 SERIES = "patches/series"
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-_COMMIT = re.compile(r"[0-9a-f]{40}\n?")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _REQUIRED = {"address", "paths"}
 _KEYS = {*_REQUIRED, "header", "ignored"}
 _PARAGRAPH = re.compile(r"[A-Z][A-Za-z-]*")
@@ -130,10 +130,10 @@ def read_pin(root: Path) -> str:
         PatchFormatError: the file does not contain one.
     """
     path = root / PIN
-    text = read_text(path)
-    if not _COMMIT.fullmatch(text):
+    pin = read_text(path).strip()
+    if not _COMMIT.fullmatch(pin):
         raise PatchFormatError(Problem(path, 1, "must contain a commit id of 40 hex digits"))
-    return text.strip()
+    return pin
 
 
 def read_upstream(root: Path) -> Upstream:

@@ -146,6 +146,7 @@ def series_requirements(root: Path) -> list[tuple[int, str, tuple[str, ...]]]:
 
 
 def _lines(root: Path) -> list[tuple[int, str]]:
-    lines = read_text(root / SERIES).splitlines()
+    # Unlike `str.splitlines`, git and quilt end a line only at a line feed.
+    lines = read_text(root / SERIES).split("\n")
     stripped = ((number, line.strip()) for number, line in enumerate(lines, 1))
     return [(number, line) for number, line in stripped if line and not line.startswith("#")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from pathlib import Path
 
@@ -151,6 +152,32 @@ def test_files_that_are_missing(project: Path) -> None:
     assert "pinned_commit.txt:1: must contain a commit id" in found
     (project / "patches" / "series").unlink()
     assert any("patches/series: cannot be read" in message for message in messages(project))
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_files_as_editors_on_windows_leave_them(project: Path, ends: str, mark: str) -> None:
+    for name in ("pinned_commit.txt", "upstream.toml", "patches/series"):
+        text = mark + (project / name).read_text()
+        (project / name).write_bytes(text.replace("\n", f" {ends}").encode())
+    assert messages(project) == []
+    assert len(load_series(project).patches) == len(PATCHES)
+
+
+@pytest.mark.parametrize("text", ["a\u2028b", "a\rb", "a\0b", "a\x0cb"])
+def test_only_a_line_feed_ends_a_line_of_the_series(project: Path, text: str) -> None:
+    series = project / "patches" / "series"
+    listing = series.read_text()
+    series.write_text(f"# {text}\n{listing}", newline="")
+    assert messages(project) == []
+    series.write_text(f"{text}\n{listing}", newline="")
+    assert any(f"{text!r} must have the form" in message for message in messages(project))
+
+
+def test_a_patch_with_a_byte_order_mark(project: Path) -> None:
+    file = project / "patches" / NO_BIAS
+    file.write_bytes(codecs.BOM_UTF8 + file.read_bytes())
+    assert any("begins with a byte order mark" in message for message in messages(project))
 
 
 def test_the_command(tool: Tool, project: Path) -> None:

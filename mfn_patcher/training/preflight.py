@@ -14,12 +14,13 @@ from pathlib import Path
 
 from mfn_patcher.checkpoints import folder as checkpoints
 from mfn_patcher.checkpoints import parameters
+from mfn_patcher.checkpoints.lock import require_free
 from mfn_patcher.data.property_file import PropertyError, read_property
 from mfn_patcher.engine.choice import Engine
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.finding import Level
 from mfn_patcher.progress import task
-from mfn_patcher.runs import output, record
+from mfn_patcher.runs import record
 from mfn_patcher.trainer.mfn_trainer.layout import symbol_file
 from mfn_patcher.training.context import RunContext
 from mfn_patcher.training.errors import TrainingError
@@ -52,6 +53,7 @@ def check_checkpoints(plans: Sequence[StagePlan], context: RunContext, *, gate: 
 
     Raises:
         TrainingError: a folder or checkpoint does not serve.
+        LockedError: another run saves there.
         AccuracyGateError: a stage would start from one that has learned nothing.
     """
     for check in _checkpoint_checks(plans, context, gate=gate):
@@ -198,12 +200,7 @@ def _check_models(plan: StagePlan, context: RunContext) -> None:
             f"{plan.stage.title} cannot save its checkpoints: {folder} is not writable",
             remedy="Choose another folder with --models-dir.",
         )
-    for run, entry in record.read_all(context.runs):
-        if entry.get("prefix") == str(prefix) and output.is_written(run / record.LOG):
-            raise TrainingError(
-                f"a run that saves to {prefix} is still running; its record is in {run}",
-                remedy="Wait for it or stop it, or choose another folder with --models-dir.",
-            )
+    require_free(prefix)
 
 
 def _missing_start(

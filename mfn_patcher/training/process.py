@@ -48,12 +48,14 @@ class Launch:
         folder: working directory.
         environment: environment variables.
         log: file that the output is appended to.
+        inherited: descriptors that it inherits.
     """
 
     command: Sequence[str]
     folder: Path
     environment: Mapping[str, str]
     log: Path
+    inherited: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,7 @@ def run(
                 stdin=subprocess.DEVNULL,
                 stdout=writing,
                 stderr=subprocess.STDOUT,
+                pass_fds=launch.inherited,
                 # Its own group: the terminal's Ctrl-C reaches it through us only, and once.
                 start_new_session=True,
             )

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-import fcntl
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from mfn_patcher.checkpoints.lock import hold
 from mfn_patcher.errors import ExitCode
 from tests.support.repositories import StandIn
-from tests.support.runs import RECORD, make_run
 from tests.support.tool import Tool
 
 pytestmark = pytest.mark.usefixtures("engines_are_imported_once")
@@ -125,11 +123,7 @@ def test_what_can_start_has_no_problem(tool: Tool, workspace: Path, data: Path) 
 
 def test_a_run_that_is_still_going(tool: Tool, workspace: Path, data: Path) -> None:
     prefix = workspace.resolve() / "models" / "MobileFaceNet" / "model-y1-softmax"
-    folder = make_run(
-        workspace, "20260101T000000-x", dataclasses.replace(RECORD, prefix=str(prefix))
-    )
-    with (folder / "output.log").open("rb") as log:
-        fcntl.flock(log, fcntl.LOCK_EX)
+    with hold(prefix, workspace / "runs"):
         options = ("-w", workspace, *COMMON, "--data-dir", data, "--stage", "2")
         planned = tool("train", *options, "--dry-run")
         started = tool("train", *options)

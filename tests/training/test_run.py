@@ -6,7 +6,6 @@ A small script stands in for the training script; the real one is trained in `te
 from __future__ import annotations
 
 import errno
-import fcntl
 import io
 import json
 import os
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from mfn_patcher.checkpoints.lock import LockedError, hold
 from mfn_patcher.children.interpreter import Interpreter
 from mfn_patcher.data.fingerprint import fingerprint
 from mfn_patcher.engine.choice import Engine
@@ -26,7 +26,7 @@ from mfn_patcher.recipes import loading
 from mfn_patcher.runs import record
 from mfn_patcher.runs.code import AppliedPatch, Code
 from mfn_patcher.training import context as run_context
-from mfn_patcher.training import process
+from mfn_patcher.training import preflight, process
 from mfn_patcher.training.context import RunContext
 from mfn_patcher.training.errors import TrainingError, TrainingInterruptedError
 from mfn_patcher.training.options import Options
@@ -273,13 +273,34 @@ def test_a_bug_of_the_tool_closes_the_record(
 
 
 def test_two_runs_never_save_to_one_prefix(context: RunContext, data: Path) -> None:
-    (folder,) = train(context, data, "2")
+    """Also one of another workspace, and one that starts while the other is being checked."""
     train(context, data, "2")
-    with (folder / "output.log").open("rb") as log:
-        fcntl.flock(log, fcntl.LOCK_EX)  # as the script's own output has it
-        with pytest.raises(TrainingError, match="still running"):
+    before = sorted(path.stat().st_ino for path in models(context).glob("*-0*"))
+    prefix, elsewhere = models(context) / "model-y1-softmax", Path("/elsewhere/runs")
+    with hold(prefix, elsewhere):
+        with pytest.raises(LockedError, match="still running; its record is in /elsewhere/runs"):
             train(context, data, "2")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(preflight, "require_free", lambda _: None)
+            with pytest.raises(LockedError, match="still running"):
+                train(context, data, "2")
+        after = sorted(path.stat().st_ino for path in models(context).glob("*-0*"))
+        assert after == before
         train(context, data, "3")
+    train(context, data, "2")
+    assert not list(models(context).glob("*.lock"))
+
+
+def test_the_script_holds_the_lock_though_the_tool_was_killed(
+    context: RunContext, data: Path
+) -> None:
+    script = context.source / "train_softmax.py"
+    names = "import os, glob; print([os.path.realpath(fd) for fd in glob.glob('/proc/self/fd/*')])"
+    script.write_text(f"{names}\n{SCRIPT}")
+    (folder,) = train(context, data, "2")
+    assert (
+        f"{models(context).resolve()}/model-y1-softmax.lock" in (folder / "output.log").read_text()
+    )
 
 
 def test_a_models_folder_that_is_not_writable(

@@ -67,7 +67,9 @@ def test_the_terminal_shows_what_the_display_shows(capture: ModuleType, tmp_path
 def test_the_report_has_the_parts_of_a_report(capture: ModuleType, tmp_path: Path) -> None:
     folder = make_run(tmp_path, "20260101T000000-stage2-softmax", log=SAMPLE_WITH_LOSS)
     sets = ("lfw", "cfp_fp", "agedb_30")
-    rates.append([Rate("", 1, name, "/data", 0.5, 0.001, 0.5, 0.1, 10) for name in sets], folder)
+    rates.append(
+        [Rate("", 1, name, "/data", 0.5, 0.001, 0.1, 0.5, 0.1, 10) for name in sets], folder
+    )
     names = capture.NamesOfPage(render(find(tmp_path / "runs", "last"))).names
     assert {"Summary", "State", "LFW", "Training loss, over the steps"} <= set(names)
     with Image.open(PICTURES / "report.png") as picture:

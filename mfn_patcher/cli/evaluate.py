@@ -35,7 +35,7 @@ _FOLDER = PathType(file_okay=False, path_type=Path)
 _HELP = f"""Evaluate checkpoints on verification sets, as the script does during training.
 
 The script's 10-fold protocol measures accuracy with and without flip, the threshold, the true
-accept rate at a false accept rate of 0.001, and the mean length of the embeddings.
+accept rate (TAR) at a false accept rate (FAR) of 0.001, and the mean length of the embeddings.
 
 MODEL is PREFIX,EPOCH for one checkpoint; PREFIX for all of its checkpoints, of which the best is
 marked; or a file written by `mfn-patch export` ({formats.suffixes()}), which runs on the CPU in
@@ -153,9 +153,17 @@ def _print_details(plan: Plan, evaluation: Evaluation, number: int) -> None:
 
     several = " (the best)" if len(plan.model.checkpoints) > 1 else ""
     echo(style(_title(plan, number) + several, bold=True))
-    tar = f"TAR at FAR {FAR:g}, % (different pairs)"
     print_table(
-        ("set", "pairs", "accuracy, %", "without flip, %", "threshold (cosine)", tar, "XNorm"),
+        (
+            "set",
+            "pairs",
+            "accuracy, %",
+            "without flip, %",
+            "threshold (cosine)",
+            "TAR, %",
+            "FAR, % (different pairs)",
+            "XNorm",
+        ),
         [
             (
                 name,
@@ -163,12 +171,17 @@ def _print_details(plan: Plan, evaluation: Evaluation, number: int) -> None:
                 _percent(found.accuracy, found.std),
                 _percent(found.accuracy_without_flip, found.std_without_flip),
                 f"{found.threshold:.3f} ({found.cosine:.3f})",
-                f"{_percent(found.tar, found.tar_std)} ({found.different:,})",
+                _percent(found.tar, found.tar_std),
+                f"{100 * found.far:.2f} ({found.different:,})",
                 f"{found.xnorm:.4f}",
             )
             for name, found in evaluation.figures[number].items()
         ],
-        right=" xxxxxx",
+        right=" xxxxxxx",
+    )
+    echo(
+        "Each fold is measured at thresholds chosen on the other nine: the most accurate one and, "
+        f"for TAR and FAR, the one with a FAR of {FAR:g} there."
     )
 
 

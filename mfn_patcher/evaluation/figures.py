@@ -42,7 +42,7 @@ class Figures:
         accuracy_without_flip: accuracy without flip.
         std_without_flip: standard deviation of `accuracy_without_flip` over the folds.
         threshold: squared distance below which a pair is accepted, with flip.
-        tar: true accept rate at a false accept rate of `FAR`, with flip.
+        tar: true accept rate with flip, at thresholds that have `FAR` on the other nine folds.
         tar_std: standard deviation of `tar` over the folds.
         far: false accept rate on the folds that the thresholds of `tar` were not chosen on.
         xnorm: mean length of the embeddings.

@@ -48,6 +48,7 @@ def _rates(plan: Plan, evaluation: Evaluation, number: int) -> Iterator[Rate]:
             str(plan.data_dir),
             figures.accuracy,
             FAR,
+            figures.far,
             figures.tar,
             figures.tar_std,
             figures.different,

@@ -38,9 +38,9 @@ def draw(title: str, sets: Mapping[str, Figures], path: Path) -> None:
                 # Rates between two thresholds are not measured; that of the stricter one is drawn.
                 drawstyle="steps-post",
                 label=f"{title_of(name)}: accuracy {found.accuracy:.2%}, TAR {found.tar:.2%} "
-                f"({found.different:,} different pairs)",
+                f"at FAR {found.far:.2%} ({found.different:,} different pairs)",
             )
-        axes.axvline(FAR, color="0.5", linewidth=1, label=f"FAR {FAR:g}, where TAR is measured")
+        axes.axvline(FAR, color="0.5", linewidth=1, label=f"FAR {FAR:.2%}, the target")
         bottom = max(0, min(tpr[0] for _, tpr in curves.values()) - 0.05)
         axes.set(
             title=title,

@@ -28,7 +28,8 @@ class Rate:
         set: name of the verification set.
         data_dir: folder of the set.
         accuracy: accuracy with flip, 0 to 1.
-        far: the false accept rate (FAR) at which it was measured.
+        target: false accept rate (FAR), 0 to 1, that the thresholds have on the other nine folds.
+        far: the false accept rate that they have on the fold that is measured, 0 to 1.
         tar: the true accept rate, 0 to 1.
         std: its standard deviation over the folds.
         different: number of pairs of two people, of which the false accept rate is a share.
@@ -39,6 +40,7 @@ class Rate:
     set: str
     data_dir: str
     accuracy: float
+    target: float
     far: float
     tar: float
     std: float

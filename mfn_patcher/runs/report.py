@@ -80,13 +80,13 @@ class RateTable:
     """The true accept rates of a run.
 
     Attributes:
-        far: the false accept rate at which they were measured.
+        target: the false accept rate that the thresholds are chosen for.
         sets: names of the verification sets, as publications write them.
         rows: a row for the best checkpoint and for the last one.
         folders: where the verification sets are; empty if that is the data set of the run.
     """
 
-    far: float
+    target: float
     sets: tuple[str, ...]
     rows: tuple[ResultRow, ...]
     folders: tuple[str, ...]
@@ -220,14 +220,15 @@ def _rates(run: Run) -> RateTable | None:
     folders = dict.fromkeys(rate.data_dir for each in shown.values() for rate in each.values())
     if [*folders] == [run.record.get("data_dir")]:
         folders.clear()
-    return RateTable(found[-1].far, tuple(map(title_of, sets)), tuple(rows), tuple(folders))
+    return RateTable(found[-1].target, tuple(map(title_of, sets)), tuple(rows), tuple(folders))
 
 
 def _rate(rate: Rate | None) -> ResultCell:
     if rate is None:
         return ResultCell("\N{EN DASH}")
     value = f"{100 * rate.tar:.2f} ± {100 * rate.std:.2f}"
-    return ResultCell(value, counted(rate.different, "pair", "pairs"))
+    pairs = counted(rate.different, "pair", "pairs")
+    return ResultCell(value, f"FAR {100 * rate.far:.2f}, {pairs}")
 
 
 def _percent(entry: Verification, run: Run) -> ResultCell:

@@ -44,12 +44,13 @@ def test_the_rates_of_each_checkpoint(
         (1, "lfw", 0.99),
         (2, "lfw", 0.98),
     ]
-    assert (kept[0].tar, kept[0].std, kept[0].different) == (
+    assert (kept[0].tar, kept[0].std, kept[0].far, kept[0].different) == (
         FIGURES.tar,
         FIGURES.tar_std,
+        FIGURES.far,
         FIGURES.different,
     )
-    assert (kept[0].far, kept[0].data_dir) == (0.001, str(ready.data_dir))
+    assert (kept[0].target, kept[0].data_dir) == (0.001, str(ready.data_dir))
 
 
 def test_checkpoints_of_another_run_or_of_none(
@@ -65,5 +66,5 @@ def test_a_folder_that_cannot_be_written(tool: Tool, arguments: list[Any], folde
     (folder / rates.FILE).mkdir()
     ran = tool(*arguments)
     assert ran.code == 0
-    assert "98.00 ± 1.00 (3,000)" in ran.out
+    assert "98.00 ± 1.00" in ran.out
     assert ran.err.count(f"cannot add to {folder / rates.FILE}") == 1

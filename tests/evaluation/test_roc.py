@@ -22,7 +22,7 @@ def test_labels_are_text(tmp_path: Path) -> None:
     with mpl.rc_context({"svg.fonttype": "none"}):
         roc.draw("model, checkpoint 80", {"lfw": FIGURES}, tmp_path / "roc.svg")
     texts = re.findall(r"<text[^>]*>([^<]*)</text>", (tmp_path / "roc.svg").read_text())
-    label = "LFW: accuracy 99.50%, TAR 98.00% (3,000 different pairs)"
+    label = "LFW: accuracy 99.50%, TAR 98.00% at FAR 0.25% (3,000 different pairs)"
     assert {"0.001", "0.01", "0.1", "1", label} <= set(texts)
     assert not any("$" in text for text in texts)
 

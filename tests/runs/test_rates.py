@@ -15,7 +15,7 @@ from mfn_patcher.runs.report import render
 from mfn_patcher.runs.store import find
 from tests.support.runs import RECORD, SAMPLE_WITH_LOSS, make_run
 
-RATE = Rate("2026-01-02T00:00:00+00:00", 4, "lfw", "/data/a", 0.99, 0.001, 0.98, 0.01, 3000)
+RATE = Rate("2026-01-02T00:00:00+00:00", 4, "lfw", "/data/a", 0.99, 0.001, 0.0025, 0.98, 0.01, 3000)
 
 
 def rate(checkpoint: int, name: str, tar: float, accuracy: float = 0.9) -> Rate:
@@ -56,10 +56,10 @@ def test_the_report_shows_the_best_and_the_last_with_their_pairs(folder: Path) -
         folder,
     )
     text = page(folder)
-    assert "TAR at a FAR of 0.001, in percent" in text
-    names = re.findall(r'<th scope="col" class="number">([^<]*)</th>', text.partition("TAR at")[2])
+    assert "TAR in percent, at thresholds for a FAR of 0.001" in text
+    names = re.findall(r'<th scope="col" class="number">([^<]*)</th>', text.partition("TAR in")[2])
     assert names[:3] == ["LFW", "AgeDB-30", "own"]
-    cell = "87.50 ± 1.00|3,000 pairs"
+    cell = "87.50 ± 1.00|FAR 0.25, 3,000 pairs"
     assert row(folder, "Checkpoint 3, best") == "|||".join([cell] * 3)
     assert row(folder, "Checkpoint 4").startswith("50.00 ± 1.00")
     assert "Checkpoint 2" not in text

@@ -78,7 +78,7 @@ def evil(tmp_path: Path) -> Path:
     )
     folder = make_run(tmp_path, "20260101T000000-stage2-softmax", entry, log.encode())
     (folder / "edits.patch").write_bytes(b"+ " + EVIL.encode() + b"\xff\n")
-    rates.append([Rate(EVIL, 1, EVIL, EVIL, 0.5, 0.001, 0.5, 0.1, 10)], folder)
+    rates.append([Rate(EVIL, 1, EVIL, EVIL, 0.5, 0.001, 0.1, 0.5, 0.1, 10)], folder)
     return tmp_path
 
 

@@ -24,7 +24,7 @@ FIGURES = Figures(
     threshold=1.5,
     tar=0.98,
     tar_std=0.01,
-    far=0.001,
+    far=0.0025,
     xnorm=11.0,
     roc=Roc((0.0, 0.0, 0.001, 0.5, 1.0), (0.1, 0.9, 0.98, 1.0, 1.0)),
 )

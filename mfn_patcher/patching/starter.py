@@ -119,12 +119,6 @@ def start(folder: Path, address: Address, revision: str) -> Started:
         OutsideError: a file would be written through a link.
     """
     folder = folder.resolve()
-    for path in (PIN, UPSTREAM, "patches"):
-        if os.path.lexists(folder / path):
-            raise StarterError(
-                f"{folder / path} already exists",
-                remedy="Choose another folder, or use it as it is.",
-            )
     with tempfile.TemporaryDirectory(prefix="mfn-patch-") as aside:
         repository = Repository(Path(aside, "upstream"))
         repository.init()
@@ -137,7 +131,14 @@ def start(folder: Path, address: Address, revision: str) -> Started:
         SERIES: _SERIES_TEXT,
         PIN: f"{pin}\n",
     }
-    inside = [parent for parent in (folder, *folder.parents) if (parent / ".git").exists()]
+    for path in (PIN, UPSTREAM, *worktree.below(folder, "patches")):
+        if os.path.lexists(folder / path) and not _is_left(folder, path, files.get(path, "")):
+            raise StarterError(
+                f"{folder / path} already exists, with other content",
+                remedy="Choose another folder, or use the project as it is. If it is what an "
+                "interrupted `init` has left, remove it and try again.",
+            )
+    inside = [parent for parent in (folder, *folder.parents) if _is_repository(parent)]
     if inside[:1] in ([], [folder]):
         source = on_github()
         place, reference = source or ("OWNER/mfn-patch", "REF")
@@ -146,12 +147,29 @@ def start(folder: Path, address: Address, revision: str) -> Started:
             advice=advice, repository=place, reference=reference
         )
     # A link is kept even if what it names does not exist, which may be outside.
-    kept = tuple(path for path in files if os.path.lexists(folder / path))
-    written = tuple(path for path in files if path not in kept)
+    written = tuple(
+        path
+        for path, text in files.items()
+        if not os.path.lexists(folder / path) or _is_left(folder, path, text[:-1])
+    )
+    kept = tuple(path for path in files if path not in written)
     for path in written:
         worktree.refuse_detour(folder, path)
+    if not inside:
+        folder.mkdir(parents=True, exist_ok=True)
+        Repository(folder).run("init", "--quiet", "--", str(folder))
     for path in written:
         worktree.make_parents(folder, path).write_text(files[path], encoding="utf-8")
-    if not inside:
-        Repository(folder).run("init", "--quiet", "--", str(folder))
     return Started(upstream, pin, written, kept, not inside)
+
+
+def _is_left(folder: Path, path: str, text: str) -> bool:
+    """Return whether a path contains what `start` had written of a text when it was killed."""
+    found = worktree.look(folder, path)
+    return bool(found and found.mode == worktree.FILE and text.encode().startswith(found.content))
+
+
+def _is_repository(folder: Path) -> bool:
+    git_dir = folder / ".git"
+    # Without its HEAD, git takes a folder for none.
+    return git_dir.is_file() or (git_dir / "HEAD").exists()

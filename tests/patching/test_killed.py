@@ -98,7 +98,13 @@ def aborted(toy: Toy) -> list[str]:
     return ["rebase", "--abort"]
 
 
-COMMANDS = [shorter, new, refresh, rebase, stopping, continued, aborted]
+def imported(toy: Toy) -> list[str]:
+    diff = toy.folder / "more.diff"
+    diff.write_text("--- a/README.md\n+++ b/README.md\n@@ -1 +1 @@\n-hello\n+hello there\n")
+    return ["import", str(diff), "--stack", "own", "--author", "Me <me@example.org>"]
+
+
+COMMANDS = [shorter, new, refresh, rebase, stopping, continued, aborted, imported]
 
 
 def changes_more_than_objects(command: Sequence[object], env: Mapping[str, str] | None) -> bool:
@@ -154,8 +160,10 @@ def state(toy: Toy) -> tuple[Files, Files]:
 
 
 def arguments(toy: Toy, command: list[str]) -> list[str]:
-    places = ["-w", str(toy.workspace), "--project", str(toy.project)]
-    if command[0] in ("apply", "rebase"):
+    places = ["--project", str(toy.project)]
+    if command[0] != "import":
+        places += ["-w", str(toy.workspace)]
+    if command[0] in ("apply", "import", "rebase"):
         places += ["--upstream", str(toy.upstream)]
     return [command[0], *places, *command[1:]]
 
@@ -195,7 +203,8 @@ def test_killed_at_every_moment(
         if after[1] == wanted[1] != before[1]:
             finished += 1
             assert after[0] == wanted[0]
-            assert toy("apply").out.startswith("Nothing to do")
+            up_to_date = toy("apply").out.startswith("Nothing to do")
+            assert up_to_date == (prepared is not imported)
             continue
         if "rebase" in status.out:
             assert after[0] in (before[0], wanted[0])
@@ -211,7 +220,7 @@ def test_killed_at_every_moment(
         if prepared is aborted:
             assert any(b"+decided\n" in content for content in toy.saved().values())
     assert kills > 3
-    if prepared in (new, refresh, rebase, continued):
+    if prepared in (new, refresh, rebase, continued, imported):
         assert finished > 0
 
 

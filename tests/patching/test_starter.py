@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from mfn_patcher.patching.git import Repository, Result
 from mfn_patcher.patching.lint import lint
 from mfn_patcher.patching.series import load_series
 from tests.support.repositories import ROOT, commit, git
 from tests.support.tool import Tool
-from tests.support.toy import LINES
+from tests.support.toy import LINES, snapshot
 
 CI = ROOT / "docs" / "ci.md"
 pytestmark = pytest.mark.long
@@ -107,8 +111,11 @@ def test_nothing_is_overwritten(tool: Tool, upstream: Path, tmp_path: Path) -> N
     assert "kept:    " in ran.out
     assert "made:" not in ran.out
     assert (project / "README.md").read_text() == "mine\n"
-    again = tool(*command)
+    before = snapshot(project)
+    assert tool(*command).code == 0
+    again = tool("init", project, "--upstream", upstream, "--pin", "upstream")
     assert (again.code, "pinned_commit.txt already exists" in again.err) == (1, True)
+    assert snapshot(project) == before
 
 
 def test_the_workflow_names_the_tool(
@@ -136,6 +143,58 @@ def test_inside_of_a_repository(tool: Tool, upstream: Path, tmp_path: Path) -> N
     assert "No workflow was written" in ran.out
     assert files(tmp_path / "deep" / "er") == FILES - {".github/workflows/patches.yml"}
     assert not (tmp_path / "deep" / "er" / ".git").exists()
+
+
+def test_killed_at_every_moment(
+    tool: Tool, upstream: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next command completes what a killed one has written, even half of a file."""
+    command = ("init", tmp_path / "p", "--upstream", upstream, "--pin", "v1.0")
+    assert tool(*command).code == 0
+    wanted = snapshot(tmp_path / "p")
+    write, run = Path.write_text, Repository.run
+    left = 0
+
+    def tick(place: Path) -> None:
+        nonlocal left
+        left -= place.is_relative_to(tmp_path / "p")
+        if left < 0:
+            raise KeyboardInterrupt
+
+    def writing(path: Path, text: str, **options: str) -> int:
+        for part in ("", text[: len(text) // 2]):
+            tick(path)
+            write(path, part, **options)
+        tick(path)
+        return write(path, text, **options)
+
+    def running(repository: Repository, *arguments: str, **options: Any) -> Result:
+        result = run(repository, *arguments, **options)
+        tick(repository.work_tree)
+        return result
+
+    for moments in itertools.count():
+        shutil.rmtree(tmp_path / "p")
+        left = moments
+        with monkeypatch.context() as patching:
+            patching.setattr(Path, "write_text", writing)
+            patching.setattr(Repository, "run", running)
+            code = tool(*command).code
+        if code != 130:
+            break
+        again = tool(*command)
+        assert (again.code, snapshot(tmp_path / "p")) == (0, wanted), again.err
+    assert (code, moments) == (0, 3 * len(FILES) + 1)
+
+
+@pytest.mark.parametrize("name", ["upstream.toml", "patches/series", "patches/other"])
+def test_parts_of_another_project(tool: Tool, upstream: Path, tmp_path: Path, name: str) -> None:
+    file = tmp_path / "p" / name
+    file.parent.mkdir(parents=True)
+    file.write_text("mine\n")
+    ran = tool("init", tmp_path / "p", "--upstream", upstream, "--pin", "v1.0")
+    assert (ran.code, f"{file} already exists" in ran.err) == (1, True), ran.err
+    assert files(tmp_path / "p") == {name}
 
 
 @pytest.mark.parametrize(

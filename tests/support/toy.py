@@ -81,10 +81,10 @@ class Toy:
 
     def __call__(self, command: str, *options: str) -> Ran:
         """Run a command with the workspace, and the project and upstream that it takes."""
-        places = ["-w", str(self.workspace)] if command not in ("lint", "check") else []
+        places = ["-w", str(self.workspace)] if command not in ("import", "lint", "check") else []
         if command not in ("revert",):
             places += ["--project", str(self.project)]
-        if command in ("apply", "rebase", "check"):
+        if command in ("apply", "import", "rebase", "check"):
             places += ["--upstream", str(self.upstream)]
         return self.tool(command, *places, *options)
 

@@ -146,6 +146,9 @@ def test_the_workspace_and_what_upstream_says(
     assert f"found:    {SHOWN}" in tool(*check, "text").out
     ran = tool("check", "--project", stand_in.project, *upstream, "--against", HOSTILE)
     assert (ran.code, safe(ran.err)) == (1, True)
+    for wrong in ((HOSTILE,), (f"--{HOSTILE}",), ("--format", HOSTILE)):
+        ran = tool("check", *wrong)
+        assert (ran.code, safe(ran.err)) == (2, True)
 
 
 def test_logs_records_and_recipes(tool: Tool, tmp_path: Path) -> None:

@@ -24,7 +24,9 @@ def render(report: DriftReport) -> str:
             remarks = report.remarks(verdict, patch)
             lines += [_annotation(it, title, remarks) for it in report.findings(patch)]
     # Not as annotations: GitHub shows few, and each already names its commit.
-    lines += _history(report.history) if report.history else []
+    if report.history:
+        # The older form of a command, which GitHub obeys anywhere in a line.
+        lines += [line.replace("##[", "##\\[") for line in _history(report.history)]
     return visible("".join(f"{line}\n" for line in lines))
 
 

@@ -74,9 +74,10 @@ def test_lint(
 
 def test_subjects_of_upstream_stay_in_their_place(check: Check, later: Path, summary: Path) -> None:
     edit(later, TABLE, b".iteritems()", b".viewitems()")
-    commit(later, "a | b <img> 100%\n\n::error::no")
+    commit(later, "a | b <img> 100% ##[error]no\n\n::error::no")
     ran = check("--history", "pin..later", "--format", "github")
     starts = ("::error file=", "1 commit from", "fixes/", "port/")
     assert all(line.startswith(starts) for line in ran.out.splitlines())
-    assert "): a | b <img> 100%25" in ran.out
+    assert "): a | b <img> 100%25 ##[error]no" in ran.out, "within an annotation"
+    assert "): a | b <img> 100% ##\\[error]no\n" in ran.out
     assert r"): a \| b \<img\> 100%" in summary.read_text()

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 # JSON can hold lone surrogates, which cannot be printed.
 _SURROGATES = re.compile("[\ud800-\udfff]")
+_NOT_OF_BYTES = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 _T = typing.TypeVar("_T")
 
 # The name of a file; bytes that are not UTF-8 are surrogates, as in `os.fsdecode`.
@@ -31,7 +32,9 @@ def decode(value: object, hint: Any) -> Any:
         ValueError: The value has another type. Further keys of an object are no error.
     """
     if hint == FileName:
-        return _require(value, str, "a string")
+        if _NOT_OF_BYTES.search(_require(value, str, "a string")):
+            raise ValueError("expected a file name")
+        return value
     kind = typing.get_origin(hint) or hint
     arguments = typing.get_args(hint)
     if dataclasses.is_dataclass(kind):

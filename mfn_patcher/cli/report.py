@@ -44,6 +44,6 @@ def report(run_name: str, *, output: Path | None, overwrite: bool, workspace: Pa
     with task("drawing the page"):
         page = render(run)
     partial = output.with_name(f"{output.name}.partial")
-    partial.write_text(page, encoding="utf-8")
+    partial.write_text(page, encoding="utf-8", errors="backslashreplace")
     partial.replace(output)
     echo(output)

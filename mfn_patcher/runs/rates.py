@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mfn_patcher.typed_json import decode
+from mfn_patcher.typed_json import FileName, decode
 
 FILE = "rates.jsonl"
 
@@ -38,7 +38,7 @@ class Rate:
     measured: str
     checkpoint: int
     set: str
-    data_dir: str
+    data_dir: FileName
     accuracy: float
     target: float
     far: float
@@ -54,7 +54,7 @@ def append(rates: Iterable[Rate], folder: Path) -> None:
         OSError: the file cannot be written.
     """
     lines = [json.dumps(dataclasses.asdict(rate), ensure_ascii=False) for rate in rates]
-    with (folder / FILE).open("a", encoding="utf-8") as file:
+    with (folder / FILE).open("a", encoding="utf-8", errors="backslashreplace") as file:
         # A line that a full disk has cut short must not swallow the next one.
         file.write("".join(f"\n{line}\n" for line in lines))
 

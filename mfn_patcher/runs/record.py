@@ -20,7 +20,7 @@ from mfn_patcher.data.fingerprint import Fingerprint
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.recipes.model import Stage
 from mfn_patcher.runs.code import AppliedPatch
-from mfn_patcher.typed_json import decode
+from mfn_patcher.typed_json import FileName, decode
 
 LOG = "output.log"
 EDITS = "edits.patch"
@@ -87,16 +87,16 @@ class RunRecord:
     recipe: str
     stage: int
     name: str
-    command: tuple[str, ...]
-    shell_line: str
-    folder: str
-    environment: Mapping[str, str]
+    command: tuple[FileName, ...]
+    shell_line: FileName
+    folder: FileName
+    environment: Mapping[str, FileName]
     batch_size: int
     steps: int | None
     checkpoint_every: int
-    prefix: str
-    data_dir: str
-    start: str | None
+    prefix: FileName
+    data_dir: FileName
+    start: FileName | None
     versions: Mapping[str, str]
     engine: Mapping[str, str]
     pin: str | None
@@ -109,7 +109,7 @@ class RunRecord:
     precision: str
     resumed_from: str | None
     resumed_checkpoint: int | None
-    archive: str | None
+    archive: FileName | None
     started: str
     ended: str | None = None
     seconds: float | None = None
@@ -143,7 +143,8 @@ def write(record: RunRecord, folder: Path) -> None:
     folder.parent.mkdir(exist_ok=True)
     folder.mkdir(exist_ok=True)
     partial = folder / f"{FILE}.partial"
-    with partial.open("w", encoding="utf-8") as file:
+    # Bytes of file names that are not UTF-8 become escapes of JSON.
+    with partial.open("w", encoding="utf-8", errors="backslashreplace") as file:
         json.dump(dataclasses.asdict(record), file, indent=2, ensure_ascii=False)
         file.write("\n")
         file.flush()
@@ -170,7 +171,7 @@ def read(folder: Path) -> dict[str, Any]:
     if not isinstance(entry, dict):
         raise RecordError(f"{path} is damaged: it is not a JSON object")
     wrong = [name for name in _NEEDED if name not in entry]
-    hints = typing.get_type_hints(RunRecord).items()
+    hints = typing.get_type_hints(RunRecord, include_extras=True).items()
     wrong += [name for name, hint in hints if name in entry and not _is(entry[name], hint)]
     wrong += [
         name

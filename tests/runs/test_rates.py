@@ -13,7 +13,7 @@ from mfn_patcher.runs import rates
 from mfn_patcher.runs.rates import Rate
 from mfn_patcher.runs.report import render
 from mfn_patcher.runs.store import find
-from tests.support.runs import RECORD, SAMPLE_WITH_LOSS, make_run
+from tests.support.runs import LATIN_1, RECORD, SAMPLE_WITH_LOSS, make_run
 
 RATE = Rate("2026-01-02T00:00:00+00:00", 4, "lfw", "/data/a", 0.99, 0.001, 0.0025, 0.98, 0.01, 3000)
 
@@ -44,6 +44,9 @@ def test_the_last_measurement_counts_and_damaged_lines_do_not(folder: Path) -> N
         file.write(b'{"checkpoint": 4, "set": "lfw"}\n' + b"[" * 100_000 + b'\n\xff\n{"measur')
     rates.append([RATE], folder)
     assert rates.read(folder) == [rate(2, "lfw", 0.6), RATE]
+    elsewhere = dataclasses.replace(RATE, data_dir=LATIN_1.data_dir)
+    rates.append([elsewhere], folder)
+    assert rates.read(folder)[1] == elsewhere
 
 
 def test_the_report_shows_the_best_and_the_last_with_their_pairs(folder: Path) -> None:

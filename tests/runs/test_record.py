@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from mfn_patcher.recipes import loading
 from mfn_patcher.runs import record
 from mfn_patcher.runs.record import RunRecord
 from tests.support.repositories import ROOT
-from tests.support.runs import DAMAGED, RECORD
+from tests.support.runs import DAMAGED, LATIN_1, RECORD
 
 
 def test_the_schema_has_the_fields_of_a_record() -> None:
@@ -57,9 +58,11 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
-    for entry in (RECORD, dataclasses.replace(RECORD, seconds=1, ended=record.utc_now())):
+    ended = dataclasses.replace(RECORD, seconds=1, ended=record.utc_now())
+    for entry in (RECORD, ended, LATIN_1):
         record.write(entry, tmp_path)
         assert record.read(tmp_path) == json.loads((tmp_path / "run.json").read_text())
+    assert os.fsencode(record.read(tmp_path)["prefix"]) == b"/w/mod\xe8le/model"
 
 
 def test_read_all_passes_over_what_is_no_record(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from mfn_patcher.runs.rates import Rate
 from mfn_patcher.runs.report import render
 from mfn_patcher.runs.store import find
 from tests.support.browser import ARGUMENTS, CHROMIUM
-from tests.support.runs import SAMPLE, SAMPLE_WITH_LOSS, WHOLE, make_run
+from tests.support.runs import LATIN_1, SAMPLE, SAMPLE_WITH_LOSS, WHOLE, make_run
 from tests.support.tool import Tool
 
 if TYPE_CHECKING:
@@ -164,6 +164,13 @@ def test_what_went_wrong_is_told(tmp_path: Path) -> None:
     text = page(tmp_path)
     assert "xnorm of lfw was nan at step 2,500" in text
     assert "ValueError: Input contains NaN" in text
+
+
+def test_paths_that_are_not_utf_8(tmp_path: Path, tool: Tool) -> None:
+    make_run(tmp_path, "20260101T000000-x", LATIN_1)
+    ran = tool("report", "last", "-w", tmp_path)
+    assert ran.code == 0, ran.err
+    assert r"/w/donn\udce9es" in Path(ran.out.rstrip()).read_text()
 
 
 def test_files(workspace: Path, tool: Tool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 from pathlib import Path
 
@@ -57,6 +58,14 @@ RECORD = RunRecord(
     started=record.utc_now(),
 )
 
+# In the encoding of an old system.
+LATIN_1 = dataclasses.replace(
+    RECORD,
+    prefix=os.fsdecode(b"/w/mod\xe8le/model"),
+    data_dir=os.fsdecode(b"/w/donn\xe9es"),
+    command=("python", os.fsdecode(b"/w/donn\xe9es")),
+)
+
 WHOLE = dataclasses.replace(
     RECORD,
     command=("python", "-u", "train_softmax.py", "--lr", "0.1", "--per-batch-size=4"),
@@ -86,7 +95,8 @@ DAMAGED = {
     "no number": json.dumps({**WRITTEN, "seconds": float("nan")}).encode(),
     "beyond all numbers": json.dumps(WRITTEN).replace('"stage": 2', '"stage": 1e999').encode(),
     "a number beyond all floats": json.dumps({**WRITTEN, "seconds": 10**400}).encode(),
-    "half a character": json.dumps({**WRITTEN, "prefix": "\udc80"}).encode(),
+    "half a character": json.dumps({**WRITTEN, "recipe": "\udc80"}).encode(),
+    "half a character in a path": json.dumps({**WRITTEN, "prefix": "\ud800"}).encode(),
     **{
         f"{name} is {value}": json.dumps({**WRITTEN, name: value}).encode()
         for name in WRITTEN

@@ -121,8 +121,8 @@ def _find(path: Path, number: int, name: str, folders: Sequence[Path]) -> str:
             if os.path.isfile(found):  # noqa: PTH113
                 return found
     raise PairError(
-        f"line {number} of {path} names {name}, which exists neither in {folders[0]} nor in "
-        f"{folders[1]}",
+        f"line {number} of {path} names {name}, which does not exist in "
+        + " or ".join(dict.fromkeys(map(str, folders))),
         remedy="Correct the path or remove the line. Image 4 of Ann in LFW's format is "
         "Ann/Ann_0004.jpg."
         if name.isprintable()

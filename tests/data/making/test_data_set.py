@@ -386,7 +386,7 @@ def test_lists_with_names_that_do_not_exist(people: Path, tmp_path: Path) -> Non
         make(tmp_path / "made", tmp_path / "list.txt")
     assert "save it as UTF-8" in error.value.remedy
     (tmp_path / "pairs.txt").write_bytes("张三/0.jpg\t张三/1.jpg".encode("gbk"))
-    with pytest.raises(PairError, match="exists neither in") as raised:
+    with pytest.raises(PairError, match="does not exist in") as raised:
         make(tmp_path / "made", people, str(tmp_path / "pairs.txt"))
     assert raised.value.remedy == "Save the list as UTF-8."
 

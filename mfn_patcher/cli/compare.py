@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import shlex
 from pathlib import Path
 
 import click
@@ -11,13 +13,14 @@ from mfn_patcher.cli.options import PathType, json_option
 from mfn_patcher.cli.terminal import echo, print_json
 from mfn_patcher.export import formats
 
+_LOG = logging.getLogger(__name__)
 _FILE = PathType(dir_okay=False, path_type=Path)
 _HELP = f"""Compare two aligned faces with an exported model.
 
 MODEL is a file written by `mfn-patch export`: {formats.suffixes()}. A and B are crops of 112x112
 pixels, aligned like the training data. Prints the cosine of their embeddings, from -1 to 1; the
 higher it is, the more likely both show the same person. The threshold depends on the network:
-`mfn-patch eval` prints its cosine in parentheses.
+`mfn-patch eval` measures it.
 """
 
 
@@ -41,4 +44,8 @@ def compare(model: Path, a: Path, b: Path, *, as_json: bool) -> None:
         images = [str(a), str(b)]
         print_json({"model": str(model), "runtime": runtime, "images": images, "cosine": cosine})
         return
+    _LOG.info(
+        "the same person if above the cosine threshold that `mfn-patch eval --model %s` prints",
+        shlex.quote(str(model)),
+    )
     echo(f"{cosine:.6f}")

@@ -41,7 +41,8 @@ class Figures:
         std: standard deviation of `accuracy` over the folds.
         accuracy_without_flip: accuracy without flip.
         std_without_flip: standard deviation of `accuracy_without_flip` over the folds.
-        threshold: squared distance below which a pair is accepted, with flip.
+        threshold: squared distance below which a pair is accepted, with flip, for `accuracy`.
+        threshold_without_flip: the same without flip, for `accuracy_without_flip`.
         tar: true accept rate with flip, at thresholds that have `FAR` on the other nine folds.
         tar_std: standard deviation of `tar` over the folds.
         far: false accept rate on the folds that the thresholds of `tar` were not chosen on.
@@ -56,6 +57,7 @@ class Figures:
     accuracy_without_flip: float
     std_without_flip: float
     threshold: float
+    threshold_without_flip: float
     tar: float
     tar_std: float
     far: float
@@ -64,8 +66,9 @@ class Figures:
 
     @property
     def cosine(self) -> float:
-        """The cosine above which a pair is accepted; embeddings have length 1."""
-        return 1 - self.threshold / 2
+        """Cosine of two embeddings above which a pair is accepted, without flip."""
+        # The squared distance of two vectors of length 1 is 2 - 2 * cosine.
+        return 1 - self.threshold_without_flip / 2
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ FIGURES = Figures(
     accuracy_without_flip=0.99,
     std_without_flip=0.005,
     threshold=1.5,
+    threshold_without_flip=1.4,
     tar=0.98,
     tar_std=0.01,
     far=0.0025,

@@ -55,15 +55,16 @@ def measure(pairs: VerificationSet, model: Any, batch_size: int) -> dict[str, An
     result = verification.test(pairs, model, batch_size, FOLDS)
     plain, mirrored = result.embeddings
     curve, rate = protocol.measure(normalize(plain + mirrored), pairs.same, FOLDS)
-    without_flip = protocol.measure_curve(normalize(plain), pairs.same, FOLDS).accuracies
+    without_flip = protocol.measure_curve(normalize(plain), pairs.same, FOLDS)
     return {
         "pairs": len(pairs.same),
         "different": len(pairs.same) - sum(map(bool, pairs.same)),
         "accuracy": result.accuracy,
         "std": result.std,
-        "accuracy_without_flip": float(np.mean(without_flip)),
-        "std_without_flip": float(np.std(without_flip)),
+        "accuracy_without_flip": float(np.mean(without_flip.accuracies)),
+        "std_without_flip": float(np.std(without_flip.accuracies)),
         "threshold": float(np.mean(curve.thresholds)),
+        "threshold_without_flip": float(np.mean(without_flip.thresholds)),
         "tar": rate.tar,
         "tar_std": rate.std,
         "far": rate.far,

@@ -106,8 +106,8 @@ def run(
     can block it or lose output. The output is copied from the log to `output` and `watcher`. The
     log stays locked until all its writers have ended; see `mfn_patcher.runs.output`.
 
-    SIGINT, SIGTERM and SIGHUP are passed on to the child's process group, and the child is waited
-    for; a second signal kills it.
+    SIGINT, SIGTERM, SIGHUP and SIGQUIT are passed on to the child's process group, and the child is
+    waited for; a second signal kills it.
 
     Args:
         launch: the program.

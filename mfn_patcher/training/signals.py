@@ -12,7 +12,7 @@ from types import FrameType
 
 _LOG = logging.getLogger(__name__)
 
-_FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 class SignalForwarding:

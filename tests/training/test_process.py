@@ -26,7 +26,7 @@ def leave(number, _):
     print("got", signal.Signals(number).name)
     if "stubborn" not in sys.argv:
         sys.exit(3)
-for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
     signal.signal(number, leave)
 print("ready")
 for _ in range(1000):
@@ -88,7 +88,7 @@ def log(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def same_handlers() -> Iterator[None]:
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
     before = [signal.getsignal(number) for number in numbers]
     yield
     assert [signal.getsignal(number) for number in numbers] == before
@@ -144,7 +144,7 @@ def test_the_reader_of_the_output_is_gone(log: Path) -> None:
     assert log.read_text() == "0\n1\n2\n3\n"
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"])
 def test_a_signal_is_passed_on_and_waited_for(
     log: Path, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -175,7 +176,8 @@ def test_embed_and_compare(tool: Tool, exported: Path, tmp_path: Path, form: str
     assert compared["cosine"] == pytest.approx(float(unit[0] @ unit[1]), abs=1e-6)
     ran = tool("compare", model, faces[0], faces[0])
     assert ran.out == "1.000000\n"
-    assert f"the cosine threshold that `mfn-patch eval --model {model}` prints" in ran.err
+    command = f"mfn-patch eval --model {shlex.quote(str(model))}"
+    assert f"the cosine threshold that `{command}` prints" in ran.err
 
 
 def test_bench(tool: Tool, exported: Path) -> None:

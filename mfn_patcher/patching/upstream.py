@@ -13,6 +13,7 @@ from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.patching.address import Address, AddressError, as_address, redact
 from mfn_patcher.patching.git import GitError, Repository, version
 from mfn_patcher.patching.sparse import matches
+from mfn_patcher.patching.unified import ABSENT
 from mfn_patcher.patching.worktree import SUBMODULE
 from mfn_patcher.progress import task
 
@@ -44,6 +45,10 @@ _ABBREVIATION = re.compile(r"[0-9a-f]{4,39}", re.IGNORECASE)
 _WITHOUT_SSH = re.compile(r"(https?|file)://|/", re.IGNORECASE)
 _TIMEOUT = 120  # seconds for a host to list its branches
 _FOR_SECRETS = (2, 31)  # the first version that reads GIT_CONFIG_COUNT
+_CONVERT = (
+    "Commit ids and patches have SHA-1 ids. Use a mirror with these, which `git fast-export --all` "
+    "and `git fast-import` can make of a clone."
+)
 
 
 class FetchError(MfnPatchError):
@@ -182,6 +187,8 @@ def _resolve(repository: Repository, address: str, revision: str) -> str:
         raise FetchError(_reason(address, revision, [error]), remedy=_remedy([error])) from error
     # Names may contain what Python takes for spaces and line ends, such as U+3000 and U+2028.
     there = {name: commit for commit, _, name in (it.partition("\t") for it in listing.split("\n"))}
+    if any(len(commit) > len(ABSENT) for commit in there.values()):
+        raise FetchError(f"{address} is a repository with SHA-256 ids", remedy=_CONVERT)
     if revision in ("upstream", "HEAD"):
         names = ["HEAD"]
     elif revision.startswith("refs/"):
@@ -324,6 +331,8 @@ def _remedy(errors: list[GitError]) -> str:
             "The repository belongs to another user. If you trust it, run the command that git "
             "suggests: git config --global --add safe.directory <path>."
         )
+    if b"mismatched algorithms" in said:
+        return _CONVERT
     return (
         "Check the network and the address, or use a clone or mirror: "
         "--upstream PATH, or MFN_PATCH_UPSTREAM=PATH."

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mfn_patcher.patching.git import version
 from tests.support.repositories import StandIn, commit, edit, git
 from tests.support.tool import Check, Tool, validated
 from tests.support.toy_series import (
@@ -257,6 +258,17 @@ def drift_away(later: Path) -> str:
     """Make a commit that a patch does not fit, and return it."""
     edit(later, SHAPES, b"    pw = (kw-1)/2\n", b"    pw = kw/2\n")
     return commit(later, "A later revision")
+
+
+@pytest.mark.skipif(version() < (2, 29), reason="git has no SHA-256 here")
+def test_an_upstream_with_sha_256(tool: Tool, stand_in: StandIn, tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet", "--object-format=sha256", "it")
+    (tmp_path / "it" / "file").write_text("x\n")
+    commit(tmp_path / "it", "first")
+    command = ("check", "--project", stand_in.project, "--upstream", tmp_path / "it")
+    for against in ("upstream", stand_in.pin):
+        ran = tool(*command, "--against", against)
+        assert (ran.code, "have SHA-1 ids. Use a mirror" in ran.err) == (1, True), ran.err
 
 
 def test_no_network_is_no_drift(tool: Tool) -> None:

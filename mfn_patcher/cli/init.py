@@ -29,9 +29,10 @@ _LOG = logging.getLogger(__name__)
 def init(folder: Path, upstream: str, pin: str) -> None:
     """Start a project of patches for any upstream.
 
-    Writes pinned_commit.txt, upstream.toml, an empty patches/series, a README, a .gitignore and a
-    GitHub workflow that runs the drift check. Files that exist stay as they are. Outside of a git
-    repository, DIR becomes one. A tag or branch is pinned at the commit that it names now.
+    Writes pinned_commit.txt, upstream.toml, an empty patches/series, a README, .gitignore,
+    .gitattributes and a GitHub workflow that runs the drift check. Files that exist stay as they
+    are. Outside of a git repository, DIR becomes one. A tag or branch is pinned at the commit that
+    it names now.
     """
     from mfn_patcher.patching.project import resolve_address
     from mfn_patcher.patching.starter import WORKFLOW, start

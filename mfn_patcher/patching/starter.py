@@ -45,6 +45,11 @@ _IGNORED_TEXT = """\
 /.mfn-patch-committed/
 """
 
+_ATTRIBUTES_TEXT = """\
+# A patch is bytes: git must not change the line endings that it quotes from upstream.
+*.patch -text
+"""
+
 _WORKFLOW_TEXT = """\
 # Checks that the patches fit: the pin on each push, upstream's newest commit once a week.
 name: patches
@@ -125,6 +130,7 @@ def start(folder: Path, address: Address, revision: str) -> Started:
         pin = fetch_revision(repository, address, revision, ())
     upstream = Upstream(address, ("/*",))
     files = {
+        ".gitattributes": _ATTRIBUTES_TEXT,
         ".gitignore": _IGNORED_TEXT.format(name=upstream.name),
         "README.md": _README_TEXT.format(name=upstream.name, address=address, pin=pin),
         UPSTREAM: _UPSTREAM_TEXT.format(address=json.dumps(address)),

@@ -22,7 +22,7 @@ CI = ROOT / "docs" / "ci.md"
 pytestmark = pytest.mark.long
 
 FILES = {
-    *(".gitignore", "README.md", ".github/workflows/patches.yml"),
+    *(".gitattributes", ".gitignore", "README.md", ".github/workflows/patches.yml"),
     *("pinned_commit.txt", "upstream.toml", "patches/series"),
 }
 
@@ -71,7 +71,7 @@ def test_a_project_from_nothing_to_a_drift_check(
     ran = tool("apply")
     assert (ran.code, "insightface" in ran.out + ran.err) == (0, False), ran.err
     assert tool("check").code == 0
-    (project / "prog" / "prog.c").write_text("".join([*LINES[:20], "mine\n", *LINES[20:]]))
+    (project / "prog" / "prog.c").write_text("".join([*LINES[:20], "mine\r\n", *LINES[20:]]))
     ran = tool("new", "it", "--stack", "own", "--subject", "Do it", "--author", "A <a@b>")
     assert ran.code == 0, ran.err
     assert tool("check").code == 0
@@ -82,9 +82,12 @@ def test_a_project_from_nothing_to_a_drift_check(
     (project / "prog" / "models" / "new.c").write_text("new\n")
     assert git(project / "prog", "status", "--porcelain") == b"?? models/\n"
     # What git would take into the project's repository.
-    git(project, "add", "--all")
+    git(project, "-c", "core.autocrlf=true", "add", "--all")
     listed = set(git(project, "ls-files").decode().split())
     assert listed == {*FILES, "patches/own/0001-it.patch"}
+    stored = git(project, "show", ":patches/own/0001-it.patch")
+    assert stored == (project / "patches/own/0001-it.patch").read_bytes()
+    assert b"+mine\r\n" in stored
     for command in (("train", "--stage", "all"), ("verify",)):
         ran = tool(*command)
         assert ran.code == 1

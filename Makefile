@@ -6,8 +6,10 @@ PYTHON ?= $(or $(shell for each in $(PYTHONS); do \
 BIN := .venv/bin
 # MXNet up to Python 3.11, else PyTorch. Asked of the environment once it is there.
 ENGINE = $$($(BIN)/python -c 'import sys; print("cpu" if sys.version_info < (3, 12) else "torch")')
+# Compiling all modules would take half of the time, and most of them are never imported.
+INSTALL := $(BIN)/pip install --quiet --no-compile
 
-.PHONY: bench demo dist docs quick test test-slow clean
+.PHONY: bench demo dist docs lint quick test test-slow clean
 
 demo: .venv/engine  ## the main job, small: patch, verify, train three stages on the CPU
 	$(BIN)/mfn-patch demo --workspace demo/insightface
@@ -17,16 +19,15 @@ define timed
 	@echo "$(1)"; begin=$$(date +%s); $(1) && echo "took $$(($$(date +%s) - begin)) s"
 endef
 
-test: .venv/dev .venv/junit-10.xsd .venv/ncnn  ## lint, types and tests
+lint: .venv/dev  ## lint and types
 	$(call timed,$(BIN)/ruff check)
 	$(call timed,$(BIN)/ruff format --check)
 	$(call timed,$(BIN)/mypy)
+
+test: lint .venv/junit-10.xsd .venv/ncnn  ## lint, types and tests
 	$(call timed,$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder)
 
-quick: .venv/dev  ## lint, types and the fast tests, in about a minute
-	$(call timed,$(BIN)/ruff check)
-	$(call timed,$(BIN)/ruff format --check)
-	$(call timed,$(BIN)/mypy)
+quick: lint  ## lint, types and the fast tests, in about a minute
 	$(call timed,$(BIN)/pytest --quiet --numprocesses auto -m "not long and not upstream and not mxnet and not torch")
 
 test-slow: .venv/dev  ## what takes minutes or gigabytes: the largest networks, the CUDA build of MXNet
@@ -52,22 +53,23 @@ clean:
 	@$(PYTHON) -m venv .venv || { echo "Install the venv module: apt-get install python3-venv" >&2; exit 1; }
 
 .venv/docs: pyproject.toml | .venv/bin/pip
-	$(BIN)/pip install --quiet --editable ".[docs]"
+	$(INSTALL) --editable ".[docs]"
 	touch $@
 
 .venv/dist: | .venv/bin/pip
-	$(BIN)/pip install --quiet build
+	$(INSTALL) build
 	touch $@
 
 .venv/engine: pyproject.toml | .venv/bin/pip
 	@echo "installing the tool and its engine into .venv, which downloads up to some GB the first time"
-	@$(BIN)/pip install --quiet --editable ".[$(ENGINE),plot]"
+	@$(INSTALL) --editable ".[$(ENGINE),plot]"
 	@touch $@
 
-.venv/dev: .venv/engine
-	$(BIN)/pip install --quiet --editable ".[$(ENGINE),dev]"
-	$(BIN)/pip install --quiet --no-deps pnnx==20261020
-	touch $@
+.venv/dev: pyproject.toml | .venv/bin/pip
+	@echo "installing the tool, its engines and what its tests use, which downloads up to some GB"
+	@$(INSTALL) --editable ".[$(ENGINE),dev]"
+	@$(INSTALL) --no-deps pnnx==20261020
+	@touch .venv/engine $@
 
 # What the programs in the documents are compiled against.
 .venv/ncnn: | .venv/dev

@@ -103,6 +103,8 @@ def test_the_documented_line(name: str, upstream_address: str, tool: Tool, tmp_p
         "--wd 0.00004 --fc7-wd-mult 10 --per-batch-size 4 --emb-size 128 "
         f"--data-dir {shlex.quote(str(data))} --prefix ../models/model --target lfw "
         "--max-steps 1 --verbose 1 2>&1",
+        # As many threads as cores would mostly wait for each other beside other tests.
+        OMP_NUM_THREADS="1",
     )
     assert "[lfw][1]Accuracy-Flip: " in said
     assert (workspace / "models" / "model-0001.params").stat().st_size > 4_000_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ from mfn_patcher.errors import ExitCode
 
 if TYPE_CHECKING:
     from mfn_patcher.drift.findings import DriftReport
+
+_LOG = logging.getLogger(__name__)
 
 # Verdicts on patches by their names in --allow.
 _ALLOWED = {"exact": "clean", "offset": "offset", "merged": "merged"}
@@ -116,8 +119,11 @@ def _show(found: DriftReport, form: str) -> None:
     if form == "github" and summary:
         from mfn_patcher.drift.formats import github
 
-        with Path(summary).open("a", encoding="utf-8") as file:
-            file.write(github.summary(found))
+        try:
+            with Path(summary).open("a", encoding="utf-8") as file:
+                file.write(github.summary(found))
+        except OSError as error:  # such as in a container that lacks the runner's folder
+            _LOG.warning("cannot write the job summary to %s: %s", summary, error.strerror)
 
 
 def _ends(history: str) -> tuple[str, str]:

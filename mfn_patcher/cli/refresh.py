@@ -28,7 +28,7 @@ def refresh(patch: str | None, workspace: Path, project: Path | None) -> None:
     from mfn_patcher.patching.workspace import Workspace
 
     series = load_project_series(project, writable=True)
-    chosen = series.find(patch) if patch else series.patches[-1]
+    chosen = series.find(patch)
     place = Workspace(workspace)
     place.check_exists()
     renewed = edit.refresh(place, series, chosen)

@@ -55,15 +55,19 @@ class Series:
         """The sparse checkout patterns of what a workspace contains."""
         return (*self.upstream.paths, *(pattern_of(path) for path in self.paths))
 
-    def find(self, name: str) -> Patch:
+    def find(self, name: str | None = None) -> Patch:
         """Return a patch.
 
         Args:
-            name: the name of the patch, or an unambiguous start of it such as ``recipe/0001``.
+            name: the name of the patch, or an unambiguous start of it such as ``recipe/0001``; None
+                is the last patch.
 
         Raises:
             MfnPatchError: no patch has this name, or several have.
         """
+        self._refuse_empty()
+        if name is None:
+            return self.patches[-1]
         found = [
             patch for patch in self.patches if name in (patch.name, patch.name[: -len(".patch")])
         ] or [patch for patch in self.patches if patch.name.startswith(name)]
@@ -75,6 +79,13 @@ class Series:
                 remedy=(not found and self._closest(name)) or f"Use one of: {names}.",
             )
         return found[0]
+
+    def _refuse_empty(self) -> None:
+        if not self.patches:
+            raise MfnPatchError(
+                f"{self.root / SERIES} lists no patches",
+                remedy="Make one of your edits with `mfn-patch new`, or use `mfn-patch import`.",
+            )
 
     def _closest(self, name: str) -> str:
         stems = [patch.name[: -len(".patch")] for patch in self.patches]
@@ -94,6 +105,7 @@ class Series:
             MfnPatchError: a stack or patch does not exist.
         """
         for stack in stacks:
+            self._refuse_empty()
             if stack not in self.stacks:
                 raise MfnPatchError(
                     f"there is no stack {stack!r}",

@@ -94,6 +94,17 @@ def test_a_project_from_nothing_to_a_drift_check(
         assert "the recipes train nothing else" in ran.err
 
 
+def test_a_project_without_patches(tool: Tool, upstream: Path, tmp_path: Path) -> None:
+    project, workspace = tmp_path / "p", tmp_path / "w"
+    assert tool("init", project, "--upstream", upstream, "--pin", "v1.0").code == 0
+    places = ("--project", project, "-w", workspace)
+    assert tool("apply", *places).code == 0
+    (workspace / "prog.c").write_text("mine\n")
+    for command in (("refresh",), ("diff", "x"), ("apply", "--stack", "x")):
+        ran = tool(*command, *places)
+        assert (ran.code, "patches/series lists no patches" in ran.err) == (1, True), ran.err
+
+
 @pytest.mark.parametrize("name", ["stable", "upstream", "full", "short", "refs/tags/v1.0"])
 def test_the_pin_is_resolved(tool: Tool, upstream: Path, tmp_path: Path, name: str) -> None:
     first = revision(upstream, "v1.0")

@@ -40,6 +40,17 @@ def test_a_conflict(check: Check, later: Path, stand_in: StandIn, summary: Path)
     assert row in summary.read_text()
 
 
+def test_a_summary_that_cannot_be_written(
+    check: Check, later: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The runner's folder need not exist in a container; the verdict is what counts."""
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "nowhere" / "summary.md"))
+    git(later, "rm", "--quiet", SHAPES)
+    commit(later, "A later revision")
+    ran = check("--against", "later", "--format", "github")
+    assert (ran.code, "warning: cannot write the job summary" in ran.err) == (3, True), ran.err
+
+
 def test_what_is_allowed_is_a_notice(check: Check, later: Path) -> None:
     edit(later, TABLE, b"# filler 1\n", b"# filler 1\n\n")
     commit(later, "A later revision")

@@ -25,6 +25,7 @@ from mfn_patcher.remedies import COMMAND, command
 # Errors of the machine rather than bugs of this program.
 _ENVIRONMENT = {
     errno.EACCES: "Check its owner and permissions.",
+    errno.EFBIG: "A limit of the file system, or that of `ulimit -f`, does not allow larger files.",
     errno.EIO: "The disk or its connection failed; `dmesg` may say more.",
     errno.EISDIR: "A folder is in the place of a file: move it away.",
     errno.ELOOP: "Symbolic links form a loop: remove one.",

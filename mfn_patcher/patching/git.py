@@ -91,8 +91,12 @@ _DAMAGE = re.compile(
     rb"|bad (signature|object|tree|index file|config)|invalid sha1 pointer|unable to (read|parse) "
     rb"|cannot read|inflate: data stream error|broken link|reference broken|No such ref"
 )
+_FREE_SPACE = "Free some space and try again; nothing was lost."
 _REMEDIES = {  # by a part of git's message
-    "No space left on device": "Free some space and try again; nothing was lost.",
+    "No space left on device": _FREE_SPACE,
+    "Disk quota exceeded": _FREE_SPACE,
+    "Out of diskspace": _FREE_SPACE,
+    "failed to write new configuration file": _FREE_SPACE,
     "filter ": "Install the program of this filter, or remove the filter from git's configuration.",
 }
 _CONNECTING = ("fetch", "ls-remote")  # the only commands that may access another repository
@@ -130,7 +134,7 @@ class GitError(MfnPatchError):
         said = redact(stderr.decode(errors="replace")).strip() or "no message"
         super().__init__(
             f"git {redact(shlex.join(command))} failed with status {status}: {said}",
-            remedy=next((remedy for part, remedy in _REMEDIES.items() if part in said), ""),
+            remedy=remedy_for(said),
         )
         self.command = command
         self.status = status
@@ -305,6 +309,11 @@ class Repository:
             "rev-parse", "--quiet", "--verify", f"{revision}^{{commit}}", expected=(0, 1, 128)
         )
         return found.stdout.decode().strip() or None if found.status == 0 else None
+
+
+def remedy_for(said: str) -> str:
+    """Return what to do about a message of git, if that is known."""
+    return next((remedy for part, remedy in _REMEDIES.items() if part in said), "")
 
 
 def version() -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.patching.address import Address, AddressError, as_address, redact
-from mfn_patcher.patching.git import GitError, Repository, version
+from mfn_patcher.patching.git import GitError, Repository, remedy_for, version
 from mfn_patcher.patching.sparse import matches
 from mfn_patcher.patching.unified import ABSENT
 from mfn_patcher.patching.worktree import SUBMODULE
@@ -333,7 +333,7 @@ def _remedy(errors: list[GitError]) -> str:
         )
     if b"mismatched algorithms" in said:
         return _CONVERT
-    return (
+    return remedy_for(said.decode(errors="replace")) or (
         "Check the network and the address, or use a clone or mirror: "
         "--upstream PATH, or MFN_PATCH_UPSTREAM=PATH."
     )

@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
+from mfn_patcher.patching import upstream
 from mfn_patcher.patching.draft import Draft
+from mfn_patcher.patching.git import GitError
 from mfn_patcher.patching.transaction import Transaction
 from tests.support.repositories import commit, git
 from tests.support.tool import Tool
@@ -263,6 +265,20 @@ def test_notes_with_wrong_values(
         assert snapshot(toy.folder) == before
     note.write_text(valid)
     assert "is damaged" not in toy(*command).err
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "fatal: unable to write loose object file: No space left on device",
+        "fatal: sha1 file '.git/objects/pack/tmp_idx_1' write error. Out of diskspace",
+        "error: failed to write new configuration file .git/config.lock",
+    ],
+)
+def test_what_git_says_of_a_full_disk(said: str) -> None:
+    error = GitError(("fetch",), 128, b"", f"{said}\nfatal: index-pack failed".encode())
+    assert error.remedy.startswith("Free some space")
+    assert upstream._remedy([error]) == error.remedy
 
 
 def test_the_branch_was_removed(toy: Toy) -> None:

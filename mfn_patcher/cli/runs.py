@@ -200,6 +200,8 @@ def _duration(seconds: float | None) -> str:
 
 
 def _facts(run: Run) -> Iterator[tuple[str, str]]:
+    from mfn_patcher.runs.record import current_prefix
+
     record = run.record
     yield "run", run.name
     yield "folder", str(run.folder)
@@ -222,6 +224,9 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
         yield "patch", f"{patch['digest'][:_DIGITS]} {patch['patch']}"
     if record.get("edited"):
         yield "your edits", str(run.folder / "edits.patch")
+    prefix = current_prefix(run.folder, record)
+    if str(prefix) != record["prefix"]:
+        yield "checkpoints", f"moved to {prefix.parent} by a later run"
     yield "data set", str(record.get("data_dir"))
     if record.get("data_set"):
         yield "fingerprint", record["data_set"]["sha256"]

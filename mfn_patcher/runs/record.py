@@ -245,3 +245,23 @@ def find_writer(runs: Path, checkpoint: Path, prefix: Path) -> tuple[Path, dict[
         if entry.get("prefix") in {str(prefix), *aside} and lasted_at(entry, saved):
             return folder, entry
     return None
+
+
+def current_prefix(folder: Path, entry: Mapping[str, Any]) -> Path:
+    """Return the path prefix that the checkpoints of a run have now.
+
+    A later run with the same prefix, such as that of the next stage, has moved them aside.
+
+    Args:
+        folder: folder of the run.
+        entry: its record.
+    """
+    prefix, started = Path(entry["prefix"]), datetime.fromisoformat(entry["started"])
+    later = (
+        other
+        for _, other in read_all(folder.parent)
+        if other["prefix"] == entry["prefix"] and other.get("archive")
+        if datetime.fromisoformat(other["started"]) > started
+    )
+    first = min(later, key=lambda other: datetime.fromisoformat(other["started"]), default=None)
+    return Path(first["archive"]) / prefix.name if first else prefix

@@ -105,7 +105,6 @@ def render(run: Run) -> str:
     plotted = PlottedRun(run.name, summary) if summary else None
     others = published_for([plotted]) if plotted else []
     others = [other for other in others if any(name in other.accuracies for name in sets)]
-    number = run.record.get("last_checkpoint")
     return template.render(
         run=run,
         record=run.record,
@@ -120,11 +119,19 @@ def render(run: Run) -> str:
         results=list(_results(run, sets, others)),
         others=others,
         rates=_rates(run),
-        checkpoint=shlex.quote(f"{run.record['prefix']},{number}") if number is not None else None,
+        checkpoint=_last_checkpoint(run),
         curves=list(_curves(plotted)) if plotted else [],
         edits=_edits(run),
         version=__version__,
     )
+
+
+def _last_checkpoint(run: Run) -> str | None:
+    """Return the last checkpoint of a run, as a shell takes it."""
+    number = run.record.get("last_checkpoint")
+    if number is None:
+        return None
+    return shlex.quote(f"{record.current_prefix(run.folder, run.record)},{number}")
 
 
 def _title(run: Run) -> str:

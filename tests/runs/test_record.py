@@ -65,6 +65,31 @@ def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert os.fsencode(record.read(tmp_path)["prefix"]) == b"/w/mod\xe8le/model"
 
 
+def test_a_later_run_has_moved_the_checkpoints(tmp_path: Path) -> None:
+    def run(day: int, archive: str | None = None, prefix: str = RECORD.prefix) -> Path:
+        folder = tmp_path / f"{day}"
+        folder.mkdir()
+        started = f"2026-01-0{day}T00:00:00+00:00"
+        entry = dataclasses.replace(RECORD, started=started, archive=archive, prefix=prefix)
+        record.write(entry, folder)
+        return folder
+
+    first, other = run(1), run(2, "/w/数据/model.other", "/w/数据/another")
+    resumed, second = run(3), run(4, "/w/数据/model.first")
+    third = run(5, "/w/数据/model.second")
+    found = [
+        str(record.current_prefix(folder, record.read(folder)))
+        for folder in (first, resumed, second, third, other)
+    ]
+    assert found == [
+        "/w/数据/model.first/model",
+        "/w/数据/model.first/model",
+        "/w/数据/model.second/model",
+        RECORD.prefix,
+        "/w/数据/another",
+    ]
+
+
 def test_read_all_passes_over_what_is_no_record(tmp_path: Path) -> None:
     for name in ("1", "3", "2"):
         (tmp_path / name).mkdir()

@@ -170,7 +170,8 @@ class RecordReader:
         return word >> LENGTH_BITS, found[PART.size : PART.size + length], place + end
 
     def _cut_short(self, record: int, end: int) -> RecordError:
+        size = os.fstat(self._file.fileno()).st_size  # it may have been cut since it was opened
         return RecordError(
-            f"the record at {record} is cut short: the file ends at {self.size}, "
-            f"{end - self.size} bytes too early"
+            f"the record at {record} is cut short: the file ends at {size}, "
+            f"{end - size} bytes too early"
         )

@@ -1,4 +1,4 @@
-"""Imports point downward only, as docs/how-it-works.md says."""
+"""Imports point downward only, as docs/how-it-works.md says, and files stay short."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ LAYERS = (
     # Single modules, which all rooms may import.
     {""},
 )
+LONGEST = 400  # lines, as CONTRIBUTING.md says
 LEVELS = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 
 
@@ -78,3 +79,8 @@ def test_rooms_of_a_layer_do_not_import_each_other() -> None:
 def test_packages_of_other_interpreters_import_nothing_of_the_tool() -> None:
     alone = {"engine.pytorch", "trainer"}
     assert [text for room, other, text in imports() if room in alone and room != other] == []
+
+
+def test_no_file_is_long() -> None:
+    lengths = {path: len(path.read_text("utf-8").splitlines()) for path in ROOT.rglob("*.py")}
+    assert {path: length for path, length in lengths.items() if length > LONGEST} == {}

@@ -1,15 +1,34 @@
-"""Reading and writing checkpoints."""
+"""Reading and writing checkpoints, and what callbacks get."""
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 from . import ndarray, symbol
 from .base import MXNetError, out_of_scope
+from .metric import EvalMetric
 from .ndarray import NDArray
 from .symbol import Symbol
 
 __getattr__ = out_of_scope("mxnet.model")
 
 Parameters = dict[str, NDArray]
+
+
+class BatchEndParam(NamedTuple):
+    """The argument of callbacks at the end of a batch.
+
+    Attributes:
+        epoch: number of the epoch.
+        nbatch: number of the batch in the epoch.
+        eval_metric: the metrics so far.
+        locals: ``end_of_batch`` is whether the batch is the last of the epoch.
+    """
+
+    epoch: int
+    nbatch: int
+    eval_metric: EvalMetric
+    locals: dict[str, Any]
 
 
 def load_checkpoint(prefix: str, epoch: int) -> tuple[Symbol, Parameters, Parameters]:

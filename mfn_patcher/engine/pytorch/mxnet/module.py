@@ -6,7 +6,7 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from . import metric as metrics
 from . import random  # noqa: F401 - seeds PyTorch
@@ -17,6 +17,7 @@ from .initializer import Initializer, Uniform
 from .io import DataBatch, DataDesc, DataIter
 from .kvstore import KVStoreBase
 from .metric import EvalMetric
+from .model import BatchEndParam
 from .ndarray import NDArray, torch_device, torch_type
 from .optimizer import Optimizer
 from .symbol import Symbol
@@ -24,22 +25,6 @@ from .symbol import Symbol
 __getattr__ = out_of_scope("mxnet.module")
 
 Parameters = dict[str, NDArray]
-
-
-class BatchEndParam(NamedTuple):
-    """The argument of callbacks at the end of a batch.
-
-    Attributes:
-        epoch: number of the epoch.
-        nbatch: number of the batch in the epoch.
-        eval_metric: the metrics so far.
-        locals: ``end_of_batch`` is whether the batch is the last of the epoch.
-    """
-
-    epoch: int
-    nbatch: int
-    eval_metric: EvalMetric
-    locals: dict[str, Any]
 
 
 class Module:

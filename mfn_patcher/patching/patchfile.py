@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from mfn_patcher import files
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.patching import mail, unified
+from mfn_patcher.printable import one_line
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -63,7 +64,7 @@ class Problem:
 
     def __str__(self) -> str:
         place = f"{self.path}:{self.line}" if self.line else f"{self.path}"
-        return f"{place}: {self.message}"
+        return one_line(f"{place}: {self.message}")
 
 
 @dataclass(frozen=True)

@@ -123,6 +123,14 @@ def test_paths_that_leave_the_tree(project: Path, path: str) -> None:
     assert any("leaves the tree" in message for message in messages(project))
 
 
+def test_a_problem_is_one_line(tool: Tool, project: Path) -> None:
+    file = project / "patches" / NO_BIAS
+    file.write_bytes(re.sub(rb"\b([ab]/src/)(train.py)", rb'"\1\\n\2"', file.read_bytes()))
+    ran = tool("lint", "--project", project)
+    assert "control character" in ran.out
+    assert all(line.startswith(f"{project}/") for line in ran.out.splitlines()), ran.out
+
+
 def test_a_binary_patch(project: Path) -> None:
     file = project / "patches" / NO_BIAS
     head, _, _ = file.read_bytes().partition(b"--- a/src")

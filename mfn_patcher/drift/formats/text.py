@@ -28,7 +28,7 @@ def render(report: DriftReport, style: Callable[..., str] = _plain) -> str:
         report: the report.
         style: makes text bold or coloured, as `click.style` does.
     """
-    lines = [one_line(str(problem)) for problem in report.problems]
+    lines = [str(problem) for problem in report.problems]
     for verdict in report.revisions:
         lines += _lines(report, verdict, style)
     if report.history:

@@ -155,6 +155,9 @@ class _Importer:
         if not stored:
             return Imported(source.name, None)
         subject = said.subject or _title(source.stem)
+        if not subject:
+            subject = source.name
+            remarks.append(f"has no subject: {subject}")
         number = self._before + len(self.files) + 1
         name = f"{self._stack}/{number:04d}-{_slug(source.stem, subject)}.patch"
         header = self._header(said, subject, remarks)

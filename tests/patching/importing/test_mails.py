@@ -95,6 +95,16 @@ def test_a_branch(branch: Workshop, bare: bool) -> None:
     _check(branch)
 
 
+def test_a_commit_without_a_message(workshop: Workshop) -> None:
+    place = workshop.upstream
+    git(place, "checkout", "--quiet", "-b", "mine")
+    _edit(place, "src/a.c", "line 3\n", "LINE 3\n")
+    git(place, "commit", "--quiet", "--all", "--allow-empty-message", "--message", "")
+    ran = workshop.take(place, "--branch", "pin..mine", stack="mine")
+    assert (ran.code, "has no subject: pin..mine" in ran.out) == (0, True), ran.err
+    assert workshop.stored()[0].header.subject == "pin..mine"
+
+
 @pytest.mark.parametrize("encoding", ["8bit", "base64", "quoted-printable", "CRLF"])
 @pytest.mark.parametrize("together", [True, False])
 def test_mails(branch: Workshop, encoding: str, together: bool) -> None:

@@ -149,6 +149,11 @@ def run(arguments: list[str] | None = None) -> int:
         complain("interrupted")
         return ExitCode.INTERRUPTED
     except OSError as error:
+        if error.errno == errno.ENOENT and error.filename is None:  # of `tempfile`
+            complain(
+                f"{error.strerror}", "Free some space there, or set TMPDIR to a writable folder."
+            )
+            return ExitCode.ERROR
         if error.errno not in _ENVIRONMENT:
             return _bug()
         complain(f"{error.filename or 'the disk'}: {error.strerror}", _ENVIRONMENT[error.errno])

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -265,6 +266,15 @@ def test_notes_with_wrong_values(
         assert snapshot(toy.folder) == before
     note.write_text(valid)
     assert "is damaged" not in toy(*command).err
+
+
+def test_no_temporary_folder(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a disk that is full everywhere."""
+    with monkeypatch.context() as patching:
+        patching.setattr(tempfile, "tempdir", None)
+        patching.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(toy.folder / "nowhere")])
+        ran = toy("check")
+    assert (ran.code, "set TMPDIR to a writable folder" in ran.err) == (1, True), ran.err
 
 
 @pytest.mark.parametrize(

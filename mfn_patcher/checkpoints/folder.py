@@ -75,6 +75,17 @@ def find(prefix: Path) -> dict[int, Path]:
     }
 
 
+def saved_at(path: Path) -> float:
+    """Return when a checkpoint was saved, in seconds since the epoch.
+
+    Its manifest says so; without one it is the time of the file, which a copy may not keep.
+    """
+    try:
+        return float(read_manifest(path.with_suffix(f".{MANIFEST}"))["saved"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return path.stat().st_mtime
+
+
 def largest(prefix: Path) -> int:
     """Return the size in bytes of the largest checkpoint of a prefix, all of its files together."""
     return max(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mfn_patcher.checkpoints.folder import saved_at
 from mfn_patcher.checkpoints.selection import Model
 from mfn_patcher.data.check_verification import check_verification_set
 from mfn_patcher.data.images import ImageSample
@@ -98,7 +99,7 @@ def plan(workspace: Path, recipe: Recipe, model: Model, settings: Settings) -> P
     gpus = devices.count(",") + 1
     if settings.batch_size and settings.batch_size < gpus:
         raise EvaluationError(f"cannot split a batch of {settings.batch_size} over {gpus} GPUs")
-    newest = max(model.checkpoints.values(), key=lambda path: path.stat().st_mtime)
+    newest = max(model.checkpoints.values(), key=saved_at)
     run, entry = record.find_writer(workspace / "runs", newest, model.prefix) or (None, {})
     notes: list[str] = []
 

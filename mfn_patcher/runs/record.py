@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from mfn_patcher.checkpoints.folder import STAMP, make_folder
+from mfn_patcher.checkpoints.folder import STAMP, make_folder, saved_at
 from mfn_patcher.data.fingerprint import Fingerprint
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.recipes.model import Stage
@@ -240,7 +240,7 @@ def find_writer(runs: Path, checkpoint: Path, prefix: Path) -> tuple[Path, dict[
     aside = [
         entry.get("prefix") for _, entry in entries if entry.get("archive") == str(prefix.parent)
     ]
-    saved = checkpoint.stat().st_mtime
+    saved = saved_at(checkpoint)
     for folder, entry in entries:
         if entry.get("prefix") in {str(prefix), *aside} and lasted_at(entry, saved):
             return folder, entry

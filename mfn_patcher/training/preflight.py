@@ -230,7 +230,7 @@ def _check_writer(
     Returns:
         The folder of the run that saved it, if known.
     """
-    saved = file.stat().st_mtime
+    saved = checkpoints.saved_at(file)
     for run, entry in record.read_all(context.runs):
         if entry.get("prefix") != str(prefix) or not record.lasted_at(entry, saved):
             continue

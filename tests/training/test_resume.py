@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +218,20 @@ def test_a_later_stage_has_saved_there_since(bench: Bench) -> None:
     with pytest.raises(ResumeError, match=r"stage 4 \(finetune\) has saved to") as error:
         bench.left("3")
     assert "--stage 4" in error.value.remedy
+
+
+def test_copies_that_have_lost_their_times(bench: Bench) -> None:
+    """As `cp -r` makes them; the manifests say which run has saved which checkpoint."""
+    bench.train("2,3")
+    bench.stop("4", 4, 2)
+    later = time.time() + 60
+    for path in bench.models.glob("*-0*"):
+        os.utime(path, (later, later))
+    with pytest.raises(ResumeError, match=r"stage 4 \(finetune\) has saved to"):
+        bench.left("3")
+    assert numbers(bench.left("all")) == [(4, 1)]
+    with pytest.raises(TrainingError, match="saved by stage 4"):
+        bench.train("4", pretrained=None, max_steps=5)
 
 
 def test_no_run_to_resume(bench: Bench, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mfn_patcher.checkpoints.folder import saved_at
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.runs.event_files import read_verifications
 from mfn_patcher.training.watch.alarms import CHANCE
@@ -24,7 +25,7 @@ def check_accuracy(title: str, writer: Path, file: Path) -> None:
     Raises:
         AccuracyGateError: the last LFW accuracy before it was saved is at chance level.
     """
-    saved = file.stat().st_mtime + 1  # some file systems keep whole seconds
+    saved = saved_at(file) + 1  # some file systems keep whole seconds
     accuracies = [
         entry.accuracy
         for entry in read_verifications(writer)

@@ -158,6 +158,8 @@ def run(arguments: list[str] | None = None) -> int:
             return _bug()
         complain(f"{error.filename or 'the disk'}: {error.strerror}", _ENVIRONMENT[error.errno])
         return ExitCode.ERROR
+    except ImportError as error:
+        return _import_failed(error)
     except Exception:
         return _bug()
 
@@ -172,6 +174,18 @@ def _open_standard_streams() -> None:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
             stream = open(number, "r" if name == "stdin" else "w")  # noqa: SIM115, PTH123
             setattr(sys, name, stream)
+
+
+def _import_failed(error: ImportError) -> int:
+    if (error.name or "").startswith("mfn_patcher"):
+        return _bug()
+    # NumPy's text fills a screen and ends with the reason.
+    reason = (str(error).strip().splitlines() or [repr(error)])[-1]
+    remedy = "Install mfn-patch into a new virtual environment."
+    if path := os.environ.get("PYTHONPATH"):
+        remedy = f"Unset PYTHONPATH, which is {path}: its packages may be of another Python."
+    complain(f"a package that mfn-patch requires cannot be imported: {reason}", remedy)
+    return ExitCode.ERROR
 
 
 def _bug() -> int:

@@ -110,6 +110,24 @@ def test_a_bug_says_so(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+def test_packages_of_another_python(tmp_path: Path) -> None:
+    (tmp_path / "numpy.py").write_text("import of_another_python")
+    ran = subprocess.run(
+        [sys.executable, "-m", "mfn_patcher", "compare", "model.onnx", "a.jpg", "b.jpg"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == ExitCode.ERROR
+    assert ran.stderr == (
+        "mfn-patch: a package that mfn-patch requires cannot be imported: "
+        "No module named 'of_another_python'\n"
+        f"Unset PYTHONPATH, which is {tmp_path}: its packages may be of another Python.\n"
+    )
+
+
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, click.Abort])
 def test_an_interruption(
     tool: Tool, monkeypatch: pytest.MonkeyPatch, interruption: type[BaseException]

@@ -91,7 +91,10 @@ def find(
     found = checkpoints.find(prefix)
     if not found:
         raise SelectionError(
-            f"no checkpoints of {prefix}",
+            # Such as one of PyTorch, a .pth file.
+            f"{place} is not a checkpoint of MXNet"
+            if place.is_file()
+            else f"no checkpoints of {prefix}",
             remedy=_elsewhere(prefix, workspace / stem) or f"Name one as PREFIX,EPOCH: {_FORM}",
         )
     if one:

@@ -62,6 +62,13 @@ def test_a_prefix_that_is_not_there(models: Path, text: str) -> None:
     assert remedy == f"There are some of {models / 'm'}, {models / 'other'}."
 
 
+def test_a_file_of_another_kind(tmp_path: Path) -> None:
+    (tmp_path / "backbone.pth").touch()
+    message, remedy = failure("backbone.pth", tmp_path)
+    assert message == f"{tmp_path / 'backbone.pth'} is not a checkpoint of MXNet"
+    assert "MODELS/model-y1-arcface-0080.params" in remedy
+
+
 def test_a_folder_of_checkpoints(models: Path) -> None:
     assert str(models / "other") in failure(str(models), models.parent)[1]
 

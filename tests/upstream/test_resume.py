@@ -27,7 +27,9 @@ from tests.support.tool import Tool
 from tests.support.training import wait_until
 
 PROGRAMS = Path(__file__).parent / "programs"
-BATCH, STEPS, KILLS = 3, 14, 10
+BATCH, STEPS = 3, 14
+# The order in which files are written is the same on both engines.
+KILLS = {"mxnet": 10, "torch": 4}
 # With so few images per step, the recipe's learning rate may end in NaN.
 SLOWLY = ("--lr", "0.01")
 SEED = 20180427
@@ -120,14 +122,14 @@ def never_stopped(patched: Path, request: pytest.FixtureRequest) -> tuple[Path, 
     return found
 
 
-def test_killed_ten_times(
+def test_killed_many_times(
     script: Script, never_stopped: tuple[Path, float], tmp_path: Path
 ) -> None:
     """At random moments, every other time in the middle of a save."""
     prefix = tmp_path / "model"
     moments = random.Random(SEED)
     numbers = []
-    for kill in range(KILLS):
+    for kill in range(KILLS[script.engine]):
         process = script.start(prefix, "--max-steps", str(STEPS), *go_on(prefix))
         assert process.stdout
         if kill % 2:
@@ -138,7 +140,7 @@ def test_killed_ten_times(
             while line := process.stdout.readline():
                 if line.startswith(reached):
                     break
-            # Within about a step, so that ten kills come before the end.
+            # Within about a step, so that all kills come before the end.
             time.sleep(moments.uniform(0, 0.03) * never_stopped[1])
         process.kill()
         process.communicate()
@@ -269,7 +271,7 @@ def test_without_the_new_arguments_nothing_is_new(
     prefixes = []
     for name, source in (("now", script.source), ("then", before / "src")):
         prefix = tmp_path / name / "model"
-        arguments = "--network y1 --emb-size 128 --ckpt 2 --loss-type 4 --verbose 3 --max-steps 2"
+        arguments = "--network y1 --emb-size 128 --ckpt 2 --loss-type 4 --verbose 2 --max-steps 1"
         places = ["--data-dir", data, "--prefix", prefix, "--per-batch-size", BATCH]
         seeded = "import random, train_softmax; random.seed(1); train_softmax.main()"
         command = [sys.executable, "-c", seeded, *arguments.split(), *map(str, places)]

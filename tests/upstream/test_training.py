@@ -150,8 +150,8 @@ def test_a_loss_that_is_no_number_stops_the_script(
     tool: Tool, workspace: Path, tmp_path: Path
 ) -> None:
     # The script tells its speed, and with it the loss, after 21 steps of an epoch.
-    synthesise(tmp_path / "faces", identities=6, images_per_identity=12, sets=())
-    steps = ("--stage", "2", "--max-steps", "45", "--checkpoint-every", "100")
+    synthesise(tmp_path / "faces", identities=4, images_per_identity=12, sets=())
+    steps = ("--stage", "2", "--max-steps", "45", "--checkpoint-every", "100", "--batch-size", "2")
     ran = train(tool, workspace, tmp_path / "faces", *steps, "--", "--lr", "1e20", "--target", "")
     assert ran.code == 1
     assert "stage 2 (softmax) was stopped: loss is nan at step 21" in ran.err

@@ -1,10 +1,11 @@
 """The batches of upstream's iterator and of the feed; a program for the src folder.
 
-    python feed.py DATA BROKEN [COUNT]
+    python feed.py DATA SIZE BROKEN [COUNT]
 
-DATA is a data set, and BROKEN the key of a record of it that is no image, or 0 for none. COUNT
-references fewer than there are is what the interpreter counts; then only cases with everything that
-is random are run. Prints JSON: for each case, digests of what either iterator gives.
+DATA is a data set, SIZE the number of images in a batch, and BROKEN the key of a record that is no
+image, or 0 for none. COUNT references fewer than there are is what the interpreter counts; then
+only cases with everything that is random are run. Prints JSON: for each case, digests of what
+either iterator gives.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from typing import Any
 
 sys.path.insert(0, ".")
 
-counts_differently = len(sys.argv) > 3
+counts_differently = len(sys.argv) > 4
 if counts_differently:
     counted = sys.getrefcount
     # There is one more while this function has it.
-    sys.getrefcount = lambda each: counted(each) - 1 - int(sys.argv[3])
+    sys.getrefcount = lambda each: counted(each) - 1 - int(sys.argv[4])
 
 import image_iter
 import mxnet as mx
@@ -33,7 +34,8 @@ from mfn_trainer.feed import Feed, Settings
 from mfn_trainer.order import SeededOrder, UpstreamOrder
 from seeded import SeededIter
 
-records, broken = sys.argv[1] + "/train.rec", int(sys.argv[2])
+records = sys.argv[1] + "/train.rec"
+size, broken = map(int, sys.argv[2:4])
 
 
 class Replacing(FaceImageIter):
@@ -76,7 +78,7 @@ def outcome(make: Callable[..., Any], **options: Any) -> list[Any]:
     """Return the digests, for random numbers that begin as ever."""
     random.seed(5)
     np.random.seed(5)
-    iterator = make(batch_size=7, data_shape=(3, 112, 112), path_imgrec=records, **options)
+    iterator = make(batch_size=size, data_shape=(3, 112, 112), path_imgrec=records, **options)
     given = epochs(iterator)
     assert not isinstance(iterator, Feed) or iterator.broken == ({broken} if broken else set())
     return given

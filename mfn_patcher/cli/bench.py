@@ -42,7 +42,7 @@ bench.add_command(step)
 @bench.command(
     help=_MODEL_HELP,
     short_help="Measure the latency of exported models.",
-    examples=("mfn-patch bench model model-y1-arcface-0080.onnx",),
+    examples=("mfn-patch bench model model-y1-arcface-0025.onnx",),
 )
 @click.argument(
     "files", metavar="MODEL...", type=PathType(dir_okay=False, path_type=Path), nargs=-1

@@ -28,7 +28,7 @@ higher it is, the more likely both show the same person. The threshold depends o
     help=_HELP,
     short_help="Compare two aligned faces with an exported model.",
     cls=Command,
-    examples=("mfn-patch compare model-y1-arcface-0080.onnx a.jpg b.jpg",),
+    examples=("mfn-patch compare model-y1-arcface-0025.onnx a.jpg b.jpg",),
 )
 @click.argument("model", metavar="MODEL", type=_FILE)
 @click.argument("a", metavar="A", type=_FILE)

@@ -24,7 +24,7 @@ embedding, normalised to length 1.
     help=_HELP,
     short_help="Embed aligned faces with an exported model.",
     cls=Command,
-    examples=("mfn-patch embed model-y1-arcface-0080.onnx a.jpg b.jpg",),
+    examples=("mfn-patch embed model-y1-arcface-0025.onnx a.jpg b.jpg",),
 )
 @click.argument("model", metavar="MODEL", type=_FILE)
 @click.argument("images", metavar="IMAGE...", type=_FILE, nargs=-1, required=True)

@@ -52,9 +52,9 @@ and GPUs are chosen as `mfn-patch train` does.
     short_help="Evaluate checkpoints.",
     cls=Command,
     examples=(
-        "mfn-patch eval --model insightface/models/MobileFaceNet/model-y1-arcface,80",
+        "mfn-patch eval --model insightface/models/MobileFaceNet/model-y1-arcface,25",
         "mfn-patch eval --model insightface/models/MobileFaceNet/model-y1-arcface --plot roc.png",
-        "mfn-patch eval --model model-y1-arcface-0080.onnx --data-dir faces_ms1m_112x112",
+        "mfn-patch eval --model model-y1-arcface-0025.onnx --data-dir faces_ms1m_112x112",
     ),
 )
 @workspace_option

@@ -54,7 +54,7 @@ class _FormatChoice(click.Choice[str]):
     short_help="Export a checkpoint to another format.",
     cls=Command,
     examples=(
-        "mfn-patch export insightface/models/MobileFaceNet/model-y1-arcface,80 --format onnx",
+        "mfn-patch export insightface/models/MobileFaceNet/model-y1-arcface,25 --format onnx",
     ),
 )
 @click.argument("checkpoint", metavar="PREFIX,EPOCH", shell_complete=completion.checkpoints)

@@ -17,8 +17,8 @@ from tests.support.photos import draw_people
 from tests.support.repositories import ROOT, edit
 from tests.support.tool import Ran, Tool
 
-# Two steps of each stage (the script ends one after the last), and checkpoint 1 in place of 80; the
-# other trainings are only planned.
+# Two steps of each stage (the script ends one after the last), and checkpoint 1 in place of 25 and
+# 80; the other trainings are only planned.
 TRAIN = "train --stage all --data-dir /data/faces_ms1m_112x112"
 _TOY = ("--cpu", "--batch-size", "4", "--max-steps", "2", "--checkpoint-every", "2")
 TOY = {
@@ -56,7 +56,7 @@ def home(upstream_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def run(tool: Tool, home: Path, command: str) -> Ran:
     """Run a command of a page, with what makes it small."""
     toy = TOY.get(command, TOY.get(command.split(maxsplit=1)[0], ()))
-    small = command.replace("arcface,80", "arcface,1").replace("0080.onnx", "0001.onnx")
+    small = re.sub("arcface,(25|80)", "arcface,1", command).replace("0025.onnx", "0001.onnx")
     words = shlex.split(small.replace("/data/", f"{home}/data/"))
     return tool(words[0], *toy, *words[1:])
 

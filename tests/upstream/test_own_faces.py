@@ -49,7 +49,7 @@ def home(workspace: Path, trained: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     folder = workspace.parent
     models = trained / "models" / "MobileFaceNet"
     (folder / "models").mkdir()
-    for end, name in (("0001.params", "0080.params"), ("symbol.json", "symbol.json")):
+    for end, name in (("0001.params", "0025.params"), ("symbol.json", "symbol.json")):
         shutil.copy(models / f"model-y1-softmax-{end}", folder / f"models/model-y1-arcface-{name}")
     people = draw_people(folder / "faces", people=12, photos=10)
     for number, name in enumerate(("ann", "bob")):

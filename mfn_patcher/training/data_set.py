@@ -17,16 +17,19 @@ def check(plan: StagePlan, context: RunContext) -> list[Finding]:
     """Check the data set of a stage.
 
     Returns:
-        An error for everything that would stop the script, and warnings: that no accuracy will be
-        measured, or that another recipe is meant for data sets of one's own. Nothing if all is
-        well.
+        An error for everything that would stop the script, and warnings: that an accuracy that the
+        user asks for will not be measured, or none at all, or that another recipe is meant for data
+        sets of one's own. Nothing if all is well.
     """
     folder = context.resolve(plan.data_dir)
     targets = NAMES if plan.targets is None else plan.targets
     findings = list(preflight(folder, plan.batch_size, targets))
     present = set_names(folder) if folder.is_dir() else []
-    if not findings and any(targets) and not set(targets).intersection(present):
-        detail = f"{folder} has none of {', '.join(targets)}: no accuracy will be measured"
+    missing = [name for name in targets if name and name not in present]
+    none = not set(targets).intersection(present)
+    if not findings and missing and (none or plan.targets is not None):
+        detail = f"{folder} has no {' or '.join(f'{name}.bin' for name in missing)}: "
+        detail += "no accuracy will be measured" if none else "the script skips what is missing"
         remedy = "`mfn-patch data make --pairs` draws pairs."
         if present:
             remedy = f"End the training command with -- --target {','.join(present)}."

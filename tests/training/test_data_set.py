@@ -32,10 +32,12 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "data"
 
 
-def said(folder: Path, recipe_name: str = DEFAULT, batch_size: int = 8) -> list[tuple[Level, str]]:
+def said(
+    folder: Path, recipe_name: str = DEFAULT, batch_size: int = 8, script: tuple[str, ...] = ()
+) -> list[tuple[Level, str]]:
     """Return the level and remedy of each finding about the data set of a recipe's first stage."""
     recipe = loading.load(recipe_name)
-    options = Options(data_dir=folder, batch_size=batch_size, cpu=True)
+    options = Options(data_dir=folder, batch_size=batch_size, cpu=True, script_arguments=script)
     plan, *_ = plan_chain(recipe, recipe.stages, options)
     context = RunContext(folder.parent, "python", {}, Code())
     return [(each.level, each.remedy) for each in data_set.check(plan, context)]
@@ -77,6 +79,9 @@ def test_a_set_of_another_name(own: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.bin").symlink_to(own / "own.bin")
     named = "End the training command with -- --target mine."
     assert said(tmp_path) == [(Level.WARNING, named)]
+    # A set that is asked for is missed, also beside one that exists.
+    assert said(tmp_path, script=("--target", "mine, own")) == [(Level.WARNING, named)]
+    assert said(tmp_path, script=("--target", "mine")) == []
 
 
 def test_no_data_set_yet(own: Path, tmp_path: Path) -> None:

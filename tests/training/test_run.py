@@ -223,7 +223,7 @@ def test_a_data_set_that_measures_nothing(
     found = [line for line in caplog.messages if "no accuracy will be measured" in line]
     assert bool(found) == warned
     if warned:
-        assert "has none of own, mine: no accuracy" in found[0]
+        assert "has no own.bin or mine.bin: no accuracy" in found[0]
 
 
 def test_without_a_workspace(context: RunContext, data: Path) -> None:

@@ -68,6 +68,6 @@ def _without_end(lines: bytes) -> bytes:
 
 
 def _hunks(patch: Patch) -> Iterator[Lines]:
-    for file in patch.files:
+    for file in sorted(patch.files, key=lambda file: file.line):
         for hunk in file.hunks:
             yield _without_end(b"".join(hunk.source)), _without_end(b"".join(hunk.target))

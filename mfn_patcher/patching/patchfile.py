@@ -114,7 +114,7 @@ class Patch:
         header: the parsed header.
         data: the content of the patch file.
         diff: the part of `data` that starts at the first ``diff --git`` line.
-        files: the changes, in the order of the diff.
+        files: the changes, in the order in which git makes them.
     """
 
     name: str

@@ -110,7 +110,7 @@ class FilePatch:
 
 
 def parse(diff: bytes, first_line: int) -> tuple[FilePatch, ...]:
-    """Parse a diff of one or several files.
+    """Parse a diff of one or several files; files that it removes come first.
 
     Args:
         diff: the diff, which starts with ``diff --git``; a file may appear more than once.
@@ -124,7 +124,8 @@ def parse(diff: bytes, first_line: int) -> tuple[FilePatch, ...]:
         raise DiffError(0, "the last line has no line break")
     files = _Parser(lines, first_line).files()
     _check_order(files)
-    return files
+    # As git does, so that a file can take the place of a folder.
+    return tuple(sorted(files, key=lambda file: file.target_blob != ABSENT))
 
 
 class _Parser:

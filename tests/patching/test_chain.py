@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,12 @@ def test_files_of_every_kind(tmp_path: Path, upstream: Path, author: str) -> Non
     diffs.append(diff_of(upstream))
     (upstream / "sub" / "alone").unlink()
     (upstream / "plain one").unlink()
+    diffs.append(diff_of(upstream))
+    shutil.rmtree(upstream / "new")
+    (upstream / "new").write_text("a file in the place of a folder\n")
+    (upstream / "file").unlink()
+    (upstream / "file").mkdir()
+    (upstream / "file" / "inside").write_text("a folder in the place of a file\n")
     diffs.append(diff_of(upstream))
     write_project(tmp_path / "project", pin, diffs, author)
     expect_gits_commits(tmp_path / "project", upstream)

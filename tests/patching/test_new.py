@@ -9,7 +9,7 @@ import pytest
 from mfn_patcher.patching.lint import lint
 from mfn_patcher.patching.series import load_series
 from tests.support.repositories import StandIn, edit, git
-from tests.support.tool import Bench, Ran, Tool
+from tests.support.tool import Bench, Check, Ran, Tool
 
 WHY = "The reason, in so many words that the paragraph does not fit into one line of a mail."
 HEADER = (
@@ -51,6 +51,20 @@ def test_at_the_end_in_a_stack_of_its_own(bench: Bench, tmp_path: Path) -> None:
     bench.workspace = tmp_path / "elsewhere"
     assert bench.apply().code == 0
     assert bench.files() == made
+
+
+def test_a_file_in_the_place_of_a_folder(bench: Bench, check: Check) -> None:
+    git(bench.workspace, "rm", "--quiet", "-r", "src/common")
+    (bench.workspace / "src" / "common").write_text("a file\n")
+    git(bench.workspace, "add", "--sparse", "src/common")
+    made = bench.files()
+    ran = new(bench, "it", "--stack", "local", "--subject", "Make it a file", *HEADER)
+    assert ran.code == 0, ran.err
+    assert bench("revert").code == 0
+    assert bench.apply().code == 0
+    assert bench.files() == made
+    assert check().code == 0
+    assert check("--against", "upstream").code == 0
 
 
 def test_in_the_middle(bench: Bench) -> None:

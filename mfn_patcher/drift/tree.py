@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from mfn_patcher.patching.worktree import FILE, PROGRAM
@@ -50,10 +51,11 @@ class Tree:
         return {path: blob if mode in (FILE, PROGRAM) else "" for path, (mode, blob) in entries}
 
     def in_the_way(self, path: str) -> str:
-        """Return what prevents a file at `path`: a file below or above it, or a link."""
+        """Return what prevents a file at `path`: a link there, or anything below or above it."""
         if path in self._others:
             return path
-        below = next((there for there in self.files if there.startswith(f"{path}/")), "")
+        shown = chain(self.files, self._others)
+        below = next((there for there in shown if there.startswith(f"{path}/")), "")
         if below:
             return below
         folder = path.rpartition("/")[0]

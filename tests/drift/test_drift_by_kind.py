@@ -164,12 +164,16 @@ def test_diffs_of_one_file_that_contradict_each_other(lone: Lone, order: str) ->
     )
 
 
+@pytest.mark.parametrize("link", [False, True])
 @pytest.mark.parametrize("there", ["file/below", "file/deeper/below"])
-def test_a_new_file_where_upstream_has_a_folder(lone: Lone, there: str) -> None:
+def test_a_new_file_where_upstream_has_a_folder(lone: Lone, there: str, link: bool) -> None:
     add_file(lone, "file")
     place = lone.upstream / there
     place.parent.mkdir(parents=True)
-    place.write_text("in the way\n")
+    if link:
+        place.symlink_to("nowhere")
+    else:
+        place.write_text("in the way\n")
     check_blocked(lone, there)
 
 

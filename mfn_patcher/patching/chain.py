@@ -38,7 +38,8 @@ _DIGEST_TRAILER = "Mfn-Patch-Digest"
 
 _BUILDING = b"refs/mfn-patch/building"  # exists only while git makes the commits
 
-# The characters that git strips from both ends of a name or an address.
+# The characters that git strips from both ends of a name or an address. Later versions than 2.39
+# leave the dot at the end of "Jr.", but a series must give the same commits with all of them.
 _STRIPPED = "".join(map(chr, range(33))) + ".,:;<>\"\\'"
 
 
@@ -304,18 +305,21 @@ def commit_patch(repository: Repository, patch: Patch, tree: str, parent: str) -
     """Make a commit of `patch` with `tree` on top of `parent`, and return its id."""
     env = {}
     for role in ("AUTHOR", "COMMITTER"):
-        env[f"GIT_{role}_NAME"] = patch.header.author
-        env[f"GIT_{role}_EMAIL"] = patch.header.address
+        env[f"GIT_{role}_NAME"], env[f"GIT_{role}_EMAIL"] = _identity(patch)
         env[f"GIT_{role}_DATE"] = f"@{_date(patch)}"
     return repository.out("commit-tree", tree, "-p", parent, stdin=_message(patch), env=env)
 
 
+def _identity(patch: Patch) -> tuple[str, str]:
+    """Return the name and the address of the author as they are in a commit."""
+    header = patch.header
+    name, address = (text.strip(_STRIPPED) for text in (header.author, header.address))
+    return re.sub(r"[\n<>]", "", name), re.sub(r"[\n<>]", "", address)
+
+
 def _commit_order(patch: Patch, mark: int, tree: _Tree) -> bytes:
     """Return the ``git fast-import`` command for the commit that `commit_patch` would make."""
-    name, address = (
-        re.sub(r"[\n<>]", "", text.strip(_STRIPPED))
-        for text in (patch.header.author, patch.header.address)
-    )
+    name, address = _identity(patch)
     signature = f"{name} <{address}> {_date(patch)}".encode()
     message = _message(patch)
     lines = [

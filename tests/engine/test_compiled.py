@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,10 @@ from mfn_patcher.engine.environment import keep_compiled
 from tests.support import engine_children
 
 pytestmark = pytest.mark.torch
+
+needs_compiler = pytest.mark.skipif(
+    shutil.which("g++") is None, reason="g++ is not installed here, with which PyTorch compiles"
+)
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ def trained(*arguments: str) -> Any:
     return engine_children.answer("compiled", *arguments, engine=True)
 
 
+@needs_compiler
 def test_compiles_once_and_computes_the_same(compiled: Any) -> None:
     """A new learning rate, verification and a checkpoint do not compile anything again."""
     plain = trained("off")
@@ -70,6 +76,7 @@ def test_compiles_once_and_computes_the_same(compiled: Any) -> None:
     assert compiled["logged"] == []
 
 
+@needs_compiler
 def test_finds_what_an_earlier_start_compiled(compiling: Compiling, compiled: Any) -> None:
     """A resumed run continues to the bit, and without waiting for the compiler."""
     sources = compiling.sources()

@@ -118,12 +118,10 @@ def test_a_tool_that_is_killed_leaves_what_was_seen(tmp_path: Path) -> None:
             lambda: (tmp_path / "verification.csv").exists() and len(verifications(tmp_path)) == 12
         )
     finally:
-        child = subprocess.run(
-            ["pgrep", "-P", str(tool.pid)], stdout=subprocess.PIPE, check=True, text=True
-        )
+        child = Path(f"/proc/{tool.pid}/task/{tool.pid}/children").read_text()
         tool.kill()
         tool.wait()
-        os.killpg(int(child.stdout), signal.SIGKILL)
+        os.killpg(int(child), signal.SIGKILL)
     assert events(tmp_path)[-1]["event"] == "speed"
 
 

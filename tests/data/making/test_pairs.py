@@ -83,7 +83,10 @@ def test_the_form_of_lfw(people: Path) -> None:
     [
         ("person-00/0.jpg", "line 21 of .* is not a pair"),
         ("person-00/0.jpg person-00/1.jpg yes", "line 21 of .* is not a pair"),
-        ("person-00/0.jpg person-00/9.jpg", "line 21 of .* names person-00/9.jpg, which exists"),
+        (
+            "person-00/0.jpg person-00/9.jpg",
+            "line 21 of .* names person-00/9.jpg, which does not exist",
+        ),
         ("person-00/0.jpg person-01/1.jpg 1", "line 21 .* show the same person, but their"),
         ("person-00/0.jpg person-00/1.jpg 0", "line 21 .* show different people, but their"),
     ],

@@ -26,6 +26,10 @@ FILES = {
     "dos.txt": "".join(LINES).replace("\n", "\r\n"),
 }
 
+needs_gnu_patch = pytest.mark.skipif(
+    shutil.which("patch") is None, reason="GNU patch is not installed here"
+)
+
 
 @dataclass
 class Workshop:

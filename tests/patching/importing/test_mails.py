@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.patching.importing.conftest import FILES, Workshop, change, plain
+from tests.patching.importing.conftest import FILES, Workshop, change, needs_gnu_patch, plain
 from tests.support.repositories import git
 
 pytestmark = pytest.mark.long
@@ -150,14 +150,18 @@ def test_a_plain_diff(workshop: Workshop) -> None:
     ran = workshop.take(one, "-p", "0")
     assert ran.code == 0, ran.err
     assert "names no author: Me <me@example.org>" in ran.out
-    # git knows no fuzz, GNU patch does.
+
+
+@needs_gnu_patch
+def test_a_plain_diff_with_fuzz(workshop: Workshop) -> None:
+    """git knows no fuzz, GNU patch does."""
     text = FILES["src/b.c"].replace("row 20\n", "row twenty\n")
-    two = workshop.put("fuzz.diff", plain("src/b.c", text, text.replace("row 22\n", "ROW 22\n")))
-    ran = workshop.take(two)
+    one = workshop.put("fuzz.diff", plain("src/b.c", text, text.replace("row 22\n", "ROW 22\n")))
+    ran = workshop.take(one)
     assert ran.code == 0, ran.err
     assert "src/b.c: Hunk #1 succeeded at 19 with fuzz 2" in ran.out
-    (_, second) = workshop.stored()
-    assert b" row 20\n" in second.data
+    (patch,) = workshop.stored()
+    assert b" row 20\n" in patch.data
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,18 @@ from pathlib import Path
 import pytest
 
 from mfn_patcher.patching.lint import lint
-from tests.patching.importing.conftest import FILES, LINES, Workshop, change, plain, tree
+from tests.patching.importing.conftest import (
+    FILES,
+    LINES,
+    Workshop,
+    change,
+    needs_gnu_patch,
+    plain,
+    tree,
+)
 from tests.support.repositories import git
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, needs_gnu_patch]
 
 DEP3 = """\
 Description: Say what the program does

@@ -33,7 +33,7 @@ _HELP = f"""Export the network of a checkpoint, from pixels to embedding, to ano
 The format's own runtime runs the result on 64 images, and its embeddings are compared with the
 engine's. If they differ, no file is written, and the message names the first layer that differs.
 A card beside the model says where it comes from, how to use it, and how it was verified. No file
-is overwritten. The default folder is exported, beside the checkpoint.
+is overwritten. By default, files are written to the folder `exported` beside the checkpoint.
 
 \b
 Formats:

@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from mfn_patcher import __version__
 from mfn_patcher.checkpoints.digest import digest
 from mfn_patcher.checkpoints.selection import Model
+from mfn_patcher.children.exported import Floats
 from mfn_patcher.engine import AUTO, choice
 from mfn_patcher.export import card as cards
 from mfn_patcher.export import origin, publishing, reference
@@ -24,6 +27,7 @@ from mfn_patcher.export.reference import EngineRunner, Reference
 from mfn_patcher.progress import task
 
 _RUNS = 30
+_IMAGES_IN_HALF = 8  # whose layers take about 20 MB each
 
 
 @dataclass(frozen=True)
@@ -159,6 +163,8 @@ def _prove(
     found = network.embed(images.pixels)
     agreed = agreement(expected, found)
     if agreed.within(request.limits):
+        if request.half and request.form.computes_half:
+            _check_overflow(files[0].name, network.layers(images.pixels[:_IMAGES_IN_HALF]))
         engine = source.network.name
         return Proof(len(images.pixels), images.source, engine, network.name, agreed)
     number = worst(expected, found, request.limits)
@@ -171,6 +177,23 @@ def _prove(
         f"worst is image {number} of {len(images.pixels)}{where}",
         remedy=f"No file was written.{hint}",
     )
+
+
+def _check_overflow(name: str, layers: Mapping[str, Floats]) -> None:
+    """Check that half precision holds the outputs of all layers.
+
+    The runtime may compute them in single precision, and round none that it does not return.
+
+    Raises:
+        MismatchError: It does not.
+    """
+    for layer, values in layers.items():
+        if not np.isfinite(values).all():
+            raise MismatchError(
+                f"{name} overflows where half precision is computed: numbers of layer {layer} "
+                "exceed 65504",
+                remedy="No file was written. Try without --fp16.",
+            )
 
 
 def _gap(agreed: Agreement) -> str:

@@ -27,7 +27,7 @@ from tests.support.trained import INTERVAL, MODELS, NAME, SHARING
 pytestmark = [pytest.mark.mxnet, SHARING]
 
 SPOIL = Path(__file__).parent / "programs" / "spoil.py"
-KINDS = ("lacking", "unstable", "oversized", "unusual", "half", "double")
+KINDS = ("lacking", "unstable", "oversized", "loud", "unusual", "half", "double")
 
 
 @pytest.fixture
@@ -240,6 +240,17 @@ def test_what_computes_something_else_is_refused(
         # Which is the embedding: on the image that differs most, as far as that of any image.
         of_all, of_layer = re.findall(r"smallest cosine (-?[\d.]+)", ran.err)
         assert of_all == of_layer
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_half_precision_that_overflows_is_refused(
+    tool: Tool, trained: Path, spoiled: Path, exported: Path, tmp_path: Path
+) -> None:
+    assert exported  # so all that it takes is installed
+    command = ("export", f"{spoiled / 'loud' / 'model'},1", "-w", trained, "-o", tmp_path / "out")
+    ran = tool(*command, "--format", "onnx", "--fp16")
+    assert (ran.code, ran.out) == (4, "")
+    assert "numbers of layer conv_1_batchnorm exceed 65504" in ran.err
     assert list((tmp_path / "out").iterdir()) == []
 
 

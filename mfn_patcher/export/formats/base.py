@@ -65,6 +65,8 @@ class Format(ABC):
         limits: how close its results must be in single precision.
         half_limits: how close they must be in half precision; None if it has none.
         batched: whether a network takes several images at once.
+        computes_half: whether a file in half precision also computes in it, rather than only
+            storing weights.
     """
 
     name: ClassVar[str]
@@ -72,6 +74,7 @@ class Format(ABC):
     limits: ClassVar[Limits] = SINGLE
     half_limits: ClassVar[Limits | None] = HALF
     batched: ClassVar[bool] = True
+    computes_half: ClassVar[bool] = False
 
     @abstractmethod
     def files(self, stem: str, number: int, *, half: bool) -> tuple[str, ...]:

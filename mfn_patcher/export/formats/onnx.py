@@ -28,6 +28,7 @@ class Onnx(RunnableFormat):
     summary = "onnxruntime and other software that reads ONNX, operator set 13"
     suffix = ".onnx"
     extra = "onnx"
+    computes_half = True
 
     def files(self, stem: str, number: int, *, half: bool) -> tuple[str, ...]:
         """Return the name of the file."""
@@ -111,7 +112,7 @@ class OnnxNetwork:
                 if name not in known
             )
         session = self._start(model.SerializeToString())
-        names = self._outputs(session)
+        names = [name for node in model.graph.node for name in node.output]
         return dict(zip(names, self._run(session, names, images)))
 
     def _run(self, session: Any, outputs: list[str], images: Pixels) -> list[Floats]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import locale
 import logging
 import os
@@ -81,7 +82,10 @@ class _LogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
-        echo(f"mfn-patch: {level}{self.prefix}{as_typed(record.getMessage())}", err=True)
+        # A message that cannot be written, to a full disk or a reader that is gone, must not end a
+        # training run.
+        with contextlib.suppress(OSError):
+            echo(f"mfn-patch: {level}{self.prefix}{as_typed(record.getMessage())}", err=True)
 
 
 _HANDLER = _LogHandler()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import signal
@@ -180,8 +179,7 @@ class _Copy:
     def _drop_watcher(self, error: Exception) -> None:
         # A bug in the monitoring must not end days of training.
         self._watcher = None
-        with contextlib.suppress(OSError):
-            _LOG.warning("the run is no longer watched, because of a bug in mfn-patch: %r", error)
+        _LOG.warning("the run is no longer watched, because of a bug in mfn-patch: %r", error)
 
     def _write(self, chunk: bytes) -> None:
         if self._output is None:

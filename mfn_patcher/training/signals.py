@@ -62,9 +62,8 @@ class SignalForwarding:
             received = self._received[self._passed - 1]
             signal_group(self._child, received if first else signal.SIGKILL)
             self._on_signal(received)
-            # A message that cannot be written, to a broken pipe or in the middle of another
-            # write, must not end the run.
-            with contextlib.suppress(OSError, RuntimeError):
+            # A message cannot be written in the middle of another one.
+            with contextlib.suppress(RuntimeError):
                 if first:
                     _LOG.info(
                         "%s: waiting for the script to stop; send it again to kill the script",

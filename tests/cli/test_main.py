@@ -251,3 +251,13 @@ def test_json_is_asked_for_by_one_option(tool: Tool, stand_in: StandIn, tmp_path
     for name in re.findall(r"^\| `([a-z ]+)` \|.*schema/", page, re.MULTILINE):
         if name not in ("train",):  # whose record is a file
             assert "--json" in tool(*name.split(), "--help").out, name
+
+
+def test_messages_that_cannot_be_written_end_nothing(stand_in: StandIn, tmp_path: Path) -> None:
+    """As in a log on a full disk; `apply` says what it does there."""
+    command = [sys.executable, "-m", "mfn_patcher", "apply", "-w", str(tmp_path / "w")]
+    command += ["--upstream", str(stand_in.upstream), "--project", str(stand_in.project)]
+    with Path("/dev/full").open("wb") as full:
+        ran = subprocess.run(command, stdout=subprocess.PIPE, stderr=full, text=True, check=False)
+    assert ran.returncode == 0
+    assert "applied to" in ran.stdout

@@ -36,14 +36,13 @@ def hold(prefix: Path, runs: Path) -> Iterator[int]:
     """
     path = _file(prefix)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab", buffering=0) as file:
-        _lock(file, fcntl.LOCK_EX, prefix)
+    with _open_locked(path, prefix) as file:
         file.truncate(0)
         file.write(os.fsencode(runs))
         try:
             yield file.fileno()
         finally:
-            # While it is still locked, so that it cannot be the file of the next run.
+            # While it is still locked, so that it is not the file of the next run.
             with contextlib.suppress(OSError):
                 path.unlink()
 
@@ -56,6 +55,22 @@ def require_free(prefix: Path) -> None:
     """
     with contextlib.suppress(OSError), _file(prefix).open("rb") as file:
         _lock(file, fcntl.LOCK_SH, prefix)
+
+
+def _open_locked(path: Path, prefix: Path) -> BinaryIO:
+    while True:
+        file = path.open("ab", buffering=0)
+        try:
+            _lock(file, fcntl.LOCK_EX, prefix)
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            file.close()
+            raise
+        # The run that held it has removed it since it was opened.
+        file.close()
 
 
 def _file(prefix: Path) -> Path:

@@ -1,0 +1,30 @@
+"""The lock of a prefix."""
+
+from __future__ import annotations
+
+import fcntl
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from mfn_patcher.checkpoints.lock import LockedError, hold
+
+
+def test_the_last_run_ends_while_the_next_one_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock of a file that has been removed keeps nobody else out."""
+    prefix, runs = tmp_path / "model", tmp_path / "runs"
+    real, left = fcntl.flock, [tmp_path / "model.lock"]
+
+    def flock(file: BinaryIO, kind: int) -> None:
+        if left:
+            left.pop().unlink()
+        real(file, kind)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with hold(prefix, runs):
+        assert not left
+        with pytest.raises(LockedError), hold(prefix, runs):
+            pass

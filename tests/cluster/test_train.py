@@ -54,6 +54,7 @@ def applied(tool: Tool, shipped: StandIn, folder: Path, *options: str) -> Path:
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("engines_are_imported_once")
 @pytest.mark.parametrize("engine", ["mxnet", "torch"])
 def test_a_dry_run_prints_every_role(
     tool: Tool,

@@ -12,6 +12,7 @@ from tests.support.tool import Tool, validated
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("engines_are_imported_once")
 def test_git(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert git.version() >= git.OLDEST
     monkeypatch.setattr(git, "OLDEST", (99, 0))

@@ -37,6 +37,7 @@ arguments = ["--network", "y1", "--loss-type", "0", "--lr-steps", "400",
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("engines_are_imported_once")
 def test_a_file_of_ones_own(mine: Path, tool: Tool) -> None:
     found = loading.load(str(mine))
     assert (found.name, found.source, found.expect) == ("mine", None, None)

@@ -106,8 +106,10 @@ def merge(
             continue
         if after == mine:
             continue
-        if before.blob == mine.blob:
-            results[path] = after
+        # As for lines, a change of the mode on either side counts.
+        mode = after.mode if after.mode != before.mode else mine.mode
+        if before.blob == mine.blob and before.is_file == mine.is_file:
+            results[path] = Entry(mode, after.blob)
             continue
         content: bytes | None = None
         conflicting = True
@@ -120,7 +122,6 @@ def merge(
         if conflicting or content is None:
             conflicts.append(Conflict(path, before, mine, after, content))
         else:
-            mode = after.mode if after.mode != before.mode else mine.mode
             results[path] = Entry(mode, write_blob(repository, content))
     return Merged(change_tree(repository, ours, results), tuple(conflicts), tuple(offsets))
 

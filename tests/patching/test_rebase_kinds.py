@@ -168,3 +168,36 @@ def test_a_conflict_beside_new_files_that_are_not_fetched(toy: Toy) -> None:
     assert toy("rebase", "--continue").code == 0
     assert git(toy.workspace, "status", "--porcelain") == b""
     assert not (toy.workspace / "big").exists()
+
+
+def test_a_mode_that_upstream_changed(toy: Toy) -> None:
+    """The patch changes lines of the file, which keeps upstream's mode."""
+    toy.branch("main")
+    toy.write("README.md", "hello there\n")
+    toy.change("src/b.py", 9, "third")
+    toy.take("third/0001-both.patch")
+    (toy.project / "patches" / "series").write_text("third/0001-both.patch\n")
+    shutil.rmtree(toy.project / "patches" / "first")
+    shutil.rmtree(toy.project / "patches" / "second")
+    assert toy("apply").code == 0
+    toy.branch("newer")
+    (toy.upstream / "README.md").chmod(0o755)
+    toy.change("src/b.py", 30, "upstream's")
+    commit(toy.upstream, "a mode")
+    ran = toy("rebase", "--onto", "newer")
+    assert (ran.code, "written: " in ran.out) == (0, True), ran.err
+    assert b"mode" not in toy.patches()["patches/third/0001-both.patch"]
+    assert (toy.workspace / "README.md").stat().st_mode & 0o100
+    assert (toy.workspace / "README.md").read_text() == "hello there\n"
+
+
+def test_a_mode_that_a_later_patch_changes(toy: Toy) -> None:
+    """Edits for an earlier patch do not take it along."""
+    (toy.workspace / "README.md").chmod(0o755)
+    assert toy("new", *NEW).code == 0
+    (toy.workspace / "README.md").write_text("mine\n")
+    ran = toy("refresh", "first/0001")
+    assert ran.code == 0, ran.err
+    assert b"mode" not in toy.patches()["patches/first/0001-a.patch"]
+    assert b"new mode 100755" in toy.patches()["patches/local/0001-mine.patch"]
+    assert toy("check").code == 0

@@ -1,4 +1,4 @@
-"""Paths and files that people give: made absolute, read whole without blocking, never replaced."""
+"""Paths and files that people give: made absolute, read and written whole, replaced if asked."""
 
 from __future__ import annotations
 
@@ -49,6 +49,21 @@ def require_new(path: Path, *, overwrite: bool) -> None:
         raise OutputExistsError(
             f"{path} already exists", remedy="Choose another name, or pass --overwrite."
         )
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file, completely or not at all; what is there is replaced.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def absolute(path: Path, folder: Path) -> str:

@@ -97,7 +97,7 @@ def test_an_empty_path_is_not_the_current_folder(
     [
         (100_000_000, 20, "float32, which is exact up to 16,777,216"),
         (16_777_215, 1, "float32"),
-        (8_388_607, 1, "GB free"),
+        (8_388_607, 1, "MB free"),
     ],
 )
 def test_a_data_set_that_is_too_large(
@@ -135,3 +135,13 @@ def test_signals_that_the_suite_was_started_to_ignore() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False)
     assert ran.returncode == 0
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    files.write(tmp_path / "a", b"old")
+    files.write(tmp_path / "a", b"new")
+    assert (tmp_path / "a").read_bytes() == b"new"
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IsADirectoryError):
+        files.write(tmp_path / "folder", b"new")
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "folder"}

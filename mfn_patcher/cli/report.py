@@ -31,7 +31,7 @@ def report(run_name: str, *, output: Path | None, overwrite: bool, workspace: Pa
     and data set. It is self-contained. By default it is written to report.html in the folder of
     the run, where it replaces an earlier one.
     """
-    from mfn_patcher.files import require_new
+    from mfn_patcher.files import require_new, write
     from mfn_patcher.runs.report import render
     from mfn_patcher.runs.store import find
 
@@ -43,7 +43,5 @@ def report(run_name: str, *, output: Path | None, overwrite: bool, workspace: Pa
     output = output or run.folder / "report.html"
     with task("drawing the page"):
         page = render(run)
-    partial = output.with_name(f"{output.name}.partial")
-    partial.write_text(page, encoding="utf-8", errors="backslashreplace")
-    partial.replace(output)
+    write(output, page.encode(errors="backslashreplace"))
     echo(output)

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 from PIL import Image, ImageDraw, ImageFont
 
+from mfn_patcher import files
 from mfn_patcher.data.images import ImageProblem, load_image, spread
 from mfn_patcher.data.making.source import has_folders_of_images
 from mfn_patcher.data.making.training_files import identity_names
@@ -159,10 +160,8 @@ def draw(rows: Sequence[Row], path: Path) -> None:
         top += _height(row)
     encoded = io.BytesIO()
     sheet.save(encoded, "PNG")
-    partial = path.with_name(f"{path.name}.part")
     try:
-        partial.write_bytes(encoded.getvalue())
-        partial.replace(path)
+        files.write(path, encoded.getvalue())
     except OSError as error:
         raise SheetError(
             f"cannot write {path}: {error.strerror}", remedy="Give another file with -o."

@@ -139,8 +139,8 @@ def _check_room(staging: Path, directory: Path, images: int) -> None:
     free = shutil.disk_usage(staging).free
     if images * IMAGE_BYTES > free:
         raise SynthesisError(
-            f"{images:,} images take about {images * IMAGE_BYTES / 1e9:,.1f} GB, but "
-            f"{directory} has only {free / 1e9:,.1f} GB free",
+            f"{images:,} images take about {images * IMAGE_BYTES / 1e6:,.0f} MB, but "
+            f"{directory} has only {free / 1e6:,.0f} MB free",
             remedy="Give fewer --identities or --images-per-identity, or another directory.",
         )
 

@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from mfn_patcher import files
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.remedies import install
 
@@ -71,6 +72,4 @@ def write(figure: Figure, path: Path) -> None:
         warnings.filterwarnings("ignore", "Glyph .* missing from")
         metadata = {"Date": None} if kind == "svg" else None
         figure.savefig(buffer, format=kind, dpi=150, metadata=metadata)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(buffer.getvalue())
-    partial.replace(path)
+    files.write(path, buffer.getvalue())

@@ -25,15 +25,13 @@ STEPS, BATCH, CLASSES, NUMBERS, SIDE = 50, 8, 10, 16, 16
 LOWER_RATE, VERIFY, SAVE = 20, 25, 30
 
 
-def layer(data: Any, name: str, filters: int, groups: int, stride: int) -> Any:
+def layer(data: Any, name: str, side: int, groups: int = 1, stride: int = 1) -> Any:
     """Return a convolution, batch norm and PReLU, as the networks have them."""
-    kernel = (3, 3) if groups > 1 or filters == NUMBERS else (1, 1)
-    padding = (1, 1) if kernel == (3, 3) else (0, 0)
     data = mx.sym.Convolution(
         data,
-        num_filter=filters,
-        kernel=kernel,
-        pad=padding,
+        num_filter=NUMBERS,
+        kernel=(side, side),
+        pad=(side // 2, side // 2),
         stride=(stride, stride),
         num_group=groups,
         no_bias=True,
@@ -47,10 +45,8 @@ def network() -> Any:
     """Return an embedding and a softmax with a margin, as the script has them."""
     data, label = mx.sym.Variable("data"), mx.sym.Variable("softmax_label")
     data = (data - 127.5) * 0.0078125
-    data = layer(data, "first", NUMBERS, 1, 2)
-    wide = layer(data, "wide", 2 * NUMBERS, 1, 1)
-    wide = layer(wide, "depthwise", 2 * NUMBERS, 2 * NUMBERS, 1)
-    data = data + layer(wide, "narrow", NUMBERS, 1, 1)
+    data = layer(data, "first", 3, stride=2)
+    data = data + layer(layer(data, "depthwise", 3, groups=NUMBERS), "narrow", 1)
     embedding = mx.sym.FullyConnected(data, num_hidden=NUMBERS, name="pre_fc1")
     embedding = mx.sym.BatchNorm(embedding, fix_gamma=True, eps=2e-5, name="fc1")
     weight = mx.sym.L2Normalization(mx.sym.Variable("fc7_weight", shape=(CLASSES, NUMBERS)))

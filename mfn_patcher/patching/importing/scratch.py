@@ -35,6 +35,7 @@ _FIRST_LINES = re.compile(rb"^diff --git (.*)$", re.MULTILINE)
 _SUBMODULES = re.compile(
     rb"^(?:(?:new file|deleted file|old|new) mode|index .*) 160000$", re.MULTILINE
 )
+_BINARY = b"\nGIT binary patch\n"
 # What both programs print about a hunk that is not exactly where the patch says.
 _MOVED = re.compile(r"(Hunk #\d+ succeeded at \d+.*?)\.?$")
 _FILE = re.compile(r"(?:patching file |Checking patch )(.*?)(?:\.\.\.)?$")
@@ -111,6 +112,12 @@ class Scratch:
 
     def _patch(self, source: Source, diff: bytes, kind: str) -> str:
         """Apply a diff with GNU patch."""
+        if _BINARY in diff:
+            raise ImportingError(
+                f"{source.name} changes a binary file, which GNU patch cannot do",
+                remedy="Import this patch and those after it by their own names, instead of that "
+                "of the series: then git applies them.",
+            )
         program = _gnu_patch(source)
         command = [program, f"-p{source.strip}", "--force", "--no-backup-if-mismatch", "--get=0"]
         # Otherwise it would run ed on what looks like a script for it.
@@ -138,7 +145,7 @@ class Scratch:
             return done.stderr.decode(errors="replace")
         except GitError as error:
             said = error.stderr.decode(errors="replace")
-            if b"\nGIT binary patch\n" in diff:
+            if _BINARY in diff:
                 raise _failure(source, said) from error
         _LOG.debug("%s: trying GNU patch, because git says: %s", source.name, said.strip())
         try:

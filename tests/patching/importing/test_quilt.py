@@ -283,6 +283,7 @@ EXISTS = "  old.txt: the patch would create the file, which already exists\n"
         (plain("link", "src/a.c", "src/b.c"), "x.patch", "changes link, which is a link"),
         (NEW.format("120000"), "x.patch", "makes x, which is not a regular file"),
         (NEW.format("160000"), "x.patch", "changes a submodule"),
+        (NEW.format("100644") + "GIT binary patch\n", "x.patch", "by their own names"),
         ("1d\n!touch /tmp/never\n", "x.patch", "neither a unified nor a context diff"),
         ("Binary files a and b differ\n", "x.patch", "neither a unified nor a context diff"),
         (GOOD, "x.patch --fuzz=9", "series:1: option '--fuzz=9' is not supported"),

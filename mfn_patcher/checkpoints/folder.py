@@ -162,7 +162,7 @@ def _read_manifest(path: Path) -> _Manifest | None:
         saved = float(held["saved"])
         # A run that has diverged cannot be resumed usefully.
         figures = dict(held.get("verification", {})).values()
-        if not all(map(math.isfinite, (saved, *figures))):
+        if not (held.get("finite", True) and all(map(math.isfinite, (saved, *figures)))):
             return None
         return _Manifest(
             saved,

@@ -192,8 +192,9 @@ def _left_by(
         writer = record.find_writer(context.runs, path, prefix)
         if writer and _is_of(plan, writer[1]):
             raise ResumeError(
-                f"cannot resume {plan.stage.title}: its checkpoint {path} is incomplete, or was "
-                "saved without a seed and so without its momentum",
+                f"cannot resume {plan.stage.title}: its checkpoint {path} is incomplete, has "
+                "values that are NaN or infinite, or was saved without a seed and so without its "
+                "momentum",
                 remedy=f"Train without --resume; --pretrained {prefix},{number} starts from its "
                 "parameters, at the first step.",
             )

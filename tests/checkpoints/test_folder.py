@@ -92,6 +92,7 @@ def test_the_last_complete_is_the_one_saved_last(prefix: Path) -> None:
     [
         {"saved": float("nan")},
         {"verification": {"lfw": 0.5, "b": float("nan")}},
+        {"finite": False},
         {"saved": [1]},
         {"step": None},
         {"files": []},

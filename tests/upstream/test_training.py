@@ -151,13 +151,17 @@ def test_a_loss_that_is_no_number_stops_the_script(
 ) -> None:
     # The script tells its speed, and with it the loss, after 21 steps of an epoch.
     synthesise(tmp_path / "faces", identities=4, images_per_identity=12, sets=())
-    steps = ("--stage", "2", "--max-steps", "45", "--checkpoint-every", "100", "--batch-size", "2")
-    ran = train(tool, workspace, tmp_path / "faces", *steps, "--", "--lr", "1e20", "--target", "")
+    steps = ("--stage", "2", "--max-steps", "45", "--checkpoint-every", "20", "--batch-size", "2")
+    diverging = ("--", "--lr", "1e20", "--target", "")
+    ran = train(tool, workspace, tmp_path / "faces", *steps, *diverging)
     assert ran.code == 1
     assert "stage 2 (softmax) was stopped: loss is nan at step 21" in ran.err
     assert "--keep-going" in ran.err
     (run,) = records(workspace)
-    assert run["outcome"] == "failed"
+    assert (run["outcome"], run["last_checkpoint"]) == ("failed", 1)
+    resumed = train(tool, workspace, tmp_path / "faces", *steps, "--resume", *diverging)
+    assert resumed.code == 1
+    assert "has values that are NaN or infinite" in resumed.err
 
 
 def test_a_verification_that_is_not_finite_stops_the_script_or_is_survived(

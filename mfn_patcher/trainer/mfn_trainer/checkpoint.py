@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import mxnet as mx
+import numpy as np
 
 from . import pretrained
 from .arguments import LOCAL_STORE, MAY_CHANGE_ON_RESUME, option_of
@@ -97,6 +98,7 @@ def save(prefix: str, number: int, symbol: Any, content: Content, state: State) 
         held = {
             **asdict(state),
             "files": digests,
+            "finite": all(np.isfinite(array.asnumpy()).all() for array in parameters.values()),
             "saved": time.time(),
             # Our engine has a module of that name, MXNet has a function.
             "engine": "torch" if mx.engine == "torch" else "mxnet",

@@ -161,14 +161,15 @@ def _check_sets(
 
 
 def preflight(
-    directory: Path, batch_size: int, targets: Sequence[str] = NAMES
+    directory: Path, batch_size: int, targets: Sequence[str] = NAMES, workers: int = 1
 ) -> tuple[Finding, ...]:
     """Find what would stop the training script, now or hours from now; faster than `check`.
 
     Args:
         directory: directory of the data set.
-        batch_size: images per batch over all devices.
+        batch_size: images per batch over all devices of all workers.
         targets: names of the verification sets that the script will use.
+        workers: number of workers, of which one verifies, with batches of its own part.
 
     Returns:
         Only the errors; none if training can start.
@@ -189,17 +190,20 @@ def preflight(
         findings += found
         if pairs:
             images[path.name] = len(pairs.images)
-    findings += _check_batch(images, batch_size)
+    findings += _check_batch(images, batch_size, workers)
     return tuple(finding for finding in findings if finding.level is Level.ERROR)
 
 
-def _check_batch(images: Mapping[str, int], batch_size: int) -> Iterator[Finding]:
+def _check_batch(images: Mapping[str, int], batch_size: int, workers: int) -> Iterator[Finding]:
     """Find the files with fewer images than a batch; the script only verifies whole batches."""
-    small = {name: count for name, count in images.items() if count < batch_size}
+    shared = {name: 1 if name == "train.rec" else workers for name in images}
+    most = {name: count * shared[name] for name, count in images.items()}
+    small = {name: limit for name, limit in most.items() if limit < batch_size}
     other_sets = "" if "train.rec" in small else ", or name other sets with -- --target"
     remedy = f"Pass --batch-size {min(small.values(), default=0)} or less{other_sets}."
-    for name, count in small.items():
-        detail = f"{count} images are fewer than a batch of {batch_size}"
+    for name in small:
+        batch = batch_size // shared[name]
+        detail = f"{images[name]} images are fewer than a batch of {batch}"
         yield Finding(Level.ERROR, name, detail, remedy)
 
 

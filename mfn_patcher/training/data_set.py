@@ -23,7 +23,8 @@ def check(plan: StagePlan, context: RunContext) -> list[Finding]:
     """
     folder = context.resolve(plan.data_dir)
     targets = NAMES if plan.targets is None else plan.targets
-    findings = list(preflight(folder, plan.batch_size, targets))
+    workers = plan.batch_size // (int(plan.value("--per-batch-size") or 1) * (plan.devices or 1))
+    findings = list(preflight(folder, plan.batch_size, targets, workers))
     present = set_names(folder) if folder.is_dir() else []
     missing = [name for name in targets if name and name not in present]
     none = not set(targets).intersection(present)

@@ -343,6 +343,10 @@ def test_preflight(pristine: Path, tmp_path: Path) -> None:
     assert [finding.check for finding in preflight(pristine, 41, ["lfw"])] == [
         "train.rec", "lfw.bin",
     ]  # fmt: skip
+    # One of two workers verifies, with batches of half the size.
+    assert [finding.check for finding in preflight(pristine, 80, ["lfw"], 2)] == ["train.rec"]
+    (_, small) = preflight(pristine, 82, ["lfw"], 2)
+    assert (small.check, small.detail) == ("lfw.bin", "40 images are fewer than a batch of 41")
     found = preflight(pristine, 41, ["lfw"])
     assert {finding.remedy for finding in found} == {"Pass --batch-size 20 or less."}
     synthesise(tmp_path, identities=9, images_per_identity=5)

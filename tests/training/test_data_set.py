@@ -33,11 +33,17 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def said(
-    folder: Path, recipe_name: str = DEFAULT, batch_size: int = 8, script: tuple[str, ...] = ()
+    folder: Path,
+    recipe_name: str = DEFAULT,
+    batch_size: int = 8,
+    script: tuple[str, ...] = (),
+    workers: int | None = None,
 ) -> list[tuple[Level, str]]:
     """Return the level and remedy of each finding about the data set of a recipe's first stage."""
     recipe = loading.load(recipe_name)
-    options = Options(data_dir=folder, batch_size=batch_size, cpu=True, script_arguments=script)
+    options = Options(
+        data_dir=folder, batch_size=batch_size, cpu=True, script_arguments=script, workers=workers
+    )
     plan, *_ = plan_chain(recipe, recipe.stages, options)
     context = RunContext(folder.parent, "python", {}, Code())
     return [(each.level, each.remedy) for each in data_set.check(plan, context)]
@@ -46,6 +52,13 @@ def said(
 def test_the_recipe_for_own_faces_measures_the_set_that_is_drawn(own: Path) -> None:
     assert loading.load(DRAWN_RECIPE).stages[0].value("--target") == DRAWN
     assert said(own, DRAWN_RECIPE) == []
+
+
+def test_only_one_of_several_workers_verifies(own: Path) -> None:
+    """40 images are fewer than a batch of 48, but not fewer than half of it."""
+    too_large = (Level.ERROR, "Pass --batch-size 24 or less.")
+    assert said(own, DRAWN_RECIPE, batch_size=48) == [too_large] * 2
+    assert said(own, DRAWN_RECIPE, batch_size=48, workers=2) == [too_large]
 
 
 def test_another_recipe_on_own_faces(own: Path) -> None:

@@ -71,15 +71,17 @@ def steps() -> list[dict[str, Any]]:
 
 
 def run_step(step: dict[str, Any], folder: Path, tag: str) -> subprocess.CompletedProcess[str]:
-    (folder / "temporary").mkdir(exist_ok=True)
-    # The runner's Python, which is not that of an environment.
-    path = f"{Path(sys.executable).resolve().parent}:{os.environ['PATH']}"
+    python = folder / "temporary" / "bin" / "python"
+    if not python.exists():
+        # The runner's Python, which is not that of an environment.
+        python.parent.mkdir(parents=True)
+        python.symlink_to(Path(sys.executable).resolve())
     return subprocess.run(
         ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
         cwd=folder,
         env={
             **os.environ,
-            "PATH": path,
+            "PATH": f"{python.parent}:{os.environ['PATH']}",
             "GITHUB_REF_NAME": tag,
             "RUNNER_TEMP": str(folder / "temporary"),
         },

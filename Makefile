@@ -24,7 +24,7 @@ lint: .venv/dev  ## lint and types
 	$(call timed,$(BIN)/ruff format --check)
 	$(call timed,$(BIN)/mypy)
 
-test: lint .venv/junit-10.xsd .venv/ncnn  ## lint, types and tests
+test: .venv/ncnn lint .venv/junit-10.xsd  ## lint, types and tests
 	$(call timed,$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder)
 
 quick: lint  ## lint, types and the fast tests, in about a minute

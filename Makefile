@@ -6,8 +6,6 @@ PYTHON ?= $(or $(shell for each in $(PYTHONS); do \
 BIN := .venv/bin
 # MXNet up to Python 3.11, else PyTorch. Asked of the environment once it is there.
 ENGINE = $$($(BIN)/python -c 'import sys; print("cpu" if sys.version_info < (3, 12) else "torch")')
-# Compiling all modules would take half of the time, and most of them are never imported.
-INSTALL := $(BIN)/pip install --quiet --no-compile
 
 .PHONY: bench demo dist docs lint quick test test-slow clean
 
@@ -53,22 +51,22 @@ clean:
 	@$(PYTHON) -m venv .venv || { echo "Install the venv module: apt-get install python3-venv" >&2; exit 1; }
 
 .venv/docs: pyproject.toml | .venv/bin/pip
-	$(INSTALL) --editable ".[docs]"
+	$(BIN)/pip install --quiet --editable ".[docs]"
 	touch $@
 
 .venv/dist: | .venv/bin/pip
-	$(INSTALL) build
+	$(BIN)/pip install --quiet build
 	touch $@
 
 .venv/engine: pyproject.toml | .venv/bin/pip
 	@echo "installing the tool and its engine into .venv, which downloads up to some GB the first time"
-	@$(INSTALL) --editable ".[$(ENGINE),plot]"
+	@$(BIN)/pip install --quiet --editable ".[$(ENGINE),plot]"
 	@touch $@
 
 .venv/dev: pyproject.toml | .venv/bin/pip
 	@echo "installing the tool, its engines and what its tests use, which downloads up to some GB"
-	@$(INSTALL) --editable ".[$(ENGINE),dev]"
-	@$(INSTALL) --no-deps pnnx==20261020
+	@$(BIN)/pip install --quiet --editable ".[$(ENGINE),dev]"
+	@$(BIN)/pip install --quiet --no-deps pnnx==20261020
 	@touch .venv/engine $@
 
 # What the programs in the documents are compiled against.

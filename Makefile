@@ -23,6 +23,8 @@ lint: .venv/dev  ## lint and types
 	$(call timed,$(BIN)/mypy)
 
 test: .venv/ncnn lint .venv/junit-10.xsd  ## lint, types and tests
+	# Tests start programs of ours hundreds of times, and some environments keep no bytecode.
+	@$(BIN)/python -m compileall -q mfn_patcher
 	$(call timed,$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder)
 
 quick: lint  ## lint, types and the fast tests, in about a minute

@@ -96,9 +96,9 @@ def build_chain(repository: Repository, series: Series, patches: Sequence[Patch]
     # The commits are returned by id; no ref to them remains.
     orders.append(b"reset %s\nfrom %s\n\n" % (_BUILDING, ABSENT.encode()))
     orders += [b"get-mark :%d\n" % number for number in range(1, len(offsets) + 1)]
-    commits = repository.out(
-        "fast-import", "--quiet", "--done", stdin=b"".join([*orders, b"done\n"])
-    )
+    # On a file system that ignores case, git would change the file of another spelling instead.
+    how = ("-c", "core.ignorecase=false", "fast-import", "--quiet", "--done")
+    commits = repository.out(*how, stdin=b"".join([*orders, b"done\n"]))
     return [
         Link(patch.name, patch.digest, commit, moved)
         for patch, commit, moved in zip(patches, commits.split(), offsets)

@@ -46,6 +46,17 @@ class InTheWayError(MfnPatchError):
         )
 
 
+class SameNameError(MfnPatchError):
+    """The file system takes two files of a commit for one; nothing was changed."""
+
+    def __init__(self, one: str, other: str) -> None:
+        super().__init__(
+            f"the file system of the workspace takes {one} and {other} for one file",
+            remedy="Use --workspace to name a folder on a file system that distinguishes upper and "
+            "lower case, or leave one of them out of `paths` in upstream.toml.",
+        )
+
+
 @dataclass(frozen=True)
 class Move:
     """A move of branch, index and work tree.
@@ -129,6 +140,7 @@ class Transaction:
         Raises:
             InTheWayError: it would.
             ReadOnlyError: a folder cannot be written.
+            SameNameError: two files have names that the file system does not distinguish.
         """
         plan = self._plan(move, self._git.resolve("HEAD"), self._skipped())
         if plan.foreign:
@@ -233,6 +245,10 @@ class Transaction:
         for side in (*shown, target):
             for path, entry in side.items():
                 kept.setdefault(fold(path), set()).add(entry)
+        names: dict[str, str] = {}
+        for path in target:
+            if (other := names.setdefault(fold(path), path)) != path:
+                raise SameNameError(other, path)
         plan = _Plan()
         for path in sorted(set(target).union(*shown)):
             if not shown or any(side.get(path) != target.get(path) for side in shown):

@@ -353,6 +353,33 @@ def test_another_spelling_where_case_does_not_count(applied: Toy) -> None:
     assert (toy.workspace / "readme.md").read_text() == "hello\n"
 
 
+def test_a_patch_of_the_spelling_where_case_does_not_count(toy: Toy) -> None:
+    """It gives the same commit as elsewhere."""
+    git(toy.upstream, "mv", "README.md", "readme.md")
+    toy.take("second/0001-spelling.patch")
+    commits = []
+    for ignores in ("false", "true"):
+        assert toy("apply", "--stack", "first").code == 0
+        git(toy.workspace, "config", "core.ignorecase", ignores)
+        assert toy("apply").code == 0
+        commits.append(git(toy.workspace, "rev-parse", "HEAD"))
+        assert (toy.workspace / "readme.md").read_text() == "hello\n"
+        shutil.rmtree(toy.workspace)
+    assert commits[0] == commits[1]
+
+
+def test_two_spellings_where_case_does_not_count(toy: Toy) -> None:
+    toy.write("readme.md", "another\n")
+    toy.take("second/0001-another.patch")
+    assert toy("apply", "--stack", "first").code == 0
+    git(toy.workspace, "config", "core.ignorecase", "true")
+    before = toy.work_tree()
+    ran = toy("apply")
+    assert (ran.code, "takes README.md and readme.md for one file" in ran.err) == (1, True), ran.err
+    assert toy.work_tree() == before
+    assert "Nothing to do" in toy("apply", "--stack", "first").out
+
+
 def test_the_folder_of_saved_files_is_a_link(applied: Toy) -> None:
     toy = applied
     (toy.folder / "outside").mkdir()

@@ -344,8 +344,8 @@ def test_a_second_apply_waits_for_the_first(bench: Bench) -> None:
 def test_git_commands_are_logged_on_request(bench: Bench) -> None:
     verbose = bench.apply("--verbose", "--stack", "fixes")
     assert verbose.code == 0, verbose.err
-    assert "mfn-patch: debug: git fast-import --quiet --done\n" in verbose.err
+    assert "mfn-patch: debug: git -c core.ignorecase=false fast-import --quiet" in verbose.err
     normal = bench.apply("--stack", "port")
-    assert (normal.code, "git fast-import" in normal.err) == (0, False)
+    assert (normal.code, "fast-import" in normal.err) == (0, False)
     quiet = bench.apply("--quiet", "--dry-run")
     assert (quiet.code, quiet.err) == (0, "")

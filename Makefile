@@ -73,7 +73,7 @@ clean:
 
 # What the programs in the documents are compiled against.
 .venv/ncnn: | .venv/dev
-	$(BIN)/python tests/support/ncnn_sdk.py $@
+	@MAKEFLAGS= $(BIN)/python tests/support/ncnn_sdk.py $@  # cmake starts a make of its own
 
 # The schema of JUnit reports is Jenkins's, and pytest's source distribution carries it.
 .venv/junit-10.xsd: .venv/dev

@@ -71,9 +71,9 @@ clean:
 	@$(BIN)/pip install --quiet --no-deps pnnx==20261020
 	@touch .venv/engine $@
 
-# What the programs in the documents are compiled against.
+# What the programs in the documents are compiled against. It starts a make of its own.
 .venv/ncnn: | .venv/dev
-	@MAKEFLAGS= $(BIN)/python tests/support/ncnn_sdk.py $@  # cmake starts a make of its own
+	MAKEFLAGS= $(BIN)/python tests/support/ncnn_sdk.py $@
 
 # The schema of JUnit reports is Jenkins's, and pytest's source distribution carries it.
 .venv/junit-10.xsd: .venv/dev

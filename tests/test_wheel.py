@@ -122,9 +122,7 @@ def test_a_release_builds_and_tries_the_distributions(
     for step in steps():
         ran = run_step(step, checkout, f"v{mfn_patcher.__version__}")
         assert ran.returncode == 0, f"{step}\n{ran.stdout}\n{ran.stderr}"
-    assert "--network y1" in ran.stdout
-    tried = checkout / "temporary"
-    assert git(tried / "insightface", "log", "-1", "--format=%s").strip()
+    assert "Next, on a GPU machine with MS1M" in ran.stdout
     (sdist,) = (checkout / "dist").glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}

@@ -330,7 +330,10 @@ class Transaction:
     def _write_patterns(self, patterns: Iterable[str] | None) -> None:
         if patterns is not None and self.owns_patterns:
             lines = (_SPARSE_MARK, *(f"{line}\n" for line in patterns))
-            self._sparse.write_bytes(os.fsencode("".join(lines)))
+            # Never half written: an empty file would be the user's, and hide everything.
+            new = self._sparse.with_suffix(".new")
+            new.write_bytes(os.fsencode("".join(lines)))
+            new.replace(self._sparse)
 
     def _settle(self, move: Move) -> None:
         orders = f"update {PIN} {move.pin}\nupdate {APPLIED} {move.to}\n"

@@ -14,7 +14,7 @@ from mfn_patcher.checkpoints.lock import LockedError, hold
 def test_the_last_run_ends_while_the_next_one_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The lock of a file that has been removed keeps nobody else out."""
+    """A run that locked a file after its removal would not keep other runs out."""
     prefix, runs = tmp_path / "model", tmp_path / "runs"
     real, left = fcntl.flock, [tmp_path / "model.lock"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 from typing import TYPE_CHECKING
@@ -17,6 +18,24 @@ _MOST = 16 << 20  # bytes; even all of upstream as patches is smaller
 
 class OutputExistsError(MfnPatchError):
     """A file to write exists already."""
+
+
+def try_lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
+    """Lock an open file or folder without waiting; return whether nobody else has locked it.
+
+    Where the file system has no locks, it is taken for free.
+
+    Args:
+        descriptor: the open file.
+        kind: ``fcntl.LOCK_EX`` or ``fcntl.LOCK_SH``.
+    """
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def read(path: Path) -> bytes:

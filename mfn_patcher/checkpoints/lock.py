@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mfn_patcher.errors import MfnPatchError
+from mfn_patcher.files import try_lock
 
 
 class LockedError(MfnPatchError):
@@ -78,13 +79,9 @@ def _file(prefix: Path) -> Path:
 
 
 def _lock(file: BinaryIO, kind: int, prefix: Path) -> None:
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not try_lock(file.fileno(), kind):
         runs = os.fsdecode(_file(prefix).read_bytes())
         raise LockedError(
             f"a run that saves to {prefix} is still running; its record is in {runs}",
             remedy="Wait for it or stop it, or choose another folder with --models-dir.",
-        ) from None
-    except OSError:
-        pass  # the file system has no locks
+        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -10,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mfn_patcher.errors import MfnPatchError
+from mfn_patcher.files import try_lock
 
 STAGING = ".mfn-patch-unfinished"
 """Name of the temporary directory, which is inside the directory of the data set."""
@@ -81,15 +81,11 @@ def _stage(
 def _locked(directory: Path, error_type: type[MfnPatchError]) -> Iterator[None]:
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not try_lock(descriptor):
             raise error_type(
                 f"another process is writing a data set to {directory}",
                 remedy="Wait until it has finished, or give another directory.",
-            ) from None
-        except OSError:
-            pass  # the file system has no locks
+            )
         yield
     finally:
         os.close(descriptor)

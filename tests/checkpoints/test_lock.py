@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 from pathlib import Path
-from typing import BinaryIO
 
 import pytest
 
@@ -18,10 +17,10 @@ def test_the_last_run_ends_while_the_next_one_starts(
     prefix, runs = tmp_path / "model", tmp_path / "runs"
     real, left = fcntl.flock, [tmp_path / "model.lock"]
 
-    def flock(file: BinaryIO, kind: int) -> None:
+    def flock(descriptor: int, kind: int) -> None:
         if left:
             left.pop().unlink()
-        real(file, kind)
+        real(descriptor, kind)
 
     monkeypatch.setattr(fcntl, "flock", flock)
     with hold(prefix, runs):

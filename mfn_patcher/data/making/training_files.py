@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from array import array
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 
@@ -52,13 +51,8 @@ class TrainingFiles:
     def __enter__(self) -> TrainingFiles:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._records.__exit__(kind, error, trace)
+    def __exit__(self, *raised: object) -> None:
+        self._records.__exit__(*raised)
         self._list.close()
         self._names.close()
 

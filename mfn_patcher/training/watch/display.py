@@ -8,7 +8,6 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from mfn_patcher.printable import one_line, visible
@@ -91,12 +90,7 @@ class Display:
         self._live.start(refresh=True)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._look()
         if self._worker:
             self._worker = dataclasses.replace(self._worker, phase="")  # it has ended

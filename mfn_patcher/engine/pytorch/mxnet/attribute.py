@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from types import TracebackType
 
 _scopes = threading.local()
 
@@ -21,12 +20,7 @@ class AttrScope:
         _stack().append({**current(), **self._attributes})
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         _stack().pop()
 
 

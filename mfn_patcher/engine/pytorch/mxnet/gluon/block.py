@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from types import TracebackType
 from typing import Any
 
 from .. import name as naming
@@ -69,14 +68,9 @@ class _Scope:
         names.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         previous, names = self._previous.pop()
-        names.__exit__(kind, error, trace)
+        names.__exit__(*raised)
         _Scope._current.value = previous
 
 

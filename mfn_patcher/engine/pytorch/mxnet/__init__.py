@@ -16,13 +16,13 @@ from typing import Any
 
 from .attribute import AttrScope
 from .base import MXNetError, OutOfScopeError
-from .context import Context, cpu, current_context, gpu
+from .context import Context, cpu, gpu
 
 __version__ = "1.9.1"
 engine = "torch"
 """Distinguishes this package from MXNet itself, which has no such attribute."""
 
-__all__ = ["AttrScope", "Context", "MXNetError", "cpu", "current_context", "engine", "gpu"]
+__all__ = ["AttrScope", "Context", "MXNetError", "cpu", "engine", "gpu"]
 
 # MXNet's short names for its modules.
 _ALIASES = {

@@ -103,14 +103,10 @@ def _parse_shape(text: str) -> tuple[int | None, ...]:
     return entries
 
 
-def _parse_optional_int(text: str) -> int | None:
-    return None if text == "None" else int(text)
-
-
 _PARSERS: dict[str, Callable[[str], Any]] = {
     "bool": _parse_bool,
     "float": _parse_float,
     "int": int,
-    "optional int": _parse_optional_int,
+    "optional int": lambda text: None if text == "None" else int(text),
     "shape": _parse_shape,
 }

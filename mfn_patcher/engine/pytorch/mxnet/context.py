@@ -33,11 +33,6 @@ def gpu(device_id: int = 0) -> Context:
     return Context("gpu", device_id)
 
 
-def current_context() -> Context:
-    """Return the default device of arrays."""
-    return cpu()
-
-
 def num_gpus() -> int:
     """Return the number of GPUs that PyTorch sees."""
     import torch

@@ -16,7 +16,7 @@ Attributes = dict[str, Any]
 Code = Callable[[Attributes, Sequence[str], bool], str]
 
 
-def expression(template: str) -> Callable[[Attributes, Sequence[str], bool], str]:
+def expression(template: str) -> Code:
     """Return code from a template, which inserts inputs by position and attributes by name."""
 
     def code(values: Attributes, inputs: Sequence[str], _: bool) -> str:

@@ -145,14 +145,6 @@ class ExecutorGroup:
         """Return the outputs of the last batch, on the first device."""
         return [_join(parts) for parts in zip(*(each.outputs for each in self.execs))]
 
-    def gradients_of(self, names: Sequence[str]) -> list[NDArray | None]:
-        """Return the gradients of data."""
-        found = [[each.grad_dict[name] for each in self.execs] for name in names]
-        return [
-            _join([part for part in parts if part is not None]) if parts[0] else None
-            for parts in found
-        ]
-
     def add_gradients(self) -> None:
         """Add the gradients of the parameters of all devices to those of the first."""
         found = zip(*self.grad_arrays)

@@ -47,10 +47,9 @@ class DataBatch:
         data: Sequence[NDArray],
         label: Sequence[NDArray] | None = None,
         pad: int | None = None,
-        index: Any = None,
     ) -> None:
         """Create a batch."""
-        self.data, self.label, self.pad, self.index = data, label, pad, index
+        self.data, self.label, self.pad = data, label, pad
 
 
 class DataIter:

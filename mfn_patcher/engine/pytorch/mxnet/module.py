@@ -67,7 +67,7 @@ class Module:
             raise ValueError(f"the symbol has no argument {', '.join(missing)}")
         self.data_names = list(data_names)
         self.label_names = [name for name in label_names or () if name in arguments]
-        inputs = {*self.data_names, *self.label_names}
+        inputs = (*self.data_names, *self.label_names)
         self._param_names = [name for name in arguments if name not in inputs]
         self._aux_names = symbol.list_auxiliary_states()
         self.output_names = symbol.list_outputs()
@@ -83,8 +83,6 @@ class Module:
         data_shapes: Sequence[Any],
         label_shapes: Sequence[Any] | None = None,
         for_training: bool = True,
-        inputs_need_grad: bool = False,
-        force_rebind: bool = False,
     ) -> None:
         """Allocate memory for the network.
 
@@ -92,36 +90,28 @@ class Module:
             data_shapes: name and shape of each data argument.
             label_shapes: name and shape of each label argument; None for no labels.
             for_training: whether to compute gradients.
-            inputs_need_grad: whether to also compute the gradients of the data.
-            force_rebind: whether to bind again, keeping the parameters.
 
         Raises:
             MXNetError: Shapes do not match, or the device has too little memory.
         """
-        if self.binded and not force_rebind:
+        if self.binded:
             self.logger.warning("Already bound, ignoring bind()")
             return
-        held = self.get_params() if self.binded and self.params_initialized else None
         self.data_shapes = [_describe(item) for item in data_shapes]
         self.label_shapes = [_describe(item) for item in label_shapes or ()]
         self.for_training = for_training
         described = [*self.data_shapes, *self.label_shapes]
-        inputs = [item for item in described if item.name in self._inputs()]
+        names = (*self.data_names, *self.label_names)
+        inputs = [item for item in described if item.name in names]
         kind = torch_type(self.data_shapes[0].dtype)
-        wanted = [*self._param_names, *(self.data_names if inputs_need_grad else ())]
+        gradients = self._param_names if for_training else None
         images = self.data_shapes[0].shape[0]
         executors = []
         for device, share in zip(self._devices, split_evenly(images, len(self._devices))):
             known = {item.name: (share, *item.shape[1:]) for item in inputs}
-            gradients = wanted if for_training else None
             executors.append(bind(self.symbol, device, known, kind, gradients))
         self._exec_group = ExecutorGroup(executors, self._param_names, images)
         self.binded = True
-        if held:
-            self.set_params(*held)
-
-    def _inputs(self) -> list[str]:
-        return [*self.data_names, *self.label_names]
 
     # Parameters.
 
@@ -132,7 +122,6 @@ class Module:
         aux_params: Mapping[str, NDArray] | None = None,
         allow_missing: bool = False,
         force_init: bool = False,
-        allow_extra: bool = False,
     ) -> None:
         """Initialise parameters and moving averages.
 
@@ -142,7 +131,6 @@ class Module:
             aux_params: moving averages by name.
             allow_missing: whether given parameters may be incomplete; missing ones are drawn.
             force_init: whether to initialise again.
-            allow_extra: whether to accept names that the network lacks.
 
         Raises:
             MXNetError: A parameter is missing, or has another shape.
@@ -158,10 +146,9 @@ class Module:
             (arg_params, self._param_names, executor.arg_dict),
             (aux_params, self._aux_names, executor.aux_dict),
         ):
-            if given and not allow_extra:
-                extra = sorted(set(given) - set(names))
-                if extra and not allow_missing:
-                    raise MXNetError(f"the network has no {', '.join(extra)}")
+            extra = sorted(set(given or ()) - set(names))
+            if extra and not allow_missing:
+                raise MXNetError(f"the network has no {', '.join(extra)}")
             for name in sorted(names):
                 target = arrays[name]
                 if given and name in given:
@@ -181,15 +168,10 @@ class Module:
         return self._exec_group.read()
 
     def set_params(
-        self,
-        arg_params: Mapping[str, NDArray],
-        aux_params: Mapping[str, NDArray],
-        allow_missing: bool = False,
-        force_init: bool = True,
-        allow_extra: bool = False,
+        self, arg_params: Mapping[str, NDArray], aux_params: Mapping[str, NDArray]
     ) -> None:
-        """Set parameters and moving averages; arguments as for :meth:`init_params`."""
-        self.init_params(None, arg_params, aux_params, allow_missing, force_init, allow_extra)
+        """Set all parameters and moving averages."""
+        self.init_params(None, arg_params, aux_params, force_init=True)
 
     # Steps.
 
@@ -231,25 +213,18 @@ class Module:
         """Return the outputs of the last batch."""
         return self._exec_group.outputs()
 
-    def get_input_grads(self) -> list[NDArray | None]:
-        """Return the gradients of the data, if the module was bound for them."""
-        return self._exec_group.gradients_of(self.data_names)
-
-    def init_optimizer(
-        self, kvstore: Any = "local", optimizer: Optimizer | None = None, force_init: bool = False
-    ) -> None:
+    def init_optimizer(self, kvstore: Any = "local", optimizer: Optimizer | None = None) -> None:
         """Set the optimizer.
 
         Args:
             kvstore: ``local`` or ``device`` if this process trains alone; otherwise a store, which
                 brings the parameters to start from and adds up the gradients of all workers.
             optimizer: the optimizer.
-            force_init: whether to replace an existing one.
 
         Raises:
             OutOfScopeError: The optimizer or a store for several workers is only a name.
         """
-        if self.optimizer_initialized and not force_init:
+        if self.optimizer_initialized:
             self.logger.warning("optimizer already initialized, ignoring...")
             return
         self._store = kvstore if isinstance(kvstore, KVStoreBase) else None
@@ -274,7 +249,6 @@ class Module:
                 self._store.init(name, parameters[name])
             self.set_params(parameters, averages)
         self._optimizer = optimizer
-        self._states = None
         self.optimizer_initialized = True
 
     def update(self) -> None:

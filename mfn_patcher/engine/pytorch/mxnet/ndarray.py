@@ -17,6 +17,7 @@ from . import files
 from .base import MXNetError, out_of_scope
 from .context import Context, cpu
 from .kernels import pick as _pick
+from .kernels import slice_axis as _slice_axis
 
 __getattr__ = out_of_scope("mxnet.ndarray")
 
@@ -114,12 +115,6 @@ class NDArray:
     def asnumpy(self) -> npt.NDArray[Any]:
         """Wait until the array is computed, and return a NumPy copy."""
         return np.array(self._tensor.detach().cpu().numpy(), order="C", copy=True)
-
-    def asscalar(self) -> Any:
-        """Return the only element as a number."""
-        if self.size != 1:
-            raise ValueError("the array does not have exactly one element")
-        return self._tensor.item()
 
     def as_in_context(self, context: Context) -> NDArray:
         """Return the array on a device; itself if it is already there."""
@@ -252,9 +247,9 @@ def full(
     shape: int | Sequence[int], val: float, ctx: Context | None = None, dtype: Any = "float32"
 ) -> NDArray:
     """Return an array filled with one number."""
-    extents = (shape,) if isinstance(shape, int) else tuple(shape)
-    device = torch_device(ctx or cpu())
-    return NDArray(torch.full(extents, val, dtype=torch_type(dtype), device=device))
+    made = empty(shape, ctx, dtype)
+    made.tensor.fill_(val)
+    return made
 
 
 def zeros(
@@ -305,8 +300,7 @@ def transpose(data: NDArray, axes: Sequence[int]) -> NDArray:
 
 def slice_axis(data: NDArray, axis: int, begin: int, end: int | None) -> NDArray:
     """Return a copy of a range of an axis."""
-    bounds = range(data.shape[axis])[begin:end]
-    return NDArray(data.tensor.narrow(axis, bounds.start, len(bounds)).clone())
+    return NDArray(_slice_axis(data.tensor, axis, begin, end).clone())
 
 
 def pick(data: NDArray, index: NDArray, axis: int = -1) -> NDArray:

@@ -55,27 +55,11 @@ class Optimizer:
             raise OutOfScopeError(f"mxnet.optimizer with {', '.join(given)}")
         self.lr, self.wd, self.rescale_grad = learning_rate, wd, rescale_grad
         self.idx2name = dict(param_idx2name or {})
-        self._attributes = sym.attr_dict() if sym is not None else {}
-        self._arguments = sym.list_arguments() if sym is not None else []
-        self.lr_mult: dict[str, float] = {}
-        self.wd_mult: dict[str, float] = {}
-        self.set_lr_mult({})
-        self.set_wd_mult({})
-
-    def set_lr_mult(self, multipliers: Mapping[str, float]) -> None:
-        """Set multipliers of the learning rate by name, which override those of the symbol."""
-        self.lr_mult = {**self._declared("__lr_mult__"), **multipliers}
-
-    def set_wd_mult(self, multipliers: Mapping[str, float]) -> None:
-        """Set multipliers of the weight decay by name, which override those of the symbol."""
+        self.lr_mult = _declared(sym, "__lr_mult__")
         exempt = {
             name: 0.0 for name in self.idx2name.values() if not name.endswith(("_weight", "_gamma"))
         }
-        self.wd_mult = {**exempt, **self._declared("__wd_mult__"), **multipliers}
-
-    def _declared(self, key: str) -> dict[str, float]:
-        found = {name: self._attributes.get(name, {}).get(key) for name in self._arguments}
-        return {name: float(value) for name, value in found.items() if value is not None}
+        self.wd_mult = {**exempt, **_declared(sym, "__wd_mult__")}
 
     def _get_lrs(self, indices: Sequence[int]) -> list[float]:
         names = [self.idx2name.get(index, "") for index in indices]
@@ -98,6 +82,15 @@ class Optimizer:
     ) -> None:
         """Update parameters in place."""
         raise NotImplementedError
+
+
+def _declared(sym: Symbol | None, key: str) -> dict[str, float]:
+    """Return the multipliers that the variables of a symbol have, by name."""
+    if sym is None:
+        return {}
+    attributes = sym.attr_dict()
+    found = {name: attributes.get(name, {}).get(key) for name in sym.list_arguments()}
+    return {name: float(value) for name, value in found.items() if value is not None}
 
 
 class SGD(Optimizer):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from .base import out_of_scope
-from .ndarray import NDArray
+from .ndarray import NDArray, empty
 
 __getattr__ = out_of_scope("mxnet.random")
 
@@ -23,8 +23,9 @@ def seed(seed_state: int) -> None:
 
 def normal(loc: float = 0, scale: float = 1, shape: int | Sequence[int] = 1) -> NDArray:
     """Return an array of normally distributed numbers."""
-    extents = (shape,) if isinstance(shape, int) else tuple(shape)
-    return NDArray(torch.empty(extents).normal_(loc, scale))
+    drawn = empty(shape)
+    drawn.tensor.normal_(loc, scale)
+    return drawn
 
 
 # Without a seed, MXNet draws the same numbers in every process; PyTorch would not.

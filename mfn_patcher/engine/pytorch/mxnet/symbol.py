@@ -105,14 +105,6 @@ class Symbol:
             [(node, output) for node in self._nodes() for output in range(node.visible())]
         )
 
-    def attr(self, key: str) -> str | None:
-        """Return an attribute by its name; None if it is not set."""
-        return self._outputs[0][0].attributes.get(key)
-
-    def list_attr(self) -> dict[str, str]:
-        """Return the attributes of the node."""
-        return dict(self._outputs[0][0].attributes)
-
     def attr_dict(self) -> dict[str, dict[str, str]]:
         """Return the attributes of all nodes that have any, by node name.
 

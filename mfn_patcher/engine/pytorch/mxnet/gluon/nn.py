@@ -123,20 +123,27 @@ class Activation(_Layer):
 
 
 class _Pooling(_Layer):
+    _kind: str
+
     def __init__(
-        self, kind: str, size: Any, strides: Any, padding: Any, more: dict[str, Any]
+        self,
+        pool_size: int | Sequence[int] = 2,
+        strides: int | Sequence[int] | None = None,
+        padding: int | Sequence[int] = 0,
     ) -> None:
+        """Create the layer."""
+        counted = {"count_include_pad": True} if self._kind == "avg" else {}
         super().__init__(
             "Pooling",
             {
-                "kernel": _pair(size),
-                "stride": _pair(size if strides is None else strides),
+                "kernel": _pair(pool_size),
+                "stride": _pair(pool_size if strides is None else strides),
                 "pad": _pair(padding),
                 "global_pool": False,
-                "pool_type": kind,
+                "pool_type": self._kind,
                 "layout": "NCHW",
                 "pooling_convention": "valid",
-                **more,
+                **counted,
             },
         )
 
@@ -147,27 +154,13 @@ class _Pooling(_Layer):
 class MaxPool2D(_Pooling):
     """The maximum of windows of (N, C, H, W)."""
 
-    def __init__(
-        self,
-        pool_size: int | Sequence[int] = 2,
-        strides: int | Sequence[int] | None = None,
-        padding: int | Sequence[int] = 0,
-    ) -> None:
-        """Create the layer."""
-        super().__init__("max", pool_size, strides, padding, {})
+    _kind = "max"
 
 
 class AvgPool2D(_Pooling):
     """The average of windows of (N, C, H, W), padding included."""
 
-    def __init__(
-        self,
-        pool_size: int | Sequence[int] = 2,
-        strides: int | Sequence[int] | None = None,
-        padding: int | Sequence[int] = 0,
-    ) -> None:
-        """Create the layer."""
-        super().__init__("avg", pool_size, strides, padding, {"count_include_pad": True})
+    _kind = "avg"
 
 
 class Dropout(_Layer):

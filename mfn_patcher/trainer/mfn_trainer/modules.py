@@ -10,8 +10,21 @@ from .engine import ON_TORCH
 from .progress import ProgressFile
 
 
-class ReportingModule(mx.mod.Module):
-    """A Module that reports its steps."""
+class WorkerModule(mx.mod.Module):
+    """A Module that starts from the parameters and moving averages of the first worker."""
+
+    def init_optimizer(self, kvstore: Any = "local", **options: Any) -> None:
+        """Take what MXNet's method takes."""
+        super().init_optimizer(kvstore=kvstore, **options)
+        # The parameters came with the store.
+        parameters, averages = self.get_params()
+        for name in sorted(averages):
+            kvstore.init(name, averages[name])
+        self.set_params(parameters, averages)
+
+
+class ReportingModule(WorkerModule):
+    """A WorkerModule that reports its steps."""
 
     def __init__(self, progress: ProgressFile, **options: Any) -> None:
         """Take what MXNet's Module takes."""
@@ -37,29 +50,3 @@ class ReportingModule(mx.mod.Module):
         else:
             done = mx.nd.multi_sum_sq(*parameters, num_arrays=len(parameters))
         self._progress.end_step(done)
-
-
-def start_from_first_worker(module: Any, store: Any) -> None:
-    """Give a module the moving averages of the first worker; parameters come with the store."""
-    parameters, averages = module.get_params()
-    for name in sorted(averages):
-        store.init(name, averages[name])
-    module.set_params(parameters, averages)
-
-
-class WorkerModule(mx.mod.Module):
-    """A Module that starts from the parameters and moving averages of the first worker."""
-
-    def init_optimizer(self, kvstore: Any = "local", **options: Any) -> None:
-        """Take what MXNet's method takes."""
-        super().init_optimizer(kvstore=kvstore, **options)
-        start_from_first_worker(self, kvstore)
-
-
-class ReportingWorkerModule(ReportingModule):
-    """Both in one."""
-
-    def init_optimizer(self, kvstore: Any = "local", **options: Any) -> None:
-        """Take what MXNet's method takes."""
-        super().init_optimizer(kvstore=kvstore, **options)
-        start_from_first_worker(self, kvstore)

@@ -20,7 +20,7 @@ import numpy as np
 from .arguments import LOCAL_STORE, MAY_DIFFER_BETWEEN_WORKERS, option_of
 from .checkpoint import Content, State
 from .kvstore import WORKER_ID, Sums
-from .modules import ReportingWorkerModule, WorkerModule
+from .modules import ReportingModule, WorkerModule
 from .progress import DATA, END, WAIT, Progress, ProgressFile, StepFile
 from .protocol import Array
 
@@ -112,7 +112,7 @@ class DistributedWorkers(Workers):
     def module(self, **options: Any) -> Any:
         """Return an MXNet module that starts from the first worker's parameters."""
         if isinstance(self.progress, ProgressFile):
-            return ReportingWorkerModule(self.progress, **options)
+            return ReportingModule(self.progress, **options)
         return WorkerModule(**options)
 
     def add(self, array: Array) -> Array:

@@ -182,8 +182,6 @@ class DistributedWorkers(Workers):
 
     def average(self, module: Any) -> None:
         """Give all workers the mean of their moving averages, as one machine does with its GPUs."""
-        if self.size == 1:
-            return
         self.progress.tell(WAIT)
         parameters, averages = module.get_params()
         for name in sorted(averages):

@@ -36,8 +36,6 @@ from mfn_patcher.children.programs.embedders import (
 if TYPE_CHECKING:
     from mfn_patcher.trainer.mfn_trainer.verification import VerificationSet
 
-FOLDS = 10  # as the training script has it
-
 
 def measure(pairs: VerificationSet, model: Any, batch_size: int) -> dict[str, Any]:
     """Return the figures of a model on a verification set.
@@ -52,10 +50,10 @@ def measure(pairs: VerificationSet, model: Any, batch_size: int) -> dict[str, An
 
     from mfn_patcher.trainer.mfn_trainer import protocol, verification
 
-    result = verification.test(pairs, model, batch_size, FOLDS)
+    result = verification.test(pairs, model, batch_size, protocol.FOLDS)
     plain, mirrored = result.embeddings
-    curve, rate = protocol.measure(normalize(plain + mirrored), pairs.same, FOLDS)
-    without_flip = protocol.measure_curve(normalize(plain), pairs.same, FOLDS)
+    curve, rate = protocol.measure(normalize(plain + mirrored), pairs.same)
+    without_flip = protocol.measure_curve(normalize(plain), pairs.same)
     return {
         "pairs": len(pairs.same),
         "different": len(pairs.same) - sum(map(bool, pairs.same)),

@@ -34,13 +34,6 @@ BATCH = 16
 Array = npt.NDArray[Any]
 
 
-def embedder_of(symbol: str, images: Array) -> CheckpointEmbedder:
-    """Return the network of a symbol file, bound for batches of these images."""
-    import mxnet as mx
-
-    return CheckpointEmbedder(symbol, [mx.cpu()], (BATCH, *images.shape[1:]))
-
-
 def embed(embedder: CheckpointEmbedder, images: Array) -> Array:
     """Return the embeddings of images (float32; N, length)."""
     import mxnet as mx
@@ -88,8 +81,10 @@ def save(symbol: Any, parameters: Parameters, files: tuple[str, str]) -> None:
 
 def export(request: Mapping[str, Any]) -> None:
     """Do what is requested."""
+    import mxnet as mx
+
     images = np.load(request["images"])
-    embedder = embedder_of(request["symbol"], images)
+    embedder = CheckpointEmbedder(request["symbol"], [mx.cpu()], (BATCH, *images.shape[1:]))
     parameters = embedder.read(request["params"])
     embedder.use(parameters)
     if "embeddings" in request:

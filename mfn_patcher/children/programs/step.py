@@ -19,14 +19,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
-import json
 import os
 import resource
-import sys
 import time
-import traceback
-from collections.abc import Callable, Iterable
-from pathlib import Path
+import types
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from mfn_patcher.children.programs import dry_run, feed
@@ -176,17 +173,14 @@ def time_steps(
 def main() -> None:
     """Time all cases and write the report."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("output", type=Path)
+    parser.add_argument("output")
     parser.add_argument("seconds", type=float)
     parser.add_argument("identities", type=int)
     parser.add_argument("--fed", action="store_true")
     given = parser.parse_args()
-    cases = json.load(sys.stdin)
-    sys.path.insert(0, str(Path.cwd()))
-    report: dict[str, Any] = {}
-    try:
+
+    def build(script: types.ModuleType, cases: Sequence[Sequence[str]]) -> dict[str, Any]:
         import mxnet as mx
-        import train_softmax
 
         look = functools.partial(
             time_steps,
@@ -195,8 +189,6 @@ def main() -> None:
             identities=given.identities,
             fed=given.fed,
         )
-        report["cases"] = [dry_run.run(train_softmax, case, look) for case in cases]
-    except BaseException as error:
-        traceback.print_exc()
-        report["error"] = f"{type(error).__name__}: {error}"
-    given.output.write_text(json.dumps(report), encoding="utf-8")
+        return {"cases": [dry_run.run(script, case, look) for case in cases]}
+
+    dry_run.report_on(build)

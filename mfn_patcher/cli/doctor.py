@@ -120,7 +120,7 @@ def doctor(
         from mfn_patcher.cluster.ssh import start_other_ranks
         from mfn_patcher.doctor.hosts import diagnose_together
 
-        others = start_other_ranks(job, RelaunchableCommand.arguments(context), Path.cwd())
+        others = start_other_ranks(job, RelaunchableCommand.arguments(context))
         diagnosis = diagnose_together(job, request, code, others)
         if diagnosis is None:
             return

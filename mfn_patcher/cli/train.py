@@ -238,6 +238,6 @@ def _run(
         session.context,
         supervision,
         resume=resume,
-        others=start_other_ranks(job, RelaunchableCommand.arguments(context), Path.cwd()),
+        others=start_other_ranks(job, RelaunchableCommand.arguments(context)),
         output=output,
     )

@@ -127,8 +127,14 @@ class Lead(Companions):
             SetupError: They do.
             FaultError: A rank failed meanwhile.
         """
-        preflight.require_agreement(self.compare_facts(own))
-        preflight.require_ports(self.check_ports(engine))
+        preflight.raise_problems(
+            "differ",
+            self.compare_facts(own),
+            "Make them equal; `mfn-patch doctor --cluster` checks it.",
+        )
+        preflight.raise_problems(
+            "cannot reach each other", self.check_ports(engine), preflight.PORTS_REMEDY
+        )
 
     # -- a stage: what `Companions` offers to training ----------------------------------------
 

@@ -66,7 +66,9 @@ def check_ports(membership: Membership, layout: Layout, local_rank: int) -> list
         found: dict[int, Sequence[Unreachable]] = {
             0: find_unreachable(target for target in targets if target.rank)
         }
-        found |= _wait_for_answers(membership)
+        membership.wait(lambda: all(each.unreachable is not None for each in membership.members))
+        membership.raise_fault()
+        found |= {each.number: each.unreachable or () for each in membership.members}
     finally:
         reserved.release()
     membership.send_all(Release())
@@ -78,37 +80,17 @@ def check_ports(membership: Membership, layout: Layout, local_rank: int) -> list
     ]
 
 
-def _wait_for_answers(membership: Membership) -> dict[int, Sequence[Unreachable]]:
-    membership.wait(lambda: all(member.unreachable is not None for member in membership.members))
-    membership.raise_fault()
-    return {member.number: member.unreachable or () for member in membership.members}
-
-
-def require_agreement(differences: list[str]) -> None:
-    """Refuse to train on hosts that differ.
+def raise_problems(what: str, problems: list[str], remedy: str) -> None:
+    """Refuse to train if the hosts have problems.
 
     Args:
-        differences: what `compare_facts` returned.
-
-    Raises:
-        SetupError: There are differences.
-    """
-    _refuse("differ", differences, "Make them equal; `mfn-patch doctor --cluster` checks it.")
-
-
-def require_ports(problems: list[str]) -> None:
-    """Refuse to train on hosts that cannot reach each other.
-
-    Args:
-        problems: what `check_ports` returned.
+        what: what the hosts do that they must not, for the message.
+        problems: what `compare_facts` or `check_ports` returned.
+        remedy: what to do about them.
 
     Raises:
         SetupError: There are problems.
     """
-    _refuse("cannot reach each other", problems, PORTS_REMEDY)
-
-
-def _refuse(what: str, reasons: list[str], remedy: str) -> None:
-    if reasons:
-        lines = "".join(f"\n  {line}" for line in reasons)
+    if problems:
+        lines = "".join(f"\n  {line}" for line in problems)
         raise SetupError(f"the hosts {what}:{lines}", remedy=remedy)

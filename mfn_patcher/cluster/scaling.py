@@ -78,7 +78,7 @@ class Traffic:
         return alone + self.seconds(gigabits)
 
 
-def worth(alone: float, gigabits: float, identities: int = IDENTITIES) -> int:
+def worth(alone: float, gigabits: float) -> int:
     """Return the largest number of hosts that spend at least half of each step computing.
 
     The hosts split a batch. The number follows from ``alone / H = 2 W (H - 1) / (H B)``, where W is
@@ -87,7 +87,6 @@ def worth(alone: float, gigabits: float, identities: int = IDENTITIES) -> int:
     Args:
         alone: seconds that one host takes for the step.
         gigabits: speed of the network, in Gbit/s.
-        identities: width of the last layer.
     """
-    bits = Traffic(1, identities).gradient_bytes * 8
+    bits = Traffic(1).gradient_bytes * 8
     return int(1 + alone * gigabits * 1e9 / (2 * bits))

@@ -122,14 +122,14 @@ def _relay(process: subprocess.Popen[bytes]) -> None:
             sys.stderr.flush()
 
 
-def start_other_ranks(job: Job, arguments: Sequence[str], folder: Path) -> SshProcesses:
+def start_other_ranks(job: Job, arguments: Sequence[str]) -> SshProcesses:
     """Return what starts the ranks that no launcher starts.
 
     Args:
         job: how the command is spread over hosts.
         arguments: arguments of ``mfn-patch``, without ``--hosts``.
-        folder: working directory on every host.
     """
+    folder = Path.cwd()
     return SshProcesses(
         {
             host.rank.number: ssh_command(host, arguments, job.rendezvous, folder, os.environ)

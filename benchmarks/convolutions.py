@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import collections
 import importlib
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,7 +23,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from torch.nn import functional
-from turns import TOOL, print_table
+from turns import make_workspace, print_table
 
 from mfn_patcher.engine.environment import PACKAGE
 
@@ -157,9 +156,7 @@ def main() -> None:
     device = given.device or ("cuda" if torch.cuda.is_available() else "cpu")
     batch = given.batch or (512 if device == "cuda" else 2)
     with tempfile.TemporaryDirectory() as name:
-        workspace = given.workspace or Path(name, "workspace")
-        if given.workspace is None:
-            subprocess.run([TOOL, "apply", "-w", str(workspace)], check=True, stdout=sys.stderr)
+        workspace = given.workspace or make_workspace(Path(name))
         layers = collections.Counter(find_layers(workspace.resolve() / "src", batch))
         compare(layers, device, batch)
 

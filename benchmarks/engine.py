@@ -1,6 +1,6 @@
 """The two engines beside each other on the CPU: a training step of `y1`, its memory, the start.
 
-    python benchmarks/engine.py [ADDRESS]
+    python benchmarks/engine.py
 
 The patched upstream's own `y1` with ArcFace, as stage 3 trains it, on batches of random images:
 forward, backward, SGD, and reading a result, as the script does in each step. Each reading has a
@@ -17,15 +17,13 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from turns import TOOL, milliseconds, print_table, run, take_turns
+from turns import make_workspace, milliseconds, print_table, take_turns
 
-import mfn_patcher.engine
 from mfn_patcher.children.environment import child_environment
-from mfn_patcher.patching.project import project_root, read_upstream
+from mfn_patcher.engine.environment import PACKAGE
 
 ROUNDS = 3
 BATCHES = (16, 64)
-ON_TORCH = str(Path(mfn_patcher.engine.__file__).parent / "pytorch")
 
 STEP = """
 import json, resource, statistics, sys, time
@@ -63,11 +61,9 @@ print(json.dumps({"step": statistics.median(times[2:]), "peak": peak, "start": s
 
 def main() -> None:
     """Patch a workspace, then time steps in turn."""
-    address = sys.argv[1] if len(sys.argv) > 1 else read_upstream(project_root()).address
     rows = []
     with tempfile.TemporaryDirectory() as name:
-        workspace = Path(name, "insightface")
-        run(TOOL, "apply", "--workspace", str(workspace), "--upstream", address)
+        workspace = make_workspace(Path(name))
         for size in BATCHES:
             rows += compare(workspace / "src", size)
     columns = ("", "MXNet", "PyTorch", "MXNet / PyTorch")
@@ -94,7 +90,7 @@ def compare(source: Path, size: int) -> list[tuple[str, ...]]:
         return go
 
     steps = take_turns(
-        {"MXNet": contender("MXNet", None), "PyTorch": contender("PyTorch", ON_TORCH)}, ROUNDS
+        {"MXNet": contender("MXNet", None), "PyTorch": contender("PyTorch", str(PACKAGE))}, ROUNDS
     )
     peaks = {name: min(one["peak"] for one in found[name]) for name in found}
     starts = {name: min(one["start"] for one in found[name]) for name in found}

@@ -1,6 +1,6 @@
 """How fast training is fed: upstream's iterator, the feed, and what bounds them.
 
-    python benchmarks/feed.py [ADDRESS]
+    python benchmarks/feed.py
 
 Images are JPEGs of about 9 KB, as those of MS1M, in a file that the operating system has in
 memory. "Decode only" decodes the same bytes from memory, with OpenCV, and drops the pixels.
@@ -27,10 +27,9 @@ from unittest import mock
 
 import cv2
 import numpy as np
-from turns import TOOL, print_table, run, seconds, take_turns
+from turns import make_workspace, print_table, seconds, take_turns
 
 from mfn_patcher.data.recordio import RecordWriter, pack
-from mfn_patcher.patching.project import project_root, read_upstream
 from mfn_patcher.trainer.mfn_trainer import pixels
 from mfn_patcher.trainer.mfn_trainer.feed import Feed, Settings
 from mfn_patcher.trainer.mfn_trainer.order import UpstreamOrder
@@ -118,10 +117,8 @@ def resident() -> float:
 
 def main() -> None:
     """Patch a workspace, measure and print the table."""
-    address = sys.argv[1] if len(sys.argv) > 1 else read_upstream(project_root()).address
     with tempfile.TemporaryDirectory() as place:
-        workspace = Path(place, "insightface")
-        run(TOOL, "apply", "--workspace", str(workspace), "--upstream", address)
+        workspace = make_workspace(Path(place))
         sys.path[:0] = [str(workspace / "src")]
         image_iter, mx = map(importlib.import_module, ("image_iter", "mxnet"))
         logging.disable(logging.INFO)

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from turns import TOOL, print_table, take_turns
+from turns import make_workspace, print_table, take_turns
 
 from mfn_patcher.children import dry_run
 from mfn_patcher.children.environment import child_environment
@@ -229,9 +229,7 @@ def main() -> None:
     if device == "cpu":
         print("Not measured on a GPU. This is a rehearsal on the CPU, with small batches.\n")
     with tempfile.TemporaryDirectory() as name:
-        workspace = given.workspace or Path(name, "workspace")
-        if given.workspace is None:
-            subprocess.run([TOOL, "apply", "-w", str(workspace)], check=True, stdout=sys.stderr)
+        workspace = given.workspace or make_workspace(Path(name))
         checkout = given.checkout or Path(name, "checkout")
         if given.checkout is None:
             checkout.mkdir()

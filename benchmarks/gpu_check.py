@@ -31,15 +31,16 @@ import torch
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from turns import TOOL, print_table
+from turns import TOOL, make_workspace, print_table
 
+from mfn_patcher.engine.environment import PACKAGE
 from mfn_patcher.engine.pytorch.mxnet.context import num_gpus
+from mfn_patcher.recipes.published import IDENTITIES
 from tests.support.operator_vectors import distance, load
 
 PROGRAMS = ROOT / "tests" / "engine" / "programs"
 DATA = ROOT / "tests" / "engine" / "data"
 LEGACY = json.loads((ROOT / "tests" / "recorded" / "legacy_trajectory.json").read_text())
-IDENTITIES = 85164
 
 SPEED = """
 import json, sys, time
@@ -96,8 +97,7 @@ class Check:
     def __init__(self, device: str, workspace: Path, folder: Path) -> None:
         """Take the device, a patched workspace, and a folder for what is written."""
         self.device, self.workspace, self.folder = device, workspace, folder
-        engine = ROOT / "mfn_patcher" / "engine" / "pytorch"
-        folders = [str(engine), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        folders = [str(PACKAGE), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         self.environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folders)}
         self.environment["CUDA_VISIBLE_DEVICES"] = "0" if device == "gpu" else ""
         self.place = ["--gpus", "0"] if device == "gpu" else ["--cpu"]
@@ -279,9 +279,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        workspace = given.workspace or folder / "insightface"
-        if given.workspace is None:
-            subprocess.run([TOOL, "apply", "-w", str(workspace)], check=True, stdout=sys.stderr)
+        workspace = given.workspace or make_workspace(folder)
         check = Check(given.device, workspace.resolve(), folder)
         parts: Mapping[str, Callable[[], str]] = {
             "recorded operators": check.operators,

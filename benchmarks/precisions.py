@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 
 import torch
-from turns import TOOL, print_table
+from turns import TOOL, make_workspace, print_table
 
 LOGGED_EVERY = 20
 BATCH = 16
@@ -67,9 +67,7 @@ def main() -> None:
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in precisions}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        workspace = given.workspace or folder / "workspace"
-        if given.workspace is None:
-            subprocess.run([TOOL, "apply", "-w", str(workspace)], check=True, stdout=sys.stderr)
+        workspace = given.workspace or make_workspace(folder)
         data = folder / "data"
         subprocess.run([TOOL, "data", "synth", str(data)], check=True, stdout=sys.stderr)
         for seed in range(given.seeds):

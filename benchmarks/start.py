@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from turns import TOOL, milliseconds, print_table, run, take_turns
+from turns import TOOL, make_workspace, milliseconds, print_table, run, take_turns
 
 ROUNDS = 21
 
@@ -18,9 +18,7 @@ ROUNDS = 21
 def main() -> None:
     """Patch a workspace, then start the tool and the yardstick in turn."""
     with tempfile.TemporaryDirectory() as folder:
-        workspace = str(Path(folder, "insightface"))
-        apply = (TOOL, "apply", "--workspace", workspace)
-        run(*apply)
+        workspace = str(make_workspace(Path(folder)))
         log = Path(__file__).parents[1] / "tests" / "recorded" / "training.log"
         commands = {
             'python -c "import click"': (sys.executable, "-c", "import click"),
@@ -29,7 +27,7 @@ def main() -> None:
             "mfn-patch train --stage all --dry-run": (TOOL, "train", "--stage", "all", "--dry-run"),
             "mfn-patch log, 232 lines": (TOOL, "log", str(log)),
             "mfn-patch status": (TOOL, "status", "--workspace", workspace),
-            "mfn-patch apply with nothing to do": apply,
+            "mfn-patch apply with nothing to do": (TOOL, "apply", "--workspace", workspace),
         }
         took = take_turns(
             {name: functools.partial(run, *command) for name, command in commands.items()},

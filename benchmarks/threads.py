@@ -1,6 +1,6 @@
 """A training step on the CPU: `OMP_NUM_THREADS` as `train` sets it, against MXNet's default.
 
-    python benchmarks/threads.py [ADDRESS]
+    python benchmarks/threads.py
 
 Upstream's own `y1` with the recipe's loss, batches of 8 random images, forward, backward and
 update. MXNet reads the variable when it is loaded, so each reading has a process of its own, which
@@ -16,10 +16,9 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from turns import TOOL, milliseconds, print_table, run, take_turns
+from turns import make_workspace, milliseconds, print_table, take_turns
 
 from mfn_patcher.children.environment import child_environment, count_cores
-from mfn_patcher.patching.project import project_root, read_upstream
 
 ROUNDS = 3
 
@@ -49,10 +48,8 @@ print(statistics.median(times[3:]))
 
 def main() -> None:
     """Patch a workspace, then time steps in turn."""
-    address = sys.argv[1] if len(sys.argv) > 1 else read_upstream(project_root()).address
     with tempfile.TemporaryDirectory() as name:
-        workspace = Path(name, "insightface")
-        run(TOOL, "apply", "--workspace", str(workspace), "--upstream", address)
+        workspace = make_workspace(Path(name))
         plain = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
 
         def contender(environment: dict[str, str]) -> Callable[[], float]:

@@ -17,14 +17,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from turns import TOOL, print_table, run
+from turns import TOOL, make_workspace, print_table
 
 sys.path[:0] = [str(Path(__file__).parents[1])]
 
-from mfn_patcher.cluster.scaling import IDENTITIES, Traffic
+from mfn_patcher.cluster.scaling import Traffic
 from mfn_patcher.data.synth import synthesise
 from mfn_patcher.engine import MXNET, TITLES, TORCH
-from mfn_patcher.patching.project import project_root, read_upstream
+from mfn_patcher.recipes.published import IDENTITIES
 from mfn_patcher.training.watch.progress import read_progress
 from tests.support.launched import wait_until
 from tests.support.namespaces import Network, unavailable
@@ -85,11 +85,9 @@ def main() -> None:
         return
     os.environ.update(OMP_NUM_THREADS="1", OMPI_ALLOW_RUN_AS_ROOT="1")
     os.environ.update(OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
-    address = os.environ.get("MFN_PATCH_UPSTREAM", read_upstream(project_root()).address)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        workspace, data = Path(folder, "insightface"), Path(folder, "faces")
-        run(TOOL, "apply", "--workspace", str(workspace), "--upstream", address)
+        workspace, data = make_workspace(Path(folder)), Path(folder, "faces")
         synthesise(data, identities=8, images_per_identity=12)
         (data / "property").write_text(f"{IDENTITIES},112,112\n")
         for names, engine in itertools.product(("ab", "abcd"), (MXNET, TORCH)):

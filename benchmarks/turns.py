@@ -43,6 +43,13 @@ def run(*command: str, **options: Any) -> float:
     return seconds(lambda: subprocess.run(command, check=True, **options))
 
 
+def make_workspace(folder: Path) -> Path:
+    """Return a patched workspace in a folder; MFN_PATCH_UPSTREAM may name another upstream."""
+    workspace = folder / "insightface"
+    run(TOOL, "apply", "--workspace", str(workspace))
+    return workspace
+
+
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print figures as Markdown, below a heading; the first column is of words."""
     print(f"### {title}\n")

@@ -1,6 +1,6 @@
 """How much faster our verification is than upstream's: the ten folds, and loading a set.
 
-    python benchmarks/verification_time.py [ADDRESS]
+    python benchmarks/verification_time.py
 
 The baseline is upstream's `eval/verification.py`. Both are timed in turn, and their figures and
 pixels must be equal. The interpreter needs MXNet.
@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from turns import TOOL, milliseconds, print_table, run, seconds, take_turns
+from turns import make_workspace, milliseconds, print_table, seconds, take_turns
 
 from mfn_patcher.data.synth import synthesise
 from mfn_patcher.data.verification_set import read_verification_set, write_verification_set
-from mfn_patcher.patching.project import project_root, read_upstream
 from mfn_patcher.trainer.mfn_trainer import protocol, verification
 
 PAIRS, SIZE, ROUNDS = 6000, 128, 5
@@ -55,15 +54,13 @@ def compare(title: str, before: Callable[[], Any], after: Callable[[], Any]) -> 
 
 def main() -> None:
     """Patch a workspace, measure both, and print the figures."""
-    address = sys.argv[1] if len(sys.argv) > 1 else read_upstream(project_root()).address
     drawn = np.random.RandomState(0)
     embeddings = drawn.randn(2 * PAIRS, SIZE)
     embeddings[1::2] += embeddings[::2] * (np.arange(PAIRS) % 2)[:, None]
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
     same = (np.arange(PAIRS) % 2 == 1).tolist()
     with tempfile.TemporaryDirectory() as place:
-        workspace = Path(place, "insightface")
-        run(TOOL, "apply", "--workspace", str(workspace), "--upstream", address)
+        workspace = make_workspace(Path(place))
         sys.path.insert(0, str(workspace / "src" / "eval"))
         upstream = importlib.import_module("verification")
         figures = compare(

@@ -24,7 +24,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from turns import TOOL, print_table, run, seconds, take_turns
+from turns import TOOL, make_workspace, print_table, run, seconds, take_turns
 
 ROUNDS = 3
 STEPS = 200
@@ -87,8 +87,7 @@ def main() -> None:
     """Make a workspace whose script is the stand-in, and time the contenders in turn."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        workspace, data, result = folder / "insightface", folder / "data", folder / "result"
-        run(TOOL, "apply", "--workspace", str(workspace))
+        workspace, data, result = make_workspace(folder), folder / "data", folder / "result"
         run(TOOL, "data", "synth", str(data))
         script = workspace / "src" / "train_softmax.py"
         script.write_text(SCRIPT)

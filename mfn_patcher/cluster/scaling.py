@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mfn_patcher.recipes.published import IDENTITIES
+
 FLOAT = 4  # bytes
 EMBEDDING = 128
 BACKBONE = 1_003_264
 """Number of parameters of y1 up to the embedding."""
-IDENTITIES = 85_164
-"""Number of identities of MS1M."""
 
 
 @dataclass(frozen=True)

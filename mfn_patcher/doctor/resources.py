@@ -18,10 +18,10 @@ from mfn_patcher.doctor.examination import (
 from mfn_patcher.engine import MXNET, TORCH
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.finding import Finding, Level
+from mfn_patcher.recipes import published
 from mfn_patcher.training import data_set, memory
 from mfn_patcher.training.script import require_script
 
-_MS1M_IDENTITIES = 85164
 _SOURCES = {
     MXNET: "MXNet's own memory plan, not measured on a GPU",
     TORCH: "the sizes of the layers; an H200 needed 8 % less",
@@ -59,7 +59,7 @@ def check_memory(examination: Examination) -> Iterator[Finding]:
             examination.context.source,
             examination.engine,
             examination.request.environment,
-            examination.identities or _MS1M_IDENTITIES,
+            examination.identities or published.IDENTITIES,
         )
     except MfnPatchError as error:
         yield error_finding("script", error)

@@ -25,18 +25,6 @@ class VerificationSetError(MfnPatchError):
         super().__init__(message, remedy=remedy)
 
 
-class UnsafePickleError(VerificationSetError):
-    """A ``.bin`` file refers to a global that no verification set needs."""
-
-    def __init__(self, path: Path, wanted: str) -> None:
-        super().__init__(
-            f"{path} names {wanted}, which no verification set needs: nothing was loaded, because "
-            "loading such a name can run code",
-            remedy="If the file is not yours, get it from a source you trust. If it is, pickle a "
-            "list of bytes and a list of bools.",
-        )
-
-
 @dataclass(frozen=True)
 class VerificationSet:
     """Pairs of faces.
@@ -66,8 +54,8 @@ def read_verification_set(path: Path) -> VerificationSet:
         The content of the file; the numbers of images and pairs need not match.
 
     Raises:
-        UnsafePickleError: The file refers to a global that no verification set needs.
-        VerificationSetError: The file is missing, damaged or not a verification set.
+        VerificationSetError: The file is missing, damaged or not a verification set, or refers to
+            a global that no verification set needs.
     """
     from mfn_patcher.trainer.mfn_trainer import bin_pickle  # noqa: PLC0415  (imports NumPy)
 
@@ -75,7 +63,12 @@ def read_verification_set(path: Path) -> VerificationSet:
         with path.open("rb") as file:
             images, same = bin_pickle.load(file)
     except bin_pickle.RefusedError as error:
-        raise UnsafePickleError(path, str(error)) from error
+        raise VerificationSetError(
+            f"{path} names {error}, which no verification set needs: nothing was loaded, because "
+            "loading such a name can run code",
+            remedy="If the file is not yours, get it from a source you trust. If it is, pickle a "
+            "list of bytes and a list of bools.",
+        ) from error
     except OSError as error:
         raise VerificationSetError(f"{path} cannot be read: {error.strerror}") from error
     except Exception as error:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mfn_patcher.data.verification_set import UnsafePickleError, write_verification_set
+from mfn_patcher.data.verification_set import VerificationSetError, write_verification_set
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.evaluation.plan import EvaluationError
 from mfn_patcher.runs import record
@@ -114,7 +114,7 @@ def test_unknown_targets(workspace: Path, data: Path, tmp_path: Path) -> None:
 
 def test_sets_that_carry_code_are_refused(workspace: Path, data: Path) -> None:
     (data / "lfw.bin").write_bytes(b"\x80\x02cposix\nsystem\n.")
-    error = refused(UnsafePickleError, workspace, data_dir=data)
+    error = refused(VerificationSetError, workspace, data_dir=data)
     assert "posix.system" in str(error)
     plan(workspace, data_dir=data, targets="cfp_fp")
 

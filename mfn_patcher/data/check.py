@@ -10,7 +10,6 @@ from typing import Any
 from mfn_patcher.data.advice import advise_on_shared_images, digests_of
 from mfn_patcher.data.check_records import check_records
 from mfn_patcher.data.check_verification import check_verification_set
-from mfn_patcher.data.images import ImageSample
 from mfn_patcher.data.making.source import has_folders_of_images
 from mfn_patcher.data.property_file import IMAGE_SIDE, Property, PropertyError, read_property
 from mfn_patcher.data.verification_set import (
@@ -25,9 +24,7 @@ from mfn_patcher.data.verification_set import (
 from mfn_patcher.finding import Finding, Level
 from mfn_patcher.progress import task
 
-_SIZE = (IMAGE_SIDE, IMAGE_SIDE)
-_SAMPLE = ImageSample(_SIZE, 64)
-_QUICK_SAMPLE = ImageSample(_SIZE, 16)
+_SAMPLE, _QUICK_SAMPLE = 64, 16  # images
 _FILES = ("train.rec", "train.idx", "property")
 
 
@@ -124,7 +121,7 @@ def _check_sets(
     names = own if own == present else [*NAMES, *own]
     for path in _paths(directory, names):
         with task(f"checking {path.name}"):
-            pairs, found = _check_verification(path, _QUICK_SAMPLE)
+            pairs, found = _check_verification(path)
         findings += found
         if pairs:
             sizes[path.stem] = VerificationSetSize(len(pairs.images), len(pairs.same))
@@ -186,7 +183,7 @@ def preflight(
         if layout:
             images["train.rec"] = layout.images
     for path in _paths(directory, targets):
-        pairs, found = _check_verification(path, _QUICK_SAMPLE)
+        pairs, found = _check_verification(path)
         findings += found
         if pairs:
             images[path.name] = len(pairs.images)
@@ -237,7 +234,7 @@ def _check_property(directory: Path) -> tuple[Property | None, Finding]:
     except PropertyError as error:
         return None, Finding(Level.ERROR, "property", str(error), error.remedy)
     size = f"{found.width}x{found.height}"
-    if (found.width, found.height) == _SIZE:
+    if found.width == found.height == IMAGE_SIDE:
         return found, Finding(Level.OK, "property", f"{found.classes:,} classes, {size} images")
     return found, Finding(
         Level.ERROR,
@@ -248,9 +245,7 @@ def _check_property(directory: Path) -> tuple[Property | None, Finding]:
     )
 
 
-def _check_verification(
-    path: Path, sample: ImageSample
-) -> tuple[VerificationSet | None, list[Finding]]:
+def _check_verification(path: Path) -> tuple[VerificationSet | None, list[Finding]]:
     if not path.exists():
         return None, [
             Finding(
@@ -264,4 +259,4 @@ def _check_verification(
         pairs = read_verification_set(path)
     except VerificationSetError as error:
         return None, [Finding(Level.ERROR, path.name, str(error), error.remedy)]
-    return pairs, check_verification_set(path.name, pairs, sample)
+    return pairs, check_verification_set(path.name, pairs)

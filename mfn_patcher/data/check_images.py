@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from mfn_patcher.data.images import ImageProblem, ImageSample, load_image, spread
+from mfn_patcher.data.images import ImageProblem, load_image, spread
 from mfn_patcher.data.record_layout import RecordLayout
 from mfn_patcher.data.recordio import (
     COPY_AGAIN,
@@ -29,7 +29,7 @@ def check_images(
     *,
     firsts: Int64Array | None,
     classes: int | None,
-    sample: ImageSample,
+    sample: int,
 ) -> Iterator[Finding]:
     """Check a sample of the images and labels of a record file.
 
@@ -40,10 +40,10 @@ def check_images(
         firsts: key of the first image of each identity record, int64 of shape (identities,); None
             to skip the comparison of labels and identities.
         classes: number of classes according to ``property``; None if unknown.
-        sample: how many images to decode, and the size they must have.
+        sample: how many images to decode.
     """
     keys = index.keys if layout.identities is None else range(1, 1 + layout.images)
-    decoded = {int(keys[number]) for number in spread(layout.images, sample.count)}
+    decoded = {int(keys[number]) for number in spread(layout.images, sample)}
     labeled = {int(keys[number]) for number in spread(layout.images, _LABELS)}
     problems: dict[int, ImageProblem] = {}
     labels: dict[int, float] = {}
@@ -58,7 +58,7 @@ def check_images(
             return
         labels[key] = record.labels[0]
         if key in decoded:
-            img = load_image(record.content, sample.size)
+            img = load_image(record.content)
             if isinstance(img, ImageProblem):
                 problems[key] = img
     mislabeled = list(_judge_labels(labels, layout.identities, classes))

@@ -9,7 +9,6 @@ import numpy as np
 
 from mfn_patcher.data.advice import advise_on_identities
 from mfn_patcher.data.check_images import check_images
-from mfn_patcher.data.images import ImageSample
 from mfn_patcher.data.making.training_files import identity_names
 from mfn_patcher.data.record_layout import RecordLayout, read_layout
 from mfn_patcher.data.recordio import (
@@ -24,14 +23,14 @@ from mfn_patcher.finding import Finding, Level
 
 
 def check_records(
-    directory: Path, classes: int | None, sample: ImageSample
+    directory: Path, classes: int | None, sample: int
 ) -> tuple[RecordLayout | None, list[Finding]]:
     """Check the record file, its index and a sample of its images.
 
     Args:
         directory: directory of the data set.
         classes: number of classes according to ``property``; None if unknown.
-        sample: how many images to decode, and the size they must have.
+        sample: how many images to decode.
 
     Returns:
         The layout, or None if it is unknown; and the findings.

@@ -6,23 +6,23 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mfn_patcher.data.images import ImageProblem, ImageSample, load_image, spread
+from mfn_patcher.data.images import ImageProblem, load_image, spread
 from mfn_patcher.data.verification_set import VerificationSet
 from mfn_patcher.finding import Finding, Level
 
 FOLDS = 10
 """Folds of the script's cross-validation: consecutive pairs, in the order of the file."""
 
+_SAMPLE = 16  # images that are decoded
 _AGAIN = "Copy or download the file again, or remove it to train without it."
 
 
-def check_verification_set(name: str, pairs: VerificationSet, sample: ImageSample) -> list[Finding]:
+def check_verification_set(name: str, pairs: VerificationSet) -> list[Finding]:
     """Check a verification set.
 
     Args:
         name: name of its file, for the findings.
         pairs: content of the file.
-        sample: how many images to decode, and the size they must have.
 
     Returns:
         What is wrong, or a single finding that says that nothing is.
@@ -30,7 +30,7 @@ def check_verification_set(name: str, pairs: VerificationSet, sample: ImageSampl
     findings = [
         *_check_counts(name, pairs),
         *_check_folds(name, pairs.same),
-        *_check_images(name, pairs, sample),
+        *_check_images(name, pairs),
     ]
     detail = f"{len(pairs.images):,} images, {len(pairs.same):,} pairs"
     return findings or [Finding(Level.OK, name, detail)]
@@ -65,12 +65,12 @@ def _check_folds(name: str, same: tuple[bool, ...]) -> Iterator[Finding]:
             break
 
 
-def _check_images(name: str, pairs: VerificationSet, sample: ImageSample) -> Iterator[Finding]:
+def _check_images(name: str, pairs: VerificationSet) -> Iterator[Finding]:
     """Check a sample of the images that the script loads; it requires every one of them."""
     used = pairs.images[: 2 * len(pairs.same)]
     empty = [key for key, image in enumerate(used) if not image]
-    keys = sorted({*spread(len(used), sample.count), *empty[:1]})
-    loaded = {key: load_image(pairs.images[key], sample.size) for key in keys}
+    keys = sorted({*spread(len(used), _SAMPLE), *empty[:1]})
+    loaded = {key: load_image(pairs.images[key]) for key in keys}
     problems = {key: img for key, img in loaded.items() if isinstance(img, ImageProblem)}
     if problems:
         key, problem = next(iter(problems.items()))

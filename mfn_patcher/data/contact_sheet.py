@@ -97,8 +97,7 @@ def _training(directory: Path, reader: RecordReader, index: Index) -> Iterator[R
         yield Row(f"{layout.images:,} images")
         chosen = [record(int(index.keys[n])) for n in spread(layout.images, 2 * COLUMNS)]
         tiles = [Tile(each.content, f"label {each.labels[0]:g}") for each in chosen]
-        for begin in range(0, len(tiles), COLUMNS):
-            yield Row("", tuple(tiles[begin : begin + COLUMNS]))
+        yield from _untitled(tiles)
         return
     names = identity_names(directory, layout.identities)
     yield Row(f"{layout.images:,} images of {layout.identities:,} identities")
@@ -138,6 +137,10 @@ def _pairs(path: Path) -> Iterator[Row]:
                 Tile(pairs.images[2 * number], f"pair {number + 1}"),
                 Tile(pairs.images[2 * number + 1], kind),
             ]
+    yield from _untitled(tiles)
+
+
+def _untitled(tiles: Sequence[Tile]) -> Iterator[Row]:
     for begin in range(0, len(tiles), COLUMNS):
         yield Row("", tuple(tiles[begin : begin + COLUMNS]))
 
@@ -194,7 +197,7 @@ def _draw_row(sheet: Image.Image, pen: ImageDraw.ImageDraw, row: Row, top: int) 
 
 
 def _thumbnail(content: bytes) -> Image.Image | None:
-    img = load_image(content, (_TILE, _TILE))
+    img = load_image(content)
     if isinstance(img, ImageProblem):
         return None
     return Image.fromarray(cv2.cvtColor(img, cv2.COLOR_BGR2RGB))

@@ -9,20 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from mfn_patcher.data.property_file import IMAGE_SIDE
 from mfn_patcher.trainer.mfn_trainer.pixels import Pixels, decode
 
-
-@dataclass(frozen=True)
-class ImageSample:
-    """How images are sampled.
-
-    Attributes:
-        size: width and height that an image must have, in pixels.
-        count: how many images to decode.
-    """
-
-    size: tuple[int, int]
-    count: int
+_SIZE = (IMAGE_SIDE, IMAGE_SIDE)
 
 
 def spread(count: int, samples: int) -> list[int]:
@@ -46,13 +36,8 @@ class ImageProblem:
     undecodable: bool
 
 
-def load_image(content: bytes, size: tuple[int, int]) -> Pixels | ImageProblem:
-    """Decode an image, or say why it cannot be used for training.
-
-    Args:
-        content: the encoded image.
-        size: width and height that it must have, in pixels.
-    """
+def load_image(content: bytes) -> Pixels | ImageProblem:
+    """Decode an image, or say why it cannot be used for training."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -60,10 +45,10 @@ def load_image(content: bytes, size: tuple[int, int]) -> Pixels | ImageProblem:
                 kind, found = image.format, image.size
     except Exception:
         # Decoders raise almost any exception on damaged data.
-        kind, found = None, size
+        kind, found = None, _SIZE
     # The header is checked first, so that a small file with a huge image takes no memory.
-    if found not in (size, size[::-1]):
-        return _wrong_size(found, size)
+    if found != _SIZE:
+        return _wrong_size(found)
     img = decode(content)
     if img is None:
         if kind in (None, "JPEG", "PNG"):
@@ -72,11 +57,11 @@ def load_image(content: bytes, size: tuple[int, int]) -> Pixels | ImageProblem:
         text = f"cannot be decoded: MXNet does not read {kind} images"
         return ImageProblem(text, "Convert the images to JPEG or PNG.", undecodable=True)
     height, width = img.shape[:2]
-    return img if (width, height) == size else _wrong_size((width, height), size)
+    return img if (width, height) == _SIZE else _wrong_size((width, height))
 
 
-def _wrong_size(found: tuple[int, int], size: tuple[int, int]) -> ImageProblem:
-    wanted = f"{size[0]}x{size[1]}"
+def _wrong_size(found: tuple[int, int]) -> ImageProblem:
+    wanted = f"{IMAGE_SIDE}x{IMAGE_SIDE}"
     return ImageProblem(
         f"is {found[0]}x{found[1]}, not {wanted}",
         f"Align the faces to {wanted} pixels.",

@@ -11,15 +11,12 @@ from typing import Any
 from mfn_patcher.checkpoints.folder import saved_at
 from mfn_patcher.checkpoints.selection import Model
 from mfn_patcher.data.check_verification import check_verification_set
-from mfn_patcher.data.images import ImageSample
-from mfn_patcher.data.property_file import IMAGE_SIDE
 from mfn_patcher.data.verification_set import NAMES, read_verification_set
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.finding import Level
 from mfn_patcher.recipes.model import Recipe
 from mfn_patcher.runs import record
 
-_SAMPLES = 16
 # On the CPU, MXNet takes 26 MB per image of a batch. Batches of more than 16 images were not
 # measured to be faster, and they round alike.
 _CPU_BATCH = 64
@@ -93,7 +90,7 @@ def plan(workspace: Path, recipe: Recipe, model: Model, settings: Settings) -> P
 
     Raises:
         EvaluationError: Sets are missing or unsuitable, or the batch is too small.
-        UnsafePickleError: A set carries code.
+        VerificationSetError: A set carries code.
     """
     devices = settings.visible_devices
     gpus = devices.count(",") + 1
@@ -153,12 +150,11 @@ def _choose_sets(data_dir: Path, targets: str | None, notes: list[str]) -> list[
 def _check_sets(data_dir: Path, names: Sequence[str]) -> dict[str, int]:
     """Return the number of images of each set; only sets that were read here are unpickled."""
     sets, problems, remedies = {}, [], []
-    sample = ImageSample((IMAGE_SIDE, IMAGE_SIDE), _SAMPLES)
     for name in names:
         path = data_dir / f"{name}.bin"
         pairs = read_verification_set(path)
         sets[name] = 2 * len(pairs.same)
-        for finding in check_verification_set(path.name, pairs, sample):
+        for finding in check_verification_set(path.name, pairs):
             if finding.level is Level.ERROR:
                 problems.append(f"{path}: {finding.detail}")
                 remedies.append(finding.remedy)

@@ -78,7 +78,7 @@ def read_crops(paths: Iterable[Path]) -> Pixels:
 def _decode(images: Iterable[tuple[str, bytes]]) -> Pixels:
     pixels = []
     for name, content in images:
-        img = load_image(content, (IMAGE_SIDE, IMAGE_SIDE))
+        img = load_image(content)
         if isinstance(img, ImageProblem):
             raise ImageError(
                 f"{name} {img.text}",

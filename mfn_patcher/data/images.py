@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +12,8 @@ from mfn_patcher.data.property_file import IMAGE_SIDE
 from mfn_patcher.trainer.mfn_trainer.pixels import Pixels, decode
 
 _SIZE = (IMAGE_SIDE, IMAGE_SIDE)
+# Pillow refuses to read even the header of an image with more pixels, which has a size to report.
+Image.MAX_IMAGE_PIXELS = None
 
 
 def spread(count: int, samples: int) -> list[int]:
@@ -36,17 +37,23 @@ class ImageProblem:
     undecodable: bool
 
 
+def read_header(content: bytes) -> tuple[str | None, tuple[int, int]] | None:
+    """Return format, width and height of an image, however large; None if it is none.
+
+    Args:
+        content: the encoded image.
+    """
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            return image.format, image.size
+    except Exception:
+        return None  # Pillow's decoders raise almost anything on damaged data
+
+
 def load_image(content: bytes) -> Pixels | ImageProblem:
     """Decode an image, or say why it cannot be used for training."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content)) as image:
-                kind, found = image.format, image.size
-    except Exception:
-        # Decoders raise almost any exception on damaged data.
-        kind, found = None, _SIZE
     # The header is checked first, so that a small file with a huge image takes no memory.
+    kind, found = read_header(content) or (None, _SIZE)
     if found != _SIZE:
         return _wrong_size(found)
     img = decode(content)

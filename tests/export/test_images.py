@@ -12,7 +12,7 @@ from mfn_patcher.data.synth import synthesise
 from mfn_patcher.export import images
 from mfn_patcher.export.images import ImageError
 from mfn_patcher.trainer.mfn_trainer import pixels
-from tests.support.odd_images import odd_images
+from tests.support.odd_images import odd_images, png_header
 
 
 def test_drawn_faces_are_the_same_each_time() -> None:
@@ -41,8 +41,10 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     Image.new("RGB", (160, 160)).save(tmp_path / "large.png")
     Image.new("RGB", (112, 112)).save(tmp_path / "face.webp")
     (tmp_path / "text.jpg").write_text("no image")
+    (tmp_path / "huge.png").write_bytes(png_header(20_000))
     for name, reason in {
         "large.png": "is 160x160, not 112x112",
+        "huge.png": "is 20000x20000, not 112x112",
         "face.webp": "cannot be decoded: MXNet does not read WEBP images",
         "text.jpg": "cannot be decoded",
         "none.png": "cannot read .*none.png: No such file",

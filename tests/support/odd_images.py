@@ -30,6 +30,13 @@ def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
     return file.getvalue()
 
 
+def png_header(side: int) -> bytes:
+    """Return the beginning of a square PNG, up to its pixels."""
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    ended = chunk + struct.pack(">I", zlib.crc32(chunk))
+    return b"\x89PNG\r\n\x1a\n\0\0\0\r" + ended + b"\0\0\0\x09IDAT"
+
+
 def exif(orientation: int, order: str = "<") -> bytes:
     """Return the EXIF block of an orientation, little or big endian."""
     head = b"II*\0\x08\0\0\0" if order == "<" else b"MM\0*\0\0\0\x08"

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import re
 import shlex
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from PIL import Image
 
 from mfn_patcher.data.advice import advise_on_identities
 from mfn_patcher.data.making.digests import Digests
@@ -167,11 +164,9 @@ def make(
     files = ("train.rec", "train.idx", *(f"{name}.bin" for name in names))
     files += (LIST, IDENTITIES, LEFT_OUT, "property")
     with (
-        warnings.catch_warnings(),
         staged(directory, files, MakeError) as staging,
         LeftOutFiles(staging / LEFT_OUT) as left_out,
     ):
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # sizes are checked
         run = _Run(source, request, left_out, on_progress)
         sets = run.write_sets(staging, dict(zip(names, request.pairs)))
         firsts, images = run.write_training(staging)

@@ -22,6 +22,7 @@ import numpy as np
 from PIL import Image
 
 from mfn_patcher import files
+from mfn_patcher.data.images import read_header
 from mfn_patcher.data.property_file import IMAGE_SIDE
 from mfn_patcher.trainer.mfn_trainer.pixels import Pixels, decode
 from mfn_patcher.trainer.mfn_trainer.threads import cores
@@ -143,7 +144,9 @@ def _check_chunk(
 
 
 def _encoded(content: bytes, *, resize: bool) -> bytes | _Problem:
-    found = _jpeg_size(content) or _size(content)
+    found = _jpeg_size(content)
+    if found is None and (header := read_header(content)):
+        _, found = header
     if found is None and content[4:12] in _HEIC:
         return _Problem(Reason.UNREADABLE, "is HEIC: convert it to JPEG or PNG")
     if found is None:
@@ -186,14 +189,6 @@ def _jpeg_size(content: bytes) -> tuple[int, int] | None:
             return width, height
         position += 2 + int(struct.unpack_from(">H", content, position + 2)[0])
     return None
-
-
-def _size(content: bytes) -> tuple[int, int] | None:
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            return image.size
-    except Exception:
-        return None  # Pillow's decoders raise almost anything on damaged data
 
 
 def _decode_other(content: bytes) -> Pixels | None:

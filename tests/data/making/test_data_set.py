@@ -25,6 +25,7 @@ from mfn_patcher.data.synth import synthesise
 from mfn_patcher.data.verification_set import read_verification_set
 from mfn_patcher.finding import Level
 from mfn_patcher.trainer.mfn_trainer.recordio import Record
+from tests.support.odd_images import png_header
 
 IN_A_PAIR = "has the same bytes as an image of someone in a verification pair"
 
@@ -125,6 +126,7 @@ def test_what_cannot_be_used_is_listed(people: Path, tmp_path: Path) -> None:
     (one / "noise.jpg").write_bytes(b"\xff\xd8" + os.urandom(2000))
     os.mkfifo(one / "pipe.jpg")
     Image.new("RGB", (250, 250)).save(one / "large.jpg")
+    (one / "huge.png").write_bytes(png_header(20_000))
     (one / "same.jpg").write_bytes(whole)
     (people / "person-01" / "same.jpg").write_bytes(whole)
     (people / "nobody").mkdir()
@@ -141,13 +143,14 @@ def test_what_cannot_be_used_is_listed(people: Path, tmp_path: Path) -> None:
         "person-00/noise.jpg": "is not an image",
         "person-00/pipe.jpg": "cannot be read: it is a pipe, socket or device",
         "person-00/large.jpg": "is 250x250, not 112x112",
+        "person-00/huge.png": "is 20000x20000, not 112x112",
         "person-00/same.jpg": "has the same bytes as person-00/0.jpg",
         "person-01/same.jpg": (
             "has the same bytes as person-00/0.jpg, which belongs to another identity"
         ),
     }
     assert made.left_out == {
-        Reason.UNREADABLE: 7, Reason.WRONG_SIZE: 1, Reason.DUPLICATE: 2, Reason.FOLDER: 1,
+        Reason.UNREADABLE: 7, Reason.WRONG_SIZE: 2, Reason.DUPLICATE: 2, Reason.FOLDER: 1,
         Reason.STRAY: 1,
     }  # fmt: skip
     assert (made.identities, made.images, made.empty, made.contradictions) == (6, 36, 1, 1)

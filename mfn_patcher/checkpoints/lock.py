@@ -21,12 +21,11 @@ class LockedError(MfnPatchError):
 
 
 @contextlib.contextmanager
-def hold(prefix: Path, runs: Path) -> Iterator[int]:
+def hold(prefix: Path) -> Iterator[int]:
     """Hold the lock of a prefix, whose folder is made if it does not exist.
 
     Args:
         prefix: path prefix of the checkpoint files.
-        runs: folder of the runs of which one holds the lock, for those who are refused.
 
     Yields:
         A descriptor; a child that inherits it holds the lock as long as it runs.
@@ -38,14 +37,18 @@ def hold(prefix: Path, runs: Path) -> Iterator[int]:
     path = _file(prefix)
     path.parent.mkdir(parents=True, exist_ok=True)
     with _open_locked(path, prefix) as file:
-        file.truncate(0)
-        file.write(os.fsencode(runs))
+        file.truncate(0)  # a run that was killed leaves its name
         try:
             yield file.fileno()
         finally:
             # While it is still locked, so that it is not the file of the next run.
             with contextlib.suppress(OSError):
                 path.unlink()
+
+
+def name_holder(lock: int, folder: Path) -> None:
+    """Write the folder of the run that holds a lock into it, for those who are refused."""
+    os.write(lock, os.fsencode(folder))
 
 
 def require_free(prefix: Path) -> None:
@@ -80,8 +83,9 @@ def _file(prefix: Path) -> Path:
 
 def _lock(file: BinaryIO, kind: int, prefix: Path) -> None:
     if not try_lock(file.fileno(), kind):
-        runs = os.fsdecode(_file(prefix).read_bytes())
+        folder = os.fsdecode(_file(prefix).read_bytes())
+        where = f"; its record is in {folder}" if folder else ""
         raise LockedError(
-            f"a run that saves to {prefix} is still running; its record is in {runs}",
+            f"a run that saves to {prefix} is still running{where}",
             remedy="Wait for it or stop it, or choose another folder with --models-dir.",
         )

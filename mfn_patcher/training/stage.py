@@ -11,7 +11,7 @@ from typing import BinaryIO
 from mfn_patcher import __version__
 from mfn_patcher.checkpoints import folder as checkpoints
 from mfn_patcher.checkpoints.folder import Archive
-from mfn_patcher.checkpoints.lock import hold
+from mfn_patcher.checkpoints.lock import hold, name_holder
 from mfn_patcher.data.fingerprint import Fingerprint, fingerprint
 from mfn_patcher.engine.choice import Engine
 from mfn_patcher.errors import MfnPatchError
@@ -63,12 +63,13 @@ class StageRun:
             LockedError: another run saves to the same prefix.
             MfnPatchError: a companion failed.
         """
-        with hold(self._prefix, self._context.runs) as lock:
+        with hold(self._prefix) as lock:
             return self._run(output, supervision, lock)
 
     def _run(self, output: BinaryIO, supervision: Supervision, lock: int) -> Path:
         data_set = fingerprint(self._context.resolve(self._plan.data_dir))
         folder = record.new_folder(self._context.runs, self._plan.stage)
+        name_holder(lock, folder)
         environment, added = self._companions.begin(
             self._plan,
             folder,

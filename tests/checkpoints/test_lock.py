@@ -14,7 +14,7 @@ def test_the_last_run_ends_while_the_next_one_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run that locked a file after its removal would not keep other runs out."""
-    prefix, runs = tmp_path / "model", tmp_path / "runs"
+    prefix = tmp_path / "model"
     real, left = fcntl.flock, [tmp_path / "model.lock"]
 
     def flock(descriptor: int, kind: int) -> None:
@@ -23,7 +23,7 @@ def test_the_last_run_ends_while_the_next_one_starts(
         real(descriptor, kind)
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    with hold(prefix, runs):
+    with hold(prefix):
         assert not left
-        with pytest.raises(LockedError), hold(prefix, runs):
+        with pytest.raises(LockedError), hold(prefix):
             pass

@@ -123,7 +123,7 @@ def test_what_can_start_has_no_problem(tool: Tool, workspace: Path, data: Path) 
 
 def test_a_run_that_is_still_going(tool: Tool, workspace: Path, data: Path) -> None:
     prefix = workspace.resolve() / "models" / "MobileFaceNet" / "model-y1-softmax"
-    with hold(prefix, workspace / "runs"):
+    with hold(prefix):
         options = ("-w", workspace, *COMMON, "--data-dir", data, "--stage", "2")
         planned = tool("train", *options, "--dry-run")
         started = tool("train", *options)

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from mfn_patcher.checkpoints.lock import LockedError, hold
+from mfn_patcher.checkpoints.lock import LockedError, hold, name_holder
 from mfn_patcher.children.interpreter import Interpreter
 from mfn_patcher.data.fingerprint import fingerprint
 from mfn_patcher.engine.choice import Engine
@@ -276,9 +276,13 @@ def test_two_runs_never_save_to_one_prefix(context: RunContext, data: Path) -> N
     """Also one of another workspace, and one that starts while the other is being checked."""
     train(context, data, "2")
     before = sorted(path.stat().st_ino for path in models(context).glob("*-0*"))
-    prefix, elsewhere = models(context) / "model-y1-softmax", Path("/elsewhere/runs")
-    with hold(prefix, elsewhere):
-        with pytest.raises(LockedError, match="still running; its record is in /elsewhere/runs"):
+    prefix = models(context) / "model-y1-softmax"
+    with hold(prefix) as lock:
+        with pytest.raises(LockedError, match=r"still running$"):
+            train(context, data, "2")
+        name_holder(lock, Path("/elsewhere/runs/its-name"))
+        where = "still running; its record is in /elsewhere/runs/its-name"
+        with pytest.raises(LockedError, match=where):
             train(context, data, "2")
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(preflight, "require_free", lambda _: None)

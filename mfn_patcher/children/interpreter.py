@@ -99,12 +99,13 @@ def find(python: str | None) -> str:
     return os.path.abspath(found)  # noqa: PTH100
 
 
-def inspect(python: str, environment: Mapping[str, str]) -> Interpreter:
+def inspect(python: str, environment: Mapping[str, str], engine: str = "auto") -> Interpreter:
     """Ask an interpreter what is installed there.
 
     Args:
         python: path of the interpreter.
         environment: environment variables of the interpreter.
+        engine: ``mxnet`` or ``torch`` if the user asks for one, whose extra a remedy then names.
 
     Raises:
         InterpreterError: It does not run, neither engine supports its version, or packages that
@@ -122,10 +123,13 @@ def inspect(python: str, environment: Mapping[str, str]) -> Interpreter:
     if not any(name.startswith("opencv-") for name in versions):
         missing.append("opencv-python-headless")
     if missing:
-        extra = "torch" if "torch" in versions or version > _NEWEST_FOR_MXNET else "cpu"
+        torch = engine == "torch"
+        if engine == "auto":
+            torch = "torch" in versions or version > _NEWEST_FOR_MXNET
+        command = install("torch" if torch else "cpu", python)
         raise InterpreterError(
             f"{python} is missing {', '.join(missing)}",
-            remedy=f"Install what training needs with `{install(extra, python)}`.",
+            remedy=f"Install what training needs with `{command}`.",
         )
     return Interpreter(
         python, report["python"], versions, tuple(report["libraries"]), report["mxnet_library"]

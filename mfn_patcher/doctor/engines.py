@@ -27,7 +27,7 @@ def check_interpreter(examination: Examination) -> Iterator[Finding]:
     try:
         path = interpreter.find(examination.request.python)
         environment = without_packages(examination.request.environment)
-        found = interpreter.inspect(path, environment)
+        found = interpreter.inspect(path, environment, examination.request.engine)
     except MfnPatchError as error:
         yield error_finding("interpreter", error)
         return

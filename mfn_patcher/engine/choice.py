@@ -96,7 +96,7 @@ def choose(
         InterpreterError: The interpreter is unusable, or no engine in it can compute on these
             devices.
     """
-    found = interpreters.inspect(python, without_packages(environment))
+    found = interpreters.inspect(python, without_packages(environment), wanted)
     return Engines(found, environment, visible_devices).choose(wanted)
 
 

@@ -112,6 +112,16 @@ def test_missing_packages(fake: Fake) -> None:
     assert "[torch]'`." in caught.value.remedy
 
 
+@pytest.mark.parametrize(("engine", "extra"), [("torch", "torch"), ("mxnet", "cpu")])
+def test_missing_packages_of_the_engine_that_is_asked_for(
+    fake: Fake, engine: str, extra: str
+) -> None:
+    installed = {} if engine == "torch" else {"torch": "2.13.0"}
+    with pytest.raises(InterpreterError, match="is missing numpy") as caught:
+        interpreter.inspect(fake(versions=installed), os.environ, engine)
+    assert f"[{extra}]'`." in caught.value.remedy
+
+
 @pytest.mark.parametrize("text", ["#!/bin/sh\nexit 3", "#!/bin/sh\necho hello", "", "#!/none\n"])
 def test_no_interpreter(tmp_path: Path, text: str) -> None:
     path = tmp_path / "python"

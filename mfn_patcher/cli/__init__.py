@@ -29,6 +29,7 @@ _ENVIRONMENT = {
     errno.EIO: "The disk or its connection failed; `dmesg` may say more.",
     errno.EISDIR: "A folder is in the place of a file: move it away.",
     errno.ELOOP: "Symbolic links form a loop: remove one.",
+    errno.ENOENT: "It was removed meanwhile, or its file system takes no new files, such as /proc.",
     errno.ENAMETOOLONG: "Choose a shorter name or path.",
     errno.ENOTDIR: "A file is in the place of a folder: move it away.",
     errno.EDQUOT: "Free some space and try again; nothing was lost.",

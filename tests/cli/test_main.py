@@ -99,6 +99,15 @@ def test_what_a_disk_can_do(tool: Tool, monkeypatch: pytest.MonkeyPatch, number:
     assert "Traceback" not in ran.err
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc")
+def test_a_file_system_that_takes_no_files(tool: Tool) -> None:
+    ran = tool("data", "synth", "/proc/none")
+    assert (ran.code, "Traceback" in ran.err) == (ExitCode.ERROR, False)
+    ran = tool("apply", "-w", "/proc/none")
+    assert ran.code == ExitCode.ERROR
+    assert ran.err.startswith("mfn-patch: /proc/none: No such file or directory\n")
+
+
 def test_a_bug_says_so(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mfn_patcher.patching.workspace.Workspace.status", lambda _: 1 / 0)
     ran = tool("status")

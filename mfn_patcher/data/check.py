@@ -12,6 +12,7 @@ from mfn_patcher.data.check_records import check_records
 from mfn_patcher.data.check_verification import check_verification_set
 from mfn_patcher.data.making.source import has_folders_of_images
 from mfn_patcher.data.property_file import IMAGE_SIDE, Property, PropertyError, read_property
+from mfn_patcher.data.recordio import RecordIOError
 from mfn_patcher.data.verification_set import (
     DRAWN,
     DRAWN_RECIPE,
@@ -101,7 +102,10 @@ def check(directory: Path) -> DataSetCheck:
     findings += found
     if layout and all(finding.level is not Level.ERROR for finding in findings):
         with task("looking for verification images in train.rec"):
-            findings += advise_on_shared_images(directory, layout, digests)
+            try:
+                findings += advise_on_shared_images(directory, layout, digests)
+            except RecordIOError as error:  # of a record that was not sampled
+                findings.append(Finding(Level.ERROR, "train.rec", str(error), error.remedy))
     identities = layout.identities if layout else None
     if identities is None and properties:
         identities = properties.classes

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from mfn_patcher.data.check import DataSetCheck, VerificationSetSize, check, preflight
-from mfn_patcher.data.recordio import pack
+from mfn_patcher.data.images import spread
+from mfn_patcher.data.recordio import Index, pack
 from mfn_patcher.data.synth import synthesise
 from mfn_patcher.finding import Level
 from tests.support.data_sets import encoded, expect, records_of, rewrite
@@ -138,6 +139,18 @@ def test_truncated_record_file(faces: Path) -> None:
     (faces / "train.rec").write_bytes(b"")
     assert not check(faces).ok
     assert preflight(faces, 8)
+
+
+def test_a_damaged_record_that_is_not_sampled(tmp_path: Path) -> None:
+    synthesise(tmp_path, identities=2, images_per_identity=150, pairs=20, sets=["lfw"])
+    sampled = {1 + number for number in spread(300, 256)}
+    position = Index.read(tmp_path / "train.idx").position(min({*range(1, 301)} - sampled))
+    assert position
+    with (tmp_path / "train.rec").open("r+b") as file:
+        file.seek(position)
+        file.write(bytes(4))
+    assert not preflight(tmp_path, 8)
+    expect(tmp_path, Level.ERROR, "train.rec", f"no magic number at {position}")
 
 
 def test_stale_index(faces: Path) -> None:

@@ -68,6 +68,7 @@ def list_runs(workspace: Path, as_json: bool) -> None:
 @json_option
 def show(run_name: str, workspace: Path, as_json: bool) -> None:
     """Show the settings and the results of a run."""
+    from mfn_patcher.runs.record import current_prefix
     from mfn_patcher.runs.store import find
     from mfn_patcher.runs.summary_json import as_json as summary_as_json
 
@@ -81,6 +82,7 @@ def show(run_name: str, workspace: Path, as_json: bool) -> None:
                 "state": run.state,
                 "record": None if run.damage else run.record,
                 "record_error": run.damage or None,
+                "prefix": None if run.damage else str(current_prefix(run.folder, run.record)),
                 "log": summary,
             }
         )

@@ -193,6 +193,17 @@ def test_show(workspace: Path, tool: Tool) -> None:
         assert text in out
 
 
+def test_show_where_the_checkpoints_are_now(workspace: Path, tool: Tool) -> None:
+    def shown() -> Any:
+        ran = tool("runs", "show", "stage2-softmax", "-w", workspace, "--json")
+        return validated("runs-show", ran.out)["prefix"]
+
+    assert shown() == WHOLE.prefix
+    later = dataclasses.replace(WHOLE, archive="/aside", started="2030-01-01T00:00:00+00:00")
+    make_run(workspace, "20300101T000000-stage3-arcface", later)
+    assert shown() == f"/aside/{Path(WHOLE.prefix).name}"
+
+
 def test_a_run_that_said_nothing(workspace: Path, tool: Tool) -> None:
     folder = make_run(workspace, "20260103T000000-stage2-softmax", log=b"no such option\n")
     found = validated("runs-show", tool("runs", "show", "last", "-w", workspace, "--json").out)

@@ -119,6 +119,7 @@ def resume(workspace: Workspace, series: Series) -> Rebased:
                 remedy="Restore them, or cancel the rebase with `mfn-patch rebase --abort`.",
             )
         rebase = _Rebase(locked, series, links)
+        rebase.refuse_damaged(state)
         rebase.incomplete = not state.stopped
         if state.stopped:
             state = rebase.take_resolution(state)
@@ -168,6 +169,16 @@ class _Rebase:
         self._links = links
         self._done = done_patches(locked.layout)
         self.incomplete = False
+
+    def refuse_damaged(self, state: RebaseState) -> None:
+        """Raise RebaseError if the state contradicts the series or the patches that are done."""
+        possible = 0 <= state.done <= len(self._links) - state.stopped
+        done = (patch.name for patch in self._series.patches[: state.done])
+        if not possible or not all(n in state.dropped or (self._done / n).is_file() for n in done):
+            raise RebaseError(
+                f"{self._layout.rebase} does not fit the patches in {self._done}",
+                remedy="Cancel the rebase with `mfn-patch rebase --abort`, and start it again.",
+            )
 
     def run(self, state: RebaseState) -> Rebased:
         """Rebase the patches that are not done, and replace the project's series."""

@@ -268,6 +268,20 @@ def test_notes_with_wrong_values(
     assert "is damaged" not in toy(*command).err
 
 
+@pytest.mark.parametrize("done", [-1, 1, 99])
+def test_an_impossible_number_of_patches_is_done(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch, done: int
+) -> None:
+    before = toy.work_tree()
+    stopped_rebase(toy, monkeypatch)
+    note = toy.workspace / ".git" / "mfn-patch" / "rebase.json"
+    note.write_text(json.dumps({**json.loads(note.read_text()), "done": done}))
+    result = toy("rebase", "--continue")
+    assert (result.code, "`mfn-patch rebase --abort`" in result.err) == (1, True), result.err
+    assert toy("rebase", "--abort").code == 0
+    assert toy.work_tree() == before
+
+
 def test_no_temporary_folder(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a disk that is full everywhere."""
     with monkeypatch.context() as patching:

@@ -36,6 +36,8 @@ _OVERRIDES = (
     "apply.whitespace=nowarn",
     "color.ui=false",
     "core.abbrev=12",
+    "core.bigFileThreshold=512m",
+    "core.commentChar=#",
     "core.fsmonitor=false",
     "core.hooksPath=/dev/null",
     "core.quotePath=false",
@@ -97,6 +99,8 @@ _REMEDIES = {  # by a part of git's message
     "Disk quota exceeded": _FREE_SPACE,
     "Out of diskspace": _FREE_SPACE,
     "failed to write new configuration file": _FREE_SPACE,
+    "transport '": "git's protocol.allow or GIT_ALLOW_PROTOCOL forbids this kind of address: allow "
+    "it, or use an address of another kind.",
     "filter ": "Install the program of this filter, or remove the filter from git's configuration.",
 }
 _CONNECTING = ("fetch", "ls-remote")  # the only commands that may access another repository

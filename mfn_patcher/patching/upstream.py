@@ -40,6 +40,7 @@ _FETCH = (
 # git reads these from the index at each checkout, even outside of the sparse patterns.
 _READ_BY_GIT = (".gitattributes", ".gitignore", ".gitmodules")
 
+_BRANCHES = f"+refs/heads/*:refs/remotes/{REMOTE}/*"
 _COMMIT = re.compile(r"[0-9a-f]{40}", re.IGNORECASE)
 _ABBREVIATION = re.compile(r"[0-9a-f]{4,39}", re.IGNORECASE)
 _WITHOUT_SSH = re.compile(r"(https?|file)://|/", re.IGNORECASE)
@@ -75,16 +76,10 @@ def fetch_pin(repository: Repository, address: str, pin: str, patterns: tuple[st
     # A full clone of the user's must not become shallow.
     whole = repository.resolve("HEAD") and not (repository.git_dir / "shallow").exists()
     depth = () if whole else ("--depth=1",)
-    attempts = (
-        (*_FETCH, *depth, "--filter=blob:none", REMOTE, pin),
-        (*_FETCH, *depth, REMOTE, pin),
-        (*_FETCH, "--filter=blob:none", REMOTE, f"+refs/heads/*:refs/remotes/{REMOTE}/*"),
-    )
     errors: list[GitError] = []
-    for attempt in attempts:
+    for attempt in ((*depth, REMOTE, pin), (REMOTE, _BRANCHES)):
         try:
-            with _reported(repository):
-                repository.run(*attempt)
+            _fetch(repository, *attempt)
             if repository.resolve(pin):
                 _fetch_files(repository, pin, patterns)
                 return
@@ -132,8 +127,7 @@ def fetch_history(
     address = _configure_remote(repository, address)
     commits = tuple(_resolve(repository, address, revision) for revision in revisions)
     try:
-        with _reported(repository):
-            repository.run(*_FETCH, "--filter=blob:none", REMOTE, *commits)
+        _fetch(repository, REMOTE, *commits)
     except GitError as error:
         raise FetchError(_reason(address, commits[-1], [error]), remedy=_remedy([error])) from error
     return commits
@@ -162,16 +156,27 @@ def fetch_blobs(repository: Repository, blobs: Iterable[str]) -> None:
     """Fetch blobs from `REMOTE` in one request."""
     ids = "\n".join(sorted(blobs))
     if ids:
-        with _reported(repository):
-            repository.run(
-                "-c",
-                "fetch.negotiationAlgorithm=noop",
-                *_FETCH,
-                "--filter=blob:none",
-                "--stdin",
-                REMOTE,
-                stdin=ids.encode(),
-            )
+        # The host need not learn which commits we have.
+        config = ("-c", "fetch.negotiationAlgorithm=noop")
+        _fetch(repository, "--stdin", REMOTE, config=config, stdin=ids.encode())
+
+
+def _fetch(
+    repository: Repository,
+    *what: str,
+    without: str = "blob:none",
+    config: tuple[str, ...] = (),
+    stdin: bytes = b"",
+) -> None:
+    """Fetch from `REMOTE`, without the objects that a filter leaves out if the host can filter."""
+    with _reported(repository):
+        try:
+            repository.run(*config, *_FETCH, f"--filter={without}", *what, stdin=stdin)
+        except GitError as error:
+            if b"filter" not in error.stderr:
+                raise
+            # The host has filters, but not this one. git would ask for it again by itself.
+            repository.run(*config, *_FETCH, "--no-filter", *what, stdin=stdin)
 
 
 def _resolve(repository: Repository, address: str, revision: str) -> str:
@@ -223,10 +228,8 @@ def _complete(address: str, abbreviation: str) -> list[str]:
         commits = Repository(Path(folder, "commits"))
         commits.init()
         _configure_remote(commits, address)
-        branches = f"+refs/heads/*:refs/remotes/{REMOTE}/*"
         try:
-            with _reported(commits):
-                commits.run(*_FETCH, "--filter=tree:0", REMOTE, branches)
+            _fetch(commits, REMOTE, _BRANCHES, without="tree:0")
         except GitError as error:
             reason = _reason(address, abbreviation, [error])
             raise FetchError(reason, remedy=_remedy([error])) from error

@@ -28,6 +28,8 @@ HOSTILE = """
 	fsmonitor = {home}/hooks/post-checkout
 	quotePath = true
 	abbrev = 4
+	bigFileThreshold = 1
+	commentChar = M
 	pager = false
 [diff]
 	external = /bin/false

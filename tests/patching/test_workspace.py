@@ -310,9 +310,10 @@ def test_a_moved_workspace_works_on(bench: Bench, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["bare path", "file address"])
-def test_an_upstream_that_refuses_filters_and_single_commits(bench: Bench, kind: str) -> None:
+@pytest.mark.parametrize("setting", ["uploadpack.allowFilter", "uploadpackfilter.allow"])
+def test_an_upstream_that_refuses_filters(bench: Bench, kind: str, setting: str) -> None:
     upstream = str(bench.stand_in.upstream)
-    git(bench.stand_in.upstream, "config", "uploadpack.allowFilter", "false")
+    git(bench.stand_in.upstream, "config", setting, "false")
     address = upstream if kind == "bare path" else f"file://{upstream}"
     ran = bench.tool(
         "apply", "-w", bench.workspace, "--upstream", address, "--project", bench.stand_in.project

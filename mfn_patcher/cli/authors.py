@@ -22,7 +22,10 @@ def parse_author(text: str) -> tuple[str, str]:
     """Return name and address of ``Name <address>``, or raise a usage error."""
     from mfn_patcher.patching import mail
 
-    name, address = mail.parse_person(text)
+    try:
+        name, address = mail.parse_person(text)
+    except mail.MailError:
+        name = address = ""
     if not name or not address:
         raise click.UsageError(f"--author must be 'Name <address>', not {text!r}.")
     return name, address
@@ -34,11 +37,13 @@ def git_user(repository: Repository) -> tuple[str, str]:
     Raises:
         MfnPatchError: git does not know them.
     """
+    from mfn_patcher.patching import mail
+
     name, address = (
         " ".join(repository.out("config", f"user.{key}", expected=(0, 1)).split())
         for key in ("name", "email")
     )
-    if not name or not address:
+    if not mail.in_commit(name) or not mail.in_commit(address):
         raise MfnPatchError(
             "git has no name and address for you",
             remedy="Pass --author 'Name <address>', or set them with `git config user.name` and "

@@ -75,7 +75,7 @@ def new(
     for each, question in series.upstream.header.items():
         given[each] = given.get(each) or click.prompt(question)
     date = datetime.now(timezone.utc).replace(microsecond=0)
-    header = Header(*name_and_address, date, subject, _body(given))
+    header = Header(*name_and_address, date, " ".join(subject.split()), _body(given))
     made = edit.new(place, series, name, stack, header)
     echo(f"written: {series.root / 'patches' / made}")
 

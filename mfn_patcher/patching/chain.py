@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mfn_patcher.errors import MfnPatchError
-from mfn_patcher.patching import threeway
+from mfn_patcher.patching import mail, threeway
 from mfn_patcher.patching.binary import BinaryPatchError
 from mfn_patcher.patching.hunks import apply_fits, fit
 from mfn_patcher.patching.objects import Blobs, blob_id
@@ -37,10 +37,6 @@ _NAME_TRAILER = "Mfn-Patch"
 _DIGEST_TRAILER = "Mfn-Patch-Digest"
 
 _BUILDING = b"refs/mfn-patch/building"  # exists only while git makes the commits
-
-# The characters that git strips from both ends of a name or an address. Later versions than 2.39
-# leave the dot at the end of "Jr.", but a series must give the same commits with all of them.
-_STRIPPED = "".join(map(chr, range(33))) + ".,:;<>\"\\'"
 
 
 @dataclass(frozen=True)
@@ -98,7 +94,9 @@ def build_chain(repository: Repository, series: Series, patches: Sequence[Patch]
     orders += [b"get-mark :%d\n" % number for number in range(1, len(offsets) + 1)]
     # On a file system that ignores case, git would change the file of another spelling instead.
     how = ("-c", "core.ignorecase=false", "fast-import", "--quiet", "--done")
-    commits = repository.out(*how, stdin=b"".join([*orders, b"done\n"]))
+    # As elsewhere in git, the time zone of a date may be one that does not exist.
+    dates = "--date-format=raw-permissive"
+    commits = repository.out(*how, dates, stdin=b"".join([*orders, b"done\n"]))
     return [
         Link(patch.name, patch.digest, commit, moved)
         for patch, commit, moved in zip(patches, commits.split(), offsets)
@@ -312,9 +310,7 @@ def commit_patch(repository: Repository, patch: Patch, tree: str, parent: str) -
 
 def _identity(patch: Patch) -> tuple[str, str]:
     """Return the name and the address of the author as they are in a commit."""
-    header = patch.header
-    name, address = (text.strip(_STRIPPED) for text in (header.author, header.address))
-    return re.sub(r"[\n<>]", "", name), re.sub(r"[\n<>]", "", address)
+    return mail.in_commit(patch.header.author), mail.in_commit(patch.header.address)
 
 
 def _commit_order(patch: Patch, mark: int, tree: _Tree) -> bytes:

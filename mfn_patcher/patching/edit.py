@@ -82,7 +82,7 @@ def new(workspace: Workspace, series: Series, slug: str, stack: str, header: Hea
     """
     _check_name("name", slug, _SLUG, "lower case letters, digits and hyphens")
     check_stack(stack)
-    if len(header.subject) > _SUBJECT_LENGTH or header.subject.endswith("."):
+    if not 0 < len(header.subject) <= _SUBJECT_LENGTH or header.subject.endswith("."):
         raise EditError(
             f"{header.subject!r} is not valid as the subject of a patch",
             remedy=f"Use at most {_SUBJECT_LENGTH} characters, without a full stop at the end.",

@@ -20,6 +20,7 @@ from mfn_patcher.patching import mail, unified
 from mfn_patcher.printable import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
     from email.message import Message
     from pathlib import Path
@@ -91,7 +92,11 @@ class Header:
         return " ".join(found.group(1).split()) if found else ""
 
     def as_mail(self) -> bytes:
-        """Return the header as it is in a patch file, up to the line before the diff."""
+        """Return the header as it is in a patch file, up to the line before the diff.
+
+        Raises:
+            MfnPatchError: it contains bytes of the command line that are not UTF-8.
+        """
         lines = [
             f"From: {mail.format_person(self.author, self.address)}",
             f"Date: {email.utils.format_datetime(self.date)}",
@@ -101,7 +106,13 @@ class Header:
             "---",
             "",
         ]
-        return "\n".join(lines).encode()
+        try:
+            return "\n".join(lines).encode()
+        except UnicodeEncodeError as error:
+            raise MfnPatchError(
+                f"{error.object[error.start - 8 : error.end]!r} in the header is not UTF-8 text",
+                remedy="Write the author, the subject and the paragraphs in UTF-8.",
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -206,6 +217,8 @@ def _parse_header(path: Path, head: bytes) -> Header:
 
     if head.startswith(codecs.BOM_UTF8):
         raise wrong("the file begins with a byte order mark; save it as UTF-8 without one")
+    if b"\0" in head:
+        raise wrong("the header contains a NUL character")
     if b"\r" in head:
         raise wrong(
             "the header has CRLF line endings; only lines quoted from upstream may have them"
@@ -227,14 +240,7 @@ def _parse_header(path: Path, head: bytes) -> Header:
         raise wrong(str(error)) from error
     if not author or not address:
         raise wrong("the header must contain 'From: Name <address>'")
-    try:
-        date = email.utils.parsedate_to_datetime(fields["Date"] or "")
-    except (TypeError, ValueError):
-        raise wrong("the header must contain 'Date:' in mail format") from None
-    if date.tzinfo is None:
-        raise wrong("the date must have a UTC offset such as +0000")
-    if date.timestamp() < 0:
-        raise wrong("the date must not be before 1970, because git cannot store it")
+    date = _parse_date(fields["Date"] or "", wrong)
     if not subject:
         raise wrong("the header must contain 'Subject: What the patch does'")
     body = str(fields.get_payload()).strip("\n")
@@ -242,6 +248,18 @@ def _parse_header(path: Path, head: bytes) -> Header:
         line = body[found.start() :].partition("\n")[0]
         raise wrong(f"`git am` would not read {line!r} as text of the message; indent the line")
     return Header(author, address, date, subject, body)
+
+
+def _parse_date(text: str, wrong: Callable[[str], PatchFormatError]) -> datetime:
+    try:
+        date = email.utils.parsedate_to_datetime(text)
+    except (TypeError, ValueError):
+        raise wrong("the header must contain 'Date:' in mail format") from None
+    if date.tzinfo is None:
+        raise wrong("the date must have a UTC offset such as +0000")
+    if date.timestamp() < 0:
+        raise wrong("the date must not be before 1970, because git cannot store it")
+    return date
 
 
 def _readable(fields: Message) -> bool:

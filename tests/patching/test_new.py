@@ -92,6 +92,13 @@ def test_in_the_middle(bench: Bench) -> None:
         (("Bad_Name", "--stack", "local", "--subject", "x"), 1, "lower case letters"),
         (("fine", "--stack", "not/one", "--subject", "x"), 1, "lower case letters"),
         (("fine", "--stack", "local", "--subject", "x" * 73), 1, "72 characters"),
+        (("fine", "--stack", "local", "--subject", " "), 1, "not valid as the subject"),
+        (("fine", "--stack", "local", "--subject", "\udcff"), 1, "not UTF-8 text"),
+        (
+            ("fine", "--stack", "local", "--header", "Other=\udcff", "--subject", "x"),
+            1,
+            "not UTF-8",
+        ),
         (("fine", "--stack", "local"), 2, "--subject"),
         (("fine",), 2, "--stack"),
     ],
@@ -104,9 +111,24 @@ def test_refused(bench: Bench, options: tuple[str, ...], code: int, message: str
     assert (bench.patches(), bench.files(), bench.head()) == before
 
 
+def test_a_subject_of_two_lines(bench: Bench) -> None:
+    edit(bench.workspace, "src/table.py", b".items()", b".entries()")
+    ran = new(bench, "it", "--stack", "local", "--subject", "Change\nit", *HEADER)
+    assert ran.code == 0, ran.err
+    assert load_series(bench.stand_in.project).patches[-1].header.subject == "Change it"
+
+
 def test_without_edits(bench: Bench) -> None:
     ran = new(bench, "nothing", "--stack", "local", "--subject", "x", *HEADER)
     assert (ran.code, "there are no edits" in ran.err) == (1, True)
+
+
+@pytest.mark.parametrize("author", ["A", "... <a@b>", "=?UTF-8?q?=FF?= <a@b>"])
+def test_no_author(bench: Bench, author: str) -> None:
+    edit(bench.workspace, "src/table.py", b".items()", b".entries()")
+    options = ("fine", "--stack", "local", "--subject", "x", *HEADER, "--author", author)
+    ran = new(bench, *options)
+    assert (ran.code, "--author must be 'Name <address>'" in ran.err) == (2, True), ran.err
 
 
 def test_who_git_says(bench: Bench, hermetic: Path) -> None:

@@ -126,7 +126,10 @@ SUBJECTS = [
     "A subject that git has\n folded into two lines",
     "=?UTF-8?q?Eins_?=\n =?UTF-8?q?zwei_=E2=82=AC?= three",
     "人脸识别",
+    "Re: [PATCH] Change it",
+    "Change [PATCH] it",
 ]
+DATES = ["Tue, 24 Nov 2026 00:00:00 +1430", "Tue, 24 Nov 2026 00:00:00 -2359"]
 
 
 @pytest.mark.parametrize(
@@ -143,13 +146,24 @@ def test_headers_mean_what_git_am_says(lone: Lone, person: str, subject: str) ->
     apply_and_am(lone)
 
 
+@pytest.mark.parametrize("date", DATES)
+def test_time_zones_that_do_not_exist(lone: Lone, date: str) -> None:
+    lone.make(b"old\n", b"new\n")
+    data = lone.patch.read_bytes()
+    lone.patch.write_bytes(data.replace(b"Tue, 24 Nov 2026 00:00:00 +0000", date.encode()))
+    apply_and_am(lone)
+
+
 @pytest.mark.parametrize(
     ("header", "message"),
     [
         ("From: =?no-such-charset?q?A?= <a@b>\n", "cannot decode"),
         ("From: =?UTF-8?b?!?= <a@b>\n", "cannot decode"),
         ("From: =?UTF-8?q?=FF?= <a@b>\n", "cannot decode"),
+        ("From: =?UTF-8?q?A=00?= <a@b>\n", "NUL"),
         ("From: nobody\n", "From: Name <address>"),
+        ("From: ... <a@b>\n", "From: Name <address>"),
+        ("From: A <a@b>\n\nA\0\n", "NUL"),
         ("Content-Transfer-Encoding: base64\nFrom: A <a@b>\n", "the mail is encoded"),
         ("Content-Type: text/plain; charset=GBK\nFrom: A <a@b>\n", "the mail is encoded"),
     ],

@@ -85,20 +85,30 @@ def describe(git: Repository, source: Source) -> tuple[Description, bytes]:
         )
         dates = filter(None, (_parse(stamp, "%Y-%m-%d %H:%M:%S %z") for stamp in stamps))
         found = replace(found, date=max(dates, default=None))
-    body = found.body.replace("\r", "").replace("\0", "").strip("\n")
-    body = re.sub(r"\n{3,}", "\n\n", body)
+    body = re.sub(r"\n{3,}", "\n\n", found.body.strip("\n"))
     body = "\n".join(line.rstrip() for line in body.split("\n"))
-    found = replace(found, body=NOT_TEXT.sub(r" \g<0>", body))
+    author, subject = map(_decodable, (found.author, found.subject))
+    found = replace(found, author=author, subject=subject, body=NOT_TEXT.sub(r" \g<0>", body))
     return found, source.data if source.quilt else diff
+
+
+def _decodable(text: str) -> str:
+    """Return a header that can be read: what looks encoded, but is not, would be refused."""
+    try:
+        mail.decode(text)
+    except mail.MailError:
+        return text.replace("=?", "= ?")
+    return text
 
 
 def _from_mail(git: Repository, data: bytes) -> tuple[Description, bytes]:
     with tempfile.TemporaryDirectory(prefix="mfn-patch-") as folder:
         text, patch = Path(folder, "text"), Path(folder, "patch")
         how = ("-b", "--no-scissors", "--encoding=UTF-8")
-        said = git.out("mailinfo", *how, str(text), str(patch), stdin=data.lstrip())
-        body, diff = text.read_bytes().decode(errors="replace"), patch.read_bytes()
-    fields = dict(line.partition(": ")[::2] for line in said.split("\n"))
+        said = git.run("mailinfo", *how, str(text), str(patch), stdin=data.lstrip()).stdout
+        body, diff = _text_of(text.read_bytes()), patch.read_bytes()
+    # Fields whose encoding is not given are as they were in the mail, beside decoded ones.
+    fields = dict(line.partition(": ")[::2] for line in map(_text_of, said.split(b"\n")))
     head = HeaderParser().parsestr(_text_of(data.lstrip()).partition("\n\n")[0])
     rest = [
         (name, value)
@@ -163,10 +173,10 @@ def _head_of(data: bytes) -> str:
 
 def _text_of(data: bytes) -> str:
     try:
-        text = data.decode()
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = data.decode("latin-1")
-    return text.replace("\r\n", "\n").replace("\r", "")
+    return text.replace("\r", "").replace("\0", "")
 
 
 def _fields_in(body: str) -> Iterable[tuple[str, str]]:
@@ -181,7 +191,9 @@ def _joined(fields: Iterable[tuple[str, str]]) -> str:
 def _first_person(text: str) -> tuple[str, str]:
     """Return name and address of the first person in a list such as ``A <a@b>, C <c@d>``."""
     text = " ".join(text.split())
-    name, address = mail.parse_person(text) if text.count("@") == 1 else ("", "")
+    name = address = ""
+    with contextlib.suppress(mail.MailError):  # then it stays encoded
+        name, address = mail.parse_person(text) if text.count("@") == 1 else ("", "")
     if not address:
         people = [each for each in email.utils.getaddresses([text]) if "@" in each[1]]
         name, address = people[0] if people else (text, "")

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mfn_patcher.patching import draft
+from mfn_patcher.patching import draft, mail
 from mfn_patcher.patching.chain import build_chain
 from mfn_patcher.patching.edit import check_stack, diff_of_patch
 from mfn_patcher.patching.git import Repository
@@ -181,10 +181,10 @@ class _Importer:
     def _header(self, said: Description, subject: str, remarks: list[str]) -> Header:
         author = " ".join(re.sub("[<>]", " ", said.author).split())
         address = re.sub(r"[\s<>]+", "_", said.address)  # such as "me AT example DOT org"
-        if not author:
+        if not mail.in_commit(author):
             author, address = self._author()
             remarks.append(f"names no author: {author} <{address}>")
-        if not address:
+        if not mail.in_commit(address):
             address = NO_ADDRESS
             remarks.append(f"no address of its author: {author} <{address}>")
         date = said.date

@@ -95,6 +95,16 @@ def test_a_branch(branch: Workshop, bare: bool) -> None:
     _check(branch)
 
 
+def test_a_mail_in_latin_1_that_does_not_say_so(workshop: Workshop) -> None:
+    head = (
+        "From: Jürgen <j@b>\nSubject: Größe\nDate: Tue, 24 Nov 2026 00:00:00 +0000\n\nÄrger\n---\n"
+    )
+    box = workshop.put("it.mbox", head.encode("latin-1") + change("src/a.c", 3, "LINE 3").encode())
+    assert workshop.take(box).code == 0
+    header = workshop.stored()[0].header
+    assert (header.author, header.subject, header.body) == ("Jürgen", "Größe", "Ärger")
+
+
 def test_a_commit_without_a_message(workshop: Workshop) -> None:
     place = workshop.upstream
     git(place, "checkout", "--quiet", "-b", "mine")

@@ -122,6 +122,19 @@ def test_a_mail_without_a_date(workshop: Workshop) -> None:
             "Do it",
             " From: here\n ---\ndiff it",
         ),
+        ("\ufeffDescription: Do\0 it\nFrom: A <a@b>\n", ("A", "a@b"), "Do it", ""),
+        (
+            "Description: =?UTF-8?q?=FF?=\nFrom: =?UTF-8?q?=FF?= <a@b>\n",
+            ("= ?UTF-8?q?=FF?=", "a@b"),
+            "= ?UTF-8?q?=FF?=",
+            "",
+        ),
+        (
+            "Description: Do it\nFrom: ... <a@b>\n",
+            ("Me", "me@example.org"),
+            "Do it",
+            " From: ... <a@b>",
+        ),
     ],
 )
 def test_other_headers(

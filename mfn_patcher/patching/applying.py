@@ -199,7 +199,14 @@ def _create(layout: Layout, series: Series) -> None:
     git = layout.repository
     remove_stale_locks(layout)
     git.init()
-    if git.resolve("HEAD") is None and git.out("ls-files", "--cached"):
+    unborn = git.resolve("HEAD") is None
+    if unborn and git.resolve(APPLIED):
+        raise WorkspaceError(
+            f"the current branch of {layout.path} has no commit",
+            remedy="Check out one that has. If branch mfn-patch is lost, move the folder away, run "
+            "`mfn-patch apply`, and copy your own files back.",
+        )
+    if unborn and git.out("ls-files", "--cached"):
         raise WorkspaceError(
             f"{layout.path} is a git repository with staged files but no commit",
             remedy="Use --workspace to name an empty folder or a clone of upstream.",

@@ -92,6 +92,7 @@ _DAMAGE = re.compile(
     rb"not a git repository|object file .* is empty|is corrupt|index file (corrupt|smaller)"
     rb"|bad (signature|object|tree|index file|config)|invalid sha1 pointer|unable to (read|parse) "
     rb"|cannot read|inflate: data stream error|broken link|reference broken|No such ref"
+    rb"|Could not read |not a tree object|unknown object type"
 )
 _FREE_SPACE = "Free some space and try again; nothing was lost."
 _REMEDIES = {  # by a part of git's message
@@ -151,7 +152,9 @@ class DamagedError(GitError):
 
     def __init__(self, failed: GitError, git_dir: Path) -> None:
         super().__init__(failed.command, failed.status, failed.stdout, failed.stderr)
-        said = failed.stderr.decode(errors="replace").strip().splitlines()
+        lines = failed.stderr.decode(errors="replace").strip().splitlines()
+        # In a partial clone, git first warns that it was told not to fetch.
+        said = [line for line in lines if "lazy fetching disabled" not in line]
         self.args = (f"the git repository {git_dir} is damaged: {said[0]}",)
         self.remedy = (
             f"Move {git_dir.parent} away, run `mfn-patch apply`, and copy your own files back."

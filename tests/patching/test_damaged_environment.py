@@ -154,6 +154,14 @@ def empty_object(toy: Toy) -> None:
     assert commit
 
 
+def lost_tree(toy: Toy) -> None:
+    lost = git(toy.workspace, "rev-parse", "HEAD^{tree}").decode().strip()
+    objects = toy.workspace / ".git" / "objects"
+    for pack in [*(objects / "pack").glob("*.pack")]:
+        git(toy.workspace, "unpack-objects", "-q", stdin=pack.rename(toy.folder / "p").read_bytes())
+    (objects / lost[:2] / lost[2:]).unlink()
+
+
 def broken_index(toy: Toy) -> None:
     (toy.workspace / ".git" / "index").write_bytes(b"rubbish")
 
@@ -174,7 +182,15 @@ def empty_branch(toy: Toy) -> None:
     (toy.workspace / ".git" / "refs" / "heads" / "mfn-patch").write_bytes(b"")
 
 
-DAMAGES = [empty_object, broken_index, empty_index, empty_head, broken_config, empty_branch]
+DAMAGES = [
+    empty_object,
+    lost_tree,
+    broken_index,
+    empty_index,
+    empty_head,
+    broken_config,
+    empty_branch,
+]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -186,6 +202,7 @@ def test_a_damaged_repository(toy: Toy, damage: object) -> None:
         got = toy(*command)
         assert got.code in (0, 1), got.err
         assert "failed with status" not in got.err, got.err
+        assert "lazy" not in got.err, got.err
         if got.code:
             assert len(got.err.splitlines()) <= 8, got.err
         assert snapshot(toy.workspace) == before
@@ -308,4 +325,5 @@ def test_what_git_says_of_a_full_disk(said: str) -> None:
 def test_the_branch_was_removed(toy: Toy) -> None:
     git(toy.workspace, "update-ref", "-d", "refs/heads/mfn-patch")
     result = toy("apply")
-    assert (result.code, "staged files but no commit" in result.err) == (1, True), result.err
+    assert (result.code, "the current branch of" in result.err) == (1, True), result.err
+    assert "If branch mfn-patch is lost, move the folder away" in result.err

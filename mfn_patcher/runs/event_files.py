@@ -15,13 +15,13 @@ import logging
 import math
 import re
 from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol, TextIO
 
 from mfn_patcher.runs.events import Event, Verification
 from mfn_patcher.runs.log import LogStream
+from mfn_patcher.runs.record import utc_now
 
 _LOG = logging.getLogger(__name__)
 
@@ -99,12 +99,7 @@ class EventFiles:
             self._give_up(error)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._close()
 
     def __call__(self, seen: Sequence[Event]) -> None:
@@ -112,7 +107,7 @@ class EventFiles:
         if not self._files:
             return
         events, verification = self._files
-        time = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        time = utc_now()
         rows = [
             [time, *(getattr(event, name) for name in COLUMNS[1:])]
             for event in seen

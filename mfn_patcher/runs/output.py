@@ -7,6 +7,8 @@ import fcntl
 from pathlib import Path
 from typing import BinaryIO
 
+from mfn_patcher.files import try_lock
+
 
 def lock(log: BinaryIO) -> None:
     """Lock a log as long as it is open, in this process or in a child that inherits it.
@@ -20,8 +22,5 @@ def lock(log: BinaryIO) -> None:
 def is_written(path: Path) -> bool:
     """Return whether a log is locked, which means that its run is still going."""
     with contextlib.suppress(OSError), path.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+        return not try_lock(file.fileno(), fcntl.LOCK_SH)
     return False

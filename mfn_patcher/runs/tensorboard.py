@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from pathlib import Path
-from types import TracebackType
 
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.remedies import install
@@ -49,17 +48,12 @@ class TensorBoardFile:
             self._give_up(error)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._writer:
             try:
                 self._writer.close()
-            except OSError as failed:
-                self._give_up(failed)
+            except OSError as error:
+                self._give_up(error)
 
     def __call__(self, event: Event) -> None:
         """Take the next event."""

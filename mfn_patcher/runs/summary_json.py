@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from mfn_patcher.runs.events import CheckpointSaved, LearningRate, NotFinite, Verification
+from mfn_patcher.runs.events import Event, NotFinite, Verification
 from mfn_patcher.runs.summary import RunSummary
 
 
@@ -21,12 +21,14 @@ def as_json(runs: Sequence[RunSummary], name: str) -> dict[str, Any]:
     return {
         "file": name,
         "runs": [_run(run) for run in runs],
-        "verifications": [_verification(run, entry) for run in runs for entry in run.verifications],
-        "best": [_result(run, entry) for run in runs for entry in run.best().values()],
-        "learning_rates": [
-            _learning_rate(run, entry) for run in runs for entry in run.learning_rates
+        "verifications": [
+            {**_row(run, entry), "checkpoint": run.checkpoint_at(entry.step)}
+            for run in runs
+            for entry in run.verifications
         ],
-        "checkpoints": [_checkpoint(run, entry) for run in runs for entry in run.checkpoints],
+        "best": [_result(run, entry) for run in runs for entry in run.best().values()],
+        "learning_rates": [_row(run, entry) for run in runs for entry in run.learning_rates],
+        "checkpoints": [_row(run, entry) for run in runs for entry in run.checkpoints],
         "not_finite": [
             _not_finite(run, entry) for run in runs for entry in run.not_finite.values()
         ],
@@ -74,32 +76,13 @@ def _result(run: RunSummary, entry: Verification) -> dict[str, Any]:
     }
 
 
-def _verification(run: RunSummary, entry: Verification) -> dict[str, Any]:
-    return {
-        **_result(run, entry),
-        "accuracy_without_flip": finite(entry.accuracy_without_flip),
-        "std_without_flip": finite(entry.std_without_flip),
-        "time": _iso(entry.time),
+def _row(run: RunSummary, event: Event) -> dict[str, Any]:
+    """Return an event with its own values."""
+    values = {
+        name: finite(value) if isinstance(value, float) else value
+        for name, value in vars(event).items()
     }
-
-
-def _learning_rate(run: RunSummary, entry: LearningRate) -> dict[str, Any]:
-    return {
-        "run": run.number,
-        "step": entry.step,
-        "value": finite(entry.value),
-        "time": _iso(entry.time),
-    }
-
-
-def _checkpoint(run: RunSummary, entry: CheckpointSaved) -> dict[str, Any]:
-    return {
-        "run": run.number,
-        "number": entry.number,
-        "step": entry.step,
-        "path": entry.path,
-        "time": _iso(entry.time),
-    }
+    return {"run": run.number, **values, "time": _iso(event.time)}
 
 
 def _not_finite(run: RunSummary, entry: NotFinite) -> dict[str, Any]:

@@ -14,13 +14,12 @@ import json
 import logging
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, TextIO
 
 from mfn_patcher.runs.events import Event, Verification
-from mfn_patcher.runs.log import LogStream
 from mfn_patcher.runs.record import utc_now
 
 _LOG = logging.getLogger(__name__)
@@ -30,53 +29,6 @@ VERIFICATION = "verification.csv"
 COLUMNS = ("time", "set", "step", "accuracy", "std", "xnorm")
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
-
-
-class Watcher(Protocol):
-    """Watches the output of a run."""
-
-    def heard(self, chunk: bytes) -> None:
-        """Take the output since the last call; empty at the end."""
-
-    def tick(self) -> None:
-        """Do what is due; called many times a second, whether there is output or not."""
-
-
-class EventDispatcher:
-    """Reads a log as it grows and passes its events on; a `Watcher` itself.
-
-    Args:
-        keep: gets the events first, all those that arrived together.
-        consumers: get each event, in this order.
-        watchers: get the output before its events are passed on, but not its end.
-    """
-
-    def __init__(
-        self,
-        keep: Callable[[Sequence[Event]], None],
-        *consumers: Callable[[Event], None],
-        watchers: Sequence[Watcher] = (),
-    ) -> None:
-        self._keep = keep
-        self._consumers = consumers
-        self._watchers = watchers
-        self._stream = LogStream()
-
-    def heard(self, chunk: bytes) -> None:
-        """Take the output since the last call; empty at the end."""
-        for watcher in self._watchers if chunk else ():
-            watcher.heard(chunk)
-        events = self._stream.feed(chunk) if chunk else self._stream.end()
-        if events:
-            self._keep(events)
-        for event in events:
-            for consume in self._consumers:
-                consume(event)
-
-    def tick(self) -> None:
-        """Let the watchers do what is due."""
-        for watcher in self._watchers:
-            watcher.tick()
 
 
 class EventFiles:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator
-from typing import BinaryIO
+from collections.abc import Callable, Iterator, Sequence
+from typing import BinaryIO, Protocol
 
 from mfn_patcher.encoding import detect
 from mfn_patcher.runs.events import Event, LearningRate, Progress, Resumed, TrainingSet
@@ -72,6 +72,53 @@ class LogStream:
             self._decoder = codecs.getincrementaldecoder(encoding)("replace")
             return self._decoder.decode(start).encode()
         return start
+
+
+class Watcher(Protocol):
+    """Watches the output of a run."""
+
+    def heard(self, chunk: bytes) -> None:
+        """Take the output since the last call; empty at the end."""
+
+    def tick(self) -> None:
+        """Do what is due; called many times a second, whether there is output or not."""
+
+
+class EventDispatcher:
+    """Reads a log as it grows and passes its events on; a `Watcher` itself.
+
+    Args:
+        keep: gets the events first, all those that arrived together.
+        consumers: get each event, in this order.
+        watchers: get the output before its events are passed on, but not its end.
+    """
+
+    def __init__(
+        self,
+        keep: Callable[[Sequence[Event]], None],
+        *consumers: Callable[[Event], None],
+        watchers: Sequence[Watcher] = (),
+    ) -> None:
+        self._keep = keep
+        self._consumers = consumers
+        self._watchers = watchers
+        self._stream = LogStream()
+
+    def heard(self, chunk: bytes) -> None:
+        """Take the output since the last call; empty at the end."""
+        for watcher in self._watchers if chunk else ():
+            watcher.heard(chunk)
+        events = self._stream.feed(chunk) if chunk else self._stream.end()
+        if events:
+            self._keep(events)
+        for event in events:
+            for consume in self._consumers:
+                consume(event)
+
+    def tick(self) -> None:
+        """Let the watchers do what is due."""
+        for watcher in self._watchers:
+            watcher.tick()
 
 
 def read_events(file: BinaryIO) -> Iterator[Event]:

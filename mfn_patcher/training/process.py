@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from mfn_patcher.runs import output as run_output
-from mfn_patcher.runs.event_files import Watcher
+from mfn_patcher.runs.log import Watcher
 from mfn_patcher.training.signals import SignalForwarding, signal_group
 
 _LOG = logging.getLogger(__name__)

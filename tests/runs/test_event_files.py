@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from mfn_patcher.runs.event_files import EventDispatcher, EventFiles, read_verifications
+from mfn_patcher.runs.event_files import EventFiles, read_verifications
 from mfn_patcher.runs.events import Event, NotFinite, Verification
+from mfn_patcher.runs.log import EventDispatcher
 from tests.support.runs import SAMPLE
 from tests.support.training import wait_until
 
@@ -105,7 +106,8 @@ def test_a_tool_that_is_killed_leaves_what_was_seen(tmp_path: Path) -> None:
     code = (
         "import io, os, pathlib, sys\n"
         "from mfn_patcher.training import companions, process\n"
-        "from mfn_patcher.runs.event_files import EventDispatcher, EventFiles\n"
+        "from mfn_patcher.runs.event_files import EventFiles\n"
+        "from mfn_patcher.runs.log import EventDispatcher\n"
         "folder = pathlib.Path(sys.argv[1])\n"
         "command = ['sh', '-c', 'cat \"$0\"; sleep 60', sys.argv[2]]\n"
         "launch = process.Launch(command, folder, os.environ, folder / 'output.log')\n"

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from mfn_patcher.runs.event_files import Watcher
+from mfn_patcher.runs.log import Watcher
 from mfn_patcher.runs.output import is_written
 from mfn_patcher.training import process, signals
 from mfn_patcher.training.companions import ALONE, Companions

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from mfn_patcher.runs.event_files import EventDispatcher, EventFiles
+from mfn_patcher.runs.event_files import EventFiles
 from mfn_patcher.runs.events import Event
+from mfn_patcher.runs.log import EventDispatcher
 from mfn_patcher.training import process
 from mfn_patcher.training.plan import StagePlan
 from mfn_patcher.training.watch.alarms import Alarm, Alarms

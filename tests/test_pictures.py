@@ -70,7 +70,7 @@ def test_the_report_has_the_parts_of_a_report(capture: ModuleType, tmp_path: Pat
     rates.append(
         [Rate("", 1, name, "/data", 0.5, 0.001, 0.1, 0.5, 0.1, 10) for name in sets], folder
     )
-    names = capture.NamesOfPage(render(find(tmp_path / "runs", "last"))).names
+    names = capture.NamesOfPage(render(find(tmp_path, "last"))).names
     assert {"Summary", "State", "LFW", "Training loss, over the steps"} <= set(names)
     with Image.open(PICTURES / "report.png") as picture:
         assert picture.text[capture.NAMES].split("\n") == names, AGAIN  # type: ignore[attr-defined]

@@ -113,7 +113,7 @@ def runs(context: click.Context, _incomplete: str) -> Iterable[str]:
     """Offer the runs of the workspace, newest first."""
     from mfn_patcher.runs import store
 
-    found = store.every(_workspace(context).resolve() / "runs")
+    found = store.every(_workspace(context))
     return [store.LAST, *(run.name for run in found)] if found else []
 
 

@@ -57,7 +57,7 @@ def log(source: str, workspace: Path, form: str, as_json: bool) -> None:
     if source == "-":
         runs, name = summarise(read_events(sys.stdin.buffer), "standard input"), "-"
     else:
-        _, path = find_log(workspace.resolve() / "runs", source)
+        _, path = find_log(workspace, source)
         name = str(path)
         with path.open("rb") as file:
             runs = summarise(read_events(file), name)

@@ -65,6 +65,6 @@ def _load(source: str, workspace: Path) -> Iterator[PlottedRun]:
     from mfn_patcher.runs.store import find_log
     from mfn_patcher.runs.summary import summarise
 
-    label, path = find_log(workspace.resolve() / "runs", source)
+    label, path = find_log(workspace, source)
     with path.open("rb") as file:
         yield from plotted_runs(label, summarise(read_events(file), str(path), curves=True))

@@ -39,7 +39,7 @@ def report(run_name: str, *, output: Path | None, overwrite: bool, workspace: Pa
         raise click.UsageError(f"{output} must end in .html")
     if output:
         require_new(output, overwrite=overwrite)
-    run = find(workspace.resolve() / "runs", run_name)
+    run = find(workspace, run_name)
     output = output or run.folder / "report.html"
     with task("drawing the page"):
         page = render(run)

@@ -44,7 +44,7 @@ def list_runs(workspace: Path, as_json: bool) -> None:
     """
     from mfn_patcher.runs.store import every
 
-    found = every(workspace.resolve() / "runs")
+    found = every(workspace)
     if as_json:
         print_json({"workspace": str(workspace.resolve()), "runs": [_entry(run) for run in found]})
         return
@@ -72,7 +72,7 @@ def show(run_name: str, workspace: Path, as_json: bool) -> None:
     from mfn_patcher.runs.store import find
     from mfn_patcher.runs.summary_json import as_json as summary_as_json
 
-    run = find(workspace.resolve() / "runs", run_name)
+    run = find(workspace, run_name)
     if as_json:
         summary = summary_as_json([run.summary], str(run.log)) if run.summary else None
         print_json(
@@ -108,7 +108,7 @@ def compare(first: str, second: str, workspace: Path, as_json: bool) -> None:
     from mfn_patcher.runs.compare import compare as compare_runs
     from mfn_patcher.runs.store import find
 
-    a, b = (find(workspace.resolve() / "runs", name) for name in (first, second))
+    a, b = (find(workspace, name) for name in (first, second))
     rows = compare_runs(a, b)
     if as_json:
         print_json(

@@ -66,9 +66,13 @@ class Run:
             return None
 
 
-def every(folder: Path) -> list[Run]:
-    """Return all runs in a folder, newest first, including those whose record is damaged."""
-    return [read(path) for path in record.folders(folder)]
+def every(workspace: Path) -> list[Run]:
+    """Return all runs of a workspace, newest first, including those whose record is damaged."""
+    return [read(path) for path in record.folders(_folder(workspace))]
+
+
+def _folder(workspace: Path) -> Path:
+    return workspace.resolve() / "runs"
 
 
 def read(folder: Path) -> Run:
@@ -79,11 +83,11 @@ def read(folder: Path) -> Run:
         return Run(folder, {}, str(error))
 
 
-def find_log(folder: Path, name: str) -> tuple[str, Path]:
+def find_log(workspace: Path, name: str) -> tuple[str, Path]:
     """Return the label and the path of a log that the user names.
 
     Args:
-        folder: folder of all runs.
+        workspace: the workspace of the runs.
         name: path of the log, or name of a run, as `find` takes it.
 
     Raises:
@@ -92,7 +96,7 @@ def find_log(folder: Path, name: str) -> tuple[str, Path]:
     if Path(name).is_file():
         return Path(name).stem, Path(name)
     try:
-        run = find(folder, name)
+        run = find(workspace, name)
     except RunError as error:
         raise RunError(f"there is no file {name!r}, and {error}", remedy=error.remedy) from error
     if not run.log.is_file():
@@ -100,11 +104,11 @@ def find_log(folder: Path, name: str) -> tuple[str, Path]:
     return run.name, run.log
 
 
-def find(folder: Path, name: str) -> Run:
+def find(workspace: Path, name: str) -> Run:
     """Return the run with a name.
 
     Args:
-        folder: folder of all runs.
+        workspace: the workspace of the runs.
         name: ``last``; the name of a run's folder, or a unique part of it, its beginning taking
             precedence; or the path of a run's folder.
 
@@ -116,10 +120,10 @@ def find(folder: Path, name: str) -> Run:
     path = Path(name)
     if any((path / file).is_file() for file in (record.FILE, record.LOG)):
         return read(path.resolve())
-    runs = every(folder)
+    runs = every(workspace)
     if not runs:
         raise RunError(
-            f"there are no runs in {folder}",
+            f"there are no runs in {_folder(workspace)}",
             remedy="Start one with `mfn-patch train`, or name another workspace with --workspace.",
         )
     if name == LAST:
@@ -134,6 +138,6 @@ def find(folder: Path, name: str) -> Run:
     # The time that a name starts with is rarely typed.
     known = [part for run in runs for part in (run.name, run.name.partition("-")[2])]
     raise RunError(
-        f"there is no run {name!r} in {folder}",
+        f"there is no run {name!r} in {_folder(workspace)}",
         remedy=f"{did_you_mean(name, known)} `mfn-patch runs list` lists all runs.".lstrip(),
     )

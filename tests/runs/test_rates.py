@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def page(folder: Path) -> str:
-    return unescape(render(find(folder.parent, "last")))
+    return unescape(render(find(folder.parents[1], "last")))
 
 
 def row(folder: Path, name: str) -> str:

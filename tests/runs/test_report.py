@@ -83,7 +83,7 @@ def evil(tmp_path: Path) -> Path:
 
 
 def page(workspace: Path) -> str:
-    return render(find(workspace / "runs", "last"))
+    return render(find(workspace, "last"))
 
 
 def test_own_sets_are_not_compared_with_published_results(tmp_path: Path) -> None:

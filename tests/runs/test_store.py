@@ -33,7 +33,7 @@ def workspace(tmp_path: Path) -> Path:
     "name", ["last", "20260102T000000-stage3-arcface", "20260102", "stage3", "arcface"]
 )
 def test_a_run_by_its_name(workspace: Path, name: str) -> None:
-    assert find(workspace / "runs", name).name == "20260102T000000-stage3-arcface"
+    assert find(workspace, name).name == "20260102T000000-stage3-arcface"
 
 
 def test_a_run_by_its_path(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,18 +43,18 @@ def test_a_run_by_its_path(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_beginning_goes_before_a_middle(workspace: Path) -> None:
     make_run(workspace, "stage3-by-hand")
-    assert find(workspace / "runs", "stage3").name == "stage3-by-hand"
+    assert find(workspace, "stage3").name == "stage3-by-hand"
 
 
 def test_a_whole_name_goes_before_a_beginning(workspace: Path) -> None:
     make_run(workspace, "20260101T000000-stage2-softmax-2")
-    found = find(workspace / "runs", "20260101T000000-stage2-softmax")
+    found = find(workspace, "20260101T000000-stage2-softmax")
     assert found.name == "20260101T000000-stage2-softmax"
 
 
 def test_names_that_say_too_little_or_nothing(workspace: Path, tool: Tool) -> None:
     with pytest.raises(RunError, match=r"is ambiguous: 2026.*, 2026"):
-        find(workspace / "runs", "2026")
+        find(workspace, "2026")
     ran = tool("runs", "show", "stage9", "-w", workspace)
     assert ran.code == ExitCode.ERROR
     assert "there is no run 'stage9'" in ran.err
@@ -136,8 +136,8 @@ def test_a_run_that_is_at_work_without_a_record(workspace: Path) -> None:
     (folder / "run.json").write_text("{")
     with (folder / "output.log").open("rb") as log:
         fcntl.flock(log, fcntl.LOCK_EX)
-        assert find(workspace / "runs", "last").state == "running"
-    assert find(workspace / "runs", "last").state == "unknown"
+        assert find(workspace, "last").state == "running"
+    assert find(workspace, "last").state == "unknown"
 
 
 def test_list(workspace: Path, tool: Tool) -> None:
@@ -162,10 +162,10 @@ def test_a_run_that_was_killed_is_not_running(workspace: Path, tool: Tool) -> No
         dataclasses.replace(RECORD, steps=None),
         SAMPLE.read_bytes().partition(b"INFO:root:Epoch[7] Time cost")[0],
     )
-    assert find(workspace / "runs", "last").state == "killed"
+    assert find(workspace, "last").state == "killed"
     with (folder / "output.log").open("rb") as log:
         fcntl.flock(log, fcntl.LOCK_EX)  # as the script's own output has it
-        assert find(workspace / "runs", "last").state == "running"
+        assert find(workspace, "last").state == "running"
     (run, *_) = validated("runs-list", tool("runs", "list", "-w", workspace, "--json").out)["runs"]
     assert (run["state"], run["ended"]) == ("killed", None)
     assert run["last_step"] == 1581
@@ -210,7 +210,7 @@ def test_a_run_that_said_nothing(workspace: Path, tool: Tool) -> None:
     assert found["log"] is None
     assert "contains nothing about training" in tool("runs", "show", "last", "-w", workspace).out
     (folder / "output.log").unlink()
-    assert len(every(workspace / "runs")) == 3
+    assert len(every(workspace)) == 3
     assert tool("runs", "list", "-w", workspace).code == 0
 
 

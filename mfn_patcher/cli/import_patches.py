@@ -17,6 +17,7 @@ from mfn_patcher.cli.options import (
     upstream_option,
 )
 from mfn_patcher.cli.terminal import echo
+from mfn_patcher.printable import counted
 
 
 @click.command(
@@ -33,7 +34,7 @@ from mfn_patcher.cli.terminal import echo
     nargs=-1,
     required=True,
     metavar="SERIES|PATCH|CLONE...",
-    type=PathType(exists=True, path_type=Path),
+    type=PathType(exists=True),
 )
 @click.option(
     "--stack",
@@ -91,4 +92,4 @@ def import_patches(
         for remark in each.remarks:
             echo(f"    {remark}")
     count = sum(each.name is not None for each in imported)
-    echo(f"{count} {'patch' if count == 1 else 'patches'} imported into {series.root / 'patches'}")
+    echo(f"{counted(count, 'patch', 'patches')} imported into {series.root / 'patches'}")

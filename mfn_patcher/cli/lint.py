@@ -10,6 +10,7 @@ from mfn_patcher.cli.command import Command
 from mfn_patcher.cli.options import find_project, json_option, project_option
 from mfn_patcher.cli.terminal import echo, print_json
 from mfn_patcher.errors import ExitCode
+from mfn_patcher.printable import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,8 +43,6 @@ def lint(context: click.Context, project: Path | None, as_json: bool) -> None:
     if problems:
         context.exit(ExitCode.ERROR)
     series = load_series(root)
-    counted = (("patch", "patches", series.patches), ("stack", "stacks", series.stacks))
-    patches, stacks = (
-        f"{len(each)} {one if len(each) == 1 else many}" for one, many, each in counted
-    )
+    patches = counted(len(series.patches), "patch", "patches")
+    stacks = counted(len(series.stacks), "stack", "stacks")
     echo(f"{patches} in {stacks}: no problems.")

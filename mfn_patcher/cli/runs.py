@@ -111,22 +111,8 @@ def compare(first: str, second: str, workspace: Path, as_json: bool) -> None:
     a, b = (find(workspace, name) for name in (first, second))
     rows = compare_runs(a, b)
     if as_json:
-        print_json(
-            {
-                "a": a.name,
-                "b": b.name,
-                "rows": [
-                    {
-                        "group": row.group,
-                        "name": row.name,
-                        "a": row.a,
-                        "b": row.b,
-                        "differs": row.differs,
-                    }
-                    for row in rows
-                ],
-            }
-        )
+        as_rows = [{**vars(row), "differs": row.differs} for row in rows]
+        print_json({"a": a.name, "b": b.name, "rows": as_rows})
         return
     different = [(row.group, row.name, _short(row.a), _short(row.b)) for row in rows if row.differs]
     equal = [(row.group, row.name, _short(row.a)) for row in rows if not row.differs]

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from mfn_patcher.cli import completion
 from mfn_patcher.cli.command import Command
-from mfn_patcher.cli.options import (
-    is_terminal,
-    load_project_series,
-    project_option,
-    workspace_option,
-)
+from mfn_patcher.cli.options import load_project_series, project_option, workspace_option
 from mfn_patcher.cli.terminal import echo, echo_exactly, style
 
 if TYPE_CHECKING:
@@ -44,7 +40,7 @@ def diff(patch: str | None, workspace: Path, stat: bool, local: bool, project: P
         raise click.UsageError("PATCH and --local are mutually exclusive.")
     name = load_project_series(project).find(patch).name if patch else None
     output = Workspace(workspace).diff(patch=name, local=local, stat=stat)
-    if is_terminal() and not stat:
+    if sys.stdout.isatty() and not stat:
         echo(_coloured(output), nl=False)
     else:
         echo_exactly(output)

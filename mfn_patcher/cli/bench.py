@@ -44,9 +44,7 @@ bench.add_command(step)
     short_help="Measure the latency of exported models.",
     examples=("mfn-patch bench model model-y1-arcface-0025.onnx",),
 )
-@click.argument(
-    "files", metavar="MODEL...", type=PathType(dir_okay=False, path_type=Path), nargs=-1
-)
+@click.argument("files", metavar="MODEL...", type=PathType(dir_okay=False), nargs=-1)
 @click.option(
     "--threads",
     type=click.IntRange(min=1),
@@ -94,9 +92,7 @@ def model(files: tuple[Path, ...], threads: tuple[int, ...], runs: int, *, as_js
     short_help="Measure how fast a data set is fed to training.",
     examples=("mfn-patch bench feed datasets/faces_ms1m_112x112",),
 )
-@click.argument(
-    "data_dir", metavar="DIR", type=PathType(exists=True, file_okay=False, path_type=Path)
-)
+@click.argument("data_dir", metavar="DIR", type=PathType(exists=True, file_okay=False))
 @workspace_option
 @click.option(
     "--batch-size",

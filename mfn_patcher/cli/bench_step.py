@@ -14,7 +14,10 @@ from mfn_patcher.cli import completion
 from mfn_patcher.cli.command import Command
 from mfn_patcher.cli.options import (
     PathType,
+    batch_size_option,
+    cpu_option,
     engine_option,
+    gpus_option,
     json_option,
     precision_option,
     print_table,
@@ -54,18 +57,13 @@ _MILLION = 1_000_000
 )
 @click.option(
     "--data-dir",
-    type=PathType(exists=True, file_okay=False, path_type=Path),
+    type=PathType(exists=True, file_okay=False),
     metavar="DIR",
     help="Also measure the feed of this data set.",
 )
-@click.option("--gpus", metavar="LIST", help="GPUs to train on, such as 0,1.")
-@click.option("--cpu", is_flag=True, help="Train on the CPU.")
-@click.option(
-    "--batch-size",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Images per step.  [default: recipe]",
-)
+@gpus_option
+@cpu_option
+@batch_size_option
 @precision_option
 @click.option(
     "--seconds",

@@ -32,7 +32,7 @@ _OPTIONS = (
     click.option(
         "--hosts",
         "hosts_file",
-        type=PathType(dir_okay=False, exists=True, path_type=Path),
+        type=PathType(dir_okay=False, exists=True),
         metavar="FILE",
         help="Start a rank over ssh on each host in FILE.",
     ),

@@ -14,7 +14,7 @@ from mfn_patcher.cli.terminal import echo, print_json
 from mfn_patcher.export import formats
 
 _LOG = logging.getLogger(__name__)
-_FILE = PathType(dir_okay=False, path_type=Path)
+_FILE = PathType(dir_okay=False)
 _HELP = f"""Compare two aligned faces with an exported model.
 
 MODEL is a file written by `mfn-patch export`: {formats.suffixes()}. A and B are crops of 112x112

@@ -29,7 +29,7 @@ def data() -> None:
     short_help="Write a small synthetic data set.",
     examples=("mfn-patch data synth data/synthetic --identities 10 --seed 1",),
 )
-@click.argument("directory", metavar="DIR", type=PathType(path_type=Path))
+@click.argument("directory", metavar="DIR", type=PathType())
 @click.option("--identities", default=20, show_default=True, help="Number of training identities.")
 @click.option(
     "--images-per-identity", default=20, show_default=True, help="Training images per identity."
@@ -71,8 +71,8 @@ def synth(
     short_help="Make a data set from your own faces.",
     examples=("mfn-patch data make data/own faces --pairs 600",),
 )
-@click.argument("directory", metavar="OUT", type=PathType(path_type=Path))
-@click.argument("source", type=PathType(path_type=Path))
+@click.argument("directory", metavar="OUT", type=PathType())
+@click.argument("source", type=PathType())
 @click.option(
     "--pairs",
     multiple=True,
@@ -128,7 +128,7 @@ def _print_made(made: MadeDataSet) -> None:
     short_help="Check a data set before training on it.",
     examples=("mfn-patch data check data/faces_ms1m_112x112",),
 )
-@click.argument("directory", metavar="DIR", type=PathType(path_type=Path))
+@click.argument("directory", metavar="DIR", type=PathType())
 @json_option
 @click.pass_context
 def check(context: click.Context, directory: Path, *, as_json: bool) -> None:
@@ -153,8 +153,8 @@ def check(context: click.Context, directory: Path, *, as_json: bool) -> None:
     short_help="Draw a contact sheet of a data set.",
     examples=("mfn-patch data show data/own -o sheet.png",),
 )
-@click.argument("directory", metavar="DIR", type=PathType(path_type=Path))
-@output_option("PNG file to write.  [default: ./DIR.png]")
+@click.argument("directory", metavar="DIR", type=PathType())
+@output_option("PNG file to write.  [default: ./DIR.png]", suffixes=(".png",))
 def show(directory: Path, output: Path | None, *, overwrite: bool) -> None:
     """Draw a contact sheet of the data set in DIR.
 
@@ -164,8 +164,6 @@ def show(directory: Path, output: Path | None, *, overwrite: bool) -> None:
     from mfn_patcher.data.contact_sheet import choose, draw
     from mfn_patcher.files import require_new
 
-    if output and output.suffix != ".png":
-        raise click.UsageError(f"{output} must end in .png")
     output = output or Path(f"{directory.resolve().name}.png")
     require_new(output, overwrite=overwrite)
     with task("reading the data set"):

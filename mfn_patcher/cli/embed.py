@@ -11,7 +11,7 @@ from mfn_patcher.cli.options import PathType, json_option
 from mfn_patcher.cli.terminal import echo, print_json
 from mfn_patcher.export import formats
 
-_FILE = PathType(dir_okay=False, path_type=Path)
+_FILE = PathType(dir_okay=False)
 _HELP = f"""Embed aligned faces with an exported model.
 
 MODEL is a file written by `mfn-patch export`: {formats.suffixes()}. Each IMAGE is a crop of 112x112

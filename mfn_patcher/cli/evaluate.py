@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 from pathlib import Path
@@ -13,7 +14,9 @@ from mfn_patcher.cli import completion
 from mfn_patcher.cli.command import Command
 from mfn_patcher.cli.options import (
     PathType,
+    cpu_option,
     engine_option,
+    gpus_option,
     json_option,
     output_option,
     print_table,
@@ -27,10 +30,9 @@ from mfn_patcher.progress import task
 if TYPE_CHECKING:
     from mfn_patcher.evaluation.figures import Evaluation
     from mfn_patcher.evaluation.plan import Plan
+    from mfn_patcher.patching.workspace import Workspace
 
 _LOG = logging.getLogger(__name__)
-
-_FOLDER = PathType(file_okay=False, path_type=Path)
 
 _HELP = f"""Evaluate checkpoints on verification sets, as the script does during training.
 
@@ -66,13 +68,20 @@ and GPUs are chosen as `mfn-patch train` does.
     help="Checkpoints, or an exported model.",
 )
 @click.option("--target", metavar="LIST", help="Sets, such as lfw,agedb_30.  [default: all]")
-@click.option("--data-dir", type=_FOLDER, metavar="DIR", help="Folder of the verification sets.")
-@click.option("--gpus", metavar="LIST", help="GPUs to compute on, such as 0,1.")
-@click.option("--cpu", is_flag=True, help="Compute on the CPU.")
+@click.option(
+    "--data-dir",
+    type=PathType(file_okay=False),
+    metavar="DIR",
+    help="Folder of the verification sets.",
+)
+@gpus_option
+@cpu_option
 @click.option(
     "--batch-size", type=click.IntRange(min=1), metavar="N", help="Images per batch, over all GPUs."
 )
-@output_option("Plot ROC curves to a .png or .svg file.", "--plot", metavar="FILE")
+@output_option(
+    "Plot ROC curves to a .png or .svg file.", "--plot", suffixes=(".png", ".svg"), metavar="FILE"
+)
 @python_option
 @engine_option
 @json_option
@@ -104,8 +113,6 @@ def evaluate(
     from mfn_patcher.training.devices import choose_devices
     from mfn_patcher.training.options import Options
 
-    if plot and plot.suffix not in (".png", ".svg"):
-        raise click.UsageError(f"{plot} must end in .png or .svg")
     if plot:
         require_new(plot, overwrite=overwrite)
         # It needs an extra. An import error must come before hours of work.
@@ -223,9 +230,7 @@ def _print_comparison(plan: Plan, evaluation: Evaluation) -> None:
             )
 
 
-def _as_json(place: Any, plan: Plan, evaluation: Evaluation) -> dict[str, Any]:
-    import dataclasses
-
+def _as_json(place: Workspace, plan: Plan, evaluation: Evaluation) -> dict[str, Any]:
     exported = plan.model.runtime is not None
     number_of = {number: None if exported else number for number in plan.model.checkpoints}
     results = []

@@ -69,14 +69,14 @@ class _FormatChoice(click.Choice[str]):
 @click.option(
     "-o",
     "--output",
-    type=PathType(file_okay=False, path_type=Path),
+    type=PathType(file_okay=False),
     metavar="DIR",
     help="Folder to write to.  [default: exported]",
 )
 @click.option("--fp16", "half", is_flag=True, help="Write half-precision weights.")
 @click.option(
     "--images",
-    type=PathType(dir_okay=False, exists=True, path_type=Path),
+    type=PathType(dir_okay=False, exists=True),
     metavar="SET.bin",
     help="Verify on this set instead of synthetic faces.",
 )

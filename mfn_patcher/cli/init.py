@@ -23,7 +23,7 @@ _LOG = logging.getLogger(__name__)
         "mfn-patch init . --upstream ../clone --pin 4bc813215a46",
     ),
 )
-@click.argument("folder", metavar="DIR", type=PathType(file_okay=False, path_type=Path))
+@click.argument("folder", metavar="DIR", type=PathType(file_okay=False))
 @click.option("--upstream", required=True, metavar="ADDRESS", help="URL or clone of upstream.")
 @click.option("--pin", required=True, metavar="REV", help="Commit, tag or branch to patch.")
 def init(folder: Path, upstream: str, pin: str) -> None:

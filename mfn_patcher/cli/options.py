@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from itertools import zip_longest
 from pathlib import Path
@@ -34,7 +33,10 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 class PathType(click.Path):
-    """A non-empty path; Python would take an empty one for the current folder."""
+    """A non-empty `Path`; Python would take an empty one for the current folder."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(path_type=Path, **settings)
 
     def convert(
         self,
@@ -80,7 +82,7 @@ def workspace_option(function: _Function) -> _Function:
     return click.option(
         "-w",
         "--workspace",
-        type=PathType(file_okay=False, path_type=Path),
+        type=PathType(file_okay=False),
         callback=_or_default_workspace,
         envvar="MFN_PATCH_WORKSPACE",
         metavar="DIR",
@@ -123,7 +125,7 @@ def project_option(function: _Function) -> _Function:
     return click.option(
         "--project",
         is_eager=True,  # the default workspace depends on it
-        type=PathType(file_okay=False, exists=True, path_type=Path),
+        type=PathType(file_okay=False, exists=True),
         envvar="MFN_PATCH_PROJECT",
         metavar="DIR",
         help="Project folder.  [default: this one, or built-in]",
@@ -151,37 +153,38 @@ def _resolved(
 
 
 def output_option(
-    description: str, *names: str, metavar: str = "PATH"
+    description: str, *names: str, suffixes: Sequence[str], metavar: str = "PATH"
 ) -> Callable[[_Function], _Function]:
-    """Add an option for a file to write whose folder exists, and ``--overwrite``.
+    """Add an option for a file to write, and ``--overwrite``.
 
-    The command passes both to `mfn_patcher.files.require_new` before its work starts.
+    Another suffix, or a folder that does not exist, is a usage error. The command passes both
+    values to `mfn_patcher.files.require_new` before its work starts.
 
     Args:
         description: help of the option.
         names: names of the option; by default ``-o`` and ``--output``.
+        suffixes: suffixes that the file may have.
         metavar: what the help calls the file.
     """
+
+    def check(
+        _context: click.Context, _parameter: click.Parameter, path: Path | None
+    ) -> Path | None:
+        if path and path.suffix not in suffixes:
+            raise click.UsageError(f"{path} must end in {' or '.join(suffixes)}")
+        if path and not path.absolute().parent.is_dir():
+            raise click.BadParameter(f"folder {path.absolute().parent} does not exist")
+        return path
+
     output = click.option(
         *(names or ("-o", "--output")),
-        type=PathType(dir_okay=False, path_type=Path),
-        callback=_in_a_folder,
+        type=PathType(dir_okay=False),
+        callback=check,
         metavar=metavar,
         help=description,
     )
     overwrite = click.option("--overwrite", is_flag=True, help="Replace an existing file.")
     return lambda function: output(overwrite(function))
-
-
-def _in_a_folder(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> Any:
-    """Return `path`, a file to write, if its folder exists.
-
-    Raises:
-        click.BadParameter: it does not; report that before the work starts.
-    """
-    if path and not path.absolute().parent.is_dir():
-        raise click.BadParameter(f"folder {path.absolute().parent} does not exist")
-    return path
 
 
 python_option = click.option(
@@ -286,8 +289,3 @@ def print_findings(findings: Iterable[Finding]) -> None:
         echo(f"{level}{finding.check}: {finding.detail}")
         if finding.remedy and not (following and following.remedy == finding.remedy):
             echo(f"{'':8}{as_typed(finding.remedy)}")
-
-
-def is_terminal() -> bool:
-    """Return whether standard output is a terminal."""
-    return sys.stdout.isatty()

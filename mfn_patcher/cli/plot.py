@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     required=True,
     shell_complete=completion.runs_or_files,
 )
-@output_option("Picture to write, .png or .svg.")
+@output_option("Picture to write, .png or .svg.", suffixes=(".png", ".svg"))
 @workspace_option
 def plot(
     sources: tuple[str, ...], *, output: Path | None, overwrite: bool, workspace: Path
@@ -48,8 +48,6 @@ def plot(
     from mfn_patcher.files import require_new
     from mfn_patcher.runs.plots import draw
 
-    if output and output.suffix not in (".png", ".svg"):
-        raise click.UsageError(f"{output} must end in .png or .svg")
     output = output or Path(f"{Path(sources[0]).stem}.png")
     require_new(output, overwrite=overwrite)
     runs = [run for source in sources for run in _load(source, workspace)]

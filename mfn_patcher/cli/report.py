@@ -22,7 +22,7 @@ from mfn_patcher.progress import task
     ),
 )
 @click.argument("run_name", metavar="RUN", shell_complete=completion.runs)
-@output_option("Page to write, .html.")
+@output_option("Page to write, .html.", suffixes=(".html", ".htm"))
 @workspace_option
 def report(run_name: str, *, output: Path | None, overwrite: bool, workspace: Path) -> None:
     """Write an HTML page about a run.
@@ -35,8 +35,6 @@ def report(run_name: str, *, output: Path | None, overwrite: bool, workspace: Pa
     from mfn_patcher.runs.report import render
     from mfn_patcher.runs.store import find
 
-    if output and output.suffix not in (".html", ".htm"):
-        raise click.UsageError(f"{output} must end in .html")
     if output:
         require_new(output, overwrite=overwrite)
     run = find(workspace, run_name)

@@ -153,7 +153,7 @@ class _Importer:
             raise
         stored = diff_of_patch(self._git, before, self._scratch.tree)
         if not stored:
-            return Imported(source.name, None)
+            return Imported(source.name, None, tuple(remarks))
         subject = said.subject or _title(source.stem)
         if not subject:
             subject = source.name

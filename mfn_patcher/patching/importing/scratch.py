@@ -36,6 +36,8 @@ _SUBMODULES = re.compile(
     rb"^(?:(?:new file|deleted file|old|new) mode|index .*) 160000$", re.MULTILINE
 )
 _BINARY = b"\nGIT binary patch\n"
+_DIFFERS = re.compile(rb"^Binary files .* differ$", re.MULTILINE)
+_WITHOUT_CONTENT = re.compile(rb"^index .*\n" + _DIFFERS.pattern, re.MULTILINE)
 # What both programs print about a hunk that is not exactly where the patch says.
 _MOVED = re.compile(r"(Hunk #\d+ succeeded at \d+.*?)\.?$")
 _FILE = re.compile(r"(?:patching file |Checking patch )(.*?)(?:\.\.\.)?$")
@@ -77,7 +79,7 @@ class Scratch:
         self.tree = tree
 
     def apply(self, source: Source, diff: bytes, kind: str) -> list[str]:
-        """Apply a patch, and return remarks about hunks that were not exactly at their place.
+        """Apply a patch, and return remarks about hunks that moved and what was passed over.
 
         Args:
             source: the patch.
@@ -89,10 +91,16 @@ class Scratch:
         """
         if _SUBMODULES.search(diff):
             raise ImportingError(f"{source.name} changes a submodule, which patches do not support")
+        if _WITHOUT_CONTENT.search(diff) and not source.quilt:
+            raise ImportingError(
+                f"{source.name} lacks the content of a binary file",
+                remedy="Make it again with `git diff --binary`.",
+            )
         self._show(names_in(diff, source.strip), source)
         said = (self._patch if source.quilt else self._git_apply)(source, diff, kind)
         self._take(source)
-        return _remarks(said)
+        passed_over = (line.decode(errors="replace") for line in _DIFFERS.findall(diff))
+        return [*_remarks(said), *(f"content not imported: {line}" for line in passed_over)]
 
     def _show(self, names: Iterable[str], source: Source) -> None:
         """Write the files of these names to the folder."""

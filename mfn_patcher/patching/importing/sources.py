@@ -116,6 +116,11 @@ def read_files(paths: Sequence[Path], strip: int) -> list[Source]:
         # encoded.
         if not source.data or source.is_mail or kind_of(source.name, source.data):
             sources += _split(source)
+        elif b"\x1b[" in source.data:
+            raise ImportingError(
+                f"{path} contains the colours of a terminal",
+                remedy="Make it again with `git diff --no-color`.",
+            )
         else:
             sources += _read_series(file, source.data)
     return sources
@@ -132,9 +137,9 @@ def read_branch(clone: Path, commits: str) -> list[Source]:
         ImportingError: there is no such clone, or there are merges among the commits.
         GitError: a revision does not exist.
     """
-    repository = Repository(clone)
+    repository = Repository(clone.resolve())  # git runs in it
     if not repository.git_dir.exists():
-        repository.git_dir = clone
+        repository.git_dir = repository.work_tree
     if not (clone / ".git").exists() and not (clone / "objects").exists():
         raise ImportingError(f"{clone} is not a git repository", remedy="Name a clone of upstream.")
     base, dots, tip = commits.partition("..")

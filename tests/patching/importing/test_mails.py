@@ -95,6 +95,34 @@ def test_a_branch(branch: Workshop, bare: bool) -> None:
     _check(branch)
 
 
+@pytest.mark.parametrize("clone", ["upstream", "upstream/.git", "bare.git", "linked"])
+def test_a_relative_path(branch: Workshop, clone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    git(branch.folder, "clone", "--quiet", "--bare", "upstream", "bare.git")
+    git(branch.upstream, "worktree", "add", "--quiet", "--detach", "../linked")
+    monkeypatch.chdir(branch.folder)
+    ran = branch.take(clone, "--branch", "pin..mine", stack="mine")
+    assert ran.code == 0, ran.err
+    _check(branch)
+
+
+def test_a_binary_file_without_its_content(workshop: Workshop) -> None:
+    text = "diff --git a/x.bin b/x.bin\nnew file mode 100644\nindex 0000000..1234567\n"
+    text += "Binary files /dev/null and b/x.bin differ\n"
+    one = workshop.put("it.diff", change("src/a.c", 3, "LINE 3") + text)
+    ran = workshop.take(one)
+    assert (ran.code, "lacks the content of a binary file" in ran.err) == (1, True), ran.err
+    assert "`git diff --binary`" in ran.err
+    workshop.put("series", "it.diff\n")
+    ran = workshop.take(workshop.patches / "series")
+    assert (ran.code, "content not imported: Binary files /dev" in ran.out) == (0, True), ran.err
+
+
+def test_a_diff_with_the_colours_of_a_terminal(workshop: Workshop) -> None:
+    one = workshop.put("it.diff", "\x1b[1mdiff --git a/src/a.c b/src/a.c\x1b[m\n")
+    ran = workshop.take(one)
+    assert (ran.code, "`git diff --no-color`" in ran.err) == (1, True), ran.err
+
+
 def test_a_mail_in_latin_1_that_does_not_say_so(workshop: Workshop) -> None:
     head = (
         "From: Jürgen <j@b>\nSubject: Größe\nDate: Tue, 24 Nov 2026 00:00:00 +0000\n\nÄrger\n---\n"

@@ -8,51 +8,30 @@ from mfn_patcher.recipes import parsing
 from mfn_patcher.recipes.model import RecipeError
 from tests.support.recipes import TEXT
 
+EVERY = "checkpoint_every = 2000"
+START = "stage = 2, step = 40000"
+
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         ('name = "softmax"', 'name = "softmax"\nspeed = 1', "unknown key 'speed'"),
-        ("checkpoint_every = 2000", "", "'checkpoint_every' is missing"),
-        (
-            "checkpoint_every = 2000",
-            "checkpoint_every = '2000'",
-            "'checkpoint_every' must be an integer, got '2000'",
-        ),
-        (
-            "checkpoint_every = 2000",
-            "checkpoint_every = true",
-            "'checkpoint_every' must be an integer, got True",
-        ),
+        (EVERY, "", "'checkpoint_every' is missing"),
+        (EVERY, "checkpoint_every = '2000'", "'checkpoint_every' must be an integer, got '2000'"),
+        (EVERY, "checkpoint_every = true", "'checkpoint_every' must be an integer, got True"),
         ('source = "https', 'source = []  # "https', "'source' must be a string, got []"),
+        (EVERY, "checkpoint_every = 0", "'checkpoint_every' must be at least 1, got 0"),
+        (EVERY, "checkpoint_every = ", "invalid TOML: Invalid value (at line 9, "),
         (
-            "checkpoint_every = 2000",
-            "checkpoint_every = 0",
-            "'checkpoint_every' must be at least 1, got 0",
-        ),
-        (
-            "checkpoint_every = 2000",
-            "checkpoint_every = ",
-            "invalid TOML: Invalid value (at line 9, ",
-        ),
-        (
-            "checkpoint_every = 2000",
+            EVERY,
             "checkpoint_every = 2000\ncheckpoint_every = 1",
             "invalid TOML: Cannot overwrite a value",
         ),
         ("stage = 2, step", "stage = 1, step", "stage 1, which is not an earlier stage"),
         ("stage = 3, step", "stage = 4, step", "stage 4, which is not an earlier stage"),
-        ("stage = 2, step = 40000", "stage = 2, step = 42000", "ends at step 40000"),
-        (
-            "stage = 2, step = 40000",
-            "stage = 2, step = 39999",
-            "which saves a checkpoint every 2000",
-        ),
-        (
-            "starts_from = { stage = 2, step = 40000 }",
-            "starts_from = 2",
-            "'starts_from' must be a table, got 2",
-        ),
+        (START, "stage = 2, step = 42000", "ends at step 40000"),
+        (START, "stage = 2, step = 39999", "which saves a checkpoint every 2000"),
+        (f"starts_from = {{ {START} }}", "starts_from = 2", "'starts_from' must be a table, got 2"),
         ('"--ckpt", "2"', '"--ckpt", "1"', "softmax), which does not save all of its checkpoints"),
         ('"--ckpt", "2"', '"--ckpt", "x"', "--ckpt must be an integer, got 'x'"),
         ('late_lr_steps = "', '# "', "ends after 40000 steps, before its learning-rate step 80000"),
@@ -62,18 +41,14 @@ from tests.support.recipes import TEXT
             "ends after 140000 steps, before its learning-rate step 160000",
         ),
         ("softmax,20", "softmax,19", "--pretrained is ../models"),
-        ("starts_from = { stage = 2, step = 40000 }", "", "no starts_from"),
+        (f"starts_from = {{ {START} }}", "", "no starts_from"),
         (
             '"--lr-steps", "80000,120000"',
             '"--lr-steps", "80000,120000", "--pretrained", "../models/x"',
             "--pretrained must be a prefix, a comma and a number, got '../models/x'",
         ),
         ("number = 3", "number = 2", "follows stage 2"),
-        (
-            'name = "arcface"',
-            'name = "softmax"',
-            "stage 3 (softmax): follows stage 2 (softmax)",
-        ),
+        ('name = "arcface"', 'name = "softmax"', "stage 3 (softmax): follows stage 2 (softmax)"),
         ('name = "softmax"', 'name = "all"', "which means something else to --stage"),
         ('name = "softmax"', 'name = "7"', "which means something else to --stage"),
         ('name = "softmax"', 'name = "../softmax"', "'name' is '../softmax'"),

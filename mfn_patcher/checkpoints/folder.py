@@ -125,55 +125,43 @@ class Complete:
 
 def last_complete(prefix: Path) -> Complete | None:
     """Return the complete checkpoint of a prefix that was saved last."""
-    found = []
-    for number, parts in find_files(prefix).items():
-        manifest = _read_manifest(parts[MANIFEST]) if parts.keys() == set(KINDS) else None
-        if manifest:
-            checkpoint = Complete(
-                number,
-                parts[PARAMETERS],
-                manifest.step,
-                manifest.saved,
-                manifest.arguments,
-                manifest.engine,
-            )
-            found.append((manifest, checkpoint, parts))
-    for manifest, checkpoint, parts in sorted(found, key=lambda each: -each[0].saved):
-        if all(_fits(parts[kind], file) for kind, file in manifest.files.items()):
+    described = [
+        (parts, *manifest)
+        for number, parts in find_files(prefix).items()
+        if parts.keys() == set(KINDS) and (manifest := _from_manifest(number, parts))
+    ]
+    for parts, checkpoint, files in sorted(described, key=lambda each: -each[1].saved):
+        if all(_fits(parts[kind], file) for kind, file in files.items()):
             return checkpoint
     return None
 
 
-@dataclass(frozen=True)
-class _Manifest:
-    """What is used of a manifest; ``files`` has the size and SHA-256 of each file, by kind."""
+def _from_manifest(
+    number: int, parts: Mapping[str, Path]
+) -> tuple[Complete, dict[str, dict[str, Any]]] | None:
+    """Return a checkpoint as its manifest describes it, and size and SHA-256 of its files, by kind.
 
-    saved: float
-    step: int
-    arguments: Mapping[str, Any]
-    engine: str
-    files: Mapping[str, Mapping[str, Any]]
-
-
-def _read_manifest(path: Path) -> _Manifest | None:
+    A damaged manifest, or one of a run that has diverged, describes none.
+    """
     try:
-        held = read_manifest(path)
+        held = read_manifest(parts[MANIFEST])
         files = {kind: dict(held["files"][kind]) for kind in (PARAMETERS, MOMENTUM)}
         saved = float(held["saved"])
-        # A run that has diverged cannot be resumed usefully.
         figures = dict(held.get("verification", {})).values()
         if not (held.get("finite", True) and all(map(math.isfinite, (saved, *figures)))):
             return None
-        return _Manifest(
-            saved,
+        checkpoint = Complete(
+            number,
+            parts[PARAMETERS],
             int(held["step"]),
+            saved,
             dict(held.get("arguments", {})),
             # Manifests from before there was a second engine do not name it.
             str(held.get("engine", MXNET)),
-            files,
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+    return checkpoint, files
 
 
 def _fits(path: Path, described: Mapping[str, Any]) -> bool:

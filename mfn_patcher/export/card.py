@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mfn_patcher.checkpoints.digest import FileDigest
+from mfn_patcher.export.digest import FileDigest
 from mfn_patcher.export.formats.base import EMBEDDING, Conversion, Format, Limits
 from mfn_patcher.export.origin import Origin
 from mfn_patcher.export.proof import Agreement

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mfn_patcher.checkpoints.digest import FileDigest, digest
 from mfn_patcher.checkpoints.selection import Model
+from mfn_patcher.export.digest import FileDigest, digest
 from mfn_patcher.runs import record
 from mfn_patcher.runs.store import Run
 

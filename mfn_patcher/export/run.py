@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from mfn_patcher import __version__
-from mfn_patcher.checkpoints.digest import digest
 from mfn_patcher.checkpoints.selection import Model
 from mfn_patcher.children.exported import Floats
 from mfn_patcher.engine import AUTO, choice
 from mfn_patcher.export import card as cards
 from mfn_patcher.export import origin, publishing, reference
 from mfn_patcher.export.card import Card, Latencies, Proof
+from mfn_patcher.export.digest import digest
 from mfn_patcher.export.errors import ExportError, MismatchError
 from mfn_patcher.export.formats.base import Conversion, Format, Limits
 from mfn_patcher.export.images import ProofImages, proof_images

@@ -23,7 +23,7 @@ from mfn_patcher.remedies import install
 _PROGRAM = "evaluate"
 _TAIL = 15  # lines
 
-_log = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 
 
 def run(
@@ -58,7 +58,7 @@ def run(
         # machine.
         variables.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     else:
-        _log.info("computed by %s", engine.describe())
+        _LOG.info("computed by %s", engine.describe())
     results = _Results(plan, python, on_batch)
     _run_program(results, variables)
     return Evaluation(
@@ -125,7 +125,7 @@ class _Results:
             self.on_batch()
         elif "loading" in event:
             name = event["loading"]
-            _log.info("%s: %s images", name, f"{self.plan.sets[name]:,}")
+            _LOG.info("%s: %s images", name, f"{self.plan.sets[name]:,}")
         elif "failed" in event:
             number, reason = event["failed"]
             self.figures.pop(number, None)
@@ -138,7 +138,7 @@ class _Results:
             number, name = event["checkpoint"], event["set"]
             found = parse(event["result"])
             self.figures.setdefault(number, {})[name] = found
-            _log.info("%s: %s: %s", name, self.plan.model.label(number), f"{found.accuracy:.2%}")
+            _LOG.info("%s: %s: %s", name, self.plan.model.label(number), f"{found.accuracy:.2%}")
 
     def _missing(self, reason: str) -> EvaluationError:
         model = self.plan.model

@@ -21,7 +21,7 @@ from tests.cli.test_help import COMMANDS
 from tests.support.repositories import ROOT, StandIn
 from tests.support.tool import Tool
 
-SLOW = {"git", "matplotlib", "mxnet", "numpy", "PIL", "rich"}
+SLOW = {"cv2", "git", "matplotlib", "mxnet", "numpy", "PIL", "rich", "torch"}
 
 
 @pytest.mark.long
@@ -29,8 +29,9 @@ SLOW = {"git", "matplotlib", "mxnet", "numpy", "PIL", "rich"}
     ("command", "needed"),
     [
         ("--help", set()),
+        ("--version", {"git"}),
         ("train --help", set()),
-        ("train --stage all --dry-run", {"numpy", "PIL"}),  # of the data set that it checks
+        ("train --stage all --dry-run", {"cv2", "numpy", "PIL"}),  # of the data set that it checks
         ("recipes list", set()),
         (f"log {ROOT / 'tests/recorded/training.log'} --format csv", set()),
         (f"log {ROOT / 'tests/recorded/training.log'}", {"rich"}),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,8 @@ import pytest
 
 from mfn_patcher import progress
 from mfn_patcher.evaluation.plan import Plan
-from tests.support.evaluation import FIGURES, child, say
+from tests.support.evaluation import child, result, say
 from tests.support.tool import Tool, validated
-
-
-def result(number: int, name: str, accuracy: float) -> str:
-    figures = dataclasses.replace(FIGURES, accuracy=accuracy)
-    return say(checkpoint=number, set=name, result=dataclasses.asdict(figures))
 
 
 @pytest.fixture

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from mfn_patcher.runs import rates, record
-from tests.evaluation.test_cli import result
-from tests.support.evaluation import FIGURES, child
+from tests.support.evaluation import FIGURES, child, result
 from tests.support.runs import RECORD, make_run
 from tests.support.tool import Tool
 

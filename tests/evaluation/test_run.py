@@ -19,9 +19,7 @@ from mfn_patcher.evaluation.figures import Evaluation
 from mfn_patcher.evaluation.plan import EvaluationError, Plan
 from mfn_patcher.export import formats
 from mfn_patcher.remedies import install
-from tests.support.evaluation import ENGINE, FIGURES, child, say
-
-RESULT = dataclasses.asdict(FIGURES)
+from tests.support.evaluation import ENGINE, FIGURES, child, result, say
 
 
 def test_events(ready: Plan, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -33,7 +31,7 @@ def test_events(ready: Plan, tmp_path: Path, caplog: pytest.LogCaptureFixture) -
         say(loading="lfw"),
         say(batch=1),
         say(batch=1),
-        say(checkpoint=2, set="lfw", result=RESULT),
+        result(2, "lfw", FIGURES.accuracy),
     )
     batches: list[int] = []
     found = run.run(ready, python, os.environ, on_batch=lambda: batches.append(1))
@@ -50,9 +48,7 @@ def test_events(ready: Plan, tmp_path: Path, caplog: pytest.LogCaptureFixture) -
 
 
 def test_a_checkpoint_that_fails_late_has_no_figures(ready: Plan, tmp_path: Path) -> None:
-    python = child(
-        tmp_path, say(checkpoint=2, set="lfw", result=RESULT), say(failed=[2, "it diverged"])
-    )
+    python = child(tmp_path, result(2, "lfw", 0.99), say(failed=[2, "it diverged"]))
     assert run.run(ready, python, os.environ) == Evaluation({}, {2: "it diverged"}, ENGINE)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -48,3 +49,9 @@ def child(folder: Path, *commands: str) -> str:
 def say(**event: Any) -> str:
     """Return the command of a shell that reports an event."""
     return f"echo '{json.dumps(event)}'"
+
+
+def result(number: int, name: str, accuracy: float) -> str:
+    """Return the command of a shell that reports the figures of a checkpoint on a set."""
+    figures = dataclasses.replace(FIGURES, accuracy=accuracy)
+    return say(checkpoint=number, set=name, result=dataclasses.asdict(figures))

@@ -22,6 +22,7 @@ from turns import TOOL, make_workspace, print_table
 sys.path[:0] = [str(Path(__file__).parents[1])]
 
 from mfn_patcher.cluster.scaling import Traffic
+from mfn_patcher.data.property_file import write_property
 from mfn_patcher.data.synth import synthesise
 from mfn_patcher.engine import MXNET, TITLES, TORCH
 from mfn_patcher.recipes.published import IDENTITIES
@@ -89,7 +90,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         workspace, data = make_workspace(Path(folder)), Path(folder, "faces")
         synthesise(data, identities=8, images_per_identity=12)
-        (data / "property").write_text(f"{IDENTITIES},112,112\n")
+        write_property(data, IDENTITIES)
         for names, engine in itertools.product(("ab", "abcd"), (MXNET, TORCH)):
             least, most = measure(names, engine, workspace, data, Path(folder))
             reckoned = Traffic(len(names)).sent_bytes / 1e6

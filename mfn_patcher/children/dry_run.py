@@ -11,7 +11,7 @@ from typing import Any
 
 from mfn_patcher.children import programs
 from mfn_patcher.children.failure import explain
-from mfn_patcher.data.property_file import IMAGE_SIDE
+from mfn_patcher.data.property_file import write_property
 from mfn_patcher.data.synth import synthesise
 from mfn_patcher.errors import ExitCode, MfnPatchError
 from mfn_patcher.progress import task
@@ -59,7 +59,7 @@ def ask(
         data, output = data_dir or folder / "data", folder / "report.json"
         if data_dir is None:
             synthesise(data, identities=2, images_per_identity=2, sets=())
-            (data / "property").write_text(f"{classes},{IMAGE_SIDE},{IMAGE_SIDE}\n")
+            write_property(data, classes)
         # The script uses the last value of an argument.
         own = ["--data-dir", str(data), "--prefix", str(folder / "model" / "model")]
         own += ["--pretrained", "", "--target", ""]

@@ -123,7 +123,7 @@ def _check_sets(
     findings: list[Finding] = []
     # Users who only have their own sets do not need the published ones.
     names = own if own == present else [*NAMES, *own]
-    for path in _paths(directory, names):
+    for path in (directory / f"{name}.bin" for name in names):
         with task(f"checking {path.name}"):
             pairs, found = _check_verification(path)
         findings += found
@@ -186,7 +186,7 @@ def preflight(
         findings += [finding, *found]
         if layout:
             images["train.rec"] = layout.images
-    for path in _paths(directory, targets):
+    for path in (directory / f"{name}.bin" for name in targets):
         pairs, found = _check_verification(path)
         findings += found
         if pairs:
@@ -206,10 +206,6 @@ def _check_batch(images: Mapping[str, int], batch_size: int, workers: int) -> It
         batch = batch_size // shared[name]
         detail = f"{images[name]} images are fewer than a batch of {batch}"
         yield Finding(Level.ERROR, name, detail, remedy)
-
-
-def _paths(directory: Path, names: Sequence[str]) -> list[Path]:
-    return [directory / f"{name}.bin" for name in names]
 
 
 def _check_files(directory: Path) -> list[Finding]:

@@ -7,11 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from mfn_patcher.data.images import ImageProblem, load_image, spread
-from mfn_patcher.data.verification_set import VerificationSet
+from mfn_patcher.data.verification_set import FOLDS, MINIMUM_PAIRS, VerificationSet
 from mfn_patcher.finding import Finding, Level
-
-FOLDS = 10
-"""Folds of the script's cross-validation: consecutive pairs, in the order of the file."""
 
 _SAMPLE = 16  # images that are decoded
 _AGAIN = "Copy or download the file again, or remove it to train without it."
@@ -49,7 +46,7 @@ def _check_counts(name: str, pairs: VerificationSet) -> Iterator[Finding]:
 def _check_folds(name: str, same: tuple[bool, ...]) -> Iterator[Finding]:
     if len(same) < FOLDS:
         detail = f"{len(same)} pairs are too few for the script's {FOLDS} folds"
-        yield Finding(Level.ERROR, name, detail, f"Make a set of at least {2 * FOLDS} pairs.")
+        yield Finding(Level.ERROR, name, detail, f"Make a set of at least {MINIMUM_PAIRS} pairs.")
         return
     for number, fold in enumerate(np.array_split(np.asarray(same), FOLDS), start=1):
         if fold.all() or not fold.any():

@@ -55,3 +55,9 @@ def read_property(directory: Path) -> Property:
     except ValueError as error:
         raise PropertyError(f"{path} must be three integers: {error}", remedy=remedy) from error
     return Property(classes, height, width)
+
+
+def write_property(directory: Path, classes: int) -> None:
+    """Write ``property`` for images of `IMAGE_SIDE` pixels."""
+    content = f"{classes},{IMAGE_SIDE},{IMAGE_SIDE}\n"
+    (directory / "property").write_text(content, encoding="ascii")

@@ -20,6 +20,8 @@ from mfn_patcher.trainer.mfn_trainer.recordio import MAGIC, PathLike, Record
 
 Int64Array = npt.NDArray[np.int64]
 
+MOST_KEYS = 1 << 24
+"""Maximum number of records: labels, which hold keys, are float32, which is exact up to this."""
 COPY_AGAIN = "Copy or download the record file and its index again, both from one source."
 
 

@@ -13,20 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
-from mfn_patcher.data import verification_set
 from mfn_patcher.data.drawn_face import draw_identity, draw_image
-from mfn_patcher.data.property_file import IMAGE_SIDE
-from mfn_patcher.data.recordio import RecordWriter, pack
+from mfn_patcher.data.property_file import write_property
+from mfn_patcher.data.recordio import MOST_KEYS, RecordWriter, pack
 from mfn_patcher.data.staging import staged
+from mfn_patcher.data.verification_set import MINIMUM_PAIRS, NAMES, write_verification_set
 from mfn_patcher.errors import MfnPatchError
-
-MINIMUM_PAIRS = 20
-"""Two for each of the script's ten folds, as a fold needs a pair of each kind."""
 
 IMAGE_BYTES = 6200
 """Approximate size of a drawn image."""
-
-_MOST_KEYS = 1 << 24  # the labels of a record are float32
 
 # How far heads turn in each verification set, relative to training; cfp_fp contains profiles.
 _SPREAD = {"lfw": 1.0, "cfp_fp": 2.0, "agedb_30": 1.5}
@@ -65,7 +60,7 @@ def synthesise(
     identities: int = 20,
     images_per_identity: int = 20,
     pairs: int = MINIMUM_PAIRS,
-    sets: Collection[str] = verification_set.NAMES,
+    sets: Collection[str] = NAMES,
     seed: int = 0,
     on_image: Callable[[], None] = lambda: None,
 ) -> SyntheticDataSet:
@@ -93,12 +88,10 @@ def synthesise(
         images = count_images(identities, images_per_identity, pairs, sets)
         _check_room(staging, directory, images)
         _write_training(staging, identities, images_per_identity, seed, on_image)
-        for number, name in enumerate(verification_set.NAMES, start=1):
+        for number, name in enumerate(NAMES, start=1):
             if name in sets:
                 _write_verification(staging / f"{name}.bin", pairs, seed, number, on_image)
-        (staging / "property").write_text(
-            f"{identities},{IMAGE_SIDE},{IMAGE_SIDE}\n", encoding="ascii"
-        )
+        write_property(staging, identities)
     return SyntheticDataSet(
         directory=directory,
         identities=identities,
@@ -109,10 +102,10 @@ def synthesise(
 
 
 def count_images(
-    identities: int = 20,
-    images_per_identity: int = 20,
+    identities: int,
+    images_per_identity: int,
     pairs: int = MINIMUM_PAIRS,
-    sets: Collection[str] = verification_set.NAMES,
+    sets: Collection[str] = NAMES,
 ) -> int:
     """Return how many images `synthesise` draws, for a progress bar."""
     return identities * images_per_identity + 2 * pairs * len(sets)
@@ -127,10 +120,10 @@ def _check_numbers(identities: int, images_per_identity: int, pairs: int, seed: 
     ):
         if value < least:
             raise SynthesisError(f"{name}: {value} is too small", remedy=f"Give {least} or more.")
-    if identities * images_per_identity + identities + 1 > _MOST_KEYS:
+    if identities * images_per_identity + identities + 1 > MOST_KEYS:
         raise SynthesisError(
             f"{identities:,} identities of {images_per_identity:,} images are too many: a record "
-            f"file stores its keys as float32, which is exact up to {_MOST_KEYS:,}",
+            f"file stores its keys as float32, which is exact up to {MOST_KEYS:,}",
             remedy="Give fewer --identities or --images-per-identity.",
         )
 
@@ -181,4 +174,4 @@ def _write_verification(
         rng = np.random.default_rng([seed, number, identity, 1 + image])
         images.append(draw_image(face, rng, spread=_SPREAD[path.stem]))
         on_image()
-    verification_set.write_verification_set(path, images, same)
+    write_verification_set(path, images, same)

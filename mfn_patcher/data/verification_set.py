@@ -12,6 +12,10 @@ from mfn_patcher.errors import MfnPatchError
 
 NAMES = ("lfw", "cfp_fp", "agedb_30")
 """The sets that the training script looks for, each in ``<name>.bin``."""
+FOLDS = 10
+"""Folds of the script's cross-validation: consecutive pairs, in the order of the file."""
+MINIMUM_PAIRS = 2 * FOLDS
+"""Two for each fold, as a fold needs a pair of each kind."""
 DRAWN = "own"
 """Name of the set whose pairs `mfn-patch data make` draws."""
 DRAWN_RECIPE = "finetune-own"

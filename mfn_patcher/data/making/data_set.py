@@ -18,7 +18,6 @@ from mfn_patcher.data.advice import advise_on_identities
 from mfn_patcher.data.making.digests import Digests
 from mfn_patcher.data.making.left_out import LeftOutFiles
 from mfn_patcher.data.making.pairs import (
-    MINIMUM_PAIRS,
     Pair,
     PairError,
     choose_held_out,
@@ -39,17 +38,16 @@ from mfn_patcher.data.making.training_files import (
     TrainingFiles,
     identity_names,
 )
-from mfn_patcher.data.property_file import IMAGE_SIDE
-from mfn_patcher.data.recordio import Int64Array
+from mfn_patcher.data.property_file import IMAGE_SIDE, write_property
+from mfn_patcher.data.recordio import MOST_KEYS, Int64Array
 from mfn_patcher.data.staging import staged
-from mfn_patcher.data.verification_set import DRAWN, write_verification_set
+from mfn_patcher.data.verification_set import DRAWN, MINIMUM_PAIRS, write_verification_set
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.finding import Finding
 
 LEFT_OUT = "left-out.tsv"
 """The file that lists what is left out and why; it is missing if nothing is."""
 
-_MOST_KEYS = 1 << 24  # the labels of a record are float32
 _MINIMUM_IDENTITIES = 2
 _IN_A_PAIR = "has the same bytes as an image of someone in a verification pair"
 _SET_NAME = re.compile(r"[A-Za-z0-9_-]+")
@@ -171,9 +169,7 @@ def make(
         sets = run.write_sets(staging, dict(zip(names, request.pairs)))
         firsts, images = run.write_training(staging)
         identities = len(firsts)
-        (staging / "property").write_text(
-            f"{identities},{IMAGE_SIDE},{IMAGE_SIDE}\n", encoding="ascii"
-        )
+        write_property(staging, identities)
     return MadeDataSet(
         directory=directory,
         identities=identities,
@@ -225,10 +221,10 @@ def _check_places(directory: Path, source: Source, request: Request) -> None:
             remedy="Give a directory elsewhere.",
         )
     keys = 1 + sum(source.counts) + len(source.names)
-    if keys > _MOST_KEYS:
+    if keys > MOST_KEYS:
         raise MakeError(
             f"{request.source} contains {sum(source.counts):,} files, which are too many: a record "
-            f"file stores its keys as float32, which is exact up to {_MOST_KEYS:,}",
+            f"file stores its keys as float32, which is exact up to {MOST_KEYS:,}",
             remedy="Make the data set from fewer images.",
         )
 

@@ -11,13 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mfn_patcher.data.check_verification import FOLDS
 from mfn_patcher.data.making.photo import SUFFIXES
 from mfn_patcher.data.making.source import Source, require_utf8, split_columns
+from mfn_patcher.data.verification_set import FOLDS, MINIMUM_PAIRS
 from mfn_patcher.errors import MfnPatchError
-
-MINIMUM_PAIRS = 2 * FOLDS
-"""Two for each of the script's folds, as a fold needs a pair of each kind."""
 
 _LFW_HEADER = re.compile(r"\d+(\s+\d+)?\s*")
 _REMEDY = (

@@ -36,10 +36,6 @@ class EngineRunner:
     engine: Engine
     environment: Mapping[str, str]
 
-    def network(self, symbol: Path, params: Path) -> EngineNetwork:
-        """Return a network in MXNet's files, computed by the engine."""
-        return EngineNetwork(symbol, params, self)
-
     def ask(self, request: Mapping[str, Any]) -> None:
         """Run program ``export`` of the training interpreter.
 
@@ -125,11 +121,6 @@ class Reference:
     shape: tuple[int, ...]
     embeddings: Floats
 
-    @property
-    def engine(self) -> EngineRunner:
-        """The engine that computes it."""
-        return self.network.runner
-
 
 def compute(runner: EngineRunner, model: Model, images: Pixels, folder: Path) -> Reference:
     """Let the engine compute embeddings, and save the network up to the embedding.
@@ -145,7 +136,7 @@ def compute(runner: EngineRunner, model: Model, images: Pixels, folder: Path) ->
         InterpreterError: The program of the training interpreter failed.
     """
     (checkpoint,) = model.checkpoints.values()
-    network = runner.network(model.symbol, checkpoint)
+    network = EngineNetwork(model.symbol, checkpoint, runner)
     symbol, params = folder / "symbol.json", folder / "params"
     embeddings = network.embed(images, save=(symbol, params))
     return Reference(

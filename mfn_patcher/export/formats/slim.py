@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,4 +37,4 @@ class Slim(Format):
     def open(self, files: tuple[Path, ...], source: Reference) -> Network:
         """Return the network as the engine computes it."""
         params, symbol = files
-        return source.engine.network(symbol, params)
+        return dataclasses.replace(source.network, symbol=symbol, params=params)

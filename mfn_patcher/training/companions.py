@@ -27,7 +27,6 @@ class Companions:
         Returns:
             The script's environment, and arguments to append to its own.
         """
-        del plan, folder
         return dict(environment), ()
 
     def wrap(self, command: Sequence[str]) -> tuple[str, ...]:
@@ -57,7 +56,6 @@ class Companions:
         Args:
             result: how the script ended; None if the tool itself failed.
         """
-        del result
         return None
 
 

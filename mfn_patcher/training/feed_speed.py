@@ -27,7 +27,7 @@ class FeedError(MfnPatchError):
 
 @dataclass(frozen=True)
 class FeedRate:
-    """FeedRates with a number of threads, in images per second.
+    """Rates with a number of threads, in images per second.
 
     Attributes:
         workers: number of threads, as in the script's ``--data-workers``.

@@ -2,8 +2,8 @@
 
 The real script builds its network and optimizer, and the engine reports sizes: MXNet binds them,
 which plans all memory without touching any; on PyTorch, the sizes of the tensors that the backward
-pass reads are added up. On an H200, stage 3 needed 8 % less than
-estimated on PyTorch; MXNet was not measured on a GPU.
+pass reads are added up. On an H200, stage 3 needed 8 % less than estimated on PyTorch; MXNet was
+not measured on a GPU.
 """
 
 from __future__ import annotations

@@ -207,9 +207,9 @@ def _missing_start(
     plan: StagePlan, start: Start, prefix: Path, existing: Sequence[int]
 ) -> TrainingError:
     ways = ["Choose an existing checkpoint with --pretrained PREFIX,EPOCH."]
-    if not start.stage:
+    if start.stage is None:
         ways.append("docs/own-faces.md says how to get one.")
-    if start.stage is not None:
+    else:
         command = f"mfn-patch train --stage {start.stage}"
         ways.insert(0, f"Run `{command}` first, with the same options.")
     if existing:

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -153,7 +153,7 @@ class _Copy:
 
     def catch_up(self) -> None:
         """Copy what the log holds by now."""
-        for chunk in _chunks(self._reading):
+        while chunk := self._reading.read(_CHUNK):
             self._hear(chunk)
             self._write(chunk)
 
@@ -214,11 +214,6 @@ def _mirror(child: subprocess.Popen[bytes], copy: _Copy, listener: Listener) -> 
         elif time.monotonic() > deadline:
             signal_group(child, signal.SIGKILL)
         time.sleep(_POLL_SECONDS)
-
-
-def _chunks(reading: BinaryIO) -> Iterator[bytes]:
-    while chunk := reading.read(_CHUNK):
-        yield chunk
 
 
 def _tail(reading: BinaryIO, offset: int) -> tuple[str, ...]:

@@ -11,13 +11,14 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from mfn_patcher.checkpoints import folder as checkpoints
+from mfn_patcher.checkpoints.folder import Complete
 from mfn_patcher.engine import AUTO
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.runs import record
+from mfn_patcher.runs.store import Run
 from mfn_patcher.training.comparison import (
     differences_from_manifest,
     differences_from_record,
@@ -34,26 +35,18 @@ class ResumeError(MfnPatchError):
 
 
 @dataclass(frozen=True)
-class _RecordedRun:
-    folder: Path
-    entry: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
 class _Candidate:
     """A stage that could be resumed.
 
     Attributes:
         index: its place in the chain.
         time: when it was last trained, in seconds since the epoch.
-        run: its run; None if only a checkpoint without a record is left.
-        checkpoint: that checkpoint.
+        left: its run, or a checkpoint if there is no record of that.
     """
 
     index: int
     time: float
-    run: _RecordedRun | None = None
-    checkpoint: checkpoints.Complete | None = None
+    left: Run | Complete
 
 
 def remaining(plans: Sequence[StagePlan], context: RunContext) -> tuple[StagePlan, ...]:
@@ -69,8 +62,8 @@ def remaining(plans: Sequence[StagePlan], context: RunContext) -> tuple[StagePla
     Raises:
         ResumeError: there is no run to resume, or it had other settings.
     """
-    runs = [_RecordedRun(*found) for found in record.read_all(context.runs)]
-    runs.sort(key=lambda run: str(run.entry.get("started")), reverse=True)
+    runs = [Run(*found) for found in record.read_all(context.runs)]
+    runs.sort(key=lambda run: str(run.record.get("started")), reverse=True)
     found = [
         candidate
         for index, plan in enumerate(plans)
@@ -81,73 +74,65 @@ def remaining(plans: Sequence[StagePlan], context: RunContext) -> tuple[StagePla
         raise _nothing_to_resume(plans, runs, found, context)
     last = max(fitting, key=lambda candidate: candidate.time)
     plan, following = plans[last.index], tuple(plans[last.index + 1 :])
-    if last.run is None:
-        return _after(plan, _resume_without_record(plan, last.checkpoint, context), following)
-    return _after(plan, _resume_run(plan, last.run, context), following)
+    if isinstance(last.left, Run):
+        run, checkpoint = _resume_run(plan, last.left, context)
+        return _after(plan, run.name, checkpoint, following)
+    _LOG.info(
+        "%s has no readable record, so its settings are taken from the manifest of %s",
+        plan.stage.title,
+        last.left.path,
+    )
+    _report_engine_change(plan, last.left.engine, context)
+    return _after(plan, None, last.left, following)
 
 
 def _candidate(
-    index: int, plan: StagePlan, runs: Sequence[_RecordedRun], context: RunContext
+    index: int, plan: StagePlan, runs: Sequence[Run], context: RunContext
 ) -> _Candidate | None:
     """Return the newest run of a stage, or else a checkpoint whose run has no readable record."""
     prefix = context.resolve(plan.prefix)
     for run in runs:
-        if _is_of(plan, run.entry) and run.entry.get("prefix") == str(prefix):
-            return _Candidate(index, _timestamp(run.entry["started"]), run=run)
+        if _is_of(plan, run.record) and run.record.get("prefix") == str(prefix):
+            return _Candidate(index, datetime.fromisoformat(run.record["started"]).timestamp(), run)
     last = checkpoints.last_complete(prefix)
     if last is None or not last.arguments:
         return None
     if record.find_writer(context.runs, last.path, prefix):
         return None
-    return _Candidate(index, last.saved, checkpoint=last)
+    return _Candidate(index, last.saved, last)
 
 
 def _fits(plan: StagePlan, candidate: _Candidate, context: RunContext) -> bool:
     """Return whether a stage may be resumed; a run with a record is compared later."""
-    if candidate.checkpoint is None:
+    if isinstance(candidate.left, Run):
         return True
-    return not any(differences_from_manifest(plan, candidate.checkpoint, context))
+    return not any(differences_from_manifest(plan, candidate.left, context))
 
 
-def _resume_run(
-    plan: StagePlan, newest: _RecordedRun, context: RunContext
-) -> tuple[str | None, checkpoints.Complete | None]:
+def _resume_run(plan: StagePlan, newest: Run, context: RunContext) -> tuple[Run, Complete | None]:
     """Return run and checkpoint that a stage resumes from, if its settings are the same."""
     run, checkpoint = _left_by(plan, newest, context)
-    differences = list(differences_from_record(plan, run.entry, context))
+    differences = list(differences_from_record(plan, run.record, context))
     if differences:
-        raise _another_training(plan, f"run {run.folder.name}", differences)
-    _report_engine_change(plan, engine_of(run.entry), context)
+        raise _another_training(plan, f"run {run.name}", differences)
+    _report_engine_change(plan, engine_of(run.record), context)
     code = context.code
     if _code_of(run) != (code.commit, code.edits, code.trainer_sha256):
         _LOG.warning(
             "%s resumes with different code from that of run %s",
             plan.stage.title,
-            run.folder.name,
+            run.name,
         )
-    return run.folder.name, checkpoint
-
-
-def _resume_without_record(
-    plan: StagePlan, checkpoint: checkpoints.Complete | None, context: RunContext
-) -> tuple[None, checkpoints.Complete | None]:
-    if checkpoint:
-        _LOG.info(
-            "%s has no readable record, so its settings are taken from the manifest of %s",
-            plan.stage.title,
-            checkpoint.path,
-        )
-        _report_engine_change(plan, checkpoint.engine, context)
-    return None, checkpoint
+    return run, checkpoint
 
 
 def _after(
     plan: StagePlan,
-    left: tuple[str | None, checkpoints.Complete | None],
+    run: str | None,
+    checkpoint: Complete | None,
     following: tuple[StagePlan, ...],
 ) -> tuple[StagePlan, ...]:
     """Return what remains after the last checkpoint of a stage."""
-    run, checkpoint = left
     if checkpoint is None:
         _LOG.info("%s has saved no complete checkpoint, so it starts over", plan.stage.title)
         return (plan.resume(Resumption(run, None)), *following)
@@ -167,9 +152,7 @@ def _report_engine_change(plan: StagePlan, former: str, context: RunContext) -> 
         )
 
 
-def _left_by(
-    plan: StagePlan, newest: _RecordedRun, context: RunContext
-) -> tuple[_RecordedRun, checkpoints.Complete | None]:
+def _left_by(plan: StagePlan, newest: Run, context: RunContext) -> tuple[Run, Complete | None]:
     """Return the last complete checkpoint of a stage, and the run that saved it.
 
     Raises:
@@ -180,8 +163,8 @@ def _left_by(
     if last:
         writer = record.find_writer(context.runs, last.path, prefix)
         if writer is None or _is_of(plan, writer[1]):
-            return (_RecordedRun(*writer) if writer else newest), last
-        if str(writer[1]["started"]) > str(newest.entry["started"]):
+            return (Run(*writer) if writer else newest), last
+        if str(writer[1]["started"]) > str(newest.record["started"]):
             raise ResumeError(
                 f"cannot resume {plan.stage.title}: stage {writer[1]['stage']} "
                 f"({writer[1]['name']}) has saved to {prefix} since",
@@ -203,14 +186,14 @@ def _left_by(
 
 def _nothing_to_resume(
     plans: Sequence[StagePlan],
-    runs: Sequence[_RecordedRun],
+    runs: Sequence[Run],
     found: Sequence[_Candidate],
     context: RunContext,
 ) -> ResumeError:
     titles = " and ".join(plan.stage.title for plan in plans)
     for candidate in found:
-        if candidate.checkpoint:
-            plan, checkpoint = plans[candidate.index], candidate.checkpoint
+        if isinstance(candidate.left, Complete):
+            plan, checkpoint = plans[candidate.index], candidate.left
             lines = differences_from_manifest(plan, checkpoint, context)
             return _another_training(plan, f"from checkpoint {checkpoint.path}", lines)
     if not runs:
@@ -218,7 +201,7 @@ def _nothing_to_resume(
             f"there is no run of {titles} to resume",
             remedy="Train without --resume, or name another workspace with --workspace.",
         )
-    last = runs[0].entry
+    last = runs[0].record
     return ResumeError(
         f"there is no run of {titles} with this models folder to resume; the last run was stage "
         f"{last['stage']} ({last['name']}) of recipe {last['recipe']}, which saves to "
@@ -242,14 +225,10 @@ def _is_of(plan: StagePlan, entry: Mapping[str, Any]) -> bool:
     return (entry["recipe"], entry["stage"]) == (plan.recipe, plan.stage.number)
 
 
-def _code_of(run: _RecordedRun) -> tuple[str | None, bytes, str | None]:
+def _code_of(run: Run) -> tuple[str | None, bytes, str | None]:
     edits = run.folder / record.EDITS
     return (
-        run.entry.get("chain_commit"),
+        run.record.get("chain_commit"),
         edits.read_bytes() if edits.exists() else b"",
-        run.entry.get("trainer_sha256"),
+        run.record.get("trainer_sha256"),
     )
-
-
-def _timestamp(started: str) -> float:
-    return datetime.fromisoformat(started).timestamp()

@@ -14,7 +14,7 @@ from mfn_patcher.children import interpreter as interpreters
 from mfn_patcher.children.interpreter import Interpreter, InterpreterError
 from mfn_patcher.engine import AUTO, MXNET, TITLES, TORCH
 from mfn_patcher.engine.candidates import Candidate, dotted, inspect, unsuitable_python
-from mfn_patcher.engine.devices import install_gpu_build, problem_on_gpus
+from mfn_patcher.engine.devices import count_gpus, install_gpu_build, problem_on_gpus
 from mfn_patcher.engine.environment import (
     engine_environment,
     keep_compiled,
@@ -109,7 +109,7 @@ class Engines:
         self.interpreter = interpreter
         self._environment = environment
         self._visible_devices = visible_devices
-        self._devices = visible_devices.count(",") + 1 if visible_devices else 0
+        self._devices = count_gpus(visible_devices)
         self._candidates: dict[str, Candidate] = {}
 
     def candidate(self, name: str) -> Candidate:

@@ -1,4 +1,4 @@
-"""Whether an engine can compute on the requested devices, and why not."""
+"""The requested devices: how many there are, and whether an engine can compute on them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ from mfn_patcher.children.interpreter import InterpreterError
 from mfn_patcher.engine import TITLES, TORCH
 from mfn_patcher.engine.candidates import Candidate, dotted
 from mfn_patcher.remedies import install
+
+
+def count_gpus(visible_devices: str) -> int:
+    """Return the number of GPUs in a value of ``CUDA_VISIBLE_DEVICES``; 0 for the CPU."""
+    return len(visible_devices.split(",")) if visible_devices else 0
 
 
 def problem_on_gpus(

@@ -12,6 +12,7 @@ from mfn_patcher.checkpoints.folder import saved_at
 from mfn_patcher.checkpoints.selection import Model
 from mfn_patcher.data.check_verification import check_verification_set
 from mfn_patcher.data.verification_set import NAMES, read_verification_set
+from mfn_patcher.engine.devices import count_gpus
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.finding import Level
 from mfn_patcher.recipes.model import Recipe
@@ -66,7 +67,7 @@ class Plan:
     @property
     def devices(self) -> int:
         """Number of GPUs; 0 for the CPU."""
-        return len(self.visible_devices.split(",")) if self.visible_devices else 0
+        return count_gpus(self.visible_devices)
 
     @property
     def batches(self) -> int:
@@ -93,7 +94,7 @@ def plan(workspace: Path, recipe: Recipe, model: Model, settings: Settings) -> P
         VerificationSetError: A set carries code.
     """
     devices = settings.visible_devices
-    gpus = devices.count(",") + 1
+    gpus = count_gpus(devices) or 1
     if settings.batch_size and settings.batch_size < gpus:
         raise EvaluationError(f"cannot split a batch of {settings.batch_size} over {gpus} GPUs")
     newest = max(model.checkpoints.values(), key=saved_at)

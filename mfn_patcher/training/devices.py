@@ -35,11 +35,6 @@ def choose_devices(recipe: Recipe, options: Options) -> tuple[str, str]:
     return recipe.cuda_visible_devices, ""
 
 
-def count(visible_devices: str) -> int:
-    """Return the number of GPUs in a value of ``CUDA_VISIBLE_DEVICES``; 0 for the CPU."""
-    return len(visible_devices.split(",")) if visible_devices else 0
-
-
 def _check(value: str, where: str) -> None:
     devices = value.split(",")
     for device in devices:

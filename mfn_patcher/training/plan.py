@@ -6,8 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 
 from mfn_patcher.arguments import value_of
+from mfn_patcher.engine.devices import count_gpus
 from mfn_patcher.recipes.model import Stage
-from mfn_patcher.training import devices
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class StagePlan:
     @property
     def devices(self) -> int:
         """Number of GPUs; 0 for the CPU."""
-        return devices.count(self.visible_devices)
+        return count_gpus(self.visible_devices)
 
     @property
     def targets(self) -> tuple[str, ...] | None:

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mfn_patcher.arguments import value_of
+from mfn_patcher.engine.devices import count_gpus
 from mfn_patcher.recipes.model import SCRIPT_CHECKPOINT_EVERY, Recipe, Stage, StageCheckpoint
 from mfn_patcher.trainer.mfn_trainer.precision import FP32
-from mfn_patcher.training import devices
+from mfn_patcher.training.devices import choose_devices
 from mfn_patcher.training.options import Options, PlanError
 from mfn_patcher.training.plan import Added, Changed, StagePlan, Start
 
@@ -112,7 +113,7 @@ class _Planner:
     def plan(self) -> StagePlan:
         options, draft = self._options, self._draft
         visible_devices = self._choose_devices()
-        batch_size = self._choose_batch(devices.count(visible_devices) or 1)
+        batch_size = self._choose_batch(count_gpus(visible_devices) or 1)
         documented = self._recipe.batch_size
         self._scale = _Scale(documented, batch_size if options.scale_steps else documented)
         self._scale_lr_steps()
@@ -157,7 +158,7 @@ class _Planner:
 
     def _choose_devices(self) -> str:
         documented = self._recipe.cuda_visible_devices
-        value, reason = devices.choose_devices(self._recipe, self._options)
+        value, reason = choose_devices(self._recipe, self._options)
         if value != documented:
             self._draft.changed.append(Changed("CUDA_VISIBLE_DEVICES", documented, value, reason))
         return value

@@ -62,10 +62,11 @@ def _reach_upstream() -> tuple[str, bool]:
     return "".join(sections), reached
 
 
-# The background of a shell ignores SIGINT, and nohup ignores SIGHUP. Children inherit that, and
-# would not receive the signals that tests send.
+# The background of a shell ignores SIGINT and SIGQUIT, and nohup ignores SIGHUP. Children inherit
+# that, and would not receive the signals that tests send.
 for number, handler in (
     (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGQUIT, signal.SIG_DFL),
     (signal.SIGHUP, signal.SIG_DFL),
 ):
     if signal.getsignal(number) is signal.SIG_IGN:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from mfn_patcher.training.options import PlanError
 from mfn_patcher.training.plan import StagePlan
 from tests.support.plans import plans
 from tests.support.repositories import StandIn
-from tests.support.shipped import SERIES
+from tests.support.shipped import WITHOUT_HOOKS, apply_shipped
 from tests.support.tool import Tool
 
 
@@ -47,12 +46,6 @@ def test_a_batch_that_cannot_be_split() -> None:
     assert "--batch-size 510 or 513" in error.value.remedy
 
 
-def applied(tool: Tool, shipped: StandIn, folder: Path, *options: str) -> Path:
-    places = ("-w", folder, "--upstream", shipped.upstream, "--project", shipped.project)
-    assert tool("apply", *places, *options).code == 0
-    return folder
-
-
 @pytest.mark.long
 @pytest.mark.usefixtures("engines_are_imported_once")
 @pytest.mark.parametrize("engine", ["mxnet", "torch"])
@@ -66,7 +59,7 @@ def test_a_dry_run_prints_every_role(
     """The engine need not be installed."""
     beside = [["scheduler", "server"], ["server"]] if engine == "mxnet" else [[], []]
     servers = 2 if engine == "mxnet" else 0
-    workspace = applied(tool, shipped, tmp_path / "insightface")
+    workspace = apply_shipped(tool, shipped, tmp_path / "insightface")
     (tmp_path / "hosts").write_text("localhost\n127.0.0.1\n")
     options = ("-w", workspace, "--stage", "2,3", "--cpu", "--dry-run", "--engine", engine)
     ran = tool("train", *options, "--hosts", tmp_path / "hosts")
@@ -93,7 +86,7 @@ def test_a_dry_run_prints_every_role(
 
 
 def test_without_launcher_or_stack(tool: Tool, shipped: StandIn, tmp_path: Path) -> None:
-    workspace = applied(tool, shipped, tmp_path / "all")
+    workspace = apply_shipped(tool, shipped, tmp_path / "all")
     ran = tool("train", "-w", workspace, "--stage", "2", "--cluster")
     assert ran.code == 1
     assert "found no launcher" in ran.err
@@ -101,9 +94,7 @@ def test_without_launcher_or_stack(tool: Tool, shipped: StandIn, tmp_path: Path)
     ran = tool("train", "-w", workspace, "--stage", "2", "--rendezvous", "a")
     assert ran.code == 2
     assert "--rendezvous requires --cluster or --hosts" in ran.err
-    before = takewhile(lambda name: name != "hooks", SERIES.stacks)
-    stacks = [token for name in before for token in ("--stack", name)]
-    workspace = applied(tool, shipped, tmp_path / "less", *stacks)
+    workspace = apply_shipped(tool, shipped, tmp_path / "less", *WITHOUT_HOOKS)
     (tmp_path / "hosts").write_text("localhost\n")
     ran = tool("train", "-w", workspace, "--stage", "2", "--hosts", tmp_path / "hosts")
     assert ran.code == 1

@@ -7,6 +7,7 @@ blob ids in the patches are rewritten. It proves nothing about whether a patch f
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 from dataclasses import dataclass
@@ -15,10 +16,26 @@ from pathlib import Path
 from mfn_patcher.patching.series import load_series, series_entries
 from mfn_patcher.patching.unified import ABSENT, Hunk
 from tests.support.repositories import ROOT, StandIn, commit, git
+from tests.support.tool import Tool
 
 SERIES = load_series(ROOT)
 PATHS = sorted({path for patch in SERIES.patches for path in patch.paths})
 """The files that patches change."""
+
+
+WITHOUT_HOOKS = [
+    token
+    for stack in itertools.takewhile(lambda name: name != "hooks", SERIES.stacks)
+    for token in ("--stack", stack)
+]
+"""Options of `apply` that leave out stack hooks, and the stacks that build on it."""
+
+
+def apply_shipped(tool: Tool, shipped: StandIn, folder: Path, *options: str) -> Path:
+    """Apply the shipped patches to a new workspace, and return it."""
+    places = ("-w", folder, "--upstream", shipped.upstream, "--project", shipped.project)
+    assert tool("apply", *places, *options).code == 0
+    return folder
 
 
 @dataclass

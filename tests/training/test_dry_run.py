@@ -11,6 +11,7 @@ import pytest
 from mfn_patcher.checkpoints.lock import hold
 from mfn_patcher.errors import ExitCode
 from tests.support.repositories import StandIn
+from tests.support.shipped import apply_shipped
 from tests.support.tool import Tool
 
 pytestmark = pytest.mark.usefixtures("engines_are_imported_once")
@@ -22,10 +23,7 @@ Break = Callable[[Path, Path], tuple[str, ...]]
 
 @pytest.fixture
 def workspace(tool: Tool, shipped: StandIn, tmp_path: Path) -> Path:
-    folder = tmp_path / "w"
-    places = ("-w", folder, "--upstream", shipped.upstream, "--project", shipped.project)
-    assert tool("apply", *places).code == 0
-    return folder
+    return apply_shipped(tool, shipped, tmp_path / "w")
 
 
 def no_data(_workspace: Path, data: Path) -> tuple[str, ...]:

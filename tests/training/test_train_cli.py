@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import takewhile
 from pathlib import Path
 
 import click
@@ -10,7 +9,7 @@ import pytest
 
 from mfn_patcher.cli import cli
 from tests.support.repositories import StandIn
-from tests.support.shipped import SERIES
+from tests.support.shipped import WITHOUT_HOOKS, apply_shipped
 from tests.support.tool import Tool
 
 pytestmark = pytest.mark.usefixtures("engines_are_imported_once")
@@ -32,13 +31,7 @@ def test_each_option_has_one_line_of_help(name: str) -> None:
 
 @pytest.fixture
 def workspace(tool: Tool, shipped: StandIn, tmp_path: Path) -> Path:
-    return apply(tool, shipped, tmp_path / "all")
-
-
-def apply(tool: Tool, shipped: StandIn, folder: Path, *options: str) -> Path:
-    places = ("-w", folder, "--upstream", shipped.upstream, "--project", shipped.project)
-    assert tool("apply", *places, *options).code == 0
-    return folder
+    return apply_shipped(tool, shipped, tmp_path / "all")
 
 
 @pytest.mark.long
@@ -54,10 +47,7 @@ def test_a_training_has_a_seed(tool: Tool, workspace: Path) -> None:
 
 @pytest.mark.long
 def test_without_the_stack_there_is_none(tool: Tool, shipped: StandIn, tmp_path: Path) -> None:
-    # Later stacks build on it.
-    before = takewhile(lambda name: name != "hooks", SERIES.stacks)
-    stacks = [token for name in before for token in ("--stack", name)]
-    workspace = apply(tool, shipped, tmp_path / "less", *stacks)
+    workspace = apply_shipped(tool, shipped, tmp_path / "less", *WITHOUT_HOOKS)
     ran = tool("train", "-w", workspace, "--stage", "2", "--dry-run")
     assert ran.out.splitlines()[1].endswith("--max-steps 40000")
     for option in (["--resume"], ["--seed", "0"], ["--keep", "1"]):

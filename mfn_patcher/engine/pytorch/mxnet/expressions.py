@@ -48,11 +48,6 @@ def batch_norm(values: Attributes, inputs: Sequence[str], training: bool) -> str
     )
 
 
-def leaky_relu(_: Attributes, inputs: Sequence[str], __: bool) -> str:
-    """PReLU."""
-    return f"prelu({inputs[0]}, {inputs[1]})"
-
-
 ACTIVATIONS = {
     "relu": "F.relu({})",
     "sigmoid": "torch.sigmoid({})",
@@ -93,14 +88,6 @@ def dropout(values: Attributes, inputs: Sequence[str], training: bool) -> str:
     return f"F.dropout({inputs[0]}, {values['p']!r}, True)" if training else inputs[0]
 
 
-def softmax_output(values: Attributes, inputs: Sequence[str], _: bool) -> str:
-    """Softmax with the gradient of the cross-entropy."""
-    settings = [
-        repr(values[name]) for name in ("grad_scale", "normalization", "use_ignore", "ignore_label")
-    ]
-    return f"softmax_output({inputs[0]}, {inputs[1]}, {', '.join(settings)})"
-
-
 def pad(values: Attributes, inputs: Sequence[str], _: bool) -> str:
     """Padding of height and width."""
     width = values["pad_width"]
@@ -122,12 +109,6 @@ def slice_ranges(values: Attributes, inputs: Sequence[str], _: bool) -> str:
     return f"{inputs[0]}[{', '.join(parts)}]"
 
 
-def slice_axis(values: Attributes, inputs: Sequence[str], _: bool) -> str:
-    """Returns a range of one axis."""
-    axis, begin, end = values["axis"], values["begin"], values["end"]
-    return f"slice_axis({inputs[0]}, {axis}, {begin}, {end})"
-
-
 def slice_channel(values: Attributes, inputs: Sequence[str], _: bool) -> str:
     """Split of an axis into equal parts."""
     axis, parts = values["axis"], values["num_outputs"]
@@ -140,18 +121,6 @@ def slice_channel(values: Attributes, inputs: Sequence[str], _: bool) -> str:
 def concat(values: Attributes, inputs: Sequence[str], _: bool) -> str:
     """Concatenation along an axis."""
     return f"torch.cat(({', '.join(inputs)},), {values['dim']})"
-
-
-def l2_normalization(values: Attributes, inputs: Sequence[str], _: bool) -> str:
-    """Rows divided by their norms."""
-    return f"l2_normalize({inputs[0]}, {values['eps']!r})"
-
-
-def one_hot(values: Attributes, inputs: Sequence[str], _: bool) -> str:
-    """One-hot encoding."""
-    return (
-        f"one_hot({inputs[0]}, {values['depth']}, {values['on_value']!r}, {values['off_value']!r})"
-    )
 
 
 def reshape(values: Attributes, inputs: Sequence[str], _: bool) -> str:

@@ -112,7 +112,7 @@ _TABLE = [
         "LeakyReLU",
         ("data", "gamma"),
         shapes.prelu,
-        expressions.leaky_relu,
+        expressions.expression("prelu({0}, {1})"),
         {
             "act_type": Attribute(
                 ("elu", "gelu", "leaky", "prelu", "rrelu", "selu"), "leaky", ("prelu",)
@@ -211,7 +211,7 @@ _TABLE = [
         "slice_axis",
         ("data",),
         shapes.slice_axis,
-        expressions.slice_axis,
+        expressions.expression("slice_axis({0}, {axis}, {begin}, {end})"),
         {
             "axis": Attribute(_INT),
             "begin": Attribute(_INT),
@@ -246,7 +246,7 @@ _TABLE = [
         "L2Normalization",
         ("data",),
         shapes.same,
-        expressions.l2_normalization,
+        expressions.expression("l2_normalize({0}, {eps})"),
         {
             # MXNet's default is 1e-10 in single precision.
             "eps": Attribute(_FLOAT, 1.000000013351432e-10),
@@ -258,7 +258,9 @@ _TABLE = [
         "SoftmaxOutput",
         ("data", "label"),
         shapes.softmax_output,
-        expressions.softmax_output,
+        expressions.expression(
+            "softmax_output({0}, {1}, {grad_scale}, {normalization}, {use_ignore}, {ignore_label})"
+        ),
         {
             "grad_scale": Attribute(_FLOAT, 1.0),
             "ignore_label": Attribute(_FLOAT, -1.0),
@@ -274,7 +276,7 @@ _TABLE = [
         "one_hot",
         ("indices",),
         shapes.one_hot,
-        expressions.one_hot,
+        expressions.expression("one_hot({0}, {depth}, {on_value}, {off_value})"),
         {
             "depth": Attribute(_INT),
             "on_value": Attribute(_FLOAT, 1.0),

@@ -1,4 +1,4 @@
-"""Runs benchmarks, by default all, and writes `RESULTS.md` with the machine described.
+"""Runs benchmarks, by default all, and writes `RESULTS.md` with a description of the machine.
 
 python benchmarks/all.py [NAME...]
 """
@@ -33,11 +33,11 @@ def machine() -> str:
 
 
 def main() -> None:
-    """Run each program by itself; one that fails ends it, and leaves the former results."""
+    """Run one program after another; if one fails, the former results stay."""
     names = sys.argv[1:] or sorted({path.stem for path in HERE.glob("*.py")} - SHARED)
     parts = [
         "# Results\n",
-        "Written by `make bench`. Contenders took turns; a ratio is of figures of one run.\n",
+        "Written by `make bench`. Contenders took turns; ratios compare figures of one run.\n",
         f"{machine()}\n",
     ]
     for name in names:
@@ -46,7 +46,7 @@ def main() -> None:
         command = [sys.executable, str(HERE / f"{name}.py")]
         ran = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
         parts.append(f"## {name}\n\n{ran.stdout.rstrip()}\n")
-        parts.append(f"Load average when it began: {before:.1f}.\n")
+        parts.append(f"Load average at the start: {before:.1f}.\n")
     (HERE / "RESULTS.md").write_text("\n".join(parts))
 
 

@@ -1,10 +1,11 @@
-"""How fast a series is applied, start-up and fetch aside: against `git am` and `quilt push -a`.
+"""How fast a series is applied, without start-up and fetch: against `git am` and `quilt push -a`.
 
     python benchmarks/apply.py [ADDRESS]
 
-All three turn the pin into the patched work tree: `git am` leaves commits as we do, quilt only
-files. Each gets a new copy every time, copied outside the clock. quilt is left out where it is not
-installed. Then the growth from 25 to 200 patches, of a synthetic series on one file for every ten.
+All three turn the pin into the patched work tree: `git am` makes commits, as we do; quilt only
+changes files. Each works on a new copy every time, whose copying is not timed. quilt is skipped if
+it is not installed. Then the growth from 25 to 200 patches is measured, of a synthetic series with
+one file per ten patches.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ ENVIRONMENT = {
 def appliers(
     folder: Path, template: Path, series: Series, address: str
 ) -> dict[str, Callable[[], float]]:
-    """Return what applies `series` to a copy of `template`, a workspace at the bare pin."""
+    """Return functions that apply `series` to a copy of `template`, a workspace at the pin."""
     mails = [str(patch.path.resolve()) for patch in series.patches]
 
     def ours() -> float:
@@ -77,7 +78,7 @@ class copy(tempfile.TemporaryDirectory[str]):  # noqa: N801  (used as a function
 
 
 def git(place: Path, *arguments: str) -> str:
-    """Run git as its commands are run by hand; return what it says."""
+    """Run git as a user would; return its output."""
     identity = ("-c", "user.name=A", "-c", "user.email=a@b")
     command = ["git", *identity, "-C", str(place), *arguments]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
@@ -145,7 +146,7 @@ def main() -> None:
             rows.append((str(count), *times, f"{1000 * mine / count:.2f} ms"))
         columns = ["patches", *(title.partition(" ")[2] for title in names), "mfn-patch, each"]
         print_table(f"Synthetic series, median of {ROUNDS // 3} (ratio)", columns, rows)
-    print("Asked for: faster than quilt, and no more than linear growth.")
+    print("Target: faster than quilt, and no more than linear growth.")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""The two engines beside each other on the CPU: a training step of `y1`, its memory, the start.
+"""The two engines on the CPU: a training step of `y1`, its memory, and start-up.
 
     python benchmarks/engine.py
 
 The patched upstream's own `y1` with ArcFace, as stage 3 trains it, on batches of random images:
-forward, backward, SGD, and reading a result, as the script does in each step. Each reading has a
-process of its own, with as many threads as `train` gives it, and takes the median of some steps
-after the first ones. The interpreter needs MXNet and PyTorch.
+forward, backward, SGD, and reading a result, as the script does in each step. Each measurement runs
+in its own process, with as many threads as `train` gives it, and is the median of some steps after
+the first ones. The interpreter needs MXNet and PyTorch.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def compare(source: Path, size: int) -> list[tuple[str, ...]]:
-    """Return the rows of a table for batches of so many images."""
+    """Return the rows of a table for batches of `size` images."""
     found: dict[str, list[dict[str, float]]] = {"MXNet": [], "PyTorch": []}
 
     def contender(name: str, path: str | None) -> Callable[[], float]:

@@ -92,20 +92,20 @@ def cost(feed: Feed) -> float:
 
 
 def print_costs(feed: Feed) -> None:
-    """Print what an image costs, and how many a second that allows."""
+    """Print the CPU time per image, and the throughput that it allows."""
     whole = cost(feed)
     ready = pixels.decode(ENCODED[0])
     with mock.patch.multiple(pixels, decode=lambda _: ready, write=lambda *_: None):
         python = cost(feed)
     print_table(
-        "CPU time of an image in the feed, by one thread",
-        ("", "us", "images/s that it allows, reckoned"),
+        "CPU time per image in the feed, with one thread",
+        ("", "us", "images/s that it allows, calculated"),
         [
             ("all of it", f"{whole:.0f}", f"{16e6 / whole:,.0f} on 16 cores"),
             ("without decoding", f"{python:.1f}", f"{1e6 / python:,.0f} in one process"),
         ],
     )
-    print("Only what is left without decoding needs Python's lock, which one thread has at a time.")
+    print("Only the part other than decoding holds the GIL.")
     print()
 
 
@@ -184,7 +184,7 @@ def main() -> None:
                     ]
                 )
         print_table(
-            f"Images a second, {IMAGES:,} of {size:.1f} KB, median of {ROUNDS}",
+            f"Images per second, {IMAGES:,} of {size:.1f} KB, median of {ROUNDS}",
             (
                 "",
                 "feed",
@@ -200,16 +200,16 @@ def main() -> None:
         )
     ahead = 4 * 512 * 3 * SIDE * SIDE * 4 / 1e6
     print_table(
-        "Memory with 4 batches of 512 ahead, above what was there before",
+        "Memory with 4 prefetched batches of 512, above the memory before",
         ("", "MB"),
         [
-            ("those batches alone", f"{ahead:,.0f}"),
+            ("these batches alone", f"{ahead:,.0f}"),
             ("at most in the first epoch", f"{grown[0]:,.0f}"),
             ("at most in the tenth epoch", f"{grown[-1]:,.0f}"),
         ],
     )
-    print("Asked for: 6 times upstream with two workers, 60% of decoding only, ahead of")
-    print("`ImageRecordIter`, and at most 100 MB beside the batches ahead.")
+    print("Target: 6 times upstream with two workers, 60% of decoding only, faster than")
+    print("`ImageRecordIter`, and at most 100 MB in addition to the prefetched batches.")
 
 
 def most_in_epoch(feed: Any) -> float:

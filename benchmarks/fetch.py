@@ -2,9 +2,9 @@
 
     python benchmarks/fetch.py [ADDRESS]
 
-Everything is served by `git daemon` on this machine, by way of a server that counts bytes, from
-a copy of upstream whose newest commit is the pin: what a clone would have brought in April 2018.
-The clones of today are larger. The network costs no time here.
+Everything is served by `git daemon` on this machine, through a server that counts bytes, from a
+copy of upstream whose newest commit is the pin: what a clone would have transferred in April 2018.
+Clones are larger today. The network takes no time here.
 """
 
 from __future__ import annotations
@@ -155,8 +155,8 @@ def main() -> None:
         ],
     )
     print(
-        "Asked for: under 1 MB, 20 times fewer bytes than the clone, and under 1 s for the series "
-        "after the fetch. The clones end with the pin; those of today are larger."
+        "Target: under 1 MB, 20 times fewer bytes than the clone, and under 1 s for the series "
+        "after the fetch. The clones end with the pin; clones are larger today."
     )
 
 

@@ -1,13 +1,13 @@
-"""The engine's training step beside that of insightface's `arcface_torch`; under five minutes.
+"""The engine's training step against that of insightface's `arcface_torch`; under five minutes.
 
     python benchmarks/gpu.py [CHECKOUT] [--device cpu|cuda] [--batch N...] [--workspace DIR]
 
 Ours is the patched upstream's own `train_softmax.py`, with the arguments of stage 3, through the
-engine on PyTorch: on a GPU in each precision, and not compiled; on the CPU beside an earlier
+engine on PyTorch: on a GPU in each precision, and not compiled; on the CPU against an earlier
 version of the engine, from this repository's history. The other is the PyTorch implementation in a
 newer insightface, on the same images: as published, with its own width and precision, and with the
-width of y1. `peer.py` describes its variants. Each reading has a process of its own, and the
-contenders are timed in turn.
+width of y1. `peer.py` describes its variants. Each measurement runs in its own process, and
+the contenders are timed in turn.
 
 CHECKOUT is a checkout of insightface that has recognition/arcface_torch, and WORKSPACE a patched
 workspace; whatever is missing is fetched from upstream. A GPU gets batches of 512 and the 85,164

@@ -5,8 +5,8 @@
 WORKSPACE is a patched one; without it one is made, which needs upstream. In this order: the
 recorded operators, SGD to the bit, compiled steps, two devices (of one GPU, unless there are two),
 the store of several workers, the trajectories of 2018, `verify`, three stages of `train` with a
-kill and a resume, and images a second of stage 3 as documented: batches of 512, 85,164 identities,
-single precision. With `--device cpu` it rehearses all of it, with a smaller batch.
+kill and a resume, and images per second of stage 3 as documented: batches of 512, 85,164
+identities, single precision. With `--device cpu` it rehearses all of it, with a smaller batch.
 """
 
 from __future__ import annotations
@@ -237,7 +237,7 @@ class Check:
         peak, planned = (found[key] / 2**30 for key in ("peak", "planned"))
         return (
             f"{found['rate']:,.0f} images/s (batches of {size}, {classes:,} identities, fp32); "
-            f"peak {peak:.1f} GiB, of which {planned:.1f} GiB of activations were reckoned"
+            f"peak {peak:.1f} GiB, of which {planned:.1f} GiB of activations were estimated"
         )
 
 

@@ -1,4 +1,4 @@
-"""`mfn-patch check --history` against what a careful shell user would write.
+"""`mfn-patch check --history` against a careful shell script.
 
     python benchmarks/history.py [ADDRESS]
 

@@ -1,4 +1,4 @@
-"""How fast a log is read: lines a second, and the memory that a large one takes.
+"""How fast a log is read: lines per second, and the memory that a large log takes.
 
     python benchmarks/log.py [GIGABYTES]
 
@@ -50,11 +50,11 @@ def main(gigabytes: float) -> None:
         f"{total:,} lines, {count * len(block) / 1e9:.2f} GB, {len(runs):,} runs",
         ("what", "lines/s", "ratio"),
         [
-            ("read and summed up", f"{total / took:,.0f}", "1.00"),
+            ("read and summarised", f"{total / took:,.0f}", "1.00"),
             ("split into lines only", f"{total / plain:,.0f}", f"{took / plain:.2f}"),
         ],
     )
-    print(f"Memory for it: {(after - before) / 1024:,.0f} MB.")
+    print(f"Memory used: {(after - before) / 1024:,.0f} MB.")
 
 
 if __name__ == "__main__":

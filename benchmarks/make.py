@@ -100,7 +100,7 @@ def main() -> None:
     own = took["`data make`"]
     print_table(
         f"Making a data set of {images:,} images with {cores()} cores, median of {ROUNDS}",
-        ("", "time", "images per second", "times as long as `data make`"),
+        ("", "time", "images per second", "time relative to `data make`"),
         [
             (title, milliseconds(value), f"{images / value:,.0f}", f"{value / own:.2f}")
             for title, value in took.items()

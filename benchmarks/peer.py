@@ -7,13 +7,13 @@ FOLDER is recognition/arcface_torch of a checkout. Its network, margin, head and
 one device: DistributedDataParallel with gradients compressed to half precision, clipped gradients,
 SGD, and the loss read after each step. VARIANT is one of:
 
-* published: the configuration as it is: scale 2, 512 numbers, mixed precision.
+* published: the configuration unchanged: scale 2, 512 numbers, mixed precision.
 * y1: scale 1 and 128 numbers, the layout of y1; otherwise as published.
 * y1-fp32: the same in single precision throughout: no TF32, no compressed gradients, and without
   DistributedDataParallel, which is of no use on one device then.
 
 On the CPU, mixed precision is not used: its autocast is for CUDA. The images stay on the device,
-because its loader copies them there beside the step. The last line of output is JSON.
+because its loader copies them there during the step. The last line of output is JSON.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Training in other precisions beside single precision, on a synthetic data set, over some seeds.
+"""Training in other precisions against single precision, on a synthetic data set, with some seeds.
 
     python benchmarks/precisions.py [--steps N] [--seeds N] [--cpu] [--workspace DIR]
 

@@ -1,4 +1,4 @@
-"""How soon the tool is there: against Python that imports click, which it cannot do without.
+"""How fast the tool starts: against Python that imports click, which it requires.
 
 python benchmarks/start.py
 """
@@ -39,7 +39,7 @@ def main() -> None:
         ("command", "time", "ratio"),
         [(name, milliseconds(value), f"{value / base:.2f}") for name, value in took.items()],
     )
-    print("Asked for: at most 2 for `--help`, at most 5 for an `apply` with nothing to do.")
+    print("Target: at most 2 for `--help`, at most 5 for an `apply` with nothing to do.")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""The cost of `mfn-patch check --history` grows with what touches patched files alone.
+"""The cost of `mfn-patch check --history` grows only with the commits that touch patched files.
 
     python benchmarks/synthetic_history.py
 
-Makes repositories with `git fast-import`, of invented content, in which every so many commits
-touch a patched file and the others touch one of many other files. Walks each with ten patches,
-taking turns, and prints the best times; beside them what `git log` alone takes to find the commits
-that touch the patched files, for it reads the whole history and nothing can be faster than it.
+Makes repositories with synthetic content with `git fast-import`, in which every Nth commit touches
+a patched file and the others touch one of many other files. Walks each with ten patches, in turn,
+and prints the best times, next to the time that `git log` alone takes to find the commits that
+touch patched files: it reads the whole history, and nothing can be faster.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ HEADER = (
 
 @dataclass(frozen=True)
 class History:
-    """A synthetic upstream: so many commits, of which so many touch patched files."""
+    """A synthetic upstream: its commits, how many of them touch patched files, and its files."""
 
     commits: int
     touching: int
@@ -136,7 +136,7 @@ def measure(title: str, folder: Path, histories: list[History]) -> None:
         rows.append((str(history), milliseconds(whole), milliseconds(log), each))
     print_table(
         f"{title}; {PATCHES} patches, best of {ROUNDS}",
-        ("history", "check --history", "git log alone", "the rest, a revision"),
+        ("history", "check --history", "git log alone", "the rest, per revision"),
         rows,
     )
 

@@ -3,8 +3,8 @@
     python benchmarks/threads.py
 
 Upstream's own `y1` with the recipe's loss, batches of 8 random images, forward, backward and
-update. MXNet reads the variable when it is loaded, so each reading has a process of its own, which
-takes the median of some steps after the first ones. The interpreter needs MXNet.
+update. MXNet reads the variable when it is loaded, so each measurement runs in its own process, and
+is the median of some steps after the first ones. The interpreter needs MXNet.
 """
 
 from __future__ import annotations

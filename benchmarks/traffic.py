@@ -1,4 +1,4 @@
-"""What hosts send one another in a step, beside what the plan in `docs/cluster.md` reckons.
+"""What hosts send each other in a step, against what `docs/cluster.md` calculates.
 
     python benchmarks/traffic.py
 
@@ -30,7 +30,7 @@ from mfn_patcher.training.watch.progress import read_progress
 from tests.support.launched import wait_until
 from tests.support.namespaces import Network, unavailable
 
-FIRST, STEPS = 4, 10  # before them, parameters are spread too
+FIRST, STEPS = 4, 10  # before the first of them, parameters are also distributed
 
 
 def sent(network: Network) -> list[int]:
@@ -51,7 +51,7 @@ def sent(network: Network) -> list[int]:
 def measure(
     names: str, engine: str, workspace: Path, data: Path, place: Path
 ) -> tuple[float, float]:
-    """Return the megabytes a step that a host has sent, least and most."""
+    """Return the megabytes per step that a host has sent, minimum and maximum."""
     options = ["train", "-w", str(workspace), "--data-dir", str(data), "--stage", "2", "--cpu"]
     options += ["--engine", engine, "--batch-size", str(len(names)), "--cluster"]
     options += ["--", "--target", ""]
@@ -93,12 +93,12 @@ def main() -> None:
         write_property(data, IDENTITIES)
         for names, engine in itertools.product(("ab", "abcd"), (MXNET, TORCH)):
             least, most = measure(names, engine, workspace, data, Path(folder))
-            reckoned = Traffic(len(names)).sent_bytes / 1e6
-            ratio = (least + most) / 2 / reckoned
-            figures = [f"{reckoned:.1f} MB", f"{least:.1f} to {most:.1f} MB", f"{ratio:.3f}"]
+            calculated = Traffic(len(names)).sent_bytes / 1e6
+            ratio = (least + most) / 2 / calculated
+            figures = [f"{calculated:.1f} MB", f"{least:.1f} to {most:.1f} MB", f"{ratio:.3f}"]
             rows.append([f"{len(names)} hosts, {TITLES[engine]}", *figures])
-    columns = ["", "reckoned", f"sent by each, over {STEPS} steps", "ratio"]
-    print_table(f"Bytes a step and host, {IDENTITIES:,} identities", columns, rows)
+    columns = ["", "calculated", f"sent by each, over {STEPS} steps", "ratio"]
+    print_table(f"Bytes per step and host, {IDENTITIES:,} identities", columns, rows)
 
 
 if __name__ == "__main__":

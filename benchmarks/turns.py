@@ -34,7 +34,7 @@ def seconds(function: Callable[[], object]) -> float:
 
 
 def run(*command: str, **options: Any) -> float:
-    """Return how long a program takes; its output is thrown away.
+    """Return how long a program takes; its output is discarded.
 
     Raises:
         subprocess.CalledProcessError: it failed.
@@ -51,7 +51,7 @@ def make_workspace(folder: Path) -> Path:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print figures as Markdown, below a heading; the first column is of words."""
+    """Print figures as Markdown, below a heading; the first column is text."""
     print(f"### {title}\n")
     print("| " + " | ".join(columns) + " |")
     print("|---" + "|--:" * (len(columns) - 1) + "|")
@@ -61,5 +61,5 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
 
 
 def milliseconds(value: float) -> str:
-    """Return seconds as people read them."""
+    """Return seconds in a readable form."""
     return f"{value:,.2f} s" if value >= 1 else f"{1000 * value:,.1f} ms"

@@ -1,12 +1,11 @@
-"""What `mfn-patch train` costs beside the script: its wall time, and the tool's time and memory.
+"""The overhead of `mfn-patch train`: wall time, and the tool's CPU usage and memory.
 
     python benchmarks/watching.py
 
-A stand-in for the script takes 200 steps of equal work on all cores, and prints 1,000 lines a
-second, every one of them a reading of speed and accuracy, which is the most that there can be to
-do. It runs alone, under `train` with its output in a pipe, and under `train` with the display on a
-terminal, in turns. It reads from the system what the tool beside it has used while it ran. The
-interpreter needs MXNet, for `train` looks for it first.
+A stand-in for the script runs 200 equal steps on all cores, and prints 1,000 lines per second, each
+with speed and accuracy, which is the worst case. It runs alone, under `train` with its output in a
+pipe, and under `train` with the display on a terminal, in turns. It reads from the system what the
+tool has used meanwhile. The interpreter needs MXNet, because `train` looks for it first.
 """
 
 from __future__ import annotations
@@ -67,7 +66,7 @@ def calibrate() -> int:
 
 @contextlib.contextmanager
 def terminal() -> Iterator[int]:
-    """Give a terminal that somebody reads."""
+    """Provide a terminal whose output is read."""
     reading, writing = pty.openpty()
 
     def drain() -> None:
@@ -139,11 +138,11 @@ def main() -> None:
         rows.append((title, f"{wall:.2f} s", f"{wall / took['alone']:.3f}", *mine))
     rate = STEPS * LINES / took["alone"]
     print_table(
-        f"Watching {STEPS} steps that print {rate:,.0f} lines a second, median of {ROUNDS}",
-        ("script", "wall time", "ratio", "the tool's time on a core", "its peak memory"),
+        f"Watching {STEPS} steps that print {rate:,.0f} lines per second, median of {ROUNDS}",
+        ("script", "wall time", "ratio", "the tool's CPU usage", "its peak memory"),
         rows,
     )
-    print("Asked for: under 1% more wall time, under 80 MB beside it.")
+    print("Target: under 1% more wall time, under 80 MB of memory.")
 
 
 if __name__ == "__main__":

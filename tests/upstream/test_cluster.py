@@ -23,10 +23,10 @@ from mfn_patcher.data.synth import synthesise
 from mfn_patcher.trainer import FOLDER
 from tests.support.array_files import difference
 from tests.support.records import spoil_image
+from tests.support.upstream import PROGRAMS, ask
 
 pytestmark = pytest.mark.mxnet
 
-PROGRAMS = Path(__file__).parent / "programs"
 STEPS, EVERY, EACH = 6, 3, 3
 # What the moving variances of so few steps, about 40, keep of 32 bits.
 TOLERANCE = 1e-5
@@ -370,15 +370,7 @@ class Shards:
 
 
 def shards(script: Script, data: Path) -> dict[str, Shards]:
-    ran = subprocess.run(
-        [sys.executable, str(PROGRAMS / "shards.py"), str(data)],
-        cwd=script.source,
-        env=script.environment(),
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    found = json.loads(ran.stdout.splitlines()[-1])
+    found = ask("shards.py", script.source, script.environment(), data)
     return {name: Shards(**given) for name, given in found.items()}
 
 

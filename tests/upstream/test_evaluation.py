@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
@@ -17,10 +16,10 @@ from mfn_patcher.runs import rates
 from tests.support.odd_images import undecodable_images
 from tests.support.tool import Tool, validated
 from tests.support.trained import BATCH, INTERVAL, SHARING
+from tests.support.upstream import PROGRAMS, ask
 
 pytestmark = [pytest.mark.mxnet, SHARING]
 
-PROGRAMS = Path(__file__).parent / "programs"
 SETS = ("lfw", "agedb_30")
 
 
@@ -91,15 +90,7 @@ def test_another_batch_size_changes_the_last_digits_alone(tool: Tool, trained: P
 
 
 def test_planted_embeddings(patched: Path, training_environment: dict[str, str]) -> None:
-    ran = subprocess.run(
-        [sys.executable, str(PROGRAMS / "planted.py")],
-        cwd=patched / "src",
-        env=training_environment,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    figures = json.loads(ran.stdout.splitlines()[-1])
+    figures = ask("planted.py", patched / "src", training_environment)
     roc = figures.pop("roc")
     assert figures == pytest.approx(
         {

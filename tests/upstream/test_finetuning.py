@@ -14,10 +14,10 @@ from mfn_patcher.data.synth import synthesise
 from mfn_patcher.errors import ExitCode
 from tests.support.tool import Tool
 from tests.support.trained import SHARING
+from tests.support.upstream import PROGRAMS
 
 pytestmark = [pytest.mark.mxnet, SHARING]
 
-PROGRAMS = Path(__file__).parent / "programs"
 EMBEDDING = [
     "fc1_beta", "fc1_gamma", "fc1_moving_mean", "fc1_moving_var", "fc1_weight", "pre_fc1_bias",
 ]  # fmt: skip

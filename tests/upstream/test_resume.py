@@ -25,8 +25,8 @@ from tests.support.array_files import difference
 from tests.support.engines import ENGINES, engine_environment
 from tests.support.tool import Tool
 from tests.support.training import wait_until
+from tests.support.upstream import PROGRAMS
 
-PROGRAMS = Path(__file__).parent / "programs"
 BATCH, STEPS = 3, 14
 # The order in which files are written is the same on both engines.
 KILLS = {"mxnet": 10, "torch": 4}

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,26 +15,13 @@ from mfn_patcher.engine import MXNET
 from mfn_patcher.engine.choice import Engine, choose
 from mfn_patcher.recipes import loading
 from mfn_patcher.training.verify import check_slopes
+from tests.support.upstream import ask
 
 pytestmark = pytest.mark.mxnet
 
-PROGRAMS = Path(__file__).parent / "programs"
 WITHOUT = ("--without", "gradients/0001-prelu-slopes")
 # MXNet plans memory differently with oneDNN, which GPUs do not have.
 ONEDNN = pytest.mark.parametrize("onednn", ["1", "0"])
-
-
-def ask(program: str, source: Path, environment: dict[str, str], *arguments: str | Path) -> Any:
-    ran = subprocess.run(
-        [sys.executable, str(PROGRAMS / program), *arguments],
-        cwd=source,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    return json.loads(ran.stdout.splitlines()[-1])
 
 
 AGREE = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import signal
@@ -20,10 +19,9 @@ from mfn_patcher.errors import ExitCode
 from tests.support.odd_images import odd_images
 from tests.support.records import spoil_image
 from tests.support.tool import Tool, validated
+from tests.support.upstream import ask
 
 pytestmark = pytest.mark.mxnet
-
-PROGRAMS = Path(__file__).parent / "programs"
 
 
 def test_verification(
@@ -33,15 +31,7 @@ def test_verification(
     odd = odd[: len(odd) // 2 * 2]
     write_verification_set(tmp_path / "odd.bin", odd, [True] * (len(odd) // 2))
     sets = [drawn / "lfw.bin", tmp_path / "odd.bin"]
-    ran = subprocess.run(
-        [sys.executable, PROGRAMS / "both_verifications.py", *sets],
-        cwd=patched / "src",
-        env=training_environment,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    outcomes = json.loads(ran.stdout.splitlines()[-1])
+    outcomes = ask("both_verifications.py", patched / "src", training_environment, *sets)
     assert outcomes.pop("images") == [True] * 8
     different = {name: both for name, both in outcomes.items() if both[0] != both[1]}
     assert different == {}
@@ -80,15 +70,8 @@ def compare_batches(
     broken: int = 0,
 ) -> int:
     """Assert that both iterators give the same; return in how many cases."""
-    ran = subprocess.run(
-        [sys.executable, PROGRAMS / "feed.py", data, str(size), str(broken), *options],
-        cwd=patched / "src",
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    outcomes = json.loads(ran.stdout.splitlines()[-1])
+    numbers = (str(size), str(broken))
+    outcomes = ask("feed.py", patched / "src", environment, data, *numbers, *options)
     for case, (expected, *got) in outcomes.items():
         # Two epochs of 6 batches and their ends, and the next random number.
         assert len(expected) == 15, case

@@ -22,10 +22,10 @@ from tests.support.engines import engine_environment
 from tests.support.launched import TOOL, descendants, is_alive, variable, wait_until
 from tests.support.namespaces import Network, Started
 from tests.support.training_on_hosts import LIMIT, Training
+from tests.support.upstream import PROGRAMS
 
 pytestmark = pytest.mark.torch
 
-PROGRAMS = Path(__file__).parent / "programs"
 UNAVAILABLE = namespaces.unavailable()
 EVERY, CHECKPOINTS = 4, 3
 HOSTS = "ab"

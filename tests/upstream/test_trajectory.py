@@ -4,39 +4,24 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.support.engines import ENGINES, engine_environment
+from tests.support.upstream import ask
 
 FIGURES = json.loads(
     (Path(__file__).parents[1] / "recorded" / "legacy_trajectory.json").read_text()
 )
-PROGRAMS = Path(__file__).parent / "programs"
 
 
 @pytest.mark.parametrize(("loss", "loss_type"), [("softmax", 0), ("arcface", 4)])
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_trajectory_of_2018(patched: Path, engine: str, loss: str, loss_type: int) -> None:
     wanted = FIGURES["loss"][loss]
-    ran = subprocess.run(
-        [
-            sys.executable,
-            str(PROGRAMS / "trajectory.py"),
-            str(loss_type),
-            str(len(wanted)),
-        ],
-        cwd=patched / "src",
-        env=engine_environment(engine),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    found = json.loads(ran.stdout.splitlines()[-1])
+    arguments = (str(loss_type), str(len(wanted)))
+    found = ask("trajectory.py", patched / "src", engine_environment(engine), *arguments)
     assert found["embedding"] == pytest.approx(FIGURES["embedding"][loss], rel=1e-4, abs=1e-4)
     assert len(found["loss"]) == len(wanted) == 8
     for step, (a, b, tolerance) in enumerate(

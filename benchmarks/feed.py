@@ -18,7 +18,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -109,14 +109,73 @@ def print_costs(feed: Feed) -> None:
     print()
 
 
+def compare(title: str, workers: int, feed: Feed, upstream: Any, record: Any) -> list[str]:
+    """Time all contenders in turn; return a row of the table.
+
+    Args:
+        title: title of the row.
+        workers: number of threads or processes that only decode.
+        feed: our feed.
+        upstream: upstream's iterator.
+        record: MXNet's `ImageRecordIter`.
+    """
+    fork = multiprocessing.get_context("fork")
+    with (
+        ThreadPoolExecutor(workers) as threads,
+        ProcessPoolExecutor(workers, mp_context=fork) as processes,
+    ):
+        calls: dict[str, Callable[[], object]] = {
+            "feed": partial(take_all, feed),
+            "upstream": partial(take_all, upstream),
+            "threads": partial(decode_all, threads),
+            "processes": partial(decode_all, processes),
+            "record": partial(take_all, record),
+        }
+        decode_all(processes)  # they are forked when first used
+        took = take_turns(
+            {name: partial(quietly, partial(seconds, call)) for name, call in calls.items()}, ROUNDS
+        )
+    return [
+        title,
+        *(f"{IMAGES / value:,.0f}" for value in took.values()),
+        f"{took['upstream'] / took['feed']:.1f}",
+        f"{took['threads'] / took['feed']:.0%}",
+        f"{took['record'] / took['feed']:.2f}",
+    ]
+
+
 def resident() -> float:
     """Return the memory of this process in MB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
+def most_in_epoch(feed: Any) -> float:
+    """Return the most memory that the process has while an epoch's batches are taken, in MB."""
+    quietly(feed.reset)
+    most = 0.0
+    for batch in iter(lambda: quietly(partial(next, feed, None)), None):
+        batch.data[0].wait_to_read()
+        most = max(most, resident())
+    return most
+
+
+def print_memory(grown: Sequence[float]) -> None:
+    """Print by how much the memory grew, in MB, in each epoch of a feed."""
+    ahead = 4 * 512 * 3 * SIDE * SIDE * 4 / 1e6
+    print_table(
+        "Memory with 4 prefetched batches of 512, above the memory before",
+        ("", "MB"),
+        [
+            ("these batches alone", f"{ahead:,.0f}"),
+            ("at most in the first epoch", f"{grown[0]:,.0f}"),
+            ("at most in the tenth epoch", f"{grown[-1]:,.0f}"),
+        ],
+    )
+
+
 def main() -> None:
-    """Patch a workspace, measure and print the table."""
+    """Patch a workspace, measure and print the tables."""
     with tempfile.TemporaryDirectory() as place:
         workspace = make_workspace(Path(place))
         sys.path[:0] = [str(workspace / "src")]
@@ -132,20 +191,20 @@ def main() -> None:
         size = records.stat().st_size / IMAGES / 1000
 
         def make_feed(batch: int, workers: int) -> Feed:
-            source = image_iter.FaceImageIter(batch, **options)
+            source = quietly(partial(image_iter.FaceImageIter, batch, **options))
             return Feed(source, UpstreamOrder(source), Settings(str(records), workers, 4))
 
         before = resident()
-        feed = quietly(lambda: make_feed(512, 2))
+        feed = make_feed(512, 2)
         grown = [most_in_epoch(feed) - before for _ in range(10)]
         feed.close()
 
-        print_costs(quietly(lambda: make_feed(512, 0)))
+        print_costs(make_feed(512, 0))
         rows = []
         for batch in (128, 512):
             upstream = quietly(partial(image_iter.FaceImageIter, batch, **options))
             for workers in (1, 2, 4):
-                feed = quietly(partial(make_feed, batch, workers))
+                feed = make_feed(batch, workers)
                 record = mx.io.ImageRecordIter(
                     path_imgidx=str(records.with_suffix(".idx")),
                     batch_size=batch,
@@ -153,73 +212,19 @@ def main() -> None:
                     round_batch=False,
                     **options,
                 )
-                fork = multiprocessing.get_context("fork")
-                with (
-                    ThreadPoolExecutor(workers) as threads,
-                    ProcessPoolExecutor(workers, mp_context=fork) as processes,
-                ):
-                    calls: dict[str, Callable[[], object]] = {
-                        "feed": partial(take_all, feed),
-                        "upstream": partial(take_all, upstream),
-                        "threads": partial(decode_all, threads),
-                        "processes": partial(decode_all, processes),
-                        "record": partial(take_all, record),
-                    }
-                    decode_all(processes)  # they are forked when first used
-                    took = take_turns(
-                        {
-                            name: partial(quietly, partial(seconds, call))
-                            for name, call in calls.items()
-                        },
-                        ROUNDS,
-                    )
+                title = f"batch of {batch}, workers: {workers}"
+                rows.append(compare(title, workers, feed, upstream, record))
                 feed.close()
-                rows.append(
-                    [
-                        f"batch of {batch}, workers: {workers}",
-                        *(f"{IMAGES / value:,.0f}" for value in took.values()),
-                        f"{took['upstream'] / took['feed']:.1f}",
-                        f"{took['threads'] / took['feed']:.0%}",
-                        f"{took['record'] / took['feed']:.2f}",
-                    ]
-                )
+        columns = ("feed", "upstream", "decode only, threads", "decode only, processes")
+        ratios = ("feed to upstream", "to decode only", "to `ImageRecordIter`")
         print_table(
             f"Images per second, {IMAGES:,} of {size:.1f} KB, median of {ROUNDS}",
-            (
-                "",
-                "feed",
-                "upstream",
-                "decode only, threads",
-                "decode only, processes",
-                "`ImageRecordIter`",
-                "feed to upstream",
-                "to decode only",
-                "to `ImageRecordIter`",
-            ),
+            ("", *columns, "`ImageRecordIter`", *ratios),
             rows,
         )
-    ahead = 4 * 512 * 3 * SIDE * SIDE * 4 / 1e6
-    print_table(
-        "Memory with 4 prefetched batches of 512, above the memory before",
-        ("", "MB"),
-        [
-            ("these batches alone", f"{ahead:,.0f}"),
-            ("at most in the first epoch", f"{grown[0]:,.0f}"),
-            ("at most in the tenth epoch", f"{grown[-1]:,.0f}"),
-        ],
-    )
+    print_memory(grown)
     print("Target: 6 times upstream with two workers, 60% of decoding only, faster than")
     print("`ImageRecordIter`, and at most 100 MB in addition to the prefetched batches.")
-
-
-def most_in_epoch(feed: Any) -> float:
-    """Return the most memory that the process has while an epoch's batches are taken, in MB."""
-    quietly(feed.reset)
-    most = 0.0
-    for batch in iter(lambda: quietly(partial(next, feed, None)), None):
-        batch.data[0].wait_to_read()
-        most = max(most, resident())
-    return most
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ import pytest
 from mfn_patcher.runs.event_files import EventFiles, read_verifications
 from mfn_patcher.runs.events import Event, NotFinite, Verification
 from mfn_patcher.runs.log import EventDispatcher
+from tests.support.launched import wait_until
 from tests.support.runs import SAMPLE
-from tests.support.training import wait_until
 
 VERIFIED = Verification(None, "lfw", 5, 0.5, 0.1, math.nan, None, None)
 

@@ -72,12 +72,12 @@ def is_alive(pid: int) -> bool:
 
 
 def wait_until(true: Callable[[], object], seconds: float = 90) -> bool:
-    """Wait until a condition holds; return whether it did within so many seconds."""
+    """Wait until a condition holds; return whether it did in time."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if true():
             return True
-        time.sleep(0.1)
+        time.sleep(0.02)
     return False
 
 

@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 
 from tests.support.repositories import ROOT
-
-
-def wait_until(true: Callable[[], object], seconds: float = 10) -> bool:
-    """Return whether something becomes true in time."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if true():
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def read_record(folder: Path) -> Any:

@@ -17,7 +17,7 @@ from mfn_patcher.runs.output import is_written
 from mfn_patcher.training import process, signals
 from mfn_patcher.training.companions import ALONE, Companions
 from mfn_patcher.training.process import ExitResult, Launch
-from tests.support.training import wait_until
+from tests.support.launched import wait_until
 
 # Ends at a signal, and says so; or, told to, holds out. Ends of itself, lest a test hang.
 WAIT = """

@@ -10,21 +10,18 @@ import io
 import json
 import os
 import shutil
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mfn_patcher.checkpoints import folder as checkpoints
-from mfn_patcher.children.interpreter import Interpreter
 from mfn_patcher.data.synth import synthesise
-from mfn_patcher.engine.choice import Engine
 from mfn_patcher.recipes import loading
 from mfn_patcher.runs import record
 from mfn_patcher.runs.code import Code
-from mfn_patcher.training import context as run_context
 from mfn_patcher.training.context import RunContext
 from mfn_patcher.training.errors import TrainingError
 from mfn_patcher.training.options import Options
@@ -59,13 +56,6 @@ for number in range(begin + 1, int(value["--max-steps"]) // verbose + 1):
                 "arguments": {"lr": 0.1, **arguments}}
     pathlib.Path(f"{prefix}-{number:04d}.json").write_text(json.dumps(manifest))
 """
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data") / "faces"
-    synthesise(folder, identities=2, images_per_identity=4, sets=())
-    return folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,26 +100,13 @@ class Bench:
 
 @pytest.fixture
 def bench(
-    tmp_path: Path,
-    data: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    context_of: Callable[[str, Code], RunContext], data: Path, caplog: pytest.LogCaptureFixture
 ) -> Bench:
     caplog.set_level("INFO")
-    workspace = tmp_path / "work space"
-    (workspace / "src").mkdir(parents=True)
-    (workspace / "src" / "train_softmax.py").write_text(SCRIPT)
-    facts = Interpreter(sys.executable, "3.11.0", {"mxnet": "1.9.1"}, ())
-
-    def choose(wanted: str, *_: object, **__: object) -> Engine:
-        name = "mxnet" if wanted == "auto" else wanted
-        return Engine(name, f"{name} 1.9.1", "it is installed", facts)
-
-    monkeypatch.setattr(run_context, "choose", choose)
     options = Options(
         data_dir=data, cpu=True, batch_size=4, max_steps=15, checkpoint_every=5, seed=3
     )
-    return Bench(RunContext(workspace, sys.executable, dict(os.environ), Code()), options, caplog)
+    return Bench(context_of(SCRIPT, Code()), options, caplog)
 
 
 def numbers(plans: tuple[StagePlan, ...]) -> list[tuple[int, int | None]]:

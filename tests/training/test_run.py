@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -62,14 +63,8 @@ CODE = Code("a" * 40, "c" * 40, (AppliedPatch("s/0001-x.patch", "d" * 64, "c" * 
 
 
 @pytest.fixture
-def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunContext:
-    workspace = tmp_path / "work space"
-    (workspace / "src").mkdir(parents=True)
-    (workspace / "src" / "train_softmax.py").write_text(SCRIPT)
-    facts = Interpreter(sys.executable, "3.11.0", {"mxnet": "1.9.1"}, ())
-    engine = Engine("mxnet", "mxnet 1.9.1", "it is installed", facts)
-    monkeypatch.setattr(run_context, "choose", lambda *_, **__: engine)
-    return RunContext(workspace, sys.executable, dict(os.environ), CODE)
+def context(context_of: Callable[[str, Code], RunContext]) -> RunContext:
+    return context_of(SCRIPT, CODE)
 
 
 def train(

@@ -23,8 +23,8 @@ from mfn_patcher.data.synth import synthesise
 from mfn_patcher.runs.output import is_written
 from tests.support.array_files import difference
 from tests.support.engines import ENGINES, engine_environment
+from tests.support.launched import wait_until
 from tests.support.tool import Tool
-from tests.support.training import wait_until
 from tests.support.upstream import PROGRAMS
 
 BATCH, STEPS = 3, 14

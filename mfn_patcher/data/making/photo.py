@@ -195,6 +195,12 @@ def _decode_other(content: bytes) -> Pixels | None:
     """Decode what Pillow reads and MXNet does not, such as WebP: the first frame, without alpha."""
     try:
         with Image.open(io.BytesIO(content)) as image:
+            if image.mode.startswith("I;16") or (image.format, image.mode) == ("PPM", "I"):
+                # 16 bits; Pillow would take all values over 255 for white.
+                upper: Pixels = (np.asarray(image) >> 8).astype(np.uint8)
+                return np.repeat(upper[:, :, np.newaxis], 3, axis=2)
+            if image.mode in ("I", "F"):
+                return None  # nothing says which of its values is white
             return np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])
     except Exception:
         return None

@@ -177,6 +177,22 @@ def test_other_formats_are_encoded_without_loss(people: Path, tmp_path: Path) ->
         assert (np.asarray(image) == pixels).all()
 
 
+def test_deep_grey_values(people: Path, tmp_path: Path) -> None:
+    """MXNet reads neither of these; of 16 bits, the upper 8 are used everywhere."""
+    deep = np.random.default_rng(0).integers(0, 1 << 16, (112, 112), dtype=np.uint16)
+    Image.fromarray(deep).save(people / "a.tif", compression="tiff_adobe_deflate")
+    (people / "a.pgm").write_bytes(b"P5 112 112 65535\n" + deep.astype(">u2").tobytes())
+    Image.fromarray(deep.astype(np.float32)).save(people / "float.tif")
+    one = people / "person-00"
+    for name in ("a.tif", "a.pgm", "float.tif"):
+        (people / name).rename(one / f"!{name}")
+    make(tmp_path / "made", people)
+    assert left_out(tmp_path / "made") == {"person-00/!float.tif": "cannot be decoded"}
+    for record in images(tmp_path / "made")[:2]:
+        stored = np.asarray(Image.open(io.BytesIO(record.content)))
+        assert (stored == (deep >> 8)[:, :, np.newaxis]).all()
+
+
 def test_resize(people: Path, tmp_path: Path) -> None:
     one = people / "person-00"
     with Image.open(one / "0.jpg") as image:

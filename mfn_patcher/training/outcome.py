@@ -79,6 +79,8 @@ def _failure(plan: StagePlan, result: ExitResult, entry: RunRecord, folder: Path
     reason = f"exit status {result.status}"
     if result.status < 0:
         reason = f"killed by {signal.Signals(-result.status).name}"
+        if result.status == -signal.SIGKILL:
+            where = f"The machine may be out of memory: `dmesg` tells. {where}"
     elif not result.status:
         reason = f"it ended without saving checkpoint {plan.last_checkpoint}"
     return TrainingError(

@@ -79,8 +79,9 @@ class Bench:
         """Train until the script is killed before it saves a checkpoint."""
         stop = self.context.source / "stop"
         stop.write_text(f"{loss} {number}")
-        with pytest.raises(TrainingError, match="killed by SIGKILL"):
+        with pytest.raises(TrainingError, match="killed by SIGKILL") as killed:
             self.train(stages, **options)
+        assert "out of memory" in killed.value.remedy
         stop.unlink()
 
     def left(self, stages: str, **options: Any) -> tuple[StagePlan, ...]:

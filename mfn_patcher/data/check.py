@@ -233,6 +233,10 @@ def _check_property(directory: Path) -> tuple[Property | None, Finding]:
         found = read_property(directory)
     except PropertyError as error:
         return None, Finding(Level.ERROR, "property", str(error), error.remedy)
+    if found.classes == 1:
+        detail = "a single class: training learns nothing, because there is none to tell it from"
+        remedy = "Add images of other people, and write the number of all classes."
+        return found, Finding(Level.ERROR, "property", detail, remedy)
     size = f"{found.width}x{found.height}"
     if found.width == found.height == IMAGE_SIDE:
         return found, Finding(Level.OK, "property", f"{found.classes:,} classes, {size} images")

@@ -88,6 +88,11 @@ def test_property(faces: Path, text: str, words: str) -> None:
     expect(faces, Level.ERROR, "property", words)
 
 
+def test_a_single_class(tmp_path: Path) -> None:
+    synthesise(tmp_path, identities=1, images_per_identity=8, pairs=20, sets=["lfw"])
+    expect(tmp_path, Level.ERROR, "property", "a single class")
+
+
 def test_more_classes_than_identity_records(faces: Path) -> None:
     (faces / "property").write_text("5,112,112\n")
     expect(faces, Level.WARNING, "property", "5 classes, but train.rec has 4 identity records")

@@ -19,7 +19,7 @@ from .kvstore import KVStoreBase
 from .metric import EvalMetric
 from .model import BatchEndParam
 from .ndarray import NDArray, torch_device, torch_type
-from .optimizer import Optimizer
+from .optimizer import SGD
 from .symbol import Symbol
 
 __getattr__ = out_of_scope("mxnet.module")
@@ -72,7 +72,7 @@ class Module:
         self._aux_names = symbol.list_auxiliary_states()
         self.output_names = symbol.list_outputs()
         self.binded = self.params_initialized = self.optimizer_initialized = False
-        self._optimizer: Optimizer | None = None
+        self._optimizer: SGD | None = None
         self._states: list[NDArray | None] | None = None
         self._store: KVStoreBase | None = None
 
@@ -213,7 +213,7 @@ class Module:
         """Return the outputs of the last batch."""
         return self._exec_group.outputs()
 
-    def init_optimizer(self, kvstore: Any = "local", optimizer: Optimizer | None = None) -> None:
+    def init_optimizer(self, kvstore: Any = "local", optimizer: SGD | None = None) -> None:
         """Set the optimizer.
 
         Args:
@@ -230,7 +230,7 @@ class Module:
         self._store = kvstore if isinstance(kvstore, KVStoreBase) else None
         if self._store is None and kvstore not in ("local", "device", None):
             raise OutOfScopeError(f"key-value store {kvstore}")
-        if not isinstance(optimizer, Optimizer):
+        if not isinstance(optimizer, SGD):
             raise OutOfScopeError(f"optimizer {optimizer!r}; an SGD object")
         workers = self._store.num_workers if self._store else 1
         wanted = 1.0 / (self._exec_group.batch_size * workers)
@@ -282,7 +282,7 @@ class Module:
         epoch_end_callback: Callable[..., None] | None = None,
         batch_end_callback: Callable[[BatchEndParam], None] | None = None,
         kvstore: Any = "local",
-        optimizer: Optimizer | None = None,
+        optimizer: SGD | None = None,
         initializer: Initializer | None = None,
         arg_params: Mapping[str, NDArray] | None = None,
         aux_params: Mapping[str, NDArray] | None = None,

@@ -15,8 +15,13 @@ from .symbol import Symbol
 __getattr__ = out_of_scope("mxnet.optimizer")
 
 
-class Optimizer:
-    """Base class of optimizers: learning rate, weight decay, and their multipliers.
+class SGD:
+    """Stochastic gradient descent.
+
+    With momentum, each parameter has a velocity, which includes the learning rate::
+
+        velocity = momentum * velocity - (lr * wd) * weight - (lr * rescale_grad) * gradient
+        weight = weight + velocity
 
     Attributes:
         lr: learning rate, which may be changed between steps.
@@ -25,10 +30,12 @@ class Optimizer:
         lr_mult: multipliers of the learning rate by parameter name.
         wd_mult: multipliers of the weight decay by parameter name.
         idx2name: names of the parameters by index.
+        momentum: weight of the former velocity.
     """
 
     def __init__(
         self,
+        momentum: float = 0.0,
         rescale_grad: float = 1.0,
         param_idx2name: Mapping[int, str] | None = None,
         wd: float = 0.0,
@@ -39,6 +46,7 @@ class Optimizer:
         """Create an optimizer.
 
         Args:
+            momentum: weight of the former velocity.
             rescale_grad: factor of the gradients.
             param_idx2name: names of the parameters by index. Parameters named here have no weight
                 decay unless their name ends in ``_weight`` or ``_gamma``.
@@ -54,6 +62,7 @@ class Optimizer:
         if given:
             raise OutOfScopeError(f"mxnet.optimizer with {', '.join(given)}")
         self.lr, self.wd, self.rescale_grad = learning_rate, wd, rescale_grad
+        self.momentum = momentum
         self.idx2name = dict(param_idx2name or {})
         self.lr_mult = _declared(sym, "__lr_mult__")
         exempt = {
@@ -68,44 +77,6 @@ class Optimizer:
     def _get_wds(self, indices: Sequence[int]) -> list[float]:
         names = [self.idx2name.get(index, "") for index in indices]
         return [self.wd * self.wd_mult.get(name, 1.0) for name in names]
-
-    def create_state(self, index: int, weight: NDArray) -> NDArray | None:
-        """Return the state that the optimizer keeps for a parameter."""
-        raise NotImplementedError
-
-    def update(
-        self,
-        index: Sequence[int],
-        weight: Sequence[NDArray],
-        grad: Sequence[NDArray],
-        state: Sequence[NDArray | None],
-    ) -> None:
-        """Update parameters in place."""
-        raise NotImplementedError
-
-
-def _declared(sym: Symbol | None, key: str) -> dict[str, float]:
-    """Return the multipliers that the variables of a symbol have, by name."""
-    if sym is None:
-        return {}
-    attributes = sym.attr_dict()
-    found = {name: attributes.get(name, {}).get(key) for name in sym.list_arguments()}
-    return {name: float(value) for name, value in found.items() if value is not None}
-
-
-class SGD(Optimizer):
-    """Stochastic gradient descent.
-
-    With momentum, each parameter has a velocity, which includes the learning rate::
-
-        velocity = momentum * velocity - (lr * wd) * weight - (lr * rescale_grad) * gradient
-        weight = weight + velocity
-    """
-
-    def __init__(self, momentum: float = 0.0, **kwargs: Any) -> None:
-        """Create an optimizer with a momentum; the other settings are those of `Optimizer`."""
-        super().__init__(**kwargs)
-        self.momentum = momentum
 
     def create_state(self, index: int, weight: NDArray) -> NDArray | None:
         """Return a velocity of zeros; None without momentum."""
@@ -145,3 +116,12 @@ class SGD(Optimizer):
             torch._foreach_sub_(velocities, decayed)
             torch._foreach_sub_(velocities, gradients)
             torch._foreach_add_(weights, velocities)
+
+
+def _declared(sym: Symbol | None, key: str) -> dict[str, float]:
+    """Return the multipliers that the variables of a symbol have, by name."""
+    if sym is None:
+        return {}
+    attributes = sym.attr_dict()
+    found = {name: attributes.get(name, {}).get(key) for name in sym.list_arguments()}
+    return {name: float(value) for name, value in found.items() if value is not None}

@@ -126,7 +126,7 @@ def check_expectations(workspace: Workspace, recipe: Recipe, engine: Engine) -> 
     stacks = {link.patch.partition("/")[0] for link in workspace.status().links}
     _raise_unless_reached(answer, python3="python3" in stacks)
     passed = dict(zip(cases, answer["cases"]))
-    checks = [check for case in losses for check in _check_loss(expect, case, passed[case])]
+    checks = [check for case in losses for check in check_loss(expect, case, passed[case])]
     checks += [_check_initializer(expect, network, passed[network, s]) for network, s in networks]
     return checks
 
@@ -208,9 +208,16 @@ def _raise_unless_reached(answer: Mapping[str, Any], *, python3: bool) -> None:
     )
 
 
-def _check_loss(
+def check_loss(
     expect: Expectations, case: tuple[str, Stage], passed: Mapping[str, Any]
 ) -> list[Check]:
+    """Check parameters, learning rates and weight decays of a network with a loss.
+
+    Args:
+        expect: expectations of the recipe.
+        case: the network, and a stage with the loss.
+        passed: what the code passes to ``Module.fit``, as program ``dry_run`` reports it.
+    """
     title = _title(*case)
     unwanted = expect.absent_arguments
     present = [name for name in unwanted if name in passed["arguments"]]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mfn_patcher.recipes import loading
-from mfn_patcher.training.verify import _check_loss
+from mfn_patcher.training.verify import check_loss
 
 STAGE = loading.load().stages[1]
 RATE, DECAY = 0.1, 4e-5
@@ -22,7 +22,7 @@ def checked(parameters: dict[str, tuple[float, float]]) -> dict[str, bool]:
         "optimizer": {"lr": RATE, "wd": DECAY},
         "parameters": parameters,
     }
-    return {check.name: check.ok for check in _check_loss(expect, ("y1", STAGE), passed)}
+    return {check.name: check.ok for check in check_loss(expect, ("y1", STAGE), passed)}
 
 
 RIGHT = {

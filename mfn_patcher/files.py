@@ -71,14 +71,17 @@ def require_new(path: Path, *, overwrite: bool) -> None:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a file, completely or not at all; what is there is replaced.
+    """Write a file, completely or not at all, even in a power cut; what is there is replaced.
 
     Raises:
         OSError: it cannot be written.
     """
     partial = path.with_name(f"{path.name}.partial")
     try:
-        partial.write_bytes(content)
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         partial.replace(path)
     except OSError:
         partial.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from mfn_patcher import files
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.patching.git import Repository
 from mfn_patcher.typed_json import decode
@@ -78,12 +79,7 @@ class Layout:
 
 def write_note(path: Path, note: DataclassInstance) -> None:
     """Write a note for the command that follows a killed one, completely or not at all."""
-    new = path.with_suffix(".new")
-    with new.open("w") as file:
-        json.dump(asdict(note), file)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
+    files.write(path, json.dumps(asdict(note)).encode())
 
 
 def read_note(path: Path, kind: type[_Note]) -> _Note:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mfn_patcher import files
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.patching import worktree
 from mfn_patcher.patching.git import GitError
@@ -331,9 +332,7 @@ class Transaction:
         if patterns is not None and self.owns_patterns:
             lines = (_SPARSE_MARK, *(f"{line}\n" for line in patterns))
             # Never half written: an empty file would be the user's, and hide everything.
-            new = self._sparse.with_suffix(".new")
-            new.write_bytes(os.fsencode("".join(lines)))
-            new.replace(self._sparse)
+            files.write(self._sparse, os.fsencode("".join(lines)))
 
     def _settle(self, move: Move) -> None:
         orders = f"update {PIN} {move.pin}\nupdate {APPLIED} {move.to}\n"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from mfn_patcher import files
 from mfn_patcher.checkpoints.folder import STAMP, make_folder, saved_at
 from mfn_patcher.data.fingerprint import Fingerprint
 from mfn_patcher.errors import MfnPatchError
@@ -142,14 +142,9 @@ def write(record: RunRecord, folder: Path) -> None:
     """
     folder.parent.mkdir(exist_ok=True)
     folder.mkdir(exist_ok=True)
-    partial = folder / f"{FILE}.partial"
+    text = json.dumps(dataclasses.asdict(record), indent=2, ensure_ascii=False)
     # Bytes of file names that are not UTF-8 become escapes of JSON.
-    with partial.open("w", encoding="utf-8", errors="backslashreplace") as file:
-        json.dump(dataclasses.asdict(record), file, indent=2, ensure_ascii=False)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(folder / FILE)
+    files.write(folder / FILE, f"{text}\n".encode(errors="backslashreplace"))
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -214,8 +209,8 @@ def read_all(runs: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 def folders(runs: Path) -> list[Path]:
     """Return the folders of all runs, newest first, even if their records cannot be read."""
-    files = (path for name in (FILE, LOG) for path in runs.glob(f"*/{name}"))
-    return sorted({path.parent for path in files}, reverse=True)
+    kept = (path for name in (FILE, LOG) for path in runs.glob(f"*/{name}"))
+    return sorted({path.parent for path in kept}, reverse=True)
 
 
 def lasted_at(entry: Mapping[str, Any], moment: float) -> bool:

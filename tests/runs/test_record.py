@@ -33,10 +33,10 @@ def test_a_record_is_written_whole_or_not_at_all(
 ) -> None:
     record.write(RECORD, tmp_path)
 
-    def full(*_: object, **__: object) -> None:
+    def full(_: int) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(json, "dump", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="disk full"):
         record.write(dataclasses.replace(RECORD, outcome="failed"), tmp_path)
     assert json.loads((tmp_path / "run.json").read_text())["outcome"] == "running"

@@ -23,7 +23,7 @@ from mfn_patcher.patching.unified import ABSENT
 from mfn_patcher.patching.worktree import FILE, LINK, PROGRAM, SUBMODULE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from mfn_patcher.patching.importing.sources import Source
 
@@ -220,22 +220,24 @@ def _gnu_patch(source: Source) -> str:
 
 
 def _failure(source: Source, said: str) -> DoesNotApplyError:
-    rows, file = [], ""
-    for line in _MISFIT.sub(r"\2: the patch would \1 the file, \3", said).splitlines():
-        named = _FILE.match(line)
-        file = named[1] if named else file
-        if _FAILED.search(line):
-            rows.append(f"  {file}: {line}" if file and "Hunk" in line else f"  {line}")
+    rows = [
+        f"  {file}: {line}" if file and "Hunk" in line else f"  {line}"
+        for file, line in _by_file(_MISFIT.sub(r"\2: the patch would \1 the file, \3", said))
+        if _FAILED.search(line)
+    ]
     return DoesNotApplyError(
         "\n".join([f"{source.name} does not apply", *(rows or [f"  {said.strip()}"])])
     )
 
 
 def _remarks(said: str) -> list[str]:
-    remarks, file = [], ""
+    return [f"{file}: {moved[1]}" for file, line in _by_file(said) if (moved := _MOVED.match(line))]
+
+
+def _by_file(said: str) -> Iterator[tuple[str, str]]:
+    """Yield each line of what was printed, after the name of the file that it is about."""
+    file = ""
     for line in said.splitlines():
         named = _FILE.match(line)
         file = named[1] if named else file
-        if moved := _MOVED.match(line):
-            remarks.append(f"{file}: {moved[1]}")
-    return remarks
+        yield file, line

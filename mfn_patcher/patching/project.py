@@ -32,7 +32,7 @@ PIN = "pinned_commit.txt"
 UPSTREAM = "upstream.toml"
 SERIES = "patches/series"
 
-_PACKAGE = Path(__file__).resolve().parents[1]
+_BUNDLED = Path(__file__).resolve().parents[1] / "bundled"  # in an installed package
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REQUIRED = {"address", "paths"}
 _KEYS = {*_REQUIRED, "header", "ignored"}
@@ -84,7 +84,6 @@ def project_root(given: Path | None = None, *, writable: bool = False) -> Path:
     Raises:
         MfnPatchError: there is no project, or it must not be changed.
     """
-    bundled = _PACKAGE / "bundled"
     own = _own_project()
     here = Path.cwd()
     root = given or (here if is_project(here) else own)
@@ -93,7 +92,7 @@ def project_root(given: Path | None = None, *, writable: bool = False) -> Path:
             f"{root} contains no {SERIES}",
             remedy=f"Use --project to name the folder with {PIN}, {UPSTREAM} and patches/.",
         )
-    if writable and root == bundled:
+    if writable and root == _BUNDLED:
         raise MfnPatchError(
             "the patches of an installed mfn-patch cannot be changed",
             remedy="Use --project to name a checkout of your own patches, or start a project with "
@@ -109,8 +108,7 @@ def project_root(given: Path | None = None, *, writable: bool = False) -> Path:
 
 
 def _own_project() -> Path:
-    bundled = _PACKAGE / "bundled"
-    return bundled if bundled.is_dir() else _PACKAGE.parent
+    return _BUNDLED if _BUNDLED.is_dir() else _BUNDLED.parents[1]
 
 
 def is_project(folder: Path) -> bool:

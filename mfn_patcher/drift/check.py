@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import tempfile
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mfn_patcher.drift.history import name_removals, walk
 from mfn_patcher.drift.judge import Judge
 from mfn_patcher.drift.tree import Tree
-from mfn_patcher.patching.git import Repository
+from mfn_patcher.patching.git import temporary_repository
 from mfn_patcher.patching.objects import Blobs
 from mfn_patcher.patching.sparse import pattern_of
 from mfn_patcher.patching.upstream import (
@@ -23,10 +20,11 @@ from mfn_patcher.patching.upstream import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from mfn_patcher.drift.history import History
     from mfn_patcher.drift.verdicts import RevisionVerdict
+    from mfn_patcher.patching.git import Repository
     from mfn_patcher.patching.series import Series
 
 _LOG = logging.getLogger(__name__)
@@ -57,7 +55,7 @@ def check(
     Raises:
         FetchError: a revision cannot be fetched, which says nothing about the patches.
     """
-    with _repository() as snapshots, _repository() as whole:
+    with temporary_repository() as snapshots, temporary_repository() as whole:
         verdicts = []
         if revisions or not history:
             verdicts = _check_revisions(snapshots, series, address, revisions)
@@ -114,11 +112,3 @@ def _check_revisions(
         commit = fetch_revision(repository, address, revision, patterns)
         verdicts.append(judge.judge(revision, Tree(commit, blobs)))
     return verdicts
-
-
-@contextlib.contextmanager
-def _repository() -> Iterator[Repository]:
-    with tempfile.TemporaryDirectory(prefix="mfn-patch-") as folder:
-        repository = Repository(Path(folder, "upstream"))
-        repository.init()
-        yield repository

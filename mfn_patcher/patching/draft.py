@@ -70,7 +70,7 @@ class Draft:
 
 @contextlib.contextmanager
 def drafted(
-    series: Series, changed: Mapping[str, bytes], *, names: Mapping[str, str]
+    series: Series, changed: Mapping[str, bytes], *, names: Mapping[str, str] | None = None
 ) -> Iterator[Draft]:
     """Write and check a changed series, and lock the project meanwhile.
 
@@ -78,12 +78,15 @@ def drafted(
         series: the project's series.
         changed: contents of changed and new files, by path below the project's root. A new patch
             requires a new ``patches/series``.
-        names: new names of the patches by their old ones; patches without one are removed.
+        names: new names of the patches by their old ones; patches without one are removed. By
+            default, all stay.
 
     Raises:
         DraftError: `lint` finds a problem.
     """
     root = series.root.resolve()
+    if names is None:
+        names = {patch.name: patch.name for patch in series.patches}
     with _locked(root):
         _install(root)
         _refuse_stale(root, series)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import io
 import re
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mfn_patcher.errors import MfnPatchError
-from mfn_patcher.patching.git import DIFF_OPTIONS, Repository
+from mfn_patcher.patching.git import DIFF_OPTIONS, temporary_repository
 from mfn_patcher.patching.locked import lock
 from mfn_patcher.patching.merge import Conflict, merge
 from mfn_patcher.patching.patchfile import read_text
@@ -19,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mfn_patcher.patching.chain import Link
+    from mfn_patcher.patching.git import Repository
     from mfn_patcher.patching.patchfile import Header, Patch
     from mfn_patcher.patching.series import Series
     from mfn_patcher.patching.workspace import Workspace
@@ -56,8 +55,7 @@ def refresh(workspace: Workspace, series: Series, patch: Patch) -> list[str]:
         later = _LaterPatches(workspace.repository, series, links, number + 1, edited)
         diff = later.insert(patch.name, at=links[number].commit, before=later.parent(number))
         changed = {patch.name: head(patch) + diff, **later.update()}
-        names = {patch.name: patch.name for patch in series.patches}
-        locked.adopt(series, _below_patches(changed), names, known=(edited,))
+        locked.adopt(series, _below_patches(changed), known=(edited,))
         return list(changed)
 
 
@@ -103,8 +101,7 @@ def new(workspace: Workspace, series: Series, slug: str, stack: str, header: Hea
         diff = later.insert(name, at=parent, before=parent)
         files = _below_patches({name: header.as_mail() + diff, **later.update()})
         files[SERIES] = listing_with(series, name, number)
-        names = {patch.name: patch.name for patch in series.patches}
-        locked.adopt(series, files, names, known=(edited,))
+        locked.adopt(series, files, known=(edited,))
         return name
 
 
@@ -245,9 +242,7 @@ def diff_of_patch(repository: Repository, before: str, after: str) -> bytes:
     of the user's own, which may name text files binary.
     """
     objects = {"GIT_OBJECT_DIRECTORY": str(repository.git_dir / "objects")}
-    with tempfile.TemporaryDirectory(prefix="mfn-patch-") as folder:
-        aside = Repository(Path(folder))
-        aside.init()
+    with temporary_repository() as aside:
         return aside.run("diff", *DIFF_OPTIONS, before, after, env=objects).stdout
 
 

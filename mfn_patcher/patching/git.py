@@ -15,6 +15,7 @@ import re
 import shlex
 import signal
 import subprocess
+import tempfile
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -316,6 +317,15 @@ class Repository:
             "rev-parse", "--quiet", "--verify", f"{revision}^{{commit}}", expected=(0, 1, 128)
         )
         return found.stdout.decode().strip() or None if found.status == 0 else None
+
+
+@contextlib.contextmanager
+def temporary_repository() -> Iterator[Repository]:
+    """Make an empty repository that lasts as long as the context."""
+    with tempfile.TemporaryDirectory(prefix="mfn-patch-") as folder:
+        repository = Repository(Path(folder, "repository"))
+        repository.init()
+        yield repository
 
 
 def remedy_for(said: str) -> str:

@@ -133,8 +133,9 @@ class LockedWorkspace:
         self,
         series: Series,
         changed: Mapping[str, bytes],
-        names: Mapping[str, str],
+        *,
         known: tuple[str, ...],
+        names: Mapping[str, str] | None = None,
     ) -> None:
         """Replace the project's series by a changed one, and move the workspace to it.
 
@@ -144,9 +145,9 @@ class LockedWorkspace:
         Args:
             series: the project's series.
             changed: contents of changed and new files, as for `draft.drafted`.
-            names: new names of the patches by their old ones, as for `draft.drafted`.
             known: trees that the work tree may contain because the changed series has their
                 contents.
+            names: new names of the patches by their old ones, as for `draft.drafted`.
 
         Raises:
             DraftError: the changed series is not valid; nothing was changed.

@@ -325,7 +325,7 @@ class _Rebase:
             f"patches/{name}": (self._done / old).read_bytes() for old, name in names.items()
         }
         changed[PIN] = f"{state.onto}\n".encode()
-        self._locked.adopt(self._series, changed, names, known=state.shown)
+        self._locked.adopt(self._series, changed, known=state.shown, names=names)
         shutil.rmtree(self._done, ignore_errors=True)
         return Rebased(
             state.onto,

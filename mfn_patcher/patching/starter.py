@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.patching import worktree
-from mfn_patcher.patching.git import Repository
+from mfn_patcher.patching.git import Repository, temporary_repository
 from mfn_patcher.patching.project import PIN, SERIES, UPSTREAM, Upstream
 from mfn_patcher.patching.upstream import fetch_revision
 from mfn_patcher.remedies import on_github
@@ -124,9 +123,7 @@ def start(folder: Path, address: Address, revision: str) -> Started:
         OutsideError: a file would be written through a link.
     """
     folder = folder.resolve()
-    with tempfile.TemporaryDirectory(prefix="mfn-patch-") as aside:
-        repository = Repository(Path(aside, "upstream"))
-        repository.init()
+    with temporary_repository() as repository:
         pin = fetch_revision(repository, address, revision, ())
     upstream = Upstream(address, ("/*",))
     files = {

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from contextlib import nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.patching.address import Address, AddressError, as_address, redact
-from mfn_patcher.patching.git import GitError, Repository, remedy_for, version
+from mfn_patcher.patching.git import GitError, remedy_for, temporary_repository, version
 from mfn_patcher.patching.sparse import matches
 from mfn_patcher.patching.unified import ABSENT
 from mfn_patcher.patching.worktree import SUBMODULE
@@ -20,6 +18,8 @@ from mfn_patcher.progress import task
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from contextlib import AbstractContextManager
+
+    from mfn_patcher.patching.git import Repository
 
 REMOTE = "mfn-patch"  # a remote of our own, because the user's clone may use the common names
 
@@ -85,9 +85,7 @@ def fetch_pin(repository: Repository, address: str, pin: str, patterns: tuple[st
                 return
         except GitError as error:
             errors.append(error)
-    raise FetchError(_reason(address, pin, errors), remedy=_remedy(errors)) from (
-        errors[0] if errors else None
-    )
+    raise _failed(address, pin, errors) from (errors[0] if errors else None)
 
 
 def fetch_revision(
@@ -129,7 +127,7 @@ def fetch_history(
     try:
         _fetch(repository, REMOTE, *commits)
     except GitError as error:
-        raise FetchError(_reason(address, commits[-1], [error]), remedy=_remedy([error])) from error
+        raise _failed(address, commits[-1], [error]) from error
     return commits
 
 
@@ -189,7 +187,7 @@ def _resolve(repository: Repository, address: str, revision: str) -> str:
         with _reported(repository):
             listing = repository.out("ls-remote", "--", REMOTE, seconds=_TIMEOUT)
     except GitError as error:
-        raise FetchError(_reason(address, revision, [error]), remedy=_remedy([error])) from error
+        raise _failed(address, revision, [error]) from error
     # Names may contain what Python takes for spaces and line ends, such as U+3000 and U+2028.
     there = {name: commit for commit, _, name in (it.partition("\t") for it in listing.split("\n"))}
     if any(len(commit) > len(ABSENT) for commit in there.values()):
@@ -224,15 +222,12 @@ def _complete(address: str, abbreviation: str) -> list[str]:
 
     A host cannot complete an id, so the ids of all commits on its branches are fetched.
     """
-    with tempfile.TemporaryDirectory(prefix="mfn-patch-") as folder:
-        commits = Repository(Path(folder, "commits"))
-        commits.init()
+    with temporary_repository() as commits:
         _configure_remote(commits, address)
         try:
             _fetch(commits, REMOTE, _BRANCHES, without="tree:0")
         except GitError as error:
-            reason = _reason(address, abbreviation, [error])
-            raise FetchError(reason, remedy=_remedy([error])) from error
+            raise _failed(address, abbreviation, [error]) from error
         ids = commits.out("rev-list", "--all").splitlines()
     return [commit for commit in ids if commit.startswith(abbreviation.lower())]
 
@@ -316,11 +311,12 @@ def _fetch_files(repository: Repository, pin: str, patterns: tuple[str, ...]) ->
     fetch_blobs(repository, repository.missing(wanted))
 
 
-def _reason(address: str, pin: str, errors: list[GitError]) -> str:
-    if not errors:
-        return f"{address} does not have the commit {pin}"
-    said = _shown(errors[0].stderr)
-    return f"commit {pin[:12]} could not be fetched from {address}: {said}"
+def _failed(address: str, commit: str, errors: list[GitError]) -> FetchError:
+    reason = f"{address} does not have the commit {commit}"
+    if errors:
+        said = _shown(errors[0].stderr)
+        reason = f"commit {commit[:12]} could not be fetched from {address}: {said}"
+    return FetchError(reason, remedy=_remedy(errors))
 
 
 def _shown(stderr: bytes) -> str:

@@ -210,8 +210,7 @@ class _Importer:
         if listing and not listing.endswith(b"\n"):
             listing += b"\n"
         files[SERIES] = listing + "".join(f"{name}\n" for name in self.files).encode()
-        names = {patch.name: patch.name for patch in self._series.patches}
-        with draft.drafted(self._series, files, names=names) as drafted:
+        with draft.drafted(self._series, files) as drafted:
             links = build_chain(self._git, drafted.series, drafted.series.patches)
             tree = self._git.out("rev-parse", f"{links[-1].commit}^{{tree}}")
             if tree != self._scratch.tree:

@@ -23,6 +23,7 @@ from mfn_patcher.encoding import decode
 
 # Excludes anything that ssh, or the user's ProxyCommand, could take for an option or a command.
 _HOST = re.compile(r"(?:[A-Za-z0-9_][\w.-]*@)?[A-Za-z0-9_][\w.:%-]*", re.ASCII)
+_MOST_SHOWN = 60  # characters of a line, which has thousands if the file is not text
 _REMEDY = "List one host per line, as HOST or USER@HOST."
 
 
@@ -52,12 +53,14 @@ def read_hosts(file: Path) -> tuple[str, ...]:
     """
     try:
         lines = decode(files.read(file)).splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SetupError(f"cannot read {file}: {error}") from None
+    except OSError as error:
+        raise SetupError(f"cannot read {file}: {error.strerror}", remedy=_REMEDY) from None
+    except UnicodeDecodeError:
+        raise SetupError(f"{file} is not a text file", remedy=_REMEDY) from None
     names = [name for line in lines if (name := line.partition("#")[0].strip())]
     for name in names:
         if not _HOST.fullmatch(name):
-            raise SetupError(f"{file}: {name!r} is not a host", remedy=_REMEDY)
+            raise SetupError(f"{file}: {name[:_MOST_SHOWN]!r} is not a host", remedy=_REMEDY)
     if not names:
         raise SetupError(f"{file} lists no hosts", remedy=_REMEDY)
     return tuple(names)

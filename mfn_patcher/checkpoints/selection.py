@@ -104,13 +104,21 @@ def find(
                 f"no checkpoint {number} of {prefix}", remedy=f"Found: {_list(found)}."
             )
         found = {number: found[number]}
-    model = Model(prefix, found)
-    if not model.symbol.is_file():
+    require_symbol(prefix)
+    return Model(prefix, found)
+
+
+def require_symbol(prefix: Path) -> None:
+    """Check that the symbol file of a prefix is there.
+
+    Raises:
+        SelectionError: It is missing.
+    """
+    if not symbol_file(prefix).is_file():
         raise SelectionError(
-            f"{model.symbol}, which describes the network of these checkpoints, is missing",
+            f"{symbol_file(prefix)}, which describes the network of these checkpoints, is missing",
             remedy="Copy it there; the script saves it with each checkpoint.",
         )
-    return model
 
 
 def _exported(path: Path, runtime: Runtime) -> Model:

@@ -15,13 +15,13 @@ from pathlib import Path
 from mfn_patcher.checkpoints import folder as checkpoints
 from mfn_patcher.checkpoints import parameters
 from mfn_patcher.checkpoints.lock import require_free
+from mfn_patcher.checkpoints.selection import require_symbol
 from mfn_patcher.data.property_file import PropertyError, read_property
 from mfn_patcher.engine.choice import Engine
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.finding import Level
 from mfn_patcher.progress import task
 from mfn_patcher.runs import record
-from mfn_patcher.trainer.mfn_trainer.layout import symbol_file
 from mfn_patcher.training.context import RunContext
 from mfn_patcher.training.errors import TrainingError
 from mfn_patcher.training.plan import StagePlan, Start
@@ -125,6 +125,7 @@ def check_start(
 
     Raises:
         TrainingError: it does not exist, or another stage has overwritten it.
+        SelectionError: its symbol file is missing.
         AccuracyGateError: the stage that saved it has learned nothing.
     """
     start = plan.start
@@ -134,8 +135,9 @@ def check_start(
     if start.stage is not None and prefix in saved:
         return
     existing = checkpoints.find(prefix)
-    if start.number not in existing or not symbol_file(prefix).exists():
+    if start.number not in existing:
         raise _missing_start(plan, start, prefix, list(existing))
+    require_symbol(prefix)
     if start.stage is not None:
         file = existing[start.number]
         writer = _check_writer(plan, prefix, file, start.stage, context)

@@ -19,6 +19,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mfn_patcher.checkpoints.lock import LockedError, hold, name_holder
+from mfn_patcher.checkpoints.selection import SelectionError
 from mfn_patcher.children.interpreter import Interpreter
 from mfn_patcher.data.fingerprint import fingerprint
 from mfn_patcher.engine.choice import Engine
@@ -26,6 +27,7 @@ from mfn_patcher.errors import ExitCode
 from mfn_patcher.recipes import loading
 from mfn_patcher.runs import record
 from mfn_patcher.runs.code import AppliedPatch, Code
+from mfn_patcher.trainer.mfn_trainer.layout import symbol_file
 from mfn_patcher.training import context as run_context
 from mfn_patcher.training import preflight, process
 from mfn_patcher.training.context import RunContext
@@ -228,6 +230,13 @@ def test_without_a_workspace(context: RunContext, data: Path) -> None:
         with pytest.raises(TrainingError) as error:
             train(context, data, stages)
         assert "mfn-patch apply" in error.value.remedy
+
+
+def test_a_start_without_its_symbol(context: RunContext, data: Path) -> None:
+    train(context, data, "2")
+    symbol_file(models(context) / "model-y1-softmax").unlink()
+    with pytest.raises(SelectionError, match=r"model-y1-softmax-symbol\.json, .*, is missing$"):
+        train(context, data, "3")
 
 
 def test_an_end_without_the_last_checkpoint_is_a_failure(context: RunContext, data: Path) -> None:

@@ -251,8 +251,10 @@ class Transaction:
             if (other := names.setdefault(fold(path), path)) != path:
                 raise SameNameError(other, path)
         plan = _Plan()
+        unseen = self._unseen()
         for path in sorted(set(target).union(*shown)):
-            if not shown or any(side.get(path) != target.get(path) for side in shown):
+            differs = not shown or any(side.get(path) != target.get(path) for side in shown)
+            if differs or path in unseen:
                 plan.differing.append(path)
                 self._plan_path(plan, path, target.get(path), kept, fold)
         # On a file system that ignores case, a file can be the old name of another.
@@ -312,6 +314,14 @@ class Transaction:
         """Return the tracked paths that are not checked out."""
         listing = self._git.out("ls-files", "-t", "-z").split("\0")
         return {line[2:] for line in listing if line.startswith("S ")}
+
+    def _unseen(self) -> set[str]:
+        """Return the tracked paths that `git status` was told not to look at.
+
+        `git checkout --force` does look at them, and undoes every edit.
+        """
+        listing = self._git.out("ls-files", "-v", "-z").split("\0")
+        return {line[2:] for line in listing if line[:1].islower()}
 
     def _fold(self) -> Callable[[str], str]:
         ignores = self._git.out("config", "--bool", "core.ignorecase", expected=(0, 1))

@@ -204,17 +204,19 @@ def test_a_tracked_folder_that_became_a_link(applied: Toy, options: tuple[str, .
 
 @pytest.mark.parametrize("bit", ["--assume-unchanged", "--skip-worktree"])
 @pytest.mark.parametrize("options", [(), ("--force",)])
+@pytest.mark.parametrize("path", ["src/b.py", "README.md"])
 def test_an_edit_that_git_was_told_to_overlook(
-    applied: Toy, bit: str, options: tuple[str, ...]
+    applied: Toy, bit: str, options: tuple[str, ...], path: str
 ) -> None:
+    """Whether the move changes that file or not: git would undo the edit all the same."""
     toy = applied
-    git(toy.workspace, "update-index", bit, "src/b.py")
-    mine = toy.workspace / "src" / "b.py"
+    git(toy.workspace, "update-index", bit, path)
+    mine = toy.workspace / path
     mine.write_text(PRECIOUS)
     toy.change("src/b.py", 3, "another")
     toy.take("second/0001-b.patch")
     ran = toy("apply", *options)
-    assert (ran.code, "src/b.py" in ran.err) == (1, True), ran.err
+    assert (ran.code, path in ran.err) == (1, True), ran.err
     assert mine.read_text() == PRECIOUS
 
 

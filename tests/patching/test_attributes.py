@@ -9,17 +9,12 @@ import pytest
 from mfn_patcher.patching.series import load_series
 from tests.support.repositories import DIFF, git, write_project, write_upstream
 from tests.support.tool import Tool
-from tests.support.toy import Toy, make_toy
+from tests.support.toy import Toy
 
 pytestmark = pytest.mark.long
 
 LINES = b"".join(b"line %d $Id$\n" % number for number in range(40))
 FILE = "src/a.py"
-
-
-@pytest.fixture
-def toy(tool: Tool, tmp_path: Path) -> Toy:
-    return make_toy(tool, tmp_path)
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 from mfn_patcher.patching.crosscheck import disagreement
 from mfn_patcher.patching.patchfile import parse_patch
-from tests.support.tool import Tool
-from tests.support.toy import make_toy
+from tests.support.toy import Toy
 
 
-def test_other_lines_than_git_reads(tool: Tool, tmp_path: Path) -> None:
-    toy = make_toy(tool, tmp_path)
+def test_other_lines_than_git_reads(toy: Toy) -> None:
     patch = parse_patch(toy.project / "patches", "first/0001-a.patch")
     assert disagreement(patch) is None
     for ours, others in ((b"+LINE 9", b"+LINE 8"), (b" line 8", b" line 0"), (b"-7,7 ", b"-7,9 ")):
@@ -22,9 +19,8 @@ def test_other_lines_than_git_reads(tool: Tool, tmp_path: Path) -> None:
         )
 
 
-def test_empty_lines_behind_each_diff(tool: Tool, tmp_path: Path) -> None:
+def test_empty_lines_behind_each_diff(toy: Toy) -> None:
     """git skips them; unidiff takes them for lines of the hunk before."""
-    toy = make_toy(tool, tmp_path)
     toy.change("src/a.py", 2, "LINE 2")
     toy.change("src/b.py", 2, "LINE 2")
     toy.take("first/0002-both.patch")
@@ -32,4 +28,4 @@ def test_empty_lines_behind_each_diff(tool: Tool, tmp_path: Path) -> None:
     text = path.read_text()
     at = text.rindex("diff --git")
     path.write_text(f"{text[:at]}\n\n{text[at:]}\n")
-    assert tool("lint", "--project", toy.project).code == 0
+    assert toy("lint").code == 0

@@ -19,17 +19,9 @@ from mfn_patcher.patching.draft import Draft
 from mfn_patcher.patching.git import GitError
 from mfn_patcher.patching.transaction import Transaction
 from tests.support.repositories import commit, git
-from tests.support.tool import Tool
-from tests.support.toy import NEW, Toy, make_toy, snapshot
+from tests.support.toy import NEW, Toy, snapshot
 
-pytestmark = pytest.mark.long
-
-
-@pytest.fixture
-def toy(tool: Tool, tmp_path: Path) -> Toy:
-    toy = make_toy(tool, tmp_path)
-    assert toy("apply").code == 0
-    return toy
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("applied")]
 
 
 def ran(toy: Toy, *arguments: str, closed: tuple[int, ...] = (), where: Path | None = None) -> int:

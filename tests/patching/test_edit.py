@@ -4,19 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from mfn_patcher.patching.lint import lint
 from mfn_patcher.patching.series import load_series
-from tests.support.repositories import StandIn, commit, edit, git
-from tests.support.tool import Bench, Ran, Tool
-
-
-@pytest.fixture
-def bench(tool: Tool, stand_in: StandIn, tmp_path: Path) -> Bench:
-    bench = Bench(tool, stand_in, tmp_path / "workspace")
-    bench.apply()
-    return bench
+from tests.support.repositories import commit, edit, git
+from tests.support.tool import Bench, Ran
 
 
 def refresh(bench: Bench, *patch: str) -> Ran:

@@ -20,15 +20,9 @@ import pytest
 from mfn_patcher.patching import upstream
 from mfn_patcher.patching.git import GitError, Repository
 from tests.support.repositories import commit, git
-from tests.support.tool import Tool
-from tests.support.toy import LINES, Toy, make_toy
+from tests.support.toy import LINES, Toy
 
 pytestmark = pytest.mark.long
-
-
-@pytest.fixture
-def toy(tool: Tool, tmp_path: Path) -> Toy:
-    return make_toy(tool, tmp_path)
 
 
 class Handler(SimpleHTTPRequestHandler):

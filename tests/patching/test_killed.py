@@ -223,9 +223,8 @@ def test_killed_at_every_moment(
         assert finished > 0
 
 
-def test_the_series_names_no_patch_that_is_missing(tool: Tool, tmp_path: Path) -> None:
+def test_the_series_names_no_patch_that_is_missing(toy: Toy) -> None:
     """At each moment; whoever reads the project without this tool must not see half of it."""
-    toy = make_toy(tool, tmp_path)
     toy.change("src/a.py", 20, "second")
     toy.take("first/0002-second.patch")
     toy.change("src/a.py", 30, "third")
@@ -261,9 +260,8 @@ def test_the_series_names_no_patch_that_is_missing(tool: Tool, tmp_path: Path) -
     assert ["first/0001-a.patch", "first/0002-second.patch", "first/0003-third.patch"] in complete
 
 
-def test_a_command_waits_for_the_git_of_a_killed_one(tool: Tool, tmp_path: Path) -> None:
+def test_a_command_waits_for_the_git_of_a_killed_one(toy: Toy, tmp_path: Path) -> None:
     """git holds the workspace's lock as long as it lives, even when the tool is gone."""
-    toy = make_toy(tool, tmp_path)
     assert toy("apply").code == 0
     git_dir = toy.workspace / ".git"
     began, go_on = tmp_path / "began", tmp_path / "go on"

@@ -8,21 +8,14 @@ import pytest
 
 from mfn_patcher.patching.lint import lint
 from mfn_patcher.patching.series import load_series
-from tests.support.repositories import StandIn, edit, git
-from tests.support.tool import Bench, Check, Ran, Tool
+from tests.support.repositories import edit, git
+from tests.support.tool import Bench, Check, Ran
 
 WHY = "The reason, in so many words that the paragraph does not fit into one line of a mail."
 HEADER = (
     *("--header", f"Why={WHY}", "--header", "Origin=A test.", "--header", "Effect=None."),
     *("--author", "Me <me@a.b>"),
 )
-
-
-@pytest.fixture
-def bench(tool: Tool, stand_in: StandIn, tmp_path: Path) -> Bench:
-    bench = Bench(tool, stand_in, tmp_path / "workspace")
-    bench.apply()
-    return bench
 
 
 def new(bench: Bench, *options: str) -> Ran:

@@ -10,23 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.repositories import commit, git
-from tests.support.tool import Tool
-from tests.support.toy import Toy, make_toy, snapshot
+from tests.support.toy import Toy, snapshot
 
 pytestmark = pytest.mark.long
 
 PRECIOUS = "precious\n"
-
-
-@pytest.fixture
-def toy(tool: Tool, tmp_path: Path) -> Toy:
-    return make_toy(tool, tmp_path)
-
-
-@pytest.fixture
-def applied(toy: Toy) -> Toy:
-    assert toy("apply").code == 0
-    return toy
 
 
 def file(place: Path) -> None:

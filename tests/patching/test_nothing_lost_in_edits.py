@@ -12,21 +12,10 @@ from mfn_patcher.patching.edit import refresh
 from mfn_patcher.patching.series import load_series
 from mfn_patcher.patching.workspace import Workspace
 from tests.support.repositories import commit, git
-from tests.support.tool import Ran, Tool
-from tests.support.toy import LINES, NEW, Toy, make_toy, snapshot
+from tests.support.tool import Ran
+from tests.support.toy import LINES, NEW, Toy, snapshot
 
 PRECIOUS = "precious\n"
-
-
-@pytest.fixture
-def toy(tool: Tool, tmp_path: Path) -> Toy:
-    return make_toy(tool, tmp_path)
-
-
-@pytest.fixture
-def applied(toy: Toy) -> Toy:
-    assert toy("apply").code == 0
-    return toy
 
 
 @pytest.mark.parametrize("place", ["patches/local", "patches/series", "pinned_commit.txt"])

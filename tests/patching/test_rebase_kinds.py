@@ -10,8 +10,7 @@ import pytest
 
 from mfn_patcher.patching.lint import lint
 from tests.support.repositories import commit, git
-from tests.support.tool import Tool
-from tests.support.toy import LINES, NEW, Toy, make_toy
+from tests.support.toy import LINES, NEW, Toy
 
 pytestmark = pytest.mark.long
 
@@ -19,9 +18,8 @@ FILE = "src/a.py"
 
 
 @pytest.fixture
-def toy(tool: Tool, tmp_path: Path) -> Toy:
+def toy(toy: Toy) -> Toy:
     """Two patches: one of ``src/a.py``, one of ``src/b.py``."""
-    toy = make_toy(tool, tmp_path)
     toy.change("src/b.py", 3, "second")
     toy.take("second/0001-b.patch")
     assert toy("apply").code == 0

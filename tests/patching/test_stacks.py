@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from mfn_patcher.patching.lint import lint
 from mfn_patcher.patching.series import load_series
 from tests.support.repositories import commit
-from tests.support.tool import Tool
-from tests.support.toy import Toy, make_toy
+from tests.support.toy import Toy
 
 
 @pytest.fixture
-def toy(tool: Tool, tmp_path: Path) -> Toy:
+def toy(toy: Toy) -> Toy:
     """Stack `second` builds on `first`, `third` on `second`, and `lone` on none."""
-    toy = make_toy(tool, tmp_path)
     toy.change("src/a.py", 10, "second")
     toy.take("second/0001-a.patch")
     toy.change("src/a.py", 11, "third")

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
 from tests.support.repositories import git
-from tests.support.tool import Tool
-from tests.support.toy import NEW, Toy, make_toy, snapshot
-
-
-@pytest.fixture
-def toy(tool: Tool, tmp_path: Path) -> Toy:
-    return make_toy(tool, tmp_path)
+from tests.support.toy import NEW, Toy, snapshot
 
 
 @pytest.mark.parametrize("key", ["written", "removed"])

@@ -6,6 +6,7 @@ The files of a checkpoint are described in `mfn_patcher.trainer.mfn_trainer.layo
 from __future__ import annotations
 
 import filecmp
+import json
 import math
 import os
 import shutil
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mfn_patcher.engine import MXNET
+from mfn_patcher.trainer.mfn_trainer.arguments import MAY_CHANGE_ON_RESUME, option_of
 from mfn_patcher.trainer.mfn_trainer.layout import (
     KINDS,
     MANIFEST,
@@ -124,16 +126,40 @@ class Complete:
 
 
 def last_complete(prefix: Path) -> Complete | None:
-    """Return the complete checkpoint of a prefix that was saved last."""
+    """Return the last complete checkpoint of the training that saved to a prefix last.
+
+    Of one training it is the one of the highest step, because clocks are set back.
+    """
     described = [
         (parts, *manifest)
         for number, parts in find_files(prefix).items()
         if parts.keys() == set(KINDS) and (manifest := _from_manifest(number, parts))
     ]
-    for parts, checkpoint, files in sorted(described, key=lambda each: -each[1].saved):
+    newest: dict[str, float] = {}
+    for _, checkpoint, _ in described:
+        training = _training_of(checkpoint)
+        newest[training] = max(checkpoint.saved, newest.get(training, -math.inf))
+
+    def rank(each: tuple[object, Complete, object]) -> tuple[float, int]:
+        return newest[_training_of(each[1])], each[1].step
+
+    for parts, checkpoint, files in sorted(described, key=rank, reverse=True):
         if all(_fits(parts[kind], file) for kind, file in files.items()):
             return checkpoint
     return None
+
+
+def _training_of(checkpoint: Complete) -> str:
+    """Return what all checkpoints of one training have in common, and no others of their prefix.
+
+    A later stage leaves the checkpoint that it starts from in its place.
+    """
+    fixed = {
+        name: value
+        for name, value in checkpoint.arguments.items()
+        if option_of(name) == "--pretrained" or option_of(name) not in MAY_CHANGE_ON_RESUME
+    }
+    return json.dumps(fixed or checkpoint.number, sort_keys=True)
 
 
 def _from_manifest(

@@ -65,14 +65,15 @@ def test_the_start_stays_and_writing_into_it_spares_the_archive(prefix: Path) ->
     assert contents(archive.folder)["model+y1-symbol.json"] == "symbol"
 
 
-def make_complete(prefix: Path, number: int, saved: float) -> None:
+def make_complete(prefix: Path, number: int, saved: float, **arguments: object) -> None:
     files = {}
     for kind in ("params", "states"):
         path = Path(f"{prefix}-{number:04d}.{kind}")
         path.write_text(f"{kind} {number}")
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         files[kind] = {"bytes": path.stat().st_size, "sha256": sha256}
-    manifest = {"saved": saved, "step": 10 * number, "files": files, "arguments": {"lr": number}}
+    arguments = arguments or {"lr": number}
+    manifest = {"saved": saved, "step": 10 * number, "files": files, "arguments": arguments}
     Path(f"{prefix}-{number:04d}.json").write_text(json.dumps(manifest))
 
 
@@ -85,6 +86,16 @@ def test_the_last_complete_is_the_one_saved_last(prefix: Path) -> None:
     assert last == checkpoints.Complete(
         4, Path(f"{prefix}-0004.params"), 40, 3.0, {"lr": 4}, "mxnet"
     )
+
+
+def test_a_clock_that_was_set_back_loses_no_steps(prefix: Path) -> None:
+    """Of one training, that is: the checkpoint that it starts from stays beside its own."""
+    make_complete(prefix, 80, 1.0, lr=0.1, pretrained="other,20")
+    make_complete(prefix, 3, 9.0, lr=0.1, pretrained="model,80", max_steps=40)
+    make_complete(prefix, 4, 2.0, lr=0.1, pretrained="model,80", max_steps=50)
+    last = checkpoints.last_complete(prefix)
+    assert last
+    assert last.number == 4
 
 
 @pytest.mark.parametrize(

@@ -171,10 +171,6 @@ class Feed:
         for thread in self._threads:
             thread.start()
 
-    def num_samples(self) -> int:
-        """Return the number of images in the data set."""
-        return len(self._source.imgidx)
-
     def close(self) -> None:
         """End the threads; one that is decoding when Python ends would abort the process."""
         self._drop()

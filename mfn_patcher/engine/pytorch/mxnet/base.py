@@ -1,4 +1,4 @@
-"""Errors, and the few things that the script uses of MXNet's C library."""
+"""Errors, and how modules name what they lack."""
 
 from __future__ import annotations
 
@@ -37,36 +37,5 @@ def out_of_scope(module: str) -> Callable[[str], Any]:
     return missing
 
 
-class _NullType:
-    """The type of :data:`_Null`."""
-
-    def __repr__(self) -> str:
-        return "_Null"
-
-
-_Null = _NullType()
-"""Marks an argument that was not given; spherenet imports it."""
-
-
-class _Library:
-    """The one function that the data feed calls in MXNet's C library."""
-
-    @staticmethod
-    def MXRecordIOReaderSeek(handle: Any, place: Any) -> int:
-        """Move a reader to a byte offset.
-
-        Args:
-            handle: ``MXRecordIO.handle``.
-            place: offset in bytes, a ``ctypes.c_size_t``.
-        """
-        handle.seek(place.value)
-        return 0
-
-
-_LIB = _Library()
-
-
-def check_call(status: int) -> None:
-    """Raise an error unless the status of a C function is 0."""
-    if status:
-        raise MXNetError(f"a call into the library returned {status}")
+_Null = object()
+"""Marks an argument that was not given; spherenet imports it and does not use it."""

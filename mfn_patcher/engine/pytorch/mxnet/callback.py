@@ -45,7 +45,7 @@ class Speedometer:
         seconds = time.time() - self._begun
         speed = self.frequent * self.batch_size / seconds if seconds else float("inf")
         metrics = param.eval_metric.get_name_value()
-        param.eval_metric.reset_local()
+        param.eval_metric.reset()
         shown = "".join(f"\t{name}={value:f}" for name, value in metrics)
         logging.info(
             "Epoch[%d] Batch [%d-%d]\tSpeed: %.2f samples/sec%s",

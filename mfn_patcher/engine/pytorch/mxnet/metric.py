@@ -44,10 +44,6 @@ class EvalMetric:
         """Start a new mean."""
         self.sum_metric, self.num_inst = 0.0, 0
 
-    def reset_local(self) -> None:
-        """Start a new mean after a log line."""
-        self.reset()
-
     def update(self, labels: list[NDArray], preds: list[NDArray]) -> None:
         """Add a batch."""
         raise NotImplementedError
@@ -65,10 +61,6 @@ class EvalMetric:
     def get_name_value(self) -> list[tuple[str, float]]:
         """Return pairs of a name and a value."""
         return [self.get()]
-
-    def get_global_name_value(self) -> list[tuple[str, float]]:
-        """Return pairs of a name and a value, for the end of an epoch."""
-        return self.get_name_value()
 
 
 class CompositeEvalMetric(EvalMetric):

@@ -346,7 +346,7 @@ class Module:
             following = following if on_gpu else self._fetch(batches)
             last = following is None
             if last:
-                values = metric.get_global_name_value()
+                values = metric.get_name_value()
             if callback is not None:
                 callback(BatchEndParam(epoch, number, metric, {"end_of_batch": last}))
             number += 1

@@ -41,7 +41,6 @@ class MXRecordIO:
 
     Attributes:
         uri: path of the file.
-        handle: the open file.
     """
 
     def __init__(self, uri: str, flag: str) -> None:
@@ -58,17 +57,17 @@ class MXRecordIO:
             raise OutOfScopeError(f"mxnet.recordio with flag {flag!r}")
         self.uri = uri
         try:
-            self.handle = open(uri, "rb")  # noqa: SIM115 - closed by close()
+            self._file = open(uri, "rb")  # noqa: SIM115 - closed by close()
         except OSError as error:
             raise MXNetError(f"cannot open {uri}: {error}") from None
 
     def close(self) -> None:
         """Close the file."""
-        self.handle.close()
+        self._file.close()
 
     def reset(self) -> None:
         """Go back to the first record."""
-        self.handle.seek(0)
+        self._file.seek(0)
 
     def read(self) -> bytes | None:
         """Return the next record; None at the end of the file.
@@ -90,15 +89,15 @@ class MXRecordIO:
                 return _MARK.join(parts)
 
     def _read_part(self) -> tuple[int, bytes | None]:
-        frame = self.handle.read(8)
+        frame = self._file.read(8)
         if not frame:
             return 0, None
         if len(frame) < 8 or frame[:4] != _MARK:
-            raise MXNetError(f"{self.uri} has no record at byte {self.handle.tell() - len(frame)}")
+            raise MXNetError(f"{self.uri} has no record at byte {self._file.tell() - len(frame)}")
         (word,) = struct.unpack("<I", frame[4:])
         kind, size = word >> 29, word & ((1 << 29) - 1)
-        part = self.handle.read(size)
-        self.handle.read(-size % 4)
+        part = self._file.read(size)
+        self._file.read(-size % 4)
         if len(part) < size:
             raise MXNetError(f"{self.uri} ends within a record")
         return kind, part
@@ -137,7 +136,7 @@ class MXIndexedRecordIO(MXRecordIO):
 
     def read_idx(self, idx: int) -> bytes | None:
         """Return the record with a key."""
-        self.handle.seek(self.idx[idx])
+        self._file.seek(self.idx[idx])
         return self.read()
 
 

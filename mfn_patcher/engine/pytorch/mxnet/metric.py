@@ -76,11 +76,6 @@ class CompositeEvalMetric(EvalMetric):
         for metric in self.metrics:
             metric.reset()
 
-    def update(self, labels: list[NDArray], preds: list[NDArray]) -> None:
-        """Add a batch."""
-        for metric in self.metrics:
-            metric.update(labels, preds)
-
     def update_dict(self, label: Mapping[str, NDArray], pred: Mapping[str, NDArray]) -> None:
         """Add a batch."""
         for metric in self.metrics:

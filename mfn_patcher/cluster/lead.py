@@ -141,7 +141,7 @@ class Lead(Companions):
     def begin(
         self, plan: StagePlan, folder: Path, environment: Mapping[str, str]
     ) -> tuple[dict[str, str], tuple[str, ...]]:
-        """Start the processes beside the worker here, and the stage on all other ranks."""
+        """Start the other processes of this rank, and the stage on all other ranks."""
         self.membership.raise_fault()
         self.membership.start_stage()
         started = self._processes.start(self.layout, self.layout.lead_address, folder, environment)

@@ -26,7 +26,7 @@ KILL_SECONDS = 2.0
 
 
 class RankProcesses:
-    """Starts the processes of a rank beside its worker, if there are any; reports on all of them.
+    """Starts the processes of a rank other than its worker, and reports on all of them.
 
     The worker itself is started by the training of the stage.
 

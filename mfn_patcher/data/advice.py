@@ -19,7 +19,7 @@ FEW = 5
 There is no sharp limit. Published work on training sets with a long tail of such identities usually
 leaves them out (https://arxiv.org/abs/1611.08976).
 """
-_TOLERATED = 0.1  # the share of such identities that public data sets have, too
+_TOLERATED = 0.1  # share of such identities that public data sets also have
 _NAMED = 3  # identities named in a message
 
 

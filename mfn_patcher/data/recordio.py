@@ -50,7 +50,7 @@ def pack(label: float | Sequence[float], key: int, content: bytes = b"") -> byte
 
 
 def unpack(payload: bytes) -> Record:
-    """Take the payload of a record apart.
+    """Parse the payload of a record.
 
     Raises:
         RecordIOError: The payload is shorter than its header says.
@@ -62,7 +62,7 @@ def unpack(payload: bytes) -> Record:
 
 
 def _split_at_magic(payload: bytes) -> list[bytes]:
-    """Cut the payload at, and without, every magic that stands at a multiple of four."""
+    """Split the payload at every magic number at a multiple of four."""
     parts = []
     start = 0
     found = payload.find(MAGIC)

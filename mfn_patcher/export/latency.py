@@ -39,7 +39,7 @@ class Latency:
 
 
 def measure(models: Sequence[Path], threads: int, runs: int) -> list[Latency]:
-    """Time models in turn, so that other load on the machine affects all of them alike.
+    """Time models in turn, so that other load on the machine affects all of them equally.
 
     Args:
         models: paths of exported models.

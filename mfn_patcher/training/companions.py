@@ -1,4 +1,4 @@
-"""What works beside the script of a stage: other processes, on this host and on others."""
+"""Processes that run alongside the script of a stage, on this host and on others."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Companions:
         return ()
 
     def end(self, result: ExitResult | None) -> MfnPatchError | None:
-        """Return what went wrong beside the script or with it, beyond this process.
+        """Return what went wrong with the script or its companions, beyond this process.
 
         Args:
             result: how the script ended; None if the tool itself failed.

@@ -53,7 +53,7 @@ def plan(recipe: Recipe, stage: Stage, options: Options) -> StagePlan:
 
 @dataclass
 class _Draft:
-    """The command of a stage while it is put together."""
+    """The command of a stage under construction."""
 
     tokens: list[str]
     added: list[Added] = field(default_factory=list)

@@ -135,7 +135,7 @@ def decode_turn(images: Sequence[bytes], pool: ThreadPoolExecutor) -> Turn:
 def take_turns(
     turns: dict[tuple[str, int], Turn], rounds: int, seconds: float
 ) -> tuple[dict[tuple[str, int], float], str | None]:
-    """Let all contenders have their turns, so that noise of the machine affects all alike.
+    """Let all contenders have their turns, so that noise of the machine affects all equally.
 
     Args:
         turns: contenders by their kind and number of threads.

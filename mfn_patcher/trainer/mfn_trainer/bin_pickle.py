@@ -96,7 +96,7 @@ class _Unpickler(pickle.Unpickler):
         return text.encode("latin-1")
 
     def _bytes(self, content: str | bytes = b"", encoding: str = "latin-1") -> bytes:
-        # A number would ask for so many zeros.
+        # For a number, bytes() would return that many zeros.
         if isinstance(content, (bytes, bytearray)):
             return bytes(content)
         if isinstance(content, str):

@@ -36,7 +36,7 @@ def configure(args: argparse.Namespace) -> None:
 
 
 def host_array(shape: tuple[int, ...], dtype: Any) -> npt.NDArray[Any]:
-    """Return an uninitialised array, which a GPU can read on its own where there is one."""
+    """Return an uninitialised array, in pinned memory if there is a GPU."""
     if ON_TORCH:
         pinned: npt.NDArray[Any] = mx.nd.host_array(shape, dtype)
         return pinned

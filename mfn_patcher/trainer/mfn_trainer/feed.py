@@ -32,7 +32,7 @@ from .recordio import RecordReader, unpack
 _PIECE = 16
 _GRAY, _SCALE = 127.5, np.float32(0.0078125)
 _MOST_KEYS_SHOWN = 20
-# Images in a row that are tried: so many broken ones are no accident.
+# Images to try in a row before giving up.
 _MOST_TRIED = 100
 
 _log = logging.getLogger()  # the script's own lines also go to the root logger
@@ -289,7 +289,7 @@ class Feed:
         try:
             piece.set_result(self._make(batch, begin))
         except (OSError, ValueError) as error:
-            # Whoever takes the batch ends with it.
+            # It is raised where the batch is taken.
             piece.set_exception(self._refusal(str(error)))
         except BaseException as error:
             piece.set_exception(error)

@@ -66,7 +66,7 @@ class Sums(mx.kv.KVStoreBase):
         self._store.pushpull(key, value, out=out, priority=priority)
 
     def wait(self) -> None:
-        """Wait until all workers have come here."""
+        """Wait until all workers have reached this point."""
         self._store._barrier()
 
     def close(self) -> None:

@@ -78,7 +78,7 @@ def digest(path: Path) -> dict[str, Any]:
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """Return a manifest, whatever keys it has.
+    """Return a manifest; its keys are not checked.
 
     Raises:
         OSError: The file cannot be read.

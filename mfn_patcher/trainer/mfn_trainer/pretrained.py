@@ -20,7 +20,7 @@ Parameters = dict[str, Any]
 
 
 def load(prefix: str, number: int) -> tuple[Parameters, Parameters]:
-    """Load the parameters of a checkpoint; ends the script with a message if it is torn.
+    """Load the parameters of a checkpoint; ends the script with a message if it is damaged.
 
     Returns:
         Parameters and moving averages by name.

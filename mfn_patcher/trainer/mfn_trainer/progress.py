@@ -63,7 +63,7 @@ class Progress:
 
 
 class StepFile(Progress):
-    """Writes a file, as far as the script itself has come."""
+    """Writes the progress of the script itself to a file."""
 
     def __init__(self, path: str, rank: int) -> None:
         super().__init__()
@@ -155,6 +155,6 @@ class ProgressFile(StepFile):
                 if report.phase != DATA or self._reports.empty():
                     self._write(report.step, report.phase)
             except mx.MXNetError:
-                pass  # the script is told as well
+                pass  # the script gets the same error
             finally:
                 self._reports.task_done()

@@ -36,7 +36,7 @@ class RecordError(ValueError):
 
 @dataclass(frozen=True)
 class Record:
-    """The payload of a record, taken apart.
+    """The parsed payload of a record.
 
     Attributes:
         flag: 0 for one label; otherwise the number of labels.
@@ -57,7 +57,7 @@ def padding(length: int) -> int:
 
 
 def unpack(payload: bytes) -> Record:
-    """Take the payload of a record apart.
+    """Parse the payload of a record.
 
     Raises:
         RecordError: The payload is shorter than its header says.
@@ -145,7 +145,7 @@ class RecordReader:
         return MAGIC.join(parts), end
 
     def _read_part(self, place: int, record: int) -> tuple[int, bytes, int]:
-        """Return flag and data of the part at `place`, and the place behind it."""
+        """Return flag and data of the part at `place`, and the place after it."""
         found = os.pread(self._file.fileno(), _USUAL, place)
         if len(found) < PART.size:
             raise self._cut_short(record, place + PART.size)

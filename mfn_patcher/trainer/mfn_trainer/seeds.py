@@ -9,6 +9,6 @@ _LARGEST = 1 << 31
 
 
 def reseed(seed: int, step: int, rank: int = 0) -> None:
-    """Have MXNet draw by seed, step and rank of the worker from here on."""
+    """Seed MXNet's generator with seed, step and rank of the worker."""
     words = [seed, step, rank] if rank else [seed, step]
     mx.random.seed(int(np.random.RandomState(words).randint(_LARGEST)))

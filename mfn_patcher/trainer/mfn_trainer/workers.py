@@ -69,10 +69,10 @@ class Workers:
         """Give all workers the mean of their moving averages."""
 
     def wait(self) -> None:
-        """Wait until all workers have come here."""
+        """Wait until all workers have reached this point."""
 
     def end(self, error: BaseException | None) -> bool:
-        """End training: once all workers have come here, or at once if this one has failed.
+        """End training: once all workers are here, or immediately if this one has failed.
 
         Args:
             error: what ended it; None if it came to its end.
@@ -191,7 +191,7 @@ class DistributedWorkers(Workers):
         mx.nd.waitall()
 
     def wait(self) -> None:
-        """Wait until all workers have come here."""
+        """Wait until all workers have reached this point."""
         self.progress.tell(WAIT)
         self._sums.wait()
         self.progress.tell(DATA)

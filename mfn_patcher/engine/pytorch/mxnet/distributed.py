@@ -27,8 +27,7 @@ _NEEDED = ("DMLC_PS_ROOT_URI", "DMLC_PS_ROOT_PORT", "DMLC_NUM_WORKER", "DMLC_WOR
 _INTERFACES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
 _SIOCGIFADDR = 0x8915  # Linux: the IPv4 address of an interface
 _LARGE = 1 << 20  # bytes from which on an array is sent by itself
-# While worker 0 verifies and saves, the others wait. Whoever started the workers ends them if one
-# is gone for good.
+# While worker 0 verifies and saves, the others wait. The launcher ends them if one is gone.
 _TIMEOUT = timedelta(days=7)
 _GRACE_SECONDS = 5.0
 
@@ -89,7 +88,7 @@ def add(tensors: Sequence[Tensor]) -> None:
 
 
 def wait() -> None:
-    """Wait until all workers have come here."""
+    """Wait until all workers have reached this point."""
     add([torch.zeros(1)])
 
 
@@ -101,7 +100,7 @@ def _failures(what: str) -> Iterator[None]:
     except torch.cuda.OutOfMemoryError:
         raise
     except (RuntimeError, ValueError) as error:
-        # Another worker has failed before, most likely; it should be the first to be heard of.
+        # Most likely another worker has failed before; its error should be reported first.
         time.sleep(_GRACE_SECONDS)
         raise MXNetError(f"{what}: {error}") from None
 

@@ -73,7 +73,7 @@ class KVStore(KVStoreBase):
         distributed.add([target.tensor for target in targets])
 
     def _barrier(self) -> None:
-        """Wait until all workers have come here."""
+        """Wait until all workers have reached this point."""
         distributed.wait()
 
     def __del__(self) -> None:

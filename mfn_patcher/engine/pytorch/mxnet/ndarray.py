@@ -219,7 +219,7 @@ def from_numpy(ndarray: npt.NDArray[Any], zero_copy: bool = True) -> NDArray:
 
 
 def host_array(shape: Sequence[int], dtype: Any) -> npt.NDArray[Any]:
-    """Return an uninitialised NumPy array, in memory that GPUs read on their own if there are any.
+    """Return an uninitialised NumPy array, in pinned memory if there are GPUs.
 
     MXNet has no such function.
     """

@@ -38,7 +38,7 @@ class Staging:
         self._begun[name] = _Copy(source, copy, done)
 
     def load(self, name: str, source: Tensor, target: Tensor) -> bool:
-        """Copy an array into another; return whether its copy on the GPU had been begun."""
+        """Copy an array into another; return whether a copy to the GPU had been started."""
         begun = self._begun.pop(name, None)
         if begun is None or not begun.is_of(source):
             return False

@@ -18,7 +18,7 @@ from .program import Program
 _WARM_UP = 3
 """Steps before a CUDA graph is recorded: the first ones compile and choose algorithms."""
 
-_log = logging.getLogger()  # where the script logs, too
+_log = logging.getLogger()  # the script also logs there
 
 Found = tuple[tuple[Tensor, ...], tuple[Any, ...], tuple[Tensor, ...]]
 
@@ -111,7 +111,7 @@ class TrainingStep:
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.device(arguments[0].device):
             torch.cuda.synchronize()
-            # A graph has memory of its own: without this, that of the first steps would stay, too.
+            # A graph has its own memory, so the memory of the first steps would stay allocated.
             torch.cuda.empty_cache()
             # The threads of the feed must not disturb it.
             with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):

@@ -31,48 +31,18 @@ import torch
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from gpu import Setup, read_ours
 from turns import TOOL, make_workspace, print_table
 
-from mfn_patcher.engine.environment import PACKAGE
+from mfn_patcher.engine import TORCH
+from mfn_patcher.engine.environment import PACKAGE, packages
 from mfn_patcher.engine.pytorch.mxnet.context import num_gpus
-from mfn_patcher.recipes.published import IDENTITIES
+from mfn_patcher.errors import MfnPatchError
 from tests.support.operator_vectors import distance, load
 
 PROGRAMS = ROOT / "tests" / "engine" / "programs"
 DATA = ROOT / "tests" / "engine" / "data"
 LEGACY = json.loads((ROOT / "tests" / "recorded" / "legacy_trajectory.json").read_text())
-
-SPEED = """
-import json, sys, time
-sys.path.insert(0, ".")
-device, size, classes, steps = sys.argv[1], *map(int, sys.argv[2:])
-import mxnet as mx, numpy as np, torch
-sys.argv = ["train_softmax.py", "--network", "y1", "--emb-size", "128", "--loss-type", "4"]
-import train_softmax
-arguments = train_softmax.parse_args()
-arguments.image_channel, arguments.image_h, arguments.image_w = 3, 112, 112
-arguments.num_classes, arguments.num_layers = classes, 1
-symbol, _, _ = train_softmax.get_symbol(arguments, None, None)
-module = mx.mod.Module(symbol, context=mx.gpu(0) if device == "gpu" else mx.cpu())
-module.bind([("data", (size, 3, 112, 112))], [("softmax_label", (size,))])
-module.init_params(mx.init.Xavier())
-module.init_optimizer(optimizer=mx.optimizer.SGD(learning_rate=0.001, momentum=0.9, wd=4e-5))
-drawn = np.random.RandomState(0)
-images = mx.nd.array(drawn.randint(0, 256, (size, 3, 112, 112)))
-batch = mx.io.DataBatch([images], [mx.nd.array(drawn.randint(0, classes, size))])
-for step in range(steps + 3):
-    if step == 3:
-        mx.nd.waitall()
-        began = time.perf_counter()
-    module.forward_backward(batch)
-    module.update()
-mx.nd.waitall()
-took = time.perf_counter() - began
-peak = torch.cuda.max_memory_allocated() if device == "gpu" else 0
-planned = module._exec_group.execs[0].debug_str().split()[1]
-print(json.dumps({"rate": steps * size / took, "peak": peak, "planned": int(planned) << 20}))
-"""
-
 
 STORE = """
 import os, socket, sys
@@ -231,13 +201,11 @@ class Check:
 
     def speed(self) -> str:
         """Time stage 3 as documented."""
-        size, classes, steps = (512, IDENTITIES, 30) if self.device == "gpu" else (16, 1000, 3)
-        numbers = [str(number) for number in (size, classes, steps)]
-        found = json.loads(self.program("-c", SPEED, self.device, *numbers).splitlines()[-1])
-        peak, planned = (found[key] / 2**30 for key in ("peak", "planned"))
+        setup = Setup.on("cuda", 512) if self.device == "gpu" else Setup.on("cpu", 16)
+        found = read_ours(self.workspace / "src", setup, (), packages(TORCH))
         return (
-            f"{found['rate']:,.0f} images/s (batches of {size}, {classes:,} identities, fp32); "
-            f"peak {peak:.1f} GiB, of which {planned:.1f} GiB of activations were estimated"
+            f"{found['rate']:,.0f} images/s (batches of {setup.batch}, {setup.classes:,} "
+            f"identities, fp32); peak {found['peak'] / 2**30:.1f} GiB"
         )
 
 
@@ -299,7 +267,7 @@ def main() -> None:
             began = time.monotonic()
             try:
                 result = part()
-            except (CheckError, subprocess.CalledProcessError) as error:
+            except (CheckError, MfnPatchError, SystemExit, subprocess.CalledProcessError) as error:
                 # The other parts still run: time on a GPU may be hard to come by again.
                 failed.append(title)
                 result = f"FAILED: {error}"

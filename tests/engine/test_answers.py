@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.engine_children import ANSWERING, ENGINE, PROGRAMS, answer, recorded
+from mfn_patcher.engine.environment import PACKAGE
+from tests.support.engine_children import ANSWERING, PROGRAMS, answer, recorded
 
 # One child process runs all cases of a program.
 asked = functools.cache(functools.partial(answer, engine=True))
@@ -36,7 +37,7 @@ def test_composing_needs_no_pytorch() -> None:
     without = f"""
 import runpy, sys
 sys.modules["torch"] = None
-sys.path[:0] = [{str(ENGINE)!r}]
+sys.path[:0] = [{str(PACKAGE)!r}]
 runpy.run_path({str(program)!r}, run_name="__main__")
 """
     ran = subprocess.run([sys.executable, "-c", without], stdout=subprocess.PIPE, check=True)

@@ -9,7 +9,7 @@ import pytest
 from mfn_patcher.children.exported import ModelFileError
 from mfn_patcher.export import formats
 from mfn_patcher.export.formats.base import Format
-from tests.support.engine_children import ROOT
+from tests.support.repositories import ROOT
 from tests.support.tool import Tool
 
 PAGE = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")

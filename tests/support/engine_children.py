@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
-ENGINE = ROOT / "mfn_patcher" / "engine" / "pytorch"
+from mfn_patcher.engine.environment import PACKAGE
+from tests.support.repositories import ROOT
+
 PROGRAMS, DATA = ROOT / "tests/engine/programs", ROOT / "tests/engine/data"
 # The programs that print JSON and need nothing but the package mxnet.
 ANSWERING = ("arrays", "compositions", "files", "fit", "sgd")
@@ -43,7 +44,7 @@ def run(
     """
     path = program if isinstance(program, Path) else PROGRAMS / f"{program}.py"
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    folders = (ENGINE, ROOT) if engine else (ROOT,)
+    folders = (PACKAGE, ROOT) if engine else (ROOT,)
     environment["PYTHONPATH"] = os.pathsep.join(map(str, folders))
     environment |= variables or {}
     ran = subprocess.run(
@@ -59,19 +60,9 @@ def run(
     return ran.stdout
 
 
-def answer(
-    program: str | Path,
-    *arguments: str,
-    engine: bool,
-    given: object = None,
-    folder: Path | None = None,
-    variables: Mapping[str, str] | None = None,
-) -> Any:
+def answer(program: str | Path, *arguments: str, **options: Any) -> Any:
     """Return the JSON value in a program's last line of output; arguments are those of `run`."""
-    printed = run(
-        program, *arguments, engine=engine, given=given, folder=folder, variables=variables
-    )
-    return json.loads(printed.splitlines()[-1])
+    return json.loads(run(program, *arguments, **options).splitlines()[-1])
 
 
 def recorded(name: str) -> Any:

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
+from mfn_patcher.engine.environment import PACKAGE
 from mfn_patcher.trainer import FOLDER
-from tests.support.engine_children import ENGINE
 
 ENGINES = [
     pytest.param("mxnet", marks=pytest.mark.mxnet),
@@ -19,6 +19,6 @@ ENGINES = [
 def engine_environment(engine: str) -> dict[str, str]:
     """Return the environment in which `import mxnet` is an engine, on the CPU."""
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
-    path = [FOLDER] if engine == "mxnet" else [ENGINE, FOLDER]
+    path = [FOLDER] if engine == "mxnet" else [PACKAGE, FOLDER]
     environment["PYTHONPATH"] = os.pathsep.join(map(str, path))
     return environment

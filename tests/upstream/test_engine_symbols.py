@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.engine_children import PROGRAMS, answer, recorded
-from tests.support.repositories import ROOT
+from tests.support.engine_children import answer, recorded
 
 ENGINES = [
     pytest.param(False, id="mxnet", marks=pytest.mark.mxnet),
@@ -29,11 +27,3 @@ def test_every_symbol(patched: Path, engine: bool) -> None:
                 assert "LSoftmax" in found[command].pop("error")
                 found[command] = symbol
     assert found == expected
-
-
-@pytest.mark.torch
-def test_every_network_on_the_engine(patched: Path) -> None:
-    """The engine, too, has the shapes and multipliers of 2018."""
-    figures = json.loads((ROOT / "tests" / "recorded" / "networks.json").read_text())["networks"]
-    program = PROGRAMS.parents[1] / "upstream" / "programs" / "networks.py"
-    assert answer(program, *figures, engine=True, folder=patched / "src") == figures

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.engines import ENGINES, engine_environment
 from tests.support.repositories import ROOT
 from tests.support.upstream import ask
 
-pytestmark = pytest.mark.mxnet
 
-
-def test_every_network(patched: Path, training_environment: dict[str, str]) -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_network(patched: Path, engine: str) -> None:
+    """Their shapes and multipliers."""
     figures = json.loads((ROOT / "tests" / "recorded" / "networks.json").read_text())["networks"]
-    assert ask("networks.py", patched / "src", training_environment, *figures) == figures
+    environment = engine_environment(engine)
+    assert ask("networks.py", patched / "src", environment, *figures) == figures

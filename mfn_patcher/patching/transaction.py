@@ -239,7 +239,8 @@ class Transaction:
         """Compare the work tree with the commits involved."""
         shows = self._shows(move, skipped)
         sides = [self._git.entries(side) for side in (head, *move.known) if side]
-        target = {p: e for p, e in self._git.entries(move.target).items() if shows(p)}
+        everything = self._git.entries(move.target)
+        target = {p: e for p, e in everything.items() if shows(p)}
         shown = [{p: e for p, e in side.items() if p not in skipped} for side in sides]
         kept: dict[str, set[Entry]] = {}
         fold = self._fold()
@@ -257,11 +258,22 @@ class Transaction:
             if differs or path in unseen:
                 plan.differing.append(path)
                 self._plan_path(plan, path, target.get(path), kept, fold)
+        plan.foreign += self._hidden_edits(skipped, [*sides, everything])
         # On a file system that ignores case, a file can be the old name of another.
         removed = {fold(path) for path in plan.removed}
         plan.written += [p for p in target if fold(p) in removed and p not in plan.written]
         plan.foreign = sorted(set(plan.foreign))
         return plan
+
+    def _hidden_edits(self, skipped: set[str], sides: list[dict[str, Entry]]) -> Iterable[str]:
+        """Yield edited files that git keeps out of sight, and so would refuse to move."""
+        if self._git.out("config", "--bool", "core.sparseCheckout", expected=(0, 1)) == "true":
+            return  # there, git leaves them alone
+        for path in skipped:
+            entries = {side.get(path) for side in sides}
+            found = worktree.look(self._git.work_tree, path) if len(entries) > 1 else None
+            if found and not any(found.is_blob(self._git, path, *it) for it in entries if it):
+                yield path
 
     def _plan_path(
         self,

@@ -208,6 +208,23 @@ def test_an_edit_that_git_was_told_to_overlook(
     assert mine.read_text() == PRECIOUS
 
 
+@pytest.mark.parametrize("command", [("apply",), ("rebase", "--onto", "newer")])
+def test_a_hidden_edit_in_a_clone_of_the_users_own(toy: Toy, command: tuple[str, ...]) -> None:
+    git(toy.folder, "clone", "--quiet", str(toy.upstream), str(toy.workspace))
+    git(toy.workspace, "checkout", "--quiet", "pin")
+    assert toy("apply").code == 0
+    git(toy.workspace, "update-index", "--skip-worktree", "src/a.py")
+    (toy.workspace / "src" / "a.py").write_text(PRECIOUS)
+    if command[0] == "apply":
+        toy.change("src/a.py", 30, "another")
+        toy.take("second/0001-a.patch")
+    else:
+        toy.branch("newer")
+        toy.change("src/a.py", 30, "upstream's")
+        commit(toy.upstream, "newer")
+    assert_refused(toy, *command, name="src/a.py")
+
+
 def test_what_was_only_staged_is_kept(applied: Toy) -> None:
     toy = applied
     (toy.workspace / "src" / "staged.py").write_text(PRECIOUS)

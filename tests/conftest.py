@@ -18,6 +18,7 @@ import pytest
 
 from mfn_patcher.children import interpreter
 from mfn_patcher.cli import run
+from tests.support.lone import Lone
 from tests.support.repositories import StandIn, git
 from tests.support.shipped import make_shipped
 from tests.support.tool import Check, Ran, Tool
@@ -226,6 +227,15 @@ def check(tool: Tool, stand_in: StandIn) -> Check:
     """Run `mfn-patch check OPTIONS` against the stand-in."""
     places = ("--upstream", stand_in.upstream, "--project", stand_in.project)
     return lambda *options: tool("check", *places, *options)
+
+
+@pytest.fixture
+def lone(tool: Tool, tmp_path: Path) -> Lone:
+    """An empty upstream, and a project without a patch."""
+    lone = Lone(tool, tmp_path / "upstream", tmp_path / "project")
+    lone.upstream.mkdir()
+    git(lone.upstream, "init", "--quiet", "--initial-branch=master")
+    return lone
 
 
 @pytest.fixture

@@ -5,20 +5,14 @@ from __future__ import annotations
 import re
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 
-from tests.support.lone import DIFF, HEADER, NAME, Lone, add_file, make_lone, numbered, states
-from tests.support.repositories import commit, git
-from tests.support.tool import Tool, validated
+from tests.support.lone import HEADER, NAME, Lone, numbered, states
+from tests.support.repositories import DIFF, commit, git
+from tests.support.tool import validated
 
 pytestmark = pytest.mark.long
-
-
-@pytest.fixture
-def lone(tool: Tool, tmp_path: Path) -> Lone:
-    return make_lone(tool, tmp_path)
 
 
 def test_a_file_with_the_context_twice(lone: Lone) -> None:
@@ -155,7 +149,7 @@ def test_diffs_of_one_file_that_contradict_each_other(lone: Lone, order: str) ->
     remove = git(lone.upstream, *DIFF, "HEAD")
     create = git(lone.upstream, *DIFF, "-R", "--src-prefix=b/", "--dst-prefix=a/", "HEAD")
     git(lone.upstream, "checkout", "file")
-    diffs = {"created twice": create * 2, "removed first": remove + change}
+    diffs = {"created twice": create * 2, "removed, then changed": remove + change}
     lone.patch.write_bytes(HEADER + diffs.get(order, change + remove))
     code, text = lone.check()
     assert code == 1
@@ -167,7 +161,7 @@ def test_diffs_of_one_file_that_contradict_each_other(lone: Lone, order: str) ->
 @pytest.mark.parametrize("link", [False, True])
 @pytest.mark.parametrize("there", ["file/below", "file/deeper/below"])
 def test_a_new_file_where_upstream_has_a_folder(lone: Lone, there: str, link: bool) -> None:
-    add_file(lone, "file")
+    lone.add_file("file")
     place = lone.upstream / there
     place.parent.mkdir(parents=True)
     if link:
@@ -178,7 +172,7 @@ def test_a_new_file_where_upstream_has_a_folder(lone: Lone, there: str, link: bo
 
 
 def test_a_new_file_below_what_is_a_file(lone: Lone) -> None:
-    add_file(lone, "file/below/deeper")
+    lone.add_file("file/below/deeper")
     (lone.upstream / "file").write_text("in the way\n")
     check_blocked(lone, "file")
 
@@ -187,9 +181,8 @@ def check_blocked(lone: Lone, by: str) -> None:
     commit(lone.upstream, "In the way")
     apply = ["git", "apply", "--cached", str(lone.patch)]
     assert subprocess.run(apply, cwd=lone.upstream, check=False).returncode
-    places = ("--upstream", lone.upstream, "--project", lone.project)
     for how in (("--against", "upstream"), ("--history",)):
-        ran = lone.tool("check", *places, *how, "--format", "json")
+        ran = lone.tool("check", *lone.places, *how, "--format", "json")
         assert ran.code == 3
         document = validated("check", ran.out)
         (patch,) = (
@@ -201,7 +194,7 @@ def check_blocked(lone: Lone, by: str) -> None:
 
 
 def test_a_new_file_that_upstream_has(lone: Lone) -> None:
-    add_file(lone, "file")
+    lone.add_file("file")
     (lone.upstream / "file").write_bytes(b"another\n")
     commit(lone.upstream, "Add it differently")
     code, text = lone.check("--against", "upstream")
@@ -216,7 +209,7 @@ def test_a_new_file_that_upstream_has(lone: Lone) -> None:
 
 def test_a_new_file_with_two_hunks(lone: Lone) -> None:
     """git's second hunk finds no file's end where it must stand."""
-    add_file(lone, "file")
+    lone.add_file("file")
     data = lone.patch.read_bytes()
     lone.patch.write_bytes(
         data.replace(b"@@ -0,0 +1 @@\n+new\n", b"@@ -0,0 +1 @@\n+new\n@@ -0,0 +2 @@\n+more\n")
@@ -224,8 +217,7 @@ def test_a_new_file_with_two_hunks(lone: Lone) -> None:
     assert not lone.taken_by_git()
     code, text = lone.check()
     assert (code, "file: hunk 2: conflict" in text) == (3, True)
-    places = ("--upstream", lone.upstream, "--project", lone.project)
-    ran = lone.tool("apply", "-w", lone.project / "workspace", *places)
+    ran = lone.tool("apply", "-w", lone.project / "workspace", *lone.places)
     assert (ran.code, "file: hunk 2" in ran.err) == (1, True)
 
 

@@ -9,9 +9,8 @@ import pytest
 
 from mfn_patcher.patching.binary import BinaryChange, BinaryPatchError, parse
 from mfn_patcher.patching.series import load_series
-from tests.support.lone import DIFF, HEADER, NAME, Lone, make_lone, states
-from tests.support.repositories import commit, git, write_upstream
-from tests.support.tool import Tool
+from tests.support.lone import NAME, Lone, states
+from tests.support.repositories import commit, git
 
 pytestmark = pytest.mark.long
 
@@ -24,30 +23,8 @@ KINDS = {
 }
 
 
-@pytest.fixture
-def lone(tool: Tool, tmp_path: Path) -> Lone:
-    return make_lone(tool, tmp_path)
-
-
-def make(lone: Lone, *options: str) -> str:
-    """Make the patch of what is edited in upstream, whose commit before is the pin; return it."""
-    pin = git(lone.upstream, "rev-parse", "HEAD").decode().strip()
-    git(lone.upstream, "add", "--all")
-    lone.patch.parent.mkdir(parents=True, exist_ok=True)
-    diff = git(lone.upstream, *DIFF, "--cached", "--binary", "--no-renames", *options)
-    lone.patch.write_bytes(HEADER + diff)
-    (lone.project / "patches" / "series").write_text(f"{NAME}\n")
-    (lone.project / "pinned_commit.txt").write_text(f"{pin}\n")
-    write_upstream(lone.project)
-    wanted = git(lone.upstream, "write-tree").decode().strip()
-    git(lone.upstream, "reset", "--quiet", "--hard")
-    git(lone.upstream, "clean", "--quiet", "-dff")
-    return wanted
-
-
 def applied(lone: Lone, tmp_path: Path) -> str:
-    places = ("-w", tmp_path / "workspace", "--upstream", lone.upstream, "--project", lone.project)
-    ran = lone.tool("apply", *places)
+    ran = lone.tool("apply", "-w", tmp_path / "workspace", *lone.places)
     assert ran.code == 0, ran.err
     return git(tmp_path / "workspace", "rev-parse", "HEAD^{tree}").decode().strip()
 
@@ -58,7 +35,7 @@ def test_a_binary_file(lone: Lone, tmp_path: Path, kind: str) -> None:
     (lone.upstream / "file").write_bytes(old)
     commit(lone.upstream, "The pin")
     (lone.upstream / "file").write_bytes(new)
-    wanted = make(lone)
+    wanted = lone.take("--binary")
     assert (b"\ndelta " in lone.patch.read_bytes()) == (kind == "delta")
     assert lone.check()[0] == 0
     assert applied(lone, tmp_path) == wanted
@@ -76,7 +53,7 @@ def test_a_file_that_is_added_or_removed(lone: Lone, tmp_path: Path, content: by
     commit(lone.upstream, "The pin")
     (lone.upstream / "gone").unlink()
     (lone.upstream / "new").write_bytes(content)
-    wanted = make(lone)
+    wanted = lone.take("--binary")
     assert lone.check()[0] == 0
     assert applied(lone, tmp_path) == wanted
     (lone.upstream / "gone").unlink()
@@ -100,7 +77,7 @@ def test_a_mode(lone: Lone, tmp_path: Path, edited: bool) -> None:
     path.chmod(0o755)
     if edited:
         path.write_bytes(b"one\nTWO\n")
-    wanted = make(lone)
+    wanted = lone.take("--binary")
     assert b"\nnew mode 100755\n" in lone.patch.read_bytes()
     assert lone.check()[0] == 0
     assert applied(lone, tmp_path) == wanted
@@ -115,12 +92,11 @@ def test_a_mode(lone: Lone, tmp_path: Path, edited: bool) -> None:
 
 
 def test_a_later_patch_sees_the_mode(lone: Lone, tmp_path: Path) -> None:
-    upstream = ("--upstream", lone.upstream)
     path = lone.upstream / "file"
     path.write_bytes(b"one\n")
     pin = commit(lone.upstream, "The pin")
     path.chmod(0o755)
-    make(lone)
+    lone.take("--binary")
     second = lone.patch.with_name("0002-change-it-back.patch")
     diff = lone.patch.read_bytes().replace(b"755", b"XXX").replace(b"644", b"755")
     second.write_bytes(diff.replace(b"XXX", b"644"))
@@ -130,7 +106,7 @@ def test_a_later_patch_sees_the_mode(lone: Lone, tmp_path: Path) -> None:
     assert lone.check("--against", pin)[0] == 0
     (lone.project / "patches" / "series").write_text(f"stack/{second.name}\n{NAME}\n")
     assert lone.check("--against", pin)[0] == 3
-    ran = lone.tool("apply", "-w", tmp_path / "w", "--project", lone.project, *upstream)
+    ran = lone.tool("apply", "-w", tmp_path / "w", *lone.places)
     assert (ran.code, "file: has mode 100644, not 100755" in ran.err) == (1, True), ran.err
 
 
@@ -139,10 +115,10 @@ def test_a_later_patch_changes_lines(lone: Lone, tmp_path: Path) -> None:
     path.write_bytes(b"one\n")
     pin = commit(lone.upstream, "The pin")
     path.chmod(0o755)
-    make(lone)
+    lone.take("--binary")
     mode = lone.patch.read_bytes()
     path.write_bytes(b"ONE\n")
-    make(lone)
+    lone.take("--binary")
     lone.patch.with_name("0002-change-lines.patch").write_bytes(lone.patch.read_bytes())
     lone.patch.write_bytes(mode)
     with (lone.project / "patches" / "series").open("a") as series:
@@ -170,7 +146,7 @@ def test_a_damaged_binary_patch(lone: Lone, old: bytes, new: bytes, message: str
     (lone.upstream / "file").write_bytes(OLD)
     commit(lone.upstream, "The pin")
     (lone.upstream / "file").write_bytes(OLD[::-1])
-    make(lone)
+    lone.take("--binary")
     data = lone.patch.read_bytes()
     lone.patch.write_bytes(data.replace(old, new, 1))
     code, text = lone.check()
@@ -182,7 +158,7 @@ def test_a_delta_is_not_taken_on_trust(lone: Lone) -> None:
     (lone.upstream / "file").write_bytes(OLD)
     commit(lone.upstream, "The pin")
     (lone.upstream / "file").write_bytes(KINDS["delta"][1])
-    make(lone)
+    lone.take("--binary")
     (file,) = load_series(lone.project).patches[0].files
     assert file.binary
     assert file.binary.apply(OLD) == KINDS["delta"][1]

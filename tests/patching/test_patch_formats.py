@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import pytest
 
 from mfn_patcher.patching.series import load_series
-from tests.support.lone import DIFF, HEADER, NAME, Lone, add_file, make_lone, numbered, states
-from tests.support.repositories import commit, git, write_upstream
-from tests.support.tool import Tool
+from tests.support.lone import HEADER, NAME, Lone, numbered, states
+from tests.support.repositories import DIFF, commit, git, write_upstream
 
 pytestmark = pytest.mark.long
-
-
-@pytest.fixture
-def lone(tool: Tool, tmp_path: Path) -> Lone:
-    return make_lone(tool, tmp_path)
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\n\n", b"-- \n2.39.5\n\n", b"-- \n"])
 def test_what_may_stand_behind_a_diff(lone: Lone, end: bytes) -> None:
     """An empty line, as editors leave one, or the signature of git format-patch."""
-    add_file(lone, "new")
+    lone.add_file("new")
     data = lone.patch.read_bytes()
     first, _, second = data.rpartition(b"diff --git ")
     between = end if not end.startswith(b"-") else b""
@@ -94,8 +87,7 @@ def test_names_that_git_quotes_or_not(lone: Lone, path: str) -> None:
 def apply_and_am(lone: Lone) -> bytes:
     """Apply the patch, and have git am do it; the trees and authors must agree."""
     workspace = lone.project.parent / f"workspace-{time.monotonic_ns()}"
-    places = ("--upstream", lone.upstream, "--project", lone.project)
-    ran = lone.tool("apply", "-w", workspace, *places)
+    ran = lone.tool("apply", "-w", workspace, *lone.places)
     assert ran.code == 0, ran.err
     git(lone.upstream, "checkout", "--quiet", "--force", "-B", "am", "master")
     git(lone.upstream, "am", "--quiet", "--keep-cr", str(lone.patch))
@@ -192,14 +184,13 @@ def test_a_link_with_the_content_of_the_file(lone: Lone) -> None:
     pin = commit(lone.upstream, "A link")
     (lone.project / "pinned_commit.txt").write_text(f"{pin}\n")
     workspace = lone.project.parent / "workspace"
-    places = ("--project", lone.project, "--upstream", lone.upstream, "-w", workspace)
-    ran = lone.tool("apply", *places)
+    ran = lone.tool("apply", "-w", workspace, *lone.places)
     assert (ran.code, "is a link or a submodule" in ran.err) == (1, True), ran.err
 
 
 @pytest.mark.parametrize("mode", ["120000", "160000", "100600"])
 def test_links_and_submodules_are_refused(lone: Lone, mode: str) -> None:
-    add_file(lone, "file")
+    lone.add_file("file")
     data = lone.patch.read_bytes().replace(
         b"new file mode 100644", f"new file mode {mode}".encode()
     )

@@ -7,16 +7,12 @@ from pathlib import Path
 from mfn_patcher.patching.lint import lint
 from mfn_patcher.patching.series import load_series
 from tests.support.repositories import commit, edit, git
-from tests.support.tool import Bench, Ran
-
-
-def refresh(bench: Bench, *patch: str) -> Ran:
-    return bench.tool("refresh", "-w", bench.workspace, "--project", bench.stand_in.project, *patch)
+from tests.support.tool import Bench
 
 
 def test_without_edits_nothing_changes(bench: Bench) -> None:
     before, head = bench.patches(), bench.head()
-    ran = refresh(bench)
+    ran = bench("refresh")
     assert (ran.code, ran.out.startswith("Nothing to do")) == (0, True)
     assert (bench.patches(), bench.head()) == (before, head)
 
@@ -24,7 +20,7 @@ def test_without_edits_nothing_changes(bench: Bench) -> None:
 def test_patches_of_other_files_stay(bench: Bench) -> None:
     before = bench.patches()
     edit(bench.workspace, "src/table.py", b"# filler 1\n", b"# mine\n")
-    assert refresh(bench, "port/0002").code == 0
+    assert bench("refresh", "port/0002").code == 0
     after = bench.patches()
     series = load_series(bench.stand_in.project).patches
     touched = [patch.name for patch in series if "src/table.py" in patch.paths]
@@ -36,7 +32,7 @@ def test_into_a_patch_in_the_middle(bench: Bench) -> None:
     before = bench.patches()
     edit(bench.workspace, "src/train.py", b"The rate of the last layer.", b"Its own rate.")
     made = bench.files()
-    ran = refresh(bench, "fixes/0002")
+    ran = bench("refresh", "fixes/0002")
     assert ran.code == 0, ran.err
     after = bench.patches()
     changed = {name for name in after if after[name] != before[name]}
@@ -57,7 +53,7 @@ def test_the_refreshed_series_makes_the_edited_tree_elsewhere(bench: Bench, tmp_
     (bench.workspace / "src" / "new.py").write_text("new\n")
     git(bench.workspace, "add", "src/new.py")
     made = bench.files()
-    assert refresh(bench).code == 0
+    assert bench("refresh").code == 0
     bench.workspace = tmp_path / "elsewhere"
     assert bench.apply().code == 0
     assert bench.files() == made
@@ -66,7 +62,7 @@ def test_the_refreshed_series_makes_the_edited_tree_elsewhere(bench: Bench, tmp_
 def test_edits_that_a_later_patch_made_room_for(bench: Bench) -> None:
     before, made = bench.patches(), bench.files()
     edit(bench.workspace, "src/table.py", b".items()", b".entries()")
-    ran = refresh(bench, "port/0001")
+    ran = bench("refresh", "port/0001")
     assert ran.code == 1
     assert "change lines that a patch after port/0001-ranges.patch adds" in ran.err
     assert bench.patches() == before
@@ -76,7 +72,7 @@ def test_edits_that_a_later_patch_made_room_for(bench: Bench) -> None:
 def test_edits_that_undo_a_patch(bench: Bench) -> None:
     before = bench.patches()
     edit(bench.workspace, "src/table.py", b".items()", b".iteritems()")
-    ran = refresh(bench, "port/0002")
+    ran = bench("refresh", "port/0002")
     assert ran.code == 1
     assert "undo all changes of port/0002-items.patch" in ran.err
     assert bench.patches() == before
@@ -84,7 +80,7 @@ def test_edits_that_undo_a_patch(bench: Bench) -> None:
 
 def test_the_series_must_be_applied(bench: Bench) -> None:
     bench.apply("--stack", "fixes")
-    ran = refresh(bench)
+    ran = bench("refresh")
     assert ran.code == 1
     assert "mfn-patch apply" in ran.err
 
@@ -93,7 +89,7 @@ def test_a_binary_file_and_a_mode(bench: Bench) -> None:
     (bench.workspace / "src" / "table.py").write_bytes(bytes(range(256)))
     (bench.workspace / "src" / "train.py").chmod(0o755)
     made = bench.files()
-    ran = refresh(bench)
+    ran = bench("refresh")
     assert ran.code == 0, ran.err
     assert b"\nGIT binary patch\n" in bench.patches()["port/0002-items.patch"]
     assert lint(bench.stand_in.project) == []

@@ -9,7 +9,7 @@ import pytest
 from mfn_patcher.patching.lint import lint
 from mfn_patcher.patching.series import load_series
 from tests.support.repositories import edit, git
-from tests.support.tool import Bench, Check, Ran
+from tests.support.tool import Bench, Check
 
 WHY = "The reason, in so many words that the paragraph does not fit into one line of a mail."
 HEADER = (
@@ -18,18 +18,13 @@ HEADER = (
 )
 
 
-def new(bench: Bench, *options: str) -> Ran:
-    project = ("--project", str(bench.stand_in.project))
-    return bench.tool("new", "-w", bench.workspace, *project, *options)
-
-
 def test_at_the_end_in_a_stack_of_its_own(bench: Bench, tmp_path: Path) -> None:
     before = bench.patches()
     edit(bench.workspace, "src/table.py", b".items()", b".entries()")
     (bench.workspace / "src" / "extra.py").write_text("extra\n")
     git(bench.workspace, "add", "src/extra.py")
     made = bench.files()
-    ran = new(bench, "start-at-two", "--stack", "local", "--subject", "Start at two", *HEADER)
+    ran = bench("new", "start-at-two", "--stack", "local", "--subject", "Start at two", *HEADER)
     assert ran.code == 0, ran.err
     after = bench.patches()
     name = "local/0001-start-at-two.patch"
@@ -51,7 +46,7 @@ def test_a_file_in_the_place_of_a_folder(bench: Bench, check: Check) -> None:
     (bench.workspace / "src" / "common").write_text("a file\n")
     git(bench.workspace, "add", "--sparse", "src/common")
     made = bench.files()
-    ran = new(bench, "it", "--stack", "local", "--subject", "Make it a file", *HEADER)
+    ran = bench("new", "it", "--stack", "local", "--subject", "Make it a file", *HEADER)
     assert ran.code == 0, ran.err
     assert bench("revert").code == 0
     assert bench.apply().code == 0
@@ -64,7 +59,7 @@ def test_in_the_middle(bench: Bench) -> None:
     before = bench.patches()
     edit(bench.workspace, "src/train.py", b"# filler 2\n", b"# filler 2\n# mine\n")
     made = bench.files()
-    ran = new(bench, "mine", "--stack", "fixes", "--subject", "Add a line", *HEADER)
+    ran = bench("new", "mine", "--stack", "fixes", "--subject", "Add a line", *HEADER)
     assert ran.code == 0, ran.err
     after = bench.patches()
     assert list(after)[2] == "fixes/0003-mine.patch"
@@ -99,20 +94,20 @@ def test_in_the_middle(bench: Bench) -> None:
 def test_refused(bench: Bench, options: tuple[str, ...], code: int, message: str) -> None:
     edit(bench.workspace, "src/table.py", b".items()", b".entries()")
     before = bench.patches(), bench.files(), bench.head()
-    ran = new(bench, *options, *HEADER)
+    ran = bench("new", *options, *HEADER)
     assert (ran.code, message in ran.err) == (code, True), ran.err
     assert (bench.patches(), bench.files(), bench.head()) == before
 
 
 def test_a_subject_of_two_lines(bench: Bench) -> None:
     edit(bench.workspace, "src/table.py", b".items()", b".entries()")
-    ran = new(bench, "it", "--stack", "local", "--subject", "Change\nit", *HEADER)
+    ran = bench("new", "it", "--stack", "local", "--subject", "Change\nit", *HEADER)
     assert ran.code == 0, ran.err
     assert load_series(bench.stand_in.project).patches[-1].header.subject == "Change it"
 
 
 def test_without_edits(bench: Bench) -> None:
-    ran = new(bench, "nothing", "--stack", "local", "--subject", "x", *HEADER)
+    ran = bench("new", "nothing", "--stack", "local", "--subject", "x", *HEADER)
     assert (ran.code, "there are no edits" in ran.err) == (1, True)
 
 
@@ -120,17 +115,17 @@ def test_without_edits(bench: Bench) -> None:
 def test_no_author(bench: Bench, author: str) -> None:
     edit(bench.workspace, "src/table.py", b".items()", b".entries()")
     options = ("fine", "--stack", "local", "--subject", "x", *HEADER, "--author", author)
-    ran = new(bench, *options)
+    ran = bench("new", *options)
     assert (ran.code, "--author must be 'Name <address>'" in ran.err) == (2, True), ran.err
 
 
 def test_who_git_says(bench: Bench, hermetic: Path) -> None:
     edit(bench.workspace, "src/table.py", b".items()", b".entries()")
     options = ("fine", "--stack", "local", "--subject", "x", *HEADER[:6])
-    ran = new(bench, *options)
+    ran = bench("new", *options)
     assert (ran.code, "git config user.name" in ran.err) == (1, True)
     with (hermetic / ".gitconfig").open("a") as file:
         file.write("[user]\n\tname = Zoë Ö\n\temail = zoe@example.invalid\n")
-    assert new(bench, *options).code == 0
+    assert bench("new", *options).code == 0
     header = load_series(bench.stand_in.project).patches[-1].header
     assert (header.author, header.address) == ("Zoë Ö", "zoe@example.invalid")

@@ -10,44 +10,17 @@ import pytest
 
 from mfn_patcher.patching import draft
 from mfn_patcher.patching.lint import lint
-from tests.support.repositories import StandIn, commit, edit, git
-from tests.support.tool import Bench, Ran, Tool, validated
+from tests.support.repositories import commit, edit, git
+from tests.support.tool import Bench, validated
 from tests.support.toy_series import ITEMS, NO_BIAS, RANGES, RATES, TABLE
 
 pytestmark = pytest.mark.long
 
 
-class RebaseBench(Bench):
-    """A bench whose upstream can go on."""
-
-    def rebase(self, *options: str) -> Ran:
-        project = ("--project", str(self.stand_in.project))
-        upstream = ("--upstream", str(self.stand_in.upstream))
-        return self.tool("rebase", "-w", self.workspace, *project, *upstream, *options)
-
-    def edit_upstream(self, path: str, old: bytes, new: bytes) -> None:
-        edit(self.stand_in.upstream, path, old, new)
-
-    def project(self) -> dict[str, bytes]:
-        root = self.stand_in.project
-        return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
-
-    def check(self) -> Ran:
-        upstream = ("--upstream", str(self.stand_in.upstream))
-        return self.tool("check", "--project", self.stand_in.project, *upstream)
-
-
-@pytest.fixture
-def bench(tool: Tool, stand_in: StandIn, tmp_path: Path) -> RebaseBench:
-    bench = RebaseBench(tool, stand_in, tmp_path / "workspace")
-    bench.apply()
-    return bench
-
-
-def conflict(bench: RebaseBench) -> str:
+def conflict(bench: Bench) -> str:
     """Give upstream a commit that one patch does not fit, and another that does; return it."""
-    bench.edit_upstream(TABLE, b".iteritems():", b".iteritems():  # sorted")
-    bench.edit_upstream("src/train.py", b"# filler 1\n", b"# filler 1\n# one more\n")
+    edit(bench.stand_in.upstream, TABLE, b".iteritems():", b".iteritems():  # sorted")
+    edit(bench.stand_in.upstream, "src/train.py", b"# filler 1\n", b"# filler 1\n# one more\n")
     return commit(bench.stand_in.upstream, "Newer")
 
 
@@ -57,13 +30,13 @@ def state(bench: Bench) -> tuple[Any, ...]:
     return bench.files(), refs, index, git(bench.workspace, "symbolic-ref", "HEAD")
 
 
-def test_what_fits_is_carried_at_once(bench: RebaseBench) -> None:
-    bench.edit_upstream("src/train.py", b"# filler 1\n", b"# filler 1\n# one more\n")
+def test_what_fits_is_carried_at_once(bench: Bench) -> None:
+    edit(bench.stand_in.upstream, "src/train.py", b"# filler 1\n", b"# filler 1\n# one more\n")
     onto = commit(bench.stand_in.upstream, "Newer")
-    ran = bench.rebase("--onto", "upstream")
+    ran = bench("rebase", "--onto", "upstream")
     assert ran.code == 0, ran.err
     assert bench.project()["pinned_commit.txt"] == f"{onto}\n".encode()
-    assert bench.check().code == 0
+    assert bench("check").code == 0
     assert lint(bench.stand_in.project) == []
     assert "Nothing to do" in bench.apply().out
     assert b"# one more" in (bench.workspace / "src/train.py").read_bytes()
@@ -72,17 +45,17 @@ def test_what_fits_is_carried_at_once(bench: RebaseBench) -> None:
     assert "port/0002-items.patch" not in written, "its files are as they were"
 
 
-def test_to_the_same_pin(bench: RebaseBench) -> None:
+def test_to_the_same_pin(bench: Bench) -> None:
     before = bench.project(), state(bench)
-    ran = bench.rebase("--onto", bench.stand_in.pin)
+    ran = bench("rebase", "--onto", bench.stand_in.pin)
     assert (ran.code, ran.out.startswith("Nothing to do")) == (0, True)
     assert (bench.project(), state(bench)) == before
 
 
-def test_a_conflict_is_shown_mended_and_carried_on(bench: RebaseBench) -> None:
+def test_a_conflict_is_shown_mended_and_carried_on(bench: Bench) -> None:
     onto = conflict(bench)
     before = bench.project()
-    stopped = bench.rebase("--onto", onto[:10])
+    stopped = bench("rebase", "--onto", onto[:10])
     assert stopped.code == 1
     assert "port/0002-items.patch" in stopped.err
     assert TABLE in stopped.err
@@ -96,7 +69,7 @@ def test_a_conflict_is_shown_mended_and_carried_on(bench: RebaseBench) -> None:
     ]
     assert validated("status", bench("status", "--json").out)["rebasing"] == onto
 
-    undecided = bench.rebase("--continue")
+    undecided = bench("rebase", "--continue")
     assert undecided.code == 1
     assert "conflict marker" in undecided.err
     assert file.read_bytes() == shown
@@ -105,16 +78,16 @@ def test_a_conflict_is_shown_mended_and_carried_on(bench: RebaseBench) -> None:
     tail = rest.partition(b">>>>>>> ")[2].partition(b"\n")[2]
     ours = rest.partition(b"\n")[2].partition(b"=======\n")[0]
     file.write_bytes(head + ours.replace(b".iteritems()", b".items()") + tail)
-    done = bench.rebase("--continue")
+    done = bench("rebase", "--continue")
     assert done.code == 0, done.err
-    assert bench.check().code == 0
+    assert bench("check").code == 0
     assert "Nothing to do" in bench.apply().out
     assert b".items():  # sorted" in bench.project()["patches/port/0002-items.patch"]
     assert validated("status", bench("status", "--json").out)["rebasing"] is None
     assert git(bench.workspace, "status", "--porcelain") == b""
 
 
-def test_new_files_that_the_workspace_does_not_show(bench: RebaseBench) -> None:
+def test_new_files_that_the_workspace_does_not_show(bench: Bench) -> None:
     """Their blobs are not there, but for those that git itself reads."""
     upstream = bench.stand_in.upstream
     (upstream / "elsewhere").mkdir()
@@ -124,84 +97,81 @@ def test_new_files_that_the_workspace_does_not_show(bench: RebaseBench) -> None:
     (upstream / "src" / ".gitattributes").write_text("*.py text\n")
     (upstream / "src" / "new.py").write_text("shown\n")
     onto = conflict(bench)
-    stopped = bench.rebase("--onto", onto)
+    stopped = bench("rebase", "--onto", onto)
     assert (stopped.code, " conflicts: " in stopped.err) == (1, True), stopped.err
     assert (bench.workspace / "src" / "new.py").exists()
     assert not (bench.workspace / "elsewhere").exists()
-    assert bench.rebase("--abort").code == 0
+    assert bench("rebase", "--abort").code == 0
 
 
-def test_abort_brings_every_byte_back(bench: RebaseBench) -> None:
+def test_abort_brings_every_byte_back(bench: Bench) -> None:
     before = bench.project(), state(bench)
     conflict(bench)
-    assert bench.rebase("--onto", "upstream").code == 1
+    assert bench("rebase", "--onto", "upstream").code == 1
     edit(bench.workspace, TABLE, b"# filler 82\n", b"# mine\n")
-    aborted = bench.rebase("--abort")
+    aborted = bench("rebase", "--abort")
     assert aborted.code == 0
     (saved,) = (bench.workspace / "saved").iterdir()
     assert f"saved your changes as {saved}" in aborted.err
     assert b"+# mine" in saved.read_bytes()
     shutil.rmtree(saved.parent)
     assert (bench.project(), state(bench)) == before
-    again = bench.rebase("--abort")
+    again = bench("rebase", "--abort")
     assert (again.code, "no rebase is in progress" in again.err) == (1, True)
 
 
 @pytest.mark.parametrize("command", ["apply", "revert", "refresh", "rebase"])
-def test_other_commands_wait_for_the_end(bench: RebaseBench, command: str) -> None:
+def test_other_commands_wait_for_the_end(bench: Bench, command: str) -> None:
     conflict(bench)
-    bench.rebase("--onto", "upstream")
+    bench("rebase", "--onto", "upstream")
     before = state(bench)
     options = {"apply": ["--force"], "rebase": ["--onto", "upstream"]}.get(command, [])
-    project = [] if command == "revert" else ["--project", str(bench.stand_in.project)]
-    ran = bench(command, *options, *project)
+    ran = bench(command, *options)
     assert (ran.code, "in progress" in ran.err, "--abort" in ran.err) == (1, True, True)
     assert state(bench) == before
 
 
-def test_edits_are_not_carried_along(bench: RebaseBench) -> None:
+def test_edits_are_not_carried_along(bench: Bench) -> None:
     edit(bench.workspace, TABLE, b"# filler 82\n", b"# mine\n")
     before = bench.project(), state(bench)
-    ran = bench.rebase("--onto", "upstream")
+    ran = bench("rebase", "--onto", "upstream")
     assert (ran.code, "changes of yours" in ran.err) == (1, True)
     assert (bench.project(), state(bench)) == before
 
 
-def test_a_patch_that_upstream_took_goes(bench: RebaseBench) -> None:
+def test_a_patch_that_upstream_took_goes(bench: Bench) -> None:
     git(bench.stand_in.upstream, "apply", str(patch(bench, "port/0001")))
     commit(bench.stand_in.upstream, "Took one")
-    ran = bench.rebase("--onto", "upstream")
+    ran = bench("rebase", "--onto", "upstream")
     assert ran.code == 0, ran.err
     assert f"dropped: {RANGES}" in ran.out
     assert f"renamed: {ITEMS} to port/0001-items.patch" in ran.out
     names = bench.project()["patches/series"].decode().split()
     assert names == [NO_BIAS, RATES, "port/0001-items.patch"]
-    assert bench.check().code == 0
+    assert bench("check").code == 0
     assert lint(bench.stand_in.project) == []
 
 
-def test_a_file_that_is_gone_needs_a_word(bench: RebaseBench) -> None:
+def test_a_file_that_is_gone_needs_a_word(bench: Bench) -> None:
     upstream = bench.stand_in.upstream
     (upstream / "old").mkdir()
     git(upstream, "mv", TABLE, "old/table.py")
     commit(upstream, "Move it")
-    stopped = bench.rebase("--onto", "upstream")
+    stopped = bench("rebase", "--onto", "upstream")
     assert stopped.code == 1
     assert f"{TABLE}: " in stopped.err
     assert "no longer exists; files of this name: old/table.py" in stopped.err
-    undecided = bench.rebase("--continue")
+    undecided = bench("rebase", "--continue")
     assert (undecided.code, "`git rm` to remove it" in undecided.err) == (1, True)
     while stopped.code:
         git(bench.workspace, "rm", "--quiet", TABLE)
-        stopped = bench.rebase("--continue")
-    assert bench.check().code == 0
+        stopped = bench("rebase", "--continue")
+    assert bench("check").code == 0
     assert not any(TABLE.encode() in data for data in bench.project().values())
 
 
-def test_killed_while_the_project_is_written(
-    bench: RebaseBench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bench.edit_upstream("src/train.py", b"# filler 1\n", b"# filler 1\n# one more\n")
+def test_killed_while_the_project_is_written(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    edit(bench.stand_in.upstream, "src/train.py", b"# filler 1\n", b"# filler 1\n# one more\n")
     onto = commit(bench.stand_in.upstream, "Newer")
 
     class Killed(BaseException):
@@ -219,21 +189,19 @@ def test_killed_while_the_project_is_written(
     moved: list[Path] = []
     monkeypatch.setattr(Path, "replace", die_at_the_third)
     with pytest.raises(Killed):
-        bench.rebase("--onto", onto)
+        bench("rebase", "--onto", onto)
     monkeypatch.undo()
     assert lint(bench.stand_in.project), "half of it is written"
     status = bench("revert")
     assert status.code == 0, status.err
     assert lint(bench.stand_in.project) == []
     assert bench.project()["pinned_commit.txt"] == f"{onto}\n".encode()
-    assert bench.check().code == 0
+    assert bench("check").code == 0
 
 
-def test_a_full_disk_leaves_the_old_series(
-    bench: RebaseBench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_leaves_the_old_series(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     before = bench.project(), state(bench)
-    bench.edit_upstream("src/train.py", b"# filler 1\n", b"# filler 1\n# one more\n")
+    edit(bench.stand_in.upstream, "src/train.py", b"# filler 1\n", b"# filler 1\n# one more\n")
     commit(bench.stand_in.upstream, "Newer")
     write = draft._write
 
@@ -243,12 +211,12 @@ def test_a_full_disk_leaves_the_old_series(
         write(path, data)
 
     monkeypatch.setattr(draft, "_write", no_room)
-    ran = bench.rebase("--onto", "upstream")
+    ran = bench("rebase", "--onto", "upstream")
     assert (ran.code, "Free some space" in ran.err) == (1, True)
     assert bench.project() == before[0]
     monkeypatch.undo()
 
 
-def patch(bench: RebaseBench, start: str) -> Path:
+def patch(bench: Bench, start: str) -> Path:
     (found,) = (bench.stand_in.project / "patches").glob(f"{start}*")
     return found

@@ -13,7 +13,7 @@ from mfn_patcher.patching.git import Repository
 from mfn_patcher.patching.threeway import merge
 from mfn_patcher.patching.unified import ABSENT, FilePatch, Hunk
 from tests.support.repositories import DIFF, commit, git, write_project
-from tests.support.tool import Ran, Tool
+from tests.support.tool import Ran, Tool, places
 
 BLOCK = "entry(\n  k=1\n  s=2\n  r=3\n  flag=no\n  a=0\n  b=0\n  c=0\n)\n"
 TWO = f"top\n{BLOCK}{BLOCK}{BLOCK}end\n"
@@ -35,8 +35,8 @@ class Blocks:
         (self.upstream / "file").write_text(text)
 
     def __call__(self, command: str, *options: str) -> Ran:
-        places = ("-w", self.folder / "workspace", "--project", self.folder / "project")
-        return self.tool(command, *places, "--upstream", self.upstream, *options)
+        here = places(command, self.folder / "workspace", self.folder / "project", self.upstream)
+        return self.tool(command, *here, *options)
 
     def result(self) -> str:
         return (self.folder / "workspace" / "file").read_text()

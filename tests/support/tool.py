@@ -35,6 +35,18 @@ def validated(command: str, out: str) -> Any:
     return value
 
 
+def places(command: str, workspace: Path, project: Path, upstream: Path) -> list[str | Path]:
+    """Return the options of a command for these folders, as far as it takes them."""
+    found: list[str | Path] = []
+    if command not in ("import", "lint", "check"):
+        found += ["-w", workspace]
+    if command != "revert":
+        found += ["--project", project]
+    if command in ("apply", "import", "rebase", "check"):
+        found += ["--upstream", upstream]
+    return found
+
+
 class Bench:
     """Commands on one workspace and one project."""
 
@@ -44,14 +56,11 @@ class Bench:
         self.workspace = workspace
 
     def apply(self, *options: str) -> Ran:
-        upstream = ("--upstream", str(self.stand_in.upstream))
-        project = ("--project", str(self.stand_in.project))
-        return self.tool("apply", "-w", self.workspace, *upstream, *project, *options)
+        return self("apply", *options)
 
     def __call__(self, command: str, *options: str) -> Ran:
-        if command in ("status", "diff"):
-            options = ("--project", str(self.stand_in.project), *options)
-        return self.tool(command, "-w", self.workspace, *options)
+        here = places(command, self.workspace, self.stand_in.project, self.stand_in.upstream)
+        return self.tool(command, *here, *options)
 
     def json(self, *options: str) -> Any:
         ran = self.apply(*options, "--json")
@@ -69,6 +78,11 @@ class Bench:
     def patches(self) -> dict[str, bytes]:
         """The patch files of the project, by name and in order."""
         return {patch.name: patch.data for patch in load_series(self.stand_in.project).patches}
+
+    def project(self) -> dict[str, bytes]:
+        """Every file of the project."""
+        root = self.stand_in.project
+        return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
 
     def head(self) -> str:
         return git(self.workspace, "rev-parse", "HEAD").decode().strip()

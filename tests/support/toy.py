@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.repositories import commit, git, write_upstream
-from tests.support.tool import Ran, Tool
+from tests.support.tool import Ran, Tool, places
 
 _HEADER = """\
 From: A Person <a@example.org>
@@ -80,13 +80,9 @@ class Toy:
         file.write_text("".join(lines))
 
     def __call__(self, command: str, *options: str) -> Ran:
-        """Run a command with the workspace, and the project and upstream that it takes."""
-        places = ["-w", str(self.workspace)] if command not in ("import", "lint", "check") else []
-        if command not in ("revert",):
-            places += ["--project", str(self.project)]
-        if command in ("apply", "import", "rebase", "check"):
-            places += ["--upstream", str(self.upstream)]
-        return self.tool(command, *places, *options)
+        """Run a command on the workspace, the project and upstream."""
+        here = places(command, self.workspace, self.project, self.upstream)
+        return self.tool(command, *here, *options)
 
     def work_tree(self) -> dict[str, bytes | str]:
         """What stands in the workspace beside .git: contents of files, targets of links."""

@@ -49,14 +49,21 @@ def test_other_models(
 
 
 @pytest.mark.parametrize(
-    ("ends", "reason"),
+    ("ends", "shape", "reason"),
     [
-        (("x", "y"), "its input is not data, or its output is not fc1"),
-        (("data", "fc1"), "it does not accept such images"),
+        (("x", "y"), [1], "its input is not data, or its output is not fc1"),
+        (("data", "fc1"), [1], "it does not accept such images"),
+        (("data", "fc1"), ["N", 3, 112, 112], "its output is 3 x 112 x 112 numbers"),
     ],
 )
 def test_a_network_of_another_kind(
-    tool: Tool, tmp_path: Path, face: Path, ends: tuple[str, str], reason: str
+    *,
+    tool: Tool,
+    tmp_path: Path,
+    face: Path,
+    ends: tuple[str, str],
+    shape: list[object],
+    reason: str,
 ) -> None:
     onnx = pytest.importorskip("onnx", reason="onnx is not installed here")
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed here")
@@ -65,8 +72,8 @@ def test_a_network_of_another_kind(
     graph = make.make_graph(
         [make.make_node("Relu", [source], [target])],
         "other",
-        [make.make_tensor_value_info(source, kind, [1])],
-        [make.make_tensor_value_info(target, kind, [1])],
+        [make.make_tensor_value_info(source, kind, shape)],
+        [make.make_tensor_value_info(target, kind, shape)],
     )
     model = make.make_model(graph, opset_imports=[make.make_opsetid("", 13)], ir_version=7)
     onnx.save(model, str(tmp_path / "m.onnx"))
@@ -74,6 +81,7 @@ def test_a_network_of_another_kind(
         ran = tool(*command)
         assert (ran.code, ran.out) == (1, "")
         assert reason in ran.err
+        assert len(ran.err.splitlines()) == 2
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,11 @@ class OnnxNetwork:
         import numpy as np
 
         parts = (images[i : i + _BATCH] for i in range(0, len(images), _BATCH))
-        return np.concatenate([self._run(self._session, [EMBEDDING], part)[0] for part in parts])
+        found = np.concatenate([self._run(self._session, [EMBEDDING], part)[0] for part in parts])
+        if found.ndim != 2:  # noqa: PLR2004
+            shape = " x ".join(map(str, found.shape[1:]))
+            raise ModelFileError(self._path, f"its output is {shape} numbers, not an embedding")
+        return found
 
     def layers(self, images: Pixels) -> dict[str, Floats]:
         """Return the outputs of all layers, by name."""
@@ -119,5 +123,6 @@ class OnnxNetwork:
         try:
             found: list[Floats] = session.run(outputs, {"data": images.astype("float32")})
         except Exception as error:  # see above
-            raise ModelFileError(self._path, f"it does not accept such images: {error}") from error
+            why = " ".join(str(error).split())  # which names each axis on a line of its own
+            raise ModelFileError(self._path, f"it does not accept such images: {why}") from error
         return found

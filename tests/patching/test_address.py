@@ -5,9 +5,8 @@ from __future__ import annotations
 import base64
 import os
 import subprocess
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from mfn_patcher.patching import upstream
 from mfn_patcher.patching.address import Address, AddressError, as_address, redact
 from mfn_patcher.patching.git import Repository
 from mfn_patcher.patching.upstream import REMOTE, fetch_pin, fetch_revision
+from tests.support.http import serving
 from tests.support.repositories import StandIn, commit, git
 from tests.support.tool import Tool
 
@@ -165,12 +165,8 @@ class _Handler(BaseHTTPRequestHandler):
 def server(stand_in: StandIn) -> Iterator[str]:
     """Serve the stand-in; return host and port."""
     handler = type("Handler", (_Handler,), {"folder": stand_in.upstream.parent})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
-        thread = threading.Thread(target=httpd.serve_forever)
-        thread.start()
-        yield f"127.0.0.1:{httpd.server_port}"
-        httpd.shutdown()
-        thread.join()
+    with serving(handler) as place:
+        yield place
 
 
 @pytest.mark.long

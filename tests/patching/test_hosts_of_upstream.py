@@ -6,12 +6,10 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import ClassVar
 
@@ -19,6 +17,7 @@ import pytest
 
 from mfn_patcher.patching import upstream
 from mfn_patcher.patching.git import GitError, Repository
+from tests.support.http import serving
 from tests.support.repositories import commit, git
 from tests.support.toy import LINES, Toy
 
@@ -26,7 +25,7 @@ pytestmark = pytest.mark.long
 
 
 class Handler(SimpleHTTPRequestHandler):
-    """Serves files, and counts."""
+    """Serves files as a web server does that knows nothing of git, and counts."""
 
     asked: ClassVar[list[str]] = []
 
@@ -36,20 +35,6 @@ class Handler(SimpleHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
-
-
-@contextmanager
-def plain_files(folder: Path) -> Iterator[str]:
-    """Serve a folder as a web server does that knows nothing of git."""
-    Handler.asked.clear()
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder))) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["new workspace", "clone of the user's own"])
@@ -64,9 +49,9 @@ def test_a_host_of_plain_files_is_refused_at_once(toy: Toy, whole: bool) -> None
     workspace = ("-w", str(toy.workspace))
     commands = [("check",), ("check", "--against", "main"), ("check", "--history")]
     commands.append(("rebase", "--onto", "main", *workspace) if whole else ("apply", *workspace))
-    with plain_files(toy.folder) as address:
+    with serving(partial(Handler, directory=str(toy.folder))) as place:
         for command in commands:
-            upstream = ("--upstream", f"{address}/upstream.git")
+            upstream = ("--upstream", f"http://{place}/upstream.git")
             Handler.asked.clear()
             ran = toy.tool(*command, *project, *upstream)
             assert (ran.code, "as plain files" in ran.err) == (1, True), ran.err

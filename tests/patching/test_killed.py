@@ -22,7 +22,7 @@ from mfn_patcher.patching import draft
 from mfn_patcher.patching.git import Repository
 from mfn_patcher.patching.series import series_entries
 from tests.support.repositories import commit, git
-from tests.support.tool import Tool
+from tests.support.tool import Tool, places
 from tests.support.toy import NEW, Toy, make_toy
 
 pytestmark = pytest.mark.long
@@ -160,12 +160,8 @@ def state(toy: Toy) -> tuple[Files, Files]:
 
 
 def arguments(toy: Toy, command: list[str]) -> list[str]:
-    places = ["--project", str(toy.project)]
-    if command[0] != "import":
-        places += ["-w", str(toy.workspace)]
-    if command[0] in ("apply", "import", "rebase"):
-        places += ["--upstream", str(toy.upstream)]
-    return [command[0], *places, *command[1:]]
+    here = places(command[0], toy.workspace, toy.project, toy.upstream)
+    return [command[0], *map(str, here), *command[1:]]
 
 
 @pytest.mark.parametrize("prepared", COMMANDS)

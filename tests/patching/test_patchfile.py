@@ -12,7 +12,7 @@ from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.patching.lint import lint
 from mfn_patcher.patching.patchfile import PatchFormatError, parse_patch
 from mfn_patcher.patching.series import load_series
-from tests.support.repositories import StandIn, write_upstream
+from tests.support.repositories import StandIn, edit, write_upstream
 from tests.support.tool import Tool, validated
 from tests.support.toy_series import NO_BIAS, PATCHES, RANGES, ROUNDS
 
@@ -20,13 +20,6 @@ from tests.support.toy_series import NO_BIAS, PATCHES, RANGES, ROUNDS
 @pytest.fixture
 def project(stand_in: StandIn) -> Path:
     return stand_in.project
-
-
-def replace(project: Path, name: str, old: bytes, new: bytes) -> None:
-    path = project / "patches" / name
-    data = path.read_bytes()
-    assert old in data
-    path.write_bytes(data.replace(old, new, 1))
 
 
 def messages(project: Path) -> list[str]:
@@ -80,7 +73,7 @@ def test_selecting(project: Path) -> None:
     ],
 )
 def test_what_a_patch_must_have(project: Path, old: bytes, new: bytes, message: str) -> None:
-    replace(project, NO_BIAS, old, new)
+    edit(project / "patches", NO_BIAS, old, new)
     (found,) = [text for text in messages(project) if NO_BIAS in text]
     assert message in found
     with pytest.raises(PatchFormatError, match=NO_BIAS):
@@ -89,7 +82,7 @@ def test_what_a_patch_must_have(project: Path, old: bytes, new: bytes, message: 
 
 @pytest.mark.parametrize("name", ["Why", "Origin", "Effect"])
 def test_what_a_header_must_say_where_the_project_wants_it(project: Path, name: str) -> None:
-    replace(project, NO_BIAS, f"{name}: ".encode(), b"And: ")
+    edit(project / "patches", NO_BIAS, f"{name}: ".encode(), b"And: ")
     found = messages(project)
     assert found == [f"patches/{NO_BIAS}:1: the header must contain a paragraph '{name}: ...'"]
     write_upstream(project)
@@ -192,7 +185,7 @@ def test_the_command(tool: Tool, project: Path) -> None:
     ran = tool("lint", "--project", project)
     counts = f"{len(PATCHES)} patches in 2 stacks"
     assert (ran.code, ran.out) == (0, f"{counts}: no problems.\n")
-    replace(project, NO_BIAS, b"Why: ", b"Because: ")
+    edit(project / "patches", NO_BIAS, b"Why: ", b"Because: ")
     ran = tool("lint", "--project", project)
     assert ran.code == 1
     assert ran.out.startswith(

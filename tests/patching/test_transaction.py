@@ -17,7 +17,7 @@ import pytest
 
 from mfn_patcher.patching.transaction import Move
 from tests.support.repositories import StandIn, git
-from tests.support.tool import Tool
+from tests.support.tool import Tool, places
 from tests.support.toy_series import FILES, TRAIN
 
 pytestmark = pytest.mark.long
@@ -26,8 +26,8 @@ SEED = 20180427
 
 
 def arguments(workspace: Path, stand_in: StandIn, *options: str) -> list[str]:
-    places = ["-w", workspace, "--upstream", stand_in.upstream, "--project", stand_in.project]
-    return ["apply", *map(str, places), *options]
+    here = places("apply", workspace, stand_in.project, stand_in.upstream)
+    return ["apply", *map(str, here), *options]
 
 
 def snapshot(workspace: Path) -> dict[str, bytes]:

@@ -47,6 +47,14 @@ def edit(folder: Path, path: str, old: bytes, new: bytes) -> None:
     file.write_bytes(data.replace(old, new, 1))
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return every file below a folder, but for those of git, by path."""
+    paths = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        it.as_posix(): path.read_bytes() for it, path in paths.items() if ".git" not in it.parts
+    }
+
+
 def write_upstream(
     project: Path,
     address: object = "https://upstream.invalid/it.git",

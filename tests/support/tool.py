@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema
 
 from mfn_patcher.patching.series import load_series
-from tests.support.repositories import ROOT, StandIn, git
+from tests.support.repositories import ROOT, StandIn, contents, git
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,7 @@ class Bench:
 
     def files(self) -> dict[str, bytes]:
         """Every file of the work tree."""
-        return {
-            str(path.relative_to(self.workspace)): path.read_bytes()
-            for path in self.workspace.rglob("*")
-            if path.is_file() and ".git" not in path.relative_to(self.workspace).parts
-        }
+        return contents(self.workspace)
 
     def patches(self) -> dict[str, bytes]:
         """The patch files of the project, by name and in order."""
@@ -81,8 +77,7 @@ class Bench:
 
     def project(self) -> dict[str, bytes]:
         """Every file of the project."""
-        root = self.stand_in.project
-        return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+        return contents(self.stand_in.project)
 
     def head(self) -> str:
         return git(self.workspace, "rev-parse", "HEAD").decode().strip()

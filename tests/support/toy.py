@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.repositories import commit, git, write_upstream
+from tests.support.repositories import commit, contents, git, write_upstream
 from tests.support.tool import Ran, Tool, places
 
 _HEADER = """\
@@ -97,14 +97,11 @@ class Toy:
 
     def patches(self) -> dict[str, bytes]:
         """All files of the project."""
-        files = (path for path in sorted(self.project.rglob("*")) if path.is_file())
-        return {path.relative_to(self.project).as_posix(): path.read_bytes() for path in files}
+        return contents(self.project)
 
     def saved(self) -> dict[str, bytes]:
         """What was saved in the workspace, by path below the folder of saved files."""
-        folder = self.workspace / "saved"
-        files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+        return contents(self.workspace / "saved")
 
 
 def make_toy(tool: Tool, folder: Path) -> Toy:

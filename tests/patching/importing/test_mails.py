@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.patching.importing.conftest import FILES, Workshop, change, needs_gnu_patch, plain
-from tests.support.repositories import git
+from tests.support.repositories import edit, git
 
 pytestmark = pytest.mark.long
 
@@ -22,18 +22,13 @@ def _commit(folder: Path, message: str, date: str) -> None:
     git(folder, *_AUTHOR, "commit", "--quiet", "--allow-empty", f"--date={date}", "-m", message)
 
 
-def _edit(folder: Path, path: str, old: str, new: str) -> None:
-    file = folder / path
-    file.write_bytes(file.read_bytes().replace(old.encode(), new.encode(), 1))
-
-
 @pytest.fixture
 def branch(workshop: Workshop) -> Workshop:
     """A branch of four commits, one of which has no changes."""
     place = workshop.upstream
     git(place, "checkout", "--quiet", "-b", "mine")
-    _edit(place, "src/a.c", "line 3\n", "Größe\n")
-    _edit(place, "dos.txt", "line 3\r\n", "LINE 3\r\n")
+    edit(place, "src/a.c", b"line 3\n", "Größe\n".encode())
+    edit(place, "dos.txt", b"line 3\r\n", b"LINE 3\r\n")
     long = "A subject of more than seventy-two characters, with Größe, that a mail has to fold"
     _commit(place, f"{long}\n\nThe reason.\n\nWhy: it is needed\n", "2011-02-03T04:05:06-0130")
     _commit(place, "Nothing", "2011-02-03T04:05:07Z")
@@ -44,7 +39,7 @@ def branch(workshop: Workshop) -> Workshop:
     (place / "icon.png").write_bytes(random.Random(1).randbytes(3000))
     _commit(place, "[pkg] Add the package", "2011-02-03T04:05:08Z")
     (place / "old.txt").unlink()
-    _edit(place, "src/c.c", "row 9\n", "ROW 9\n")
+    edit(place, "src/c.c", b"row 9\n", b"ROW 9\n")
     _commit(place, "Remove it.", "2011-02-03T04:05:09Z")
     git(place, "checkout", "--quiet", "trunk")
     return workshop
@@ -136,7 +131,7 @@ def test_a_mail_in_latin_1_that_does_not_say_so(workshop: Workshop) -> None:
 def test_a_commit_without_a_message(workshop: Workshop) -> None:
     place = workshop.upstream
     git(place, "checkout", "--quiet", "-b", "mine")
-    _edit(place, "src/a.c", "line 3\n", "LINE 3\n")
+    edit(place, "src/a.c", b"line 3\n", b"LINE 3\n")
     git(place, "commit", "--quiet", "--all", "--allow-empty-message", "--message", "")
     ran = workshop.take(place, "--branch", "pin..mine", stack="mine")
     assert (ran.code, "has no subject: pin..mine" in ran.out) == (0, True), ran.err

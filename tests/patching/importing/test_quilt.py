@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 
 import pytest
 
@@ -18,7 +17,7 @@ from tests.patching.importing.conftest import (
     plain,
     tree,
 )
-from tests.support.repositories import git
+from tests.support.repositories import contents, git
 
 pytestmark = [pytest.mark.long, needs_gnu_patch]
 
@@ -272,11 +271,6 @@ def test_paragraphs_that_the_project_requires(workshop: Workshop) -> None:
     workshop.stored()
 
 
-def _snapshot(project: Path) -> dict[str, bytes]:
-    files = (path for path in project.rglob("*") if path.is_file())
-    return {path.relative_to(project).as_posix(): path.read_bytes() for path in files}
-
-
 GOOD = change("src/a.c", 3, "LINE 3")
 # Neither its first nor its last lines of context are there, so no fuzz helps.
 CONFLICT = GOOD.replace(" line 2\n", " line two\n").replace(" line 4\n", " line four\n")
@@ -310,11 +304,11 @@ def test_refused(workshop: Workshop, patch: str, series: str, message: str) -> N
     workshop.put("good.patch", change("src/b.c", 3, "ROW 3"))
     workshop.put("x.patch", patch.encode("latin-1"))
     workshop.put("series", f"{series}\n")
-    before = _snapshot(workshop.project)
+    before = contents(workshop.project)
     ran = workshop.take(workshop.patches / "series")
     assert (ran.code, message in ran.err) == (1, True), ran.err
     assert "Traceback" not in ran.err
-    assert _snapshot(workshop.project) == before
+    assert contents(workshop.project) == before
 
 
 def test_without_gnu_patch(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:

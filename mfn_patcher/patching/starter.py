@@ -122,6 +122,13 @@ def start(folder: Path, address: Address, revision: str) -> Started:
         FetchError: the address cannot be reached, or does not have the revision.
         OutsideError: a file would be written through a link.
     """
+    try:
+        address.encode()
+    except UnicodeEncodeError as error:
+        raise StarterError(
+            f"upstream.toml cannot contain {str(address)!r}: it is not UTF-8",
+            remedy="Rename the folder, or use another address.",
+        ) from error
     folder = folder.resolve()
     with temporary_repository() as repository:
         pin = fetch_revision(repository, address, revision, ())
@@ -130,7 +137,7 @@ def start(folder: Path, address: Address, revision: str) -> Started:
         ".gitattributes": _ATTRIBUTES_TEXT,
         ".gitignore": _IGNORED_TEXT.format(name=upstream.name),
         "README.md": _README_TEXT.format(name=upstream.name, address=address, pin=pin),
-        UPSTREAM: _UPSTREAM_TEXT.format(address=json.dumps(address)),
+        UPSTREAM: _UPSTREAM_TEXT.format(address=json.dumps(address, ensure_ascii=False)),
         SERIES: _SERIES_TEXT,
         PIN: f"{pin}\n",
     }

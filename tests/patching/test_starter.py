@@ -13,6 +13,7 @@ import yaml
 
 from mfn_patcher.patching.git import Repository, Result
 from mfn_patcher.patching.lint import lint
+from mfn_patcher.patching.project import read_upstream
 from mfn_patcher.patching.series import load_series
 from tests.support.repositories import ROOT, commit, git
 from tests.support.tool import Tool
@@ -211,6 +212,15 @@ def test_parts_of_another_project(tool: Tool, upstream: Path, tmp_path: Path, na
     assert files(tmp_path / "p") == {name}
 
 
+@pytest.mark.parametrize("name", ["人脸", "😀", 'it\'s "quoted" \\'])
+def test_an_upstream_of_an_unusual_name(
+    tool: Tool, upstream: Path, tmp_path: Path, name: str
+) -> None:
+    address = upstream.rename(upstream.parent / name)
+    assert tool("init", tmp_path / "p", "--upstream", address, "--pin", "v1.0").code == 0
+    assert read_upstream(tmp_path / "p").address == str(address)
+
+
 @pytest.mark.parametrize(
     ("address", "pin", "message"),
     [
@@ -218,6 +228,7 @@ def test_parts_of_another_project(tool: Tool, upstream: Path, tmp_path: Path, na
         ("prog.git", "0" * 40, "could not be fetched"),
         ("file:///nowhere/at/all", "v1.0", "could not be fetched"),
         ("ext::sh -c id", "v1.0", "it names a program"),
+        ("/\udcff", "v1.0", "it is not UTF-8"),
     ],
 )
 def test_refused(tool: Tool, upstream: Path, address: str, pin: str, message: str) -> None:

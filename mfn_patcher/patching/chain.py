@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.patching import mail, threeway
 from mfn_patcher.patching.binary import BinaryPatchError
-from mfn_patcher.patching.hunks import apply_fits, fit
+from mfn_patcher.patching.hunks import apply_fits, describe_misfit, fit
 from mfn_patcher.patching.objects import Blobs, blob_id
 from mfn_patcher.patching.threeway import Offset
 from mfn_patcher.patching.unified import ABSENT
@@ -215,7 +215,7 @@ def _apply(patch: Patch, tree: _Tree, missing: list[Patch], whole: _Whole) -> tu
         exact = blob == file.source_blob
         fits = fit(content, file.hunks)
         conflicts = [entry for entry in fits if entry.found is not None]
-        reasons += [describe_conflict(file, entry) for entry in conflicts]
+        reasons += [describe_misfit(file.path, entry) for entry in conflicts]
         if conflicts:
             continue
         lacking = not exact and any(file.path in other.paths for other in missing)
@@ -276,20 +276,6 @@ def _merge(patch: Patch, file: FilePatch, tree: _Tree, whole: _Whole) -> ThreeWa
     before, after = versions
     labels = ("without", patch.name)
     return threeway.merge(whole.repository, before, tree.read(file.path), after, labels)
-
-
-def describe_conflict(file: FilePatch, fit: Fit) -> str:
-    """Return a message about a hunk that does not fit, with the expected and the found lines."""
-    rows = [f"  {file.path}: hunk {fit.hunk.number} ({fit.hunk.header}), near line {fit.line}"]
-    found = fit.found or ()
-    for title, lines in (("expected", fit.hunk.source), ("found", found)):
-        rows.append(f"    {title}:")
-        other = fit.hunk.source if lines is found else found
-        for position, line in enumerate(lines):
-            differs = position >= len(other) or other[position] != line
-            text = line.decode(errors="replace").rstrip("\r\n")
-            rows.append(f"    {'>' if differs else ' '} {text}")
-    return "\n".join(rows)
 
 
 def _remedy(missing: list[Patch]) -> str:

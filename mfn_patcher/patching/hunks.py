@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -83,6 +83,18 @@ def apply_fits(content: bytes, fits: Sequence[Fit]) -> bytes:
             at = entry.line - 1
             image[at : at + len(entry.hunk.source)] = entry.hunk.target
     return b"".join(image)
+
+
+def describe_misfit(path: str, misfit: Fit) -> str:
+    """Return a message about a hunk that does not fit, with the expected and the found lines."""
+    rows = [f"  {path}: hunk {misfit.hunk.number} ({misfit.hunk.header}), near line {misfit.line}"]
+    expected, found = misfit.hunk.source, misfit.found or ()
+    for title, lines, others in (("expected", expected, found), ("found", found, expected)):
+        rows.append(f"    {title}:")
+        for line, other in zip_longest(lines, others[: len(lines)]):
+            text = line.decode(errors="replace").rstrip("\r\n")
+            rows.append(f"    {' ' if line == other else '>'} {text}")
+    return "\n".join(rows)
 
 
 def _split(content: bytes) -> list[bytes]:

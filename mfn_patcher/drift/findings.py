@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 LINT = "lint"
 
-_WITHOUT_FILE = (HunkState.FILE_GONE, HunkState.FILE_MOVED)
-
 
 class Severity(str, enum.Enum):
     """The severity of a finding, with the names of SARIF."""
@@ -104,7 +102,7 @@ class DriftReport:
         groups = groupby(
             (hunk for hunk in patch.hunks if hunk.state is not HunkState.EXACT),
             # A missing file is one finding, not one per hunk.
-            key=lambda hunk: (hunk.path, hunk.state in _WITHOUT_FILE or hunk.hunk.line),
+            key=lambda hunk: (hunk.path, hunk.state.is_missing_file or hunk.hunk.line),
         )
         return [self._finding(patch, list(hunks)) for _, hunks in groups]
 

@@ -211,7 +211,7 @@ def _similarity(a: bytes, b: bytes, *, above: float) -> float:
 
 def _summarise(hunks: Sequence[HunkVerdict]) -> PatchState:
     states = {verdict.state for verdict in hunks}
-    if states & {HunkState.FILE_GONE, HunkState.FILE_MOVED}:
+    if any(state.is_missing_file for state in states):
         return PatchState.GONE
     if states == {HunkState.ALREADY_APPLIED}:
         return PatchState.MERGED

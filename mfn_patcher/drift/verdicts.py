@@ -22,6 +22,11 @@ class HunkState(str, enum.Enum):
     FILE_MOVED = "file-moved"
     FILE_GONE = "file-gone"
 
+    @property
+    def is_missing_file(self) -> bool:
+        """Whether the file of the hunk does not exist under its name."""
+        return self in (HunkState.FILE_MOVED, HunkState.FILE_GONE)
+
 
 class PatchState(str, enum.Enum):
     """The verdict on a patch, from good to bad."""
@@ -112,13 +117,7 @@ class RevisionVerdict:
     patches: tuple[PatchVerdict, ...]
 
     @property
-    def worst(self) -> PatchState:
-        """The worst verdict on a patch."""
-        return max((p.state for p in self.patches), key=lambda s: s.rank, default=PatchState.CLEAN)
-
-    @property
     def missing(self) -> set[str]:
         """The patched files that do not exist at the revision."""
-        states = (HunkState.FILE_GONE, HunkState.FILE_MOVED)
         hunks = (hunk for patch in self.patches for hunk in patch.hunks)
-        return {hunk.path for hunk in hunks if hunk.state in states}
+        return {hunk.path for hunk in hunks if hunk.state.is_missing_file}

@@ -17,6 +17,7 @@ from mfn_patcher.patching.applying import apply
 from mfn_patcher.patching.lint import lint
 from mfn_patcher.patching.series import load_series
 from mfn_patcher.patching.workspace import Workspace
+from tests.support.lone import HEADER
 from tests.support.repositories import commit, git, write_upstream
 
 pytestmark = pytest.mark.long
@@ -47,10 +48,6 @@ AT_THE_END = st.tuples(FILES, st.just(-1), st.sampled_from([b"end", b"end\n", b"
 )
 EDITS: st.SearchStrategy[Edits] = st.one_of(
     ANYWHERE, NEARBY, AT_THE_END, st.tuples(NEARBY, AT_THE_END).map(lambda both: both[0] + both[1])
-)
-HEADER = (
-    b"From: A <a@b>\nDate: Tue, 24 Nov 2026 00:00:00 +0000\nSubject: It\n\n"
-    b"Why: it\nOrigin: it\nEffect: it\n---\n"
 )
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from mfn_patcher.patching.hunks import apply_fits, fit
 from mfn_patcher.patching.patchfile import parse_patch
 from mfn_patcher.patching.unified import Hunk
+from tests.support.lone import HEADER
 from tests.support.repositories import git
 
 # Few distinct lines, so that a context often stands in several places.
@@ -46,12 +47,8 @@ def hunks_of(folder: Path, old: bytes, new: bytes) -> tuple[Hunk, ...]:
         return ()
     patch = folder / "stack" / "0001-it.patch"
     patch.parent.mkdir(exist_ok=True)
-    header = (
-        b"From: A <a@b>\nDate: Tue, 24 Nov 2026 00:00:00 +0000\nSubject: It\n\n"
-        b"Why: it\nOrigin: it\nEffect: it\n---\n"
-    )
     diff = diff.replace(b"a/old", b"a/file").replace(b"b/new", b"b/file")
-    patch.write_bytes(header + diff)
+    patch.write_bytes(HEADER + diff)
     return parse_patch(folder, "stack/0001-it.patch").files[0].hunks
 
 

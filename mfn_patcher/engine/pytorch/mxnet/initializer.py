@@ -6,7 +6,8 @@ The distributions are MXNet's, but the random numbers are PyTorch's, so a seed g
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from math import prod, sqrt
 from typing import TYPE_CHECKING, Any
 
@@ -73,24 +74,6 @@ class Constant(Initializer):
         array[:] = self._value
 
 
-class Zero(Constant):
-    """Fills arrays with zeros."""
-
-    def __init__(self) -> None:
-        """Create the initializer."""
-        super().__init__(0.0)
-        self._settings = {}
-
-
-class One(Constant):
-    """Fills arrays with ones."""
-
-    def __init__(self) -> None:
-        """Create the initializer."""
-        super().__init__(1.0)
-        self._settings = {}
-
-
 class Uniform(Initializer):
     """Draws from the uniform distribution on [-scale, scale)."""
 
@@ -137,14 +120,15 @@ class Xavier(Initializer):
         array[:] = _draw(self._kind, array, scale)
 
 
-_KNOWN: dict[str, type[Initializer]] = {
+_ONES, _ZEROS = partial(Constant, 1.0), partial(Constant, 0.0)
+_KNOWN: dict[str, Callable[..., Initializer]] = {
     "constant": Constant,
-    "one": One,
-    "ones": One,
+    "one": _ONES,
+    "ones": _ONES,
     "uniform": Uniform,
     "xavier": Xavier,
-    "zero": Zero,
-    "zeros": Zero,
+    "zero": _ZEROS,
+    "zeros": _ZEROS,
 }
 
 

@@ -32,7 +32,6 @@ class Module:
 
     Attributes:
         symbol: the network.
-        logger: logger for training.
         binded: whether :meth:`bind` has been called.
         params_initialized: whether there are parameters.
         optimizer_initialized: whether there is an optimizer.
@@ -43,7 +42,6 @@ class Module:
         symbol: Symbol,
         data_names: Sequence[str] = ("data",),
         label_names: Sequence[str] | None = ("softmax_label",),
-        logger: Any = logging,
         context: Context | Sequence[Context] | None = None,
     ) -> None:
         """Create a module.
@@ -52,7 +50,6 @@ class Module:
             symbol: the network.
             data_names: names of the arguments that are data.
             label_names: names of the arguments that are labels; missing ones are ignored.
-            logger: logger for training.
             context: the devices, which share each batch; by default the CPU.
 
         Raises:
@@ -60,7 +57,7 @@ class Module:
         """
         contexts = [context] if isinstance(context, Context) else list(context or [cpu()])
         self._devices = [torch_device(each) for each in contexts]
-        self.symbol, self.logger = symbol, logger
+        self.symbol = symbol
         arguments = symbol.list_arguments()
         missing = [name for name in data_names if name not in arguments]
         if missing:
@@ -95,7 +92,7 @@ class Module:
             MXNetError: Shapes do not match, or the device has too little memory.
         """
         if self.binded:
-            self.logger.warning("Already bound, ignoring bind()")
+            logging.warning("Already bound, ignoring bind()")
             return
         self.data_shapes = [_describe(item) for item in data_shapes]
         self.label_shapes = [_describe(item) for item in label_shapes or ()]
@@ -225,7 +222,7 @@ class Module:
             OutOfScopeError: The optimizer or a store for several workers is only a name.
         """
         if self.optimizer_initialized:
-            self.logger.warning("optimizer already initialized, ignoring...")
+            logging.warning("optimizer already initialized, ignoring...")
             return
         self._store = kvstore if isinstance(kvstore, KVStoreBase) else None
         if self._store is None and kvstore not in ("local", "device", None):
@@ -317,7 +314,7 @@ class Module:
             begun = time.time()
             metric.reset()
             self._train_epoch(epoch, train_data, metric, batch_end_callback)
-            self.logger.info("Epoch[%d] Time cost=%.3f", epoch, time.time() - begun)
+            logging.info("Epoch[%d] Time cost=%.3f", epoch, time.time() - begun)
             # The moving averages of all devices become their mean.
             parameters = self.get_params()
             self.set_params(*parameters)
@@ -351,7 +348,7 @@ class Module:
                 callback(BatchEndParam(epoch, number, metric, {"end_of_batch": last}))
             number += 1
         for name, value in values:
-            self.logger.info("Epoch[%d] Train-%s=%f", epoch, name, value)
+            logging.info("Epoch[%d] Train-%s=%f", epoch, name, value)
 
     def _fetch(self, batches: Iterator[DataBatch]) -> DataBatch | None:
         batch = next(batches, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..base import out_of_scope
 from . import nn
-from .block import HybridBlock, Parameter
+from .block import HybridBlock
 
-__all__ = ["HybridBlock", "Parameter", "nn"]
+__all__ = ["HybridBlock", "nn"]
 __getattr__ = out_of_scope("mxnet.gluon")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from .. import name as naming
@@ -10,35 +12,6 @@ from .. import symbol
 from ..base import OutOfScopeError
 from ..shapes import Shape
 from ..symbol import Symbol
-
-
-class Parameter:
-    """A parameter of a block.
-
-    Attributes:
-        name: name in the symbol.
-        shape: shape; an extent of 0 is unknown.
-    """
-
-    def __init__(self, name: str, shape: Shape, init: str | None = None) -> None:
-        """Create a parameter; ``init`` names its own initializer."""
-        self.name, self.shape = name, shape
-        self._init = init
-        self._symbol: Symbol | None = None
-
-    def var(self) -> Symbol:
-        """Return the variable of the parameter, the same one on every call."""
-        if self._symbol is None:
-            self._symbol = symbol.var(
-                self.name,
-                shape=self.shape,
-                dtype="float32",
-                lr_mult=1.0,
-                wd_mult=1.0,
-                init=self._init,
-                stype="default",
-            )
-        return self._symbol
 
 
 class _Scope:
@@ -86,7 +59,7 @@ class HybridBlock:
         if prefix is not None:
             raise OutOfScopeError("mxnet.gluon.HybridBlock with a prefix")
         self.prefix = _Scope.name(self._alias())
-        self._parameters: dict[str, Parameter] = {}
+        self._parameters: dict[str, Callable[[], Symbol]] = {}
         self._scope = _Scope(self)
 
     def _alias(self) -> str:
@@ -98,14 +71,32 @@ class HybridBlock:
         return self._scope
 
     def parameter(self, name: str, shape: Shape, init: str | None = None) -> None:
-        """Add a parameter, which is passed to ``hybrid_forward`` by its name."""
-        self._parameters[name] = Parameter(self.prefix + name, shape, init)
+        """Add a parameter, which is passed to ``hybrid_forward`` by its name.
+
+        Args:
+            name: name in the block.
+            shape: shape; an extent of 0 is unknown.
+            init: name of its own initializer.
+        """
+        # Its variable is made by the first call of the block, and used by all of them.
+        self._parameters[name] = functools.cache(
+            functools.partial(
+                symbol.var,
+                self.prefix + name,
+                shape=shape,
+                dtype="float32",
+                lr_mult=1.0,
+                wd_mult=1.0,
+                init=init,
+                stype="default",
+            )
+        )
 
     def __call__(self, *inputs: Symbol) -> Symbol:
         """Apply the block to symbols."""
         if not all(isinstance(item, Symbol) for item in inputs):
             raise OutOfScopeError("a call of a gluon block with arrays")
-        parameters = {name: parameter.var() for name, parameter in self._parameters.items()}
+        parameters = {name: variable() for name, variable in self._parameters.items()}
         with self.name_scope():
             return self.hybrid_forward(symbol, *inputs, **parameters)
 

@@ -122,11 +122,18 @@ class RunnableFormat(Format):
 
     Attributes:
         suffix: suffix of the file that names a model.
+        others: suffixes of its other files.
         extra: extra of this package that installs the runtime.
     """
 
     suffix: ClassVar[str]
+    others: ClassVar[tuple[str, ...]] = ()
     extra: ClassVar[str]
+
+    def files(self, stem: str, number: int, *, half: bool) -> tuple[str, ...]:
+        """Return the names of the files of a model, the one that names the model first."""
+        name = f"{stem}-{number:04d}{'-fp16' if half else ''}"
+        return tuple(name + suffix for suffix in (self.suffix, *self.others))
 
     @abstractmethod
     def load(self, path: Path, threads: int | None = None) -> Network:
@@ -144,11 +151,6 @@ class RunnableFormat(Format):
     def open(self, files: tuple[Path, ...], source: Reference) -> Network:
         """Load the files written, to compare the network with the source."""
         return self.load(files[0], threads=1)
-
-
-def model_name(stem: str, number: int, *, half: bool) -> str:
-    """Return the name of a model, without suffix."""
-    return f"{stem}-{number:04d}{'-fp16' if half else ''}"
 
 
 def require(package: str, extra: str) -> None:

@@ -11,13 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mfn_patcher.children.exported import ModelFileError
-from mfn_patcher.export.formats.base import (
-    EMBEDDING,
-    Conversion,
-    RunnableFormat,
-    model_name,
-    require,
-)
+from mfn_patcher.export.formats.base import EMBEDDING, Conversion, RunnableFormat, require
 
 if TYPE_CHECKING:
     from mfn_patcher.children.exported import Floats, Network, Pixels
@@ -30,13 +24,9 @@ class Ncnn(RunnableFormat):
     name = "ncnn"
     summary = "ncnn, on phones and elsewhere"
     suffix = ".param"
+    others = (".bin",)
     extra = "ncnn"
     batched = False
-
-    def files(self, stem: str, number: int, *, half: bool) -> tuple[str, ...]:
-        """Return the names of network and weights."""
-        base = model_name(stem, number, half=half)
-        return f"{base}.param", f"{base}.bin"
 
     def check_installed(self) -> None:
         """Check that ncnn, its converter, and what writes the converter's input are installed."""
@@ -73,7 +63,7 @@ class NcnnNetwork:
     rounds values between layers to half precision where the processor has instructions for it.
     """
 
-    def __init__(self, path: Path, threads: int | None = None) -> None:
+    def __init__(self, path: Path, threads: int | None) -> None:
         """Load both files.
 
         Args:

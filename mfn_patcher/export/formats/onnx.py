@@ -6,13 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mfn_patcher.children.exported import ModelFileError
-from mfn_patcher.export.formats.base import (
-    EMBEDDING,
-    Conversion,
-    RunnableFormat,
-    model_name,
-    require,
-)
+from mfn_patcher.export.formats.base import EMBEDDING, Conversion, RunnableFormat, require
 
 if TYPE_CHECKING:
     from mfn_patcher.children.exported import Floats, Network, Pixels
@@ -29,10 +23,6 @@ class Onnx(RunnableFormat):
     suffix = ".onnx"
     extra = "onnx"
     computes_half = True
-
-    def files(self, stem: str, number: int, *, half: bool) -> tuple[str, ...]:
-        """Return the name of the file."""
-        return (f"{model_name(stem, number, half=half)}.onnx",)
 
     def check_installed(self) -> None:
         """Check that ONNX files can be written and run."""
@@ -56,7 +46,7 @@ class Onnx(RunnableFormat):
 class OnnxNetwork:
     """A network in an ``.onnx`` file, run by onnxruntime on the CPU."""
 
-    def __init__(self, path: Path, threads: int | None = None) -> None:
+    def __init__(self, path: Path, threads: int | None) -> None:
         """Load a file.
 
         Args:

@@ -11,7 +11,6 @@ A project is a folder with three things:
 from __future__ import annotations
 
 import re
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,11 +18,7 @@ from typing import TYPE_CHECKING
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.patching.address import Address, AddressError
 from mfn_patcher.patching.patchfile import PatchFormatError, Problem, read_text
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from mfn_patcher.toml import tomllib
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 from mfn_patcher.recipes.model import Expectations, Recipe, RecipeError, Stage, StageCheckpoint
 from mfn_patcher.recipes.validation import check_stage
 from mfn_patcher.suggestion import did_you_mean
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from mfn_patcher.toml import tomllib
 
 # Names become parts of file names and of comma-separated lists.
 _NAME = re.compile(r"[a-z0-9]+([-_][a-z0-9]+)*")

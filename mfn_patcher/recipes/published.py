@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from mfn_patcher.data.verification_set import NAMES
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from mfn_patcher.toml import tomllib
 
 IDENTITIES = 85164
 """Identities in the recipe's MS1M. Models trained on another data set are not comparable."""

@@ -65,9 +65,7 @@ def checkpoint_name(text: str) -> str | None:
     return f"{one['prefix']},{int(one['epoch'] or one['file'])}" if one else None
 
 
-def find(
-    text: str, here: Path, workspace: Path, runtimes: Mapping[str, Runtime] | None = None
-) -> Model:
+def find(text: str, here: Path, workspace: Path, runtimes: Mapping[str, Runtime]) -> Model:
     """Return the checkpoints that the user names.
 
     Args:
@@ -75,13 +73,12 @@ def find(
             for all of them; or the path of an exported network.
         here: folder that relative paths start from.
         workspace: path of the workspace, which is searched for a hint if there are none.
-        runtimes: runtimes of exported networks by the suffix of their files; an exported network is
-            not accepted without.
+        runtimes: runtimes of exported networks by the suffix of their files.
 
     Raises:
         SelectionError: There are none, or the symbol file is missing.
     """
-    runtime = (runtimes or {}).get(Path(text).suffix)
+    runtime = runtimes.get(Path(text).suffix)
     if runtime:
         return _exported(Path(absolute(Path(text), here)), runtime)
     one = _ONE.fullmatch(text)

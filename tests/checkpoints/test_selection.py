@@ -21,7 +21,7 @@ def models(tmp_path: Path) -> Path:
 
 
 def numbers(text: str, here: Path) -> list[int]:
-    model = find(text, here, here / "workspace")
+    model = find(text, here, here / "workspace", {})
     assert model.prefix == here.resolve() / "m"
     assert all(path.is_file() for path in model.checkpoints.values())
     return list(model.checkpoints)
@@ -45,7 +45,7 @@ def test_forms(models: Path, text: str, expected: list[int]) -> None:
 
 def failure(text: str, here: Path, workspace: Path | None = None) -> tuple[str, str]:
     with pytest.raises(SelectionError) as caught:
-        find(text, here, workspace or here / "workspace")
+        find(text, here, workspace or here / "workspace", {})
     return str(caught.value), caught.value.remedy
 
 

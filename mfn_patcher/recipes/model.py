@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mfn_patcher.arguments import value_of
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.suggestion import did_you_mean
 
@@ -68,9 +69,7 @@ class Stage:
 
     def value(self, option: str) -> str | None:
         """Return the documented value of `option`; None if the recipe does not give it."""
-        if option not in self.arguments:
-            return None
-        return self.arguments[self.arguments.index(option) + 1]
+        return value_of(self.arguments, option)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from mfn_patcher.arguments import as_mapping
 from mfn_patcher.data.verification_set import DRAWN
 from mfn_patcher.recipes import loading
 from mfn_patcher.recipes.model import Expectations, StageCheckpoint
@@ -49,7 +50,7 @@ def test_issue_214() -> None:
     for stage, loss, lr_steps, scale, margin, ckpt in facts:
         own = {"--loss-type": loss, "--lr-steps": lr_steps, "--ckpt": ckpt}
         margins = {"--margin-s": scale, "--margin-m": margin}
-        pairs = dict(zip(stage.arguments[::2], stage.arguments[1::2]))
+        pairs = as_mapping(stage.arguments)
         assert {**pairs, **shared, **own, **margins} == pairs
     assert (softmax.steps, softmax.value("--max-steps")) == (140002, "140002")
     assert arcface.starts_from == StageCheckpoint(1, 140000)
@@ -59,8 +60,8 @@ def test_issue_214() -> None:
 def test_finetune_own_is_the_documented_last_stage_at_another_scale() -> None:
     own, documented = loading.load("finetune-own"), loading.load().stages[-1]
     (stage,) = own.stages
-    given = dict(zip(stage.arguments[::2], stage.arguments[1::2]))
-    before = dict(zip(documented.arguments[::2], documented.arguments[1::2]))
+    given = as_mapping(stage.arguments)
+    before = as_mapping(documented.arguments)
     assert {option for option in given if given[option] != before.get(option)} == {
         "--lr-steps", "--per-batch-size", "--margin-s", "--target", "--data-dir", "--pretrained",
         "--prefix",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import itertools
 import json
 import re
@@ -32,10 +33,10 @@ from tests.support.runs import SAMPLE, SAMPLE_WITH_LOSS, SHORT_EPOCHS, make_run,
 from tests.support.tool import Tool
 
 
-def series(path: Path, label: str = "") -> PlottedRun:
-    with path.open("rb") as file:
-        (run,) = summarise(read_events(file), path.name, curves=True)
-    return PlottedRun(label or path.stem, run)
+def series(log: Path | bytes, label: str = "") -> PlottedRun:
+    content, name = (log, "run") if isinstance(log, bytes) else (log.read_bytes(), log.stem)
+    (run,) = summarise(read_events(io.BytesIO(content)), name, curves=True)
+    return PlottedRun(label or name, run)
 
 
 def texts(figure: Figure) -> list[Text]:
@@ -83,11 +84,10 @@ def test_an_own_run() -> None:
     assert not overlaps(figure)
 
 
-def test_the_loss_where_it_was_printed(tmp_path: Path) -> None:
-    log = tmp_path / "run.log"
-    log.write_bytes(SAMPLE_WITH_LOSS)
-    figure = figure_of([series(log)])
-    assert panels([series(log)])[0].key == "loss"
+def test_the_loss_where_it_was_printed() -> None:
+    one = series(SAMPLE_WITH_LOSS)
+    figure = figure_of([one])
+    assert panels([one])[0].key == "loss"
     drawn: Any = figure.axes[0].lines[0]
     assert list(drawn.get_xdata())[:2] == [21, 41]
     assert list(drawn.get_ydata())[:2] == pytest.approx([9, 8.98])
@@ -102,22 +102,18 @@ def test_loss_and_accuracy_of_short_epochs() -> None:
     assert [list(curve.get_ydata()) for curve in curves] == [[1.336271, 2.76353], [50, 50]]
 
 
-def test_a_curve_of_one_point_is_seen(tmp_path: Path) -> None:
-    head, _, rest = SAMPLE_WITH_LOSS.partition(b"INFO:root:Epoch[0] Batch [0-20]")
-    log = tmp_path / "run.log"
-    log.write_bytes(head + b"INFO:root:Epoch[0] Batch [0-20]" + rest.partition(b"\n")[0] + b"\n")
-    figure = figure_of([series(log)])
+def test_a_curve_of_one_point_is_seen() -> None:
+    head, mark, rest = SAMPLE_WITH_LOSS.partition(b"INFO:root:Epoch[0] Batch [0-20]")
+    figure = figure_of([series(head + mark + rest.partition(b"\n")[0] + b"\n")])
     curves: list[Any] = [axes.lines[0] for axes in figure.axes]
     assert [(len(curve.get_xdata()), curve.get_marker()) for curve in curves] == [(1, "o")] * 3
     whole: list[Any] = [axes.lines[0] for axes in figure_of([series(SAMPLE)]).axes]
     assert [curve.get_marker() for curve in whole[:2]] == ["None", "None"]
 
 
-def test_no_axis_goes_beyond_100_percent(tmp_path: Path) -> None:
-    log = tmp_path / "run.log"
+def test_no_axis_goes_beyond_100_percent() -> None:
     flips = rb"(Accuracy-Flip: )[0-9.]+"
-    log.write_bytes(re.sub(flips, rb"\g<1>0.99762", SAMPLE.read_bytes()))
-    figure = figure_of([series(log)])
+    figure = figure_of([series(re.sub(flips, rb"\g<1>0.99762", SAMPLE.read_bytes()))])
     figure.draw_without_rendering()
     for axes in figure.axes[2:]:
         assert 100 < axes.get_ylim()[1] < 101
@@ -159,7 +155,7 @@ def test_nothing_overlaps_with_all_published_figures(names: list[str]) -> None:
 
 def test_published_figures_are_those_of_the_loss() -> None:
     assert {entry.loss_type for entry in published_for([series(SAMPLE)])} == {0}
-    unknown = PlottedRun("x", summarise(read_events(SAMPLE.open("rb")), "x")[0])
+    unknown = series(SAMPLE)
     unknown.summary.arguments = {}
     assert published_for([unknown]) == list(published.load())
 

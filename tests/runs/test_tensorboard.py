@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import io
 import logging
 import math
 import sys
@@ -29,10 +30,8 @@ def read(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def test_a_whole_run(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    log.write_bytes(SAMPLE_WITH_LOSS)
-    with TensorBoardFile(tmp_path) as board, log.open("rb") as lines:
-        for event in read_events(lines):
+    with TensorBoardFile(tmp_path) as board:
+        for event in read_events(io.BytesIO(SAMPLE_WITH_LOSS)):
             board(event)
     curves = read(tmp_path)
     speeds = SAMPLE.read_text().count("Speed:")

@@ -12,14 +12,13 @@ import csv
 import functools
 import json
 import logging
-import math
 import re
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-from mfn_patcher.runs.events import Event, Verification
+from mfn_patcher.runs.events import Event, Verification, json_values
 from mfn_patcher.runs.record import utc_now
 
 _LOG = logging.getLogger(__name__)
@@ -81,11 +80,9 @@ class EventFiles:
     def _close(self) -> None:
         files, self._files = self._files, []
         for file in files:
-            try:
+            # What could not be written before cannot be written now either.
+            with contextlib.suppress(OSError):
                 file.close()
-            except OSError:
-                # What could not be written before cannot be written now either.
-                continue
 
 
 def as_json(event: Event, time: str) -> dict[str, Any]:
@@ -95,12 +92,7 @@ def as_json(event: Event, time: str) -> dict[str, Any]:
         event: the event.
         time: when it was seen.
     """
-    values = {**vars(event)}
-    del values["time"]
-    for key, value in values.items():
-        if isinstance(value, float) and not math.isfinite(value):
-            values[key] = None
-    return {"event": _name(type(event).__name__), "time": time, **values}
+    return {"event": _name(type(event).__name__), **json_values(event), "time": time}
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -179,3 +180,11 @@ class ScriptError(Event):
     """
 
     message: str
+
+
+def json_values(event: Event) -> dict[str, Any]:
+    """Return the attributes of an event as JSON can hold them: with None for NaN and Inf."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in vars(event).items()
+    }

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from mfn_patcher.runs.events import Event, NotFinite, Verification
+from mfn_patcher.runs.events import Event, NotFinite, Verification, json_values
 from mfn_patcher.runs.summary import RunSummary
 
 
@@ -78,11 +78,7 @@ def _result(run: RunSummary, entry: Verification) -> dict[str, Any]:
 
 def _row(run: RunSummary, event: Event) -> dict[str, Any]:
     """Return an event with its own values."""
-    values = {
-        name: finite(value) if isinstance(value, float) else value
-        for name, value in vars(event).items()
-    }
-    return {"run": run.number, **values, "time": _iso(event.time)}
+    return {"run": run.number, **json_values(event), "time": _iso(event.time)}
 
 
 def _not_finite(run: RunSummary, entry: NotFinite) -> dict[str, Any]:

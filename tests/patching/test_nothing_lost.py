@@ -313,29 +313,26 @@ def test_a_clone_of_the_users_own(toy: Toy, kind: Callable[[Path], None]) -> Non
     assert not (toy.workspace / ".git" / "mfn-patch" / "transaction.json").exists()
 
 
-def test_a_filled_submodule_that_becomes_a_file(toy: Toy) -> None:
+def clone_with_submodule(toy: Toy) -> None:
+    """Pin a commit with the submodule ``sub``, and clone both as a user would."""
     other = toy.folder / "other"
     other.mkdir()
     git(other, "init", "--quiet")
-    (other / "x.py").write_text("x\n")
-    commit(other, "x")
+    (other / "s").write_text("s\n")
+    commit(other, "A submodule")
+    allowed = ("-c", "protocol.file.allow=always")
     toy.branch("main")
-    git(
-        toy.upstream,
-        "-c",
-        "protocol.file.allow=always",
-        "submodule",
-        "add",
-        "-q",
-        str(other),
-        "sub",
-    )
-    pin = commit(toy.upstream, "with a submodule")
+    git(toy.upstream, *allowed, "submodule", "--quiet", "add", str(other), "sub")
+    pin = commit(toy.upstream, "With a submodule")
     (toy.project / "pinned_commit.txt").write_text(f"{pin}\n")
-    git(toy.folder, "clone", "--quiet", str(toy.upstream), str(toy.workspace))
+    how = ("clone", "--quiet", "--recurse-submodules", str(toy.upstream), str(toy.workspace))
+    git(toy.folder, *allowed, *how)
+    assert (toy.workspace / "sub" / "s").exists()
+
+
+def test_a_filled_submodule_that_becomes_a_file(toy: Toy) -> None:
+    clone_with_submodule(toy)
     assert toy("apply").code == 0
-    git(toy.workspace, "-c", "protocol.file.allow=always", "submodule", "update", "--init", "-q")
-    assert (toy.workspace / "sub" / "x.py").exists()
     (toy.workspace / "sub" / "mine.txt").write_text(PRECIOUS)
     toy.branch("newer")
     shutil.rmtree(toy.upstream / "sub")
@@ -428,24 +425,13 @@ def test_nothing_is_brought_back_through_a_link(applied: Toy) -> None:
 
 
 def test_files_in_a_submodule_are_no_edits(toy: Toy) -> None:
-    other = toy.folder / "other"
-    other.mkdir()
-    (other / "s").write_text("s\n")
-    git(other, "init", "--quiet")
-    commit(other, "A submodule")
-    allowed = ("-c", "protocol.file.allow=always")
-    toy.branch("newer")
-    git(toy.upstream, *allowed, "submodule", "--quiet", "add", str(other), "third")
-    pin = commit(toy.upstream, "With a submodule")
-    (toy.project / "pinned_commit.txt").write_text(f"{pin}\n")
-    how = ("clone", "--quiet", "--recurse-submodules", str(toy.upstream), str(toy.workspace))
-    git(toy.folder, *allowed, *how)
-    (toy.workspace / "third" / "built").write_text("untracked\n")
-    (toy.workspace / "third" / "s").write_text("changed\n")
+    clone_with_submodule(toy)
+    (toy.workspace / "sub" / "built").write_text("untracked\n")
+    (toy.workspace / "sub" / "s").write_text("changed\n")
     assert toy("apply").code == 0
     assert "edited" not in toy("status").out
     assert toy("revert").code == 0
-    assert (toy.workspace / "third" / "s").read_text() == "changed\n"
-    git(toy.workspace / "third", "checkout", "--quiet", "--orphan", "mine")
-    commit(toy.workspace / "third", "Another commit")
-    assert "edited   third" in toy("status").out
+    assert (toy.workspace / "sub" / "s").read_text() == "changed\n"
+    git(toy.workspace / "sub", "checkout", "--quiet", "--orphan", "mine")
+    commit(toy.workspace / "sub", "Another commit")
+    assert "edited   sub" in toy("status").out

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.repositories import StandIn, commit, git
+from tests.support.repositories import StandIn, commit, edit, git
 from tests.support.tool import Bench, Tool, validated
 from tests.support.toy_series import (
     ITEMS,
@@ -16,6 +16,7 @@ from tests.support.toy_series import (
     RANGES,
     RATES,
     READER,
+    SHAPES,
     TABLE,
     TRAIN,
 )
@@ -114,15 +115,16 @@ def test_a_conflict_shows_every_bad_hunk_and_changes_nothing(bench: Bench) -> No
     assert (bench.files(), bench.head()) == (before, head)
 
 
+def move_pin(bench: Bench, path: str, old: bytes, new: bytes) -> None:
+    """Let the project pin another commit, which differs in a file."""
+    upstream = bench.stand_in.upstream
+    git(upstream, "checkout", "--quiet", bench.stand_in.pin)
+    edit(upstream, path, old, new)
+    (bench.stand_in.project / "pinned_commit.txt").write_text(commit(upstream, "Another pin"))
+
+
 def test_conflicting_text_is_shown_from_both_sides(bench: Bench) -> None:
-    file = bench.stand_in.upstream / "src" / "table.py"
-    changed = file.read_bytes().replace(
-        b"for j in xrange(units[i]):", b"for j in xrange(units[i]+0):"
-    )
-    git(bench.stand_in.upstream, "checkout", "--quiet", bench.stand_in.pin)
-    file.write_bytes(changed)
-    pin = commit(bench.stand_in.upstream, "Another pin")
-    (bench.stand_in.project / "pinned_commit.txt").write_text(pin)
+    move_pin(bench, TABLE, b"for j in xrange(units[i]):", b"for j in xrange(units[i]+0):")
     ran = bench.apply()
     assert ran.code == 1
     assert "src/table.py: hunk 2 (@@ -17,7 +17,7 @@), near line 17" in ran.err
@@ -132,11 +134,7 @@ def test_conflicting_text_is_shown_from_both_sides(bench: Bench) -> None:
 
 
 def test_a_pre_image_that_fits_but_is_not_the_one_is_refused(bench: Bench) -> None:
-    file = bench.stand_in.upstream / "src" / "shapes.py"
-    git(bench.stand_in.upstream, "checkout", "--quiet", bench.stand_in.pin)
-    file.write_bytes(b"one line more\n" + file.read_bytes())
-    pin = commit(bench.stand_in.upstream, "Another pin")
-    (bench.stand_in.project / "pinned_commit.txt").write_text(pin)
+    move_pin(bench, SHAPES, b"# filler 1\n", b"one line more\n# filler 1\n")
     ran = bench.apply()
     assert ran.code == 1
     assert "port/0001-ranges.patch does not apply" in ran.err

@@ -75,13 +75,12 @@ def apply(
         MfnPatchError: nothing in the workspace was changed.
     """
     layout = workspace.layout
+    _refuse_occupied(layout)
     if dry_run and not layout.repository.git_dir.exists():
-        _refuse_occupied(layout)
         with tempfile.TemporaryDirectory(prefix="mfn-patch-") as folder:
             aside = Workspace(Path(folder, "workspace"))
             aside.repository.git_dir.mkdir(parents=True)
             return apply(aside, series, patches, address, dry_run=True)
-    _refuse_occupied(layout)
     with lock(layout) as locked:
         chain = workspace.applied(series, patches)
         if chain is not None and not (force and locked.edits.find()):

@@ -17,7 +17,7 @@ from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.patching.applying import fetch_files
 from mfn_patcher.patching.chain import commit_patch, read_chain
 from mfn_patcher.patching.edit import describe_conflict, diff_of_patch, head
-from mfn_patcher.patching.layout import SAVED
+from mfn_patcher.patching.layout import SAVED, write_note
 from mfn_patcher.patching.locked import lock
 from mfn_patcher.patching.merge import Entry, change_tree, merge, write_blob
 from mfn_patcher.patching.patchfile import PatchFormatError, parse_patch
@@ -28,7 +28,6 @@ from mfn_patcher.patching.rebase_state import (
     done_patches,
     forget_state,
     load_state,
-    save_state,
 )
 from mfn_patcher.patching.transaction import Move
 from mfn_patcher.patching.upstream import fetch_revision
@@ -268,7 +267,7 @@ class _Rebase:
             _LOG.info("dropped %s, which has no changes left", patch.name)
             state = replace(state, dropped=(*state.dropped, patch.name))
         if self._layout.rebase.exists():
-            save_state(self._layout, state)
+            write_note(self._layout.rebase, state)
         return state
 
     def _stop(
@@ -289,11 +288,11 @@ class _Rebase:
         whole = tuple(conflict.path for conflict in conflicts if conflict.content is None)
         state = replace(state, shown=(*state.shown, shown), whole=whole)
         # Stored before anything moves, so that --abort works at any moment.
-        save_state(self._layout, state)
+        write_note(self._layout.rebase, state)
         self._locked.set_aside(move)
         self._locked.transaction.run(move)
         _mark_unmerged(git, conflicts)
-        save_state(self._layout, replace(state, stopped=True, shown=(shown,)))
+        write_note(self._layout.rebase, replace(state, stopped=True, shown=(shown,)))
         rows = [
             f"  {describe_conflict(conflict, patch.name)}{self._same_name(state.onto, conflict)}"
             for conflict in conflicts

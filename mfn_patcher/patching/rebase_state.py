@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mfn_patcher.errors import MfnPatchError
-from mfn_patcher.patching.layout import read_note, write_note
+from mfn_patcher.patching.layout import read_note
 from mfn_patcher.patching.merge import Entry
 from mfn_patcher.patching.worktree import SUBMODULE
 from mfn_patcher.typed_json import FileName
@@ -72,11 +72,6 @@ def load_state(layout: Layout) -> RebaseState:
             "no rebase is in progress", remedy="Start one with `mfn-patch rebase --onto REV`."
         )
     return read_note(layout.rebase, RebaseState)
-
-
-def save_state(layout: Layout, state: RebaseState) -> None:
-    """Store the state for the next command."""
-    write_note(layout.rebase, state)
 
 
 def forget_state(layout: Layout) -> None:

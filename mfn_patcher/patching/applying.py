@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mfn_patcher import files
 from mfn_patcher.patching import upstream, worktree
 from mfn_patcher.patching.chain import build_chain
 from mfn_patcher.patching.layout import APPLIED, PIN, WorkspaceError
@@ -214,4 +215,5 @@ def _create(layout: Layout, series: Series) -> None:
     Transaction(git, layout.transaction).own_patterns()
     excluded = git.git_dir / "info" / "exclude"
     if not excluded.exists():
-        excluded.write_text("".join(f"{each}\n" for each in (*series.upstream.ignored, _SAVED)))
+        patterns = "".join(f"{each}\n" for each in (*series.upstream.ignored, _SAVED))
+        files.write(excluded, patterns.encode())

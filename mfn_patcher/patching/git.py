@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mfn_patcher import files
 from mfn_patcher.errors import MfnPatchError
 from mfn_patcher.patching.address import redact
 
@@ -198,7 +199,7 @@ class Repository:
         attributes = self.git_dir / "info" / "attributes"
         attributes.parent.mkdir(exist_ok=True)
         if not attributes.exists():
-            attributes.write_text(_NO_ATTRIBUTES)
+            files.write(attributes, _NO_ATTRIBUTES.encode())
 
     def run(
         self,

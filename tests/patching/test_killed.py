@@ -219,6 +219,31 @@ def test_killed_at_every_moment(
         assert finished > 0
 
 
+@pytest.mark.parametrize("name", ["attributes", "exclude"])
+def test_killed_while_a_file_of_git_is_written(tool: Tool, tmp_path: Path, name: str) -> None:
+    """Half of one would stay; without the attributes, those of upstream would change contents."""
+    toy = make_toy(tool, tmp_path)
+    process = os.fork()
+    if not process:
+        open_file = Path.open
+
+        def dying(path: Path, *mode: Any, **named: Any) -> Any:
+            file = open_file(path, *mode, **named)
+            if path.name.startswith(name):
+                os.kill(os.getpid(), signal.SIGKILL)
+            return file
+
+        setattr(Path, "open", dying)  # noqa: B010
+        try:
+            os._exit(run(arguments(toy, ["apply"])))
+        finally:
+            os._exit(99)
+    _, status = os.waitpid(process, 0)
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+    assert toy("apply").code == 0
+    assert (toy.workspace / ".git" / "info" / name).read_text()
+
+
 def test_the_series_names_no_patch_that_is_missing(toy: Toy) -> None:
     """At each moment; whoever reads the project without this tool must not see half of it."""
     toy.change("src/a.py", 20, "second")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import os
 import random
@@ -59,7 +60,7 @@ def test_killed_at_random_moments(
     seconds = time.perf_counter() - began
     moments = random.Random(SEED)
     cut_short = 0
-    for attempt in range(30):
+    for attempt in itertools.count():
         if cut_short == 10:
             break
         if fresh:
@@ -76,7 +77,7 @@ def test_killed_at_random_moments(
         if process.returncode == -signal.SIGKILL:
             cut_short += 1
         else:
-            seconds *= 0.8  # the machine has become faster
+            seconds *= 0.8  # the machine has become faster, so this comes to an end
         wait_for_orphans(workspace)
         found = snapshot(workspace)
         if fresh:
@@ -88,7 +89,6 @@ def test_killed_at_random_moments(
         assert git(workspace, "status", "--porcelain") == b""
         if not fresh:
             assert snapshot(workspace) == states[(attempt + 1) % 2]
-    assert cut_short == 10, "the moments were chosen too late to prove anything"
 
 
 def wait_for_orphans(workspace: Path) -> None:

@@ -61,7 +61,9 @@ def check_records(
         if all(finding.level is not Level.ERROR for finding in findings):
             findings.append(_error("train.rec", str(error), error.remedy))
     except OSError as error:
-        findings.append(_error("train.rec", f"cannot be read: {error.strerror}"))
+        name = Path(error.filename or "train.rec").name
+        remedy = "Check its owner and permissions."
+        findings.append(_error(name, f"cannot be read: {error.strerror}", remedy))
     return layout, findings
 
 

@@ -74,7 +74,9 @@ def read_verification_set(path: Path) -> VerificationSet:
             "list of bytes and a list of bools.",
         ) from error
     except OSError as error:
-        raise VerificationSetError(f"{path} cannot be read: {error.strerror}") from error
+        raise VerificationSetError(
+            f"{path} cannot be read: {error.strerror}", remedy="Check its owner and permissions."
+        ) from error
     except Exception as error:
         # A damaged pickle can raise almost any exception.
         raise VerificationSetError(f"{path} is not a verification set: {error}") from error

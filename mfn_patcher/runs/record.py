@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -208,9 +209,16 @@ def read_all(runs: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 
 def folders(runs: Path) -> list[Path]:
-    """Return the folders of all runs, newest first, even if their records cannot be read."""
-    kept = (path for name in (FILE, LOG) for path in runs.glob(f"*/{name}"))
-    return sorted({path.parent for path in kept}, reverse=True)
+    """Return the folders of all runs, newest first, even if their records cannot be read.
+
+    Raises:
+        PermissionError: the folder of all runs cannot be read.
+    """
+    if not runs.is_dir():
+        return []
+    # Unlike glob, iterdir does not take a folder that cannot be read for an empty one.
+    every = sorted(runs.iterdir(), reverse=True)
+    return [path for path in every if any(os.path.lexists(path / name) for name in (FILE, LOG))]
 
 
 def lasted_at(entry: Mapping[str, Any], moment: float) -> bool:
@@ -231,7 +239,10 @@ def find_writer(runs: Path, checkpoint: Path, prefix: Path) -> tuple[Path, dict[
         checkpoint: file of the checkpoint.
         prefix: its current path prefix; a later run may have moved it aside.
     """
-    entries = list(read_all(runs))
+    try:
+        entries = list(read_all(runs))
+    except PermissionError:
+        return None  # the checkpoint can be used without
     aside = [
         entry.get("prefix") for _, entry in entries if entry.get("archive") == str(prefix.parent)
     ]

@@ -8,7 +8,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from tests.support.tool import Tool, validated
+from tests.support.tool import Tool, run_restricted, validated
 
 
 def test_synth(tmp_path: Path, tool: Tool) -> None:
@@ -108,3 +108,15 @@ def test_import_is_light() -> None:
     )
     child = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert child.stdout.strip() == b"[]"
+
+
+@pytest.mark.parametrize("name", ["train.rec", "train.idx", "lfw.bin"])
+def test_a_file_that_cannot_be_read(faces: Path, name: str) -> None:
+    (faces / name).chmod(0)
+    ran = run_restricted("data", "check", str(faces), folder=faces)
+    (faces / name).chmod(0o644)
+    found = [line for line in ran.stdout.splitlines() if line.startswith("failed")]
+    assert len(found) == 1, ran.stdout
+    assert found[0].startswith(f"failed  {name}: ")
+    assert "Copy or download" not in ran.stdout
+    assert "Check its owner and permissions." in ran.stdout

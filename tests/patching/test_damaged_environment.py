@@ -19,6 +19,7 @@ from mfn_patcher.patching.draft import Draft
 from mfn_patcher.patching.git import GitError
 from mfn_patcher.patching.transaction import Transaction
 from tests.support.repositories import commit, git
+from tests.support.tool import run_restricted
 from tests.support.toy import NEW, Toy, snapshot
 
 pytestmark = [pytest.mark.long, pytest.mark.usefixtures("applied")]
@@ -65,18 +66,8 @@ def test_folders_that_cannot_be_written(toy: Toy, folder: str, command: tuple[st
 
 def restricted(toy: Toy, *arguments: str) -> str:
     """Run a command that fails, without the right of root to write everywhere."""
-    rights = "-dac_override,-dac_read_search"
-    drop = ("setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}")
     places = ("-w", str(toy.workspace), "--project", str(toy.project))
-    tool = (*(drop if os.geteuid() == 0 else ()), sys.executable, "-m", "mfn_patcher")
-    result = subprocess.run(
-        [*tool, *arguments, *places],
-        cwd=toy.folder,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    result = run_restricted(*arguments, *places, folder=toy.folder)
     assert result.returncode == 1, result.stderr
     return result.stderr
 

@@ -16,7 +16,7 @@ from mfn_patcher.errors import ExitCode
 from mfn_patcher.runs.store import RunError, every, find
 from tests.support.repositories import ROOT
 from tests.support.runs import DAMAGED, RECORD, SAMPLE, WHOLE, make_run
-from tests.support.tool import Tool, validated
+from tests.support.tool import Tool, run_restricted, validated
 
 
 @pytest.fixture
@@ -129,6 +129,14 @@ def test_a_damaged_record_hides_no_run(workspace: Path, tool: Tool, content: byt
     assert tool("report", "last", "-w", workspace).code == 0
     page = (folder / "report.html").read_text()
     assert "cannot read" in page or "run.json is damaged" in page
+
+
+def test_runs_that_cannot_be_read_are_not_none(workspace: Path) -> None:
+    (workspace / "runs").chmod(0)
+    ran = run_restricted("runs", "list", "-w", str(workspace), folder=workspace)
+    (workspace / "runs").chmod(0o755)
+    assert (ran.returncode, ran.stdout) == (ExitCode.ERROR, "")
+    assert ran.stderr.startswith(f"mfn-patch: {workspace / 'runs'}: Permission denied\n")
 
 
 def test_a_run_that_is_at_work_without_a_record(workspace: Path) -> None:

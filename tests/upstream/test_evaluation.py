@@ -157,6 +157,11 @@ def test_spoiled_checkpoints(
     assert (ran.code, ran.out) == (1, "")
     assert f"mfn-patch: {checkpoint(2)}: it is truncated" in ran.err
 
+    checkpoint(2).unlink()
+    checkpoint(2).mkdir()
+    ran = tool(*command, checkpoint(2), *map(str, options))
+    assert f"mfn-patch: {checkpoint(2)}: it cannot be read: Is a directory\n" in ran.err
+
 
 @pytest.mark.parametrize(
     ("content", "reason"),

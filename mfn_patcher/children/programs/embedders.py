@@ -95,7 +95,10 @@ class CheckpointEmbedder:
         import mxnet as mx
 
         try:
-            saved = mx.nd.load(path)
+            with Path(path).open("rb"):
+                saved = mx.nd.load(path)
+        except OSError as error:
+            raise UnusableError(f"it cannot be read: {error.strerror}") from error
         except mx.base.MXNetError as error:
             raise UnusableError(
                 f"it is truncated or not a checkpoint: {last_line(error)}"

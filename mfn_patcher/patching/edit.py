@@ -100,7 +100,7 @@ def new(workspace: Workspace, series: Series, slug: str, stack: str, header: Hea
         parent = later.parent(number)
         diff = later.insert(name, at=parent, before=parent)
         files = _below_patches({name: header.as_mail() + diff, **later.update()})
-        files[SERIES] = listing_with(series, name, number)
+        files[SERIES] = _listing_with(series, name, number)
         locked.adopt(series, files, known=(edited,))
         return name
 
@@ -115,7 +115,7 @@ def _check_name(what: str, text: str, pattern: re.Pattern[str], allowed: str) ->
         raise EditError(f"{text!r} is not valid as the {what} of a patch", remedy=f"Use {allowed}.")
 
 
-def listing_with(series: Series, name: str, number: int) -> bytes:
+def _listing_with(series: Series, name: str, number: int) -> bytes:
     """Return ``patches/series`` with a new patch, which becomes number `number`, from 0."""
     lines = [line.rstrip("\n") for line in io.StringIO(read_text(series.root / SERIES))]
     stripped = [line.strip() for line in lines]

@@ -9,6 +9,10 @@ from mfn_patcher.evaluation.figures import FAR, Figures, Roc
 from mfn_patcher.runs.panels import title_of
 from mfn_patcher.runs.plot_style import COLOURS, DASHES, style, write
 
+# The style's module says how to install matplotlib where it is missing, so it comes first.
+import matplotlib as mpl  # isort: skip
+from matplotlib.figure import Figure  # isort: skip
+
 
 def draw(title: str, sets: Mapping[str, Figures], path: Path) -> None:
     """Draw the curves of a checkpoint.
@@ -18,10 +22,6 @@ def draw(title: str, sets: Mapping[str, Figures], path: Path) -> None:
         sets: figures by verification set.
         path: file to write or replace; its suffix, ``.png`` or ``.svg``, determines the format.
     """
-    # If matplotlib is missing, the import of plots above has already failed with the remedy.
-    import matplotlib as mpl  # noqa: PLC0415
-    from matplotlib.figure import Figure  # noqa: PLC0415
-
     lowest = min((fpr for found in sets.values() for fpr in found.roc.fpr if fpr), default=FAR)
     left = min(lowest, FAR) / 2
     curves = {name: _curve(found.roc, left) for name, found in sets.items()}

@@ -13,7 +13,7 @@ import click
 from mfn_patcher.cli import completion
 from mfn_patcher.cli.command import Command
 from mfn_patcher.cli.options import (
-    PathType,
+    AbsolutePath,
     cpu_option,
     engine_option,
     gpus_option,
@@ -70,7 +70,7 @@ and GPUs are chosen as `mfn-patch train` does.
 @click.option("--target", metavar="LIST", help="Sets, such as lfw,agedb_30.  [default: all]")
 @click.option(
     "--data-dir",
-    type=PathType(file_okay=False),
+    type=AbsolutePath(file_okay=False),
     metavar="DIR",
     help="Folder of the verification sets.",
 )
@@ -107,7 +107,7 @@ def evaluate(
     from mfn_patcher.evaluation import plan as plans
     from mfn_patcher.evaluation.plan import Settings
     from mfn_patcher.evaluation.run import raise_for_failed
-    from mfn_patcher.files import absolute, require_new
+    from mfn_patcher.files import require_new
     from mfn_patcher.patching.workspace import Workspace
     from mfn_patcher.recipes import loading
     from mfn_patcher.training.devices import choose_devices
@@ -117,15 +117,14 @@ def evaluate(
         require_new(plot, overwrite=overwrite)
         # It needs an extra. An import error must come before hours of work.
         from mfn_patcher.evaluation.roc import draw
-    here, place, recipe = Path.cwd(), Workspace(workspace), loading.load()
-    found = selection.find(model, here, workspace, formats.runtimes())
+    place, recipe = Workspace(workspace), loading.load()
+    found = selection.find(model, Path.cwd(), workspace, formats.runtimes())
     if found.runtime and gpus:
         raise click.UsageError("exported models run on the CPU: omit --gpus")
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     options = Options(gpus=gpus, cpu=cpu or found.runtime is not None, visible_devices=visible)
     devices, _ = choose_devices(recipe, options)
-    folder = data_dir and Path(absolute(data_dir, here))
-    settings = Settings(devices, target, folder, batch_size)
+    settings = Settings(devices, target, data_dir, batch_size)
     plan = plans.plan(place.path, recipe, found, settings)
     for note in plan.notes:
         _LOG.info("%s", note)

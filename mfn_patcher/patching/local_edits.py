@@ -143,15 +143,20 @@ class LocalEdits:
             if git.resolve(commit):
                 git.run("update-ref", f"{SAVED}/{name}/{what}", commit)
 
-    def tree(self) -> str:
-        """Return the tree of the tracked files in the work tree, as they are now."""
-        git = self._git
-        if not (git.git_dir / "index").exists():
+    def require_index(self) -> None:
+        """Raise WorkspaceError if git's index, which lists the tracked files, is missing."""
+        index = self._git.git_dir / "index"
+        if not index.exists():
             raise WorkspaceError(
-                f"{git.git_dir / 'index'} is missing",
+                f"{index} is missing",
                 remedy=f"Restore it with `git -C {self._layout.path} reset`, and run the command "
                 "again.",
             )
+
+    def tree(self) -> str:
+        """Return the tree of the tracked files in the work tree, as they are now."""
+        git = self._git
+        self.require_index()
         with tempfile.TemporaryDirectory(prefix="mfn-patch-") as folder:
             index = {"GIT_INDEX_FILE": str(Path(folder, "index"))}
             # git needs the index's time to detect edits in the second in which it was written.

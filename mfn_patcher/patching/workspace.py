@@ -116,7 +116,7 @@ class Workspace:
             stat: return only the number of changed lines per file.
 
         Raises:
-            WorkspaceError: nothing is applied, or not this patch.
+            WorkspaceError: nothing is applied, or not this patch; or git's index is missing.
         """
         status = self.status()
         if status.pin is None or status.commit is None:
@@ -125,6 +125,7 @@ class Workspace:
             )
         revisions = [status.pin, status.commit]
         if local:
+            self.edits.require_index()  # without it, git would show all files as removed
             revisions = [status.commit]
         elif patch is not None:
             link = next((link for link in status.links if link.patch == patch), None)

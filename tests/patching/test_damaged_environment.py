@@ -303,6 +303,17 @@ def test_what_git_says_of_a_full_disk(said: str) -> None:
     assert upstream._remedy([error]) == error.remedy
 
 
+def test_the_index_was_removed(toy: Toy) -> None:
+    """Without it, git takes all files for removed."""
+    toy.change("src/a.py", 30, "mine", where=toy.workspace)
+    (toy.workspace / ".git" / "index").unlink()
+    result = toy("diff", "--local")
+    assert (result.code, result.out) == (1, ""), result.out
+    assert f"git -C {toy.workspace} reset`" in result.err
+    git(toy.workspace, "reset", "--quiet")
+    assert "+mine\n" in toy("diff", "--local").out
+
+
 def test_the_branch_was_removed(toy: Toy) -> None:
     git(toy.workspace, "update-ref", "-d", "refs/heads/mfn-patch")
     result = toy("apply")

@@ -14,7 +14,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from turns import make_workspace, milliseconds, print_table, take_turns
@@ -59,6 +59,24 @@ print(json.dumps({"step": statistics.median(times[2:]), "peak": peak, "start": s
 """
 
 
+ENGINES = {"MXNet": "", "PyTorch": str(PACKAGE)}
+"""The folder that Python searches first for `mxnet`, by engine."""
+
+
+def one_process(source: Path, size: int, environment: Mapping[str, str]) -> dict[str, float]:
+    """Return what STEP prints in a process of its own.
+
+    Args:
+        source: folder of the script.
+        size: images in a batch.
+        environment: all variables of the process.
+    """
+    command = [sys.executable, "-W", "ignore", "-c", STEP, str(size)]
+    ran = subprocess.run(command, cwd=source, env=environment, stdout=subprocess.PIPE, check=True)
+    found: dict[str, float] = json.loads(ran.stdout.splitlines()[-1])
+    return found
+
+
 def main() -> None:
     """Patch a workspace, then time steps in turn."""
     rows = []
@@ -66,32 +84,24 @@ def main() -> None:
         workspace = make_workspace(Path(name))
         for size in BATCHES:
             rows += compare(workspace / "src", size)
-    columns = ("", "MXNet", "PyTorch", "MXNet / PyTorch")
+    columns = ("", *ENGINES, "MXNet / PyTorch")
     print_table(f"y1 with ArcFace on the CPU, median of {ROUNDS} processes", columns, rows)
 
 
 def compare(source: Path, size: int) -> list[tuple[str, ...]]:
     """Return the rows of a table for batches of `size` images."""
-    found: dict[str, list[dict[str, float]]] = {"MXNet": [], "PyTorch": []}
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in ENGINES}
 
-    def contender(name: str, path: str | None) -> Callable[[], float]:
-        environment = child_environment({}, "", ())
-        if path:
-            environment["PYTHONPATH"] = path
+    def contender(name: str) -> Callable[[], float]:
+        environment = child_environment({"PYTHONPATH": ENGINES[name]}, "", ())
 
         def go() -> float:
-            command = [sys.executable, "-W", "ignore", "-c", STEP, str(size)]
-            ran = subprocess.run(
-                command, cwd=source, env=environment, stdout=subprocess.PIPE, check=True
-            )
-            found[name].append(json.loads(ran.stdout.splitlines()[-1]))
+            found[name].append(one_process(source, size, environment))
             return found[name][-1]["step"]
 
         return go
 
-    steps = take_turns(
-        {"MXNet": contender("MXNet", None), "PyTorch": contender("PyTorch", str(PACKAGE))}, ROUNDS
-    )
+    steps = take_turns({name: contender(name) for name in ENGINES}, ROUNDS)
     peaks = {name: min(one["peak"] for one in found[name]) for name in found}
     starts = {name: min(one["start"] for one in found[name]) for name in found}
 

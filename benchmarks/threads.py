@@ -1,85 +1,79 @@
-"""A training step on the CPU: `OMP_NUM_THREADS` as `train` sets it, against MXNet's default.
+"""A training step on the CPU: the threads as `train` sets them, against the engine's defaults.
 
     python benchmarks/threads.py
 
-Upstream's own `y1` with the recipe's loss, batches of 8 random images, forward, backward and
-update. MXNet reads the variable when it is loaded, so each measurement runs in its own process, and
-is the median of some steps after the first ones. The interpreter needs MXNet.
+The steps of `benchmarks/engine.py`, in batches of 16: on a machine that does nothing else, and
+beside one busy process for each core. The interpreter needs MXNet and PyTorch.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from engine import ENGINES, one_process
 from turns import make_workspace, milliseconds, print_table, take_turns
 
 from mfn_patcher.children.environment import child_environment, count_cores
 
 ROUNDS = 3
+SIZE = 16
+OURS = "as `train` sets them"
 
-STEP = """
-import statistics, sys, time
-sys.path[:0] = ["common", "symbols"]
-import mxnet as mx
-import fmobilefacenet
 
-batch = mx.io.DataBatch([mx.nd.random.uniform(0, 255, (8, 3, 112, 112))], [mx.nd.zeros(8)])
-embedding = fmobilefacenet.get_symbol(128)
-fc7 = mx.sym.FullyConnected(embedding, num_hidden=1000, no_bias=True, name="fc7")
-module = mx.mod.Module(mx.sym.SoftmaxOutput(fc7, name="softmax"), context=mx.cpu())
-module.bind([("data", (8, 3, 112, 112))], [("softmax_label", (8,))])
-module.init_params(mx.init.Xavier())
-module.init_optimizer()
-times = []
-for step in range(8):
-    began = time.perf_counter()
-    module.forward_backward(batch)
-    module.update()
-    mx.nd.waitall()
-    times.append(time.perf_counter() - began)
-print(statistics.median(times[3:]))
-"""
+@contextlib.contextmanager
+def busy(processes: int) -> Iterator[None]:
+    """Keep that many cores busy."""
+    running = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)
+    ]
+    try:
+        yield
+    finally:
+        for each in running:
+            each.kill()
+            each.wait()
 
 
 def main() -> None:
     """Patch a workspace, then time steps in turn."""
-    with tempfile.TemporaryDirectory() as name:
-        workspace = make_workspace(Path(name))
-        plain = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
+    set_by_train = child_environment({}, "", ())
+    spinning = {name: value for name, value in set_by_train.items() if name != "GOMP_SPINCOUNT"}
+    settings = {
+        OURS: set_by_train,
+        "`GOMP_SPINCOUNT` not set": spinning,
+        "nor `OMP_NUM_THREADS`": {"CUDA_VISIBLE_DEVICES": ""},
+    }
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        source = make_workspace(Path(folder)) / "src"
 
-        def contender(environment: dict[str, str]) -> Callable[[], float]:
+        def contender(path: str, variables: dict[str, str], processes: int) -> Callable[[], float]:
             def go() -> float:
-                ran = subprocess.run(
-                    [sys.executable, "-c", STEP],
-                    cwd=workspace / "src",
-                    env=environment,
-                    stdout=subprocess.PIPE,
-                    check=True,
-                )
-                return float(ran.stdout.splitlines()[-1])
+                with busy(processes):
+                    return one_process(source, SIZE, variables | {"PYTHONPATH": path})["step"]
 
             return go
 
-        ours = f"OMP_NUM_THREADS={count_cores()}, as train sets it"
-        took = take_turns(
-            {
-                ours: contender(child_environment(plain, "", ())),
-                "MXNet's default": contender({**plain, "CUDA_VISIBLE_DEVICES": ""}),
-            },
-            ROUNDS,
-        )
+        for engine, path in ENGINES.items():
+            for title, processes in (("alone", 0), ("beside others", len(os.sched_getaffinity(0)))):
+                contenders = {
+                    name: contender(path, variables, processes)
+                    for name, variables in settings.items()
+                }
+                found = take_turns(contenders, ROUNDS)
+                for name, took in found.items():
+                    ratio = f"{took / found[OURS]:.2f}"
+                    rows.append((f"{engine}, {title}", name, milliseconds(took), ratio))
     print_table(
-        f"A step of y1 on the CPU, batch of 8, median of {ROUNDS}",
-        ("threads", "time", "ratio"),
-        [
-            (title, milliseconds(value), f"{value / took[ours]:.2f}")
-            for title, value in took.items()
-        ],
+        f"A step of {SIZE} images on {count_cores()} cores, median of {ROUNDS} processes",
+        ("", "variables", "time", "ratio"),
+        rows,
     )
 
 

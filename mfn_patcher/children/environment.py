@@ -25,6 +25,11 @@ def child_environment(
     if not visible_devices:
         # MXNet's default can be a single thread; one per core was 1.9 times as fast when measured.
         environment.setdefault("OMP_NUM_THREADS", str(count_cores(cpus)))
+        if "OMP_WAIT_POLICY" not in environment:
+            # How long threads spin before they sleep. The default, 300,000, keeps the cores from
+            # the threads that are waited for: beside other programs, PyTorch's steps took 1.6 times
+            # as long. Alone, they take the same (`benchmarks/threads.py`).
+            environment.setdefault("GOMP_SPINCOUNT", "10000")
     if libraries:
         # An empty entry would be the current folder.
         folders = [*libraries, *filter(None, [base.get("LD_LIBRARY_PATH")])]

@@ -19,7 +19,7 @@ from mfn_patcher.cluster.rendezvous import Rendezvous
 from mfn_patcher.printable import visible
 
 # Variables that mean the same on every host. A login by ssh sets none of them.
-_PASSED = ("MFN_PATCH_", "MXNET_", "OMP_", "GLOO_", "NCCL_")
+_PASSED = ("MFN_PATCH_", "MXNET_", "OMP_", "GOMP_", "GLOO_", "NCCL_")
 # An address may hold a password, and every user can read a command line. No rank fetches anything.
 _NOT_PASSED = ("MFN_PATCH_UPSTREAM",)
 _EXIT_SECONDS = 5

@@ -53,11 +53,7 @@ def run(
     variables = engine.environment(environment, plan.visible_devices)
     # No file is written, not even byte code.
     variables["PYTHONDONTWRITEBYTECODE"] = "1"
-    if plan.model.runtime:
-        # By default, ncnn's threads spin while waiting, which takes ten times as long on a busy
-        # machine.
-        variables.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    else:
+    if not plan.model.runtime:
         _LOG.info("computed by %s", engine.describe())
     results = _Results(plan, python, on_batch)
     _run_program(results, variables)

@@ -134,7 +134,10 @@ class _Planner:
                 "aside, but this line by itself does not"
             )
         if not visible_devices:
-            draft.note("on the CPU, OMP_NUM_THREADS defaults to the number of cores")
+            draft.note(
+                "on the CPU, OMP_NUM_THREADS defaults to the number of cores, and "
+                "GOMP_SPINCOUNT to 10000"
+            )
         return StagePlan(
             recipe=self._recipe.name,
             stage=self._stage,

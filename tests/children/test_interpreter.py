@@ -164,7 +164,9 @@ def test_environment_on_the_cpu(tmp_path: Path) -> None:
         topology.mkdir(parents=True)
         (topology / "thread_siblings_list").write_text("0-999\n")
     assert child_environment({}, "", (), tmp_path)["OMP_NUM_THREADS"] == "1"
-    assert child_environment({"OMP_NUM_THREADS": "5"}, "", ())["OMP_NUM_THREADS"] == "5"
+    set_by_user = {"OMP_NUM_THREADS": "5", "OMP_WAIT_POLICY": "ACTIVE"}
+    assert child_environment(set_by_user, "", ()) == {"CUDA_VISIBLE_DEVICES": "", **set_by_user}
+    assert child_environment({}, "", ())["GOMP_SPINCOUNT"] == "10000"
     assert count_cores(tmp_path / "none") == len(os.sched_getaffinity(0))
 
 

@@ -15,7 +15,7 @@ from mfn_patcher.engine.environment import PACKAGE
 from mfn_patcher.trainer import FOLDER
 from tests.support.tool import Tool
 
-NAMES = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "PATH", "PYTHONPATH")
+NAMES = ("CUDA_VISIBLE_DEVICES", "GOMP_SPINCOUNT", "OMP_NUM_THREADS", "PATH", "PYTHONPATH")
 HAS = {
     name: importlib.util.find_spec(package) is not None
     for name, package in (("mxnet", "mxnet"), ("torch", "torch"))
@@ -48,12 +48,13 @@ def test_a_shell_computes_with_the_engine(name: str) -> None:
     said = shell(
         f'eval "$(mfn-patch env --engine {name} --cpu)"\n'
         'python -c "import mxnet; print(mxnet.__file__)"\n'
-        'echo "$CUDA_VISIBLE_DEVICES/$OMP_NUM_THREADS"',
+        'echo "$CUDA_VISIBLE_DEVICES/$OMP_NUM_THREADS/$GOMP_SPINCOUNT"',
         PATH="/usr/bin:/bin",
     ).splitlines()
     assert Path(said[0]).is_relative_to(PACKAGE) == (name == "torch")
-    assert said[1].startswith("/")
-    assert int(said[1][1:]) > 0
+    devices, threads, spins = said[1].split("/")
+    assert (devices, spins) == ("", "10000")
+    assert int(threads) > 0
 
 
 def test_the_other_engine_is_taken_off_again() -> None:

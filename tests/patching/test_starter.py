@@ -228,14 +228,14 @@ def test_an_upstream_of_an_unusual_name(
         ("prog.git", "0" * 40, "could not be fetched"),
         ("file:///nowhere/at/all", "v1.0", "could not be fetched"),
         ("ext::sh -c id", "v1.0", "it names a program"),
-        # Otherwise the byte would be in the name of the test, which no worker could send.
+        # Workers cannot send the byte, so it must not be in the test's name, nor in its log.
         pytest.param("/\udcff", "v1.0", "it is not UTF-8", id="not UTF-8"),
     ],
 )
 def test_refused(tool: Tool, upstream: Path, address: str, pin: str, message: str) -> None:
     project = upstream.parent / "p"
     named = upstream if address == "prog.git" else address
-    ran = tool("init", project, "--upstream", named, "--pin", pin)
+    ran = tool("init", project, "--upstream", named, "--pin", pin, "--quiet")
     assert (ran.code, message in ran.err) == (1, True), ran.err
     assert not project.exists()
 

@@ -84,7 +84,7 @@ class RankProcesses:
         self._progress = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
         self._reported = None, time.monotonic()
         command = bound_command(server_command(self._python), self._python)
-        self._servers = ServerProcesses(dict.fromkeys(environments, command), environments, folder)
+        self._servers = ServerProcesses(command, environments, folder)
         return worker, ("--progress", str(path))
 
     def bound(self, command: Sequence[str]) -> tuple[str, ...]:

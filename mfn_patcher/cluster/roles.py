@@ -133,24 +133,24 @@ class ServerProcesses:
     """The processes of a rank other than its worker: its server and, on rank 0, the scheduler.
 
     Args:
-        commands: command of each role.
+        command: command of each of them.
         environments: environment of each role.
         folder: where their logs are written.
     """
 
     def __init__(
         self,
-        commands: Mapping[str, Sequence[str]],
+        command: Sequence[str],
         environments: Mapping[str, Mapping[str, str]],
         folder: Path,
     ) -> None:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
-        for role, command in commands.items():
+        for role, environment in environments.items():
             with (folder / f"{role}.log").open("ab") as log:
                 self._running[role] = subprocess.Popen(
                     command,
                     cwd=folder,
-                    env=dict(environments[role]),
+                    env=dict(environment),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
@@ -169,12 +169,11 @@ class ServerProcesses:
         return {role: process_state(process.pid) for role, process in self._running.items()}
 
     def settle(self) -> None:
-        """Wait until they exit, as they do once all workers have, and kill the rest."""
+        """Wait a while until they exit, as they do once all workers have."""
         end = time.monotonic() + _SETTLE_SECONDS
         for process in self._running.values():
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(max(0, end - time.monotonic()))
-        self.kill()
 
     def kill(self) -> None:
         """Kill those that still run."""

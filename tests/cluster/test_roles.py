@@ -70,13 +70,14 @@ def test_descriptions() -> None:
 
 def test_reports_the_exit_status_of_servers(tmp_path: Path) -> None:
     code = (
-        "import sys, time; print('here', flush=True); time.sleep(float(sys.argv[1])); sys.exit(7)"
+        "import os, sys, time; print('here', flush=True); "
+        "time.sleep(float(os.environ['DELAY'])); sys.exit(7)"
     )
-    commands = {
-        "scheduler": [sys.executable, "-c", code, "60"],
-        "server": [sys.executable, "-c", code, "0.1"],
+    environments = {
+        role: {**os.environ, "DELAY": delay}
+        for role, delay in (("scheduler", "60"), ("server", "0.1"))
     }
-    servers = ServerProcesses(commands, dict.fromkeys(commands, os.environ), tmp_path)
+    servers = ServerProcesses([sys.executable, "-c", code], environments, tmp_path)
     assert wait_until(servers.failed, 10)
     assert servers.failed() == ("server", 7)
     assert servers.states()["scheduler"] in {"S", "R"}

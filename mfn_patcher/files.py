@@ -21,7 +21,7 @@ class OutputExistsError(MfnPatchError):
 
 
 def try_lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
-    """Lock an open file or folder without waiting; return whether nobody else has locked it.
+    """Try to lock an open file or folder, without waiting; return whether it succeeded.
 
     Where the file system has no locks, it is taken for free.
 

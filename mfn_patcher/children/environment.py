@@ -27,7 +27,7 @@ def child_environment(
         environment.setdefault("OMP_NUM_THREADS", str(count_cores(cpus)))
         if "OMP_WAIT_POLICY" not in environment:
             # How long threads spin before they sleep. The default, 300,000, keeps the cores from
-            # the threads that are waited for: beside other programs, PyTorch's steps took 1.6 times
+            # the threads that are waited for: beside other programs, PyTorch's steps took 1.5 times
             # as long. Alone, they take the same (`benchmarks/threads.py`).
             environment.setdefault("GOMP_SPINCOUNT", "10000")
     if libraries:
